@@ -1,0 +1,49 @@
+//! What a region offers, as far as validation and placement have to know it.
+
+use std::collections::BTreeMap;
+
+/// What the regions offer, by location.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Catalog {
+    /// Regions by location name, for example `eastus`.
+    pub regions: BTreeMap<String, Region>,
+}
+
+/// One region.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Region {
+    /// Zones by name with whether each is usable now; empty in a region without zones.
+    pub zones: BTreeMap<String, ZoneState>,
+    /// Fault domains of a regional placement.
+    pub fault_domain_count: i32,
+    /// Sizes by name, for example `Standard_D2s_v3`.
+    pub sizes: BTreeMap<String, Size>,
+    /// Versions by image family (`publisher:offer:sku`, or an image's id), oldest first.
+    pub images: BTreeMap<String, Vec<String>>,
+    /// Names of subnets.
+    pub subnets: Vec<String>,
+}
+
+/// Whether a zone can take machines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ZoneState {
+    /// It can.
+    Available,
+    /// It is down.
+    Unavailable,
+}
+
+/// One size of machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Family, which quotas are counted by.
+    pub family: String,
+    /// Virtual CPUs.
+    pub vcpus: i32,
+    /// Memory in MiB.
+    pub memory_mib: i64,
+    /// Whether maintenance preserves memory, which decides the limits of Flexible sets.
+    pub memory_preserving: bool,
+    /// Zones that offer it.
+    pub zones: Vec<String>,
+}

@@ -1,0 +1,75 @@
+//! Why a call to the hardware failed.
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+/// Why a call to the hardware failed; nothing was changed by it.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum HardwareError {
+    /// The machine does not exist.
+    #[error("no machine {uid}")]
+    NotFound {
+        /// The uid that was asked for.
+        uid: String,
+    },
+    /// No host has room. `code` is Azure's `AllocationFailed`, `ZonalAllocationFailed` or
+    /// `OverconstrainedZonalAllocationRequest`.
+    #[error("{code}: {message}")]
+    NoCapacity {
+        /// Azure's code.
+        code: &'static str,
+        /// Which place, how much was needed and how much is free.
+        message: String,
+    },
+    /// A vCPU quota would be exceeded (Azure: `QuotaExceeded`).
+    #[error("QuotaExceeded: {family} vcpu quota: limit {limit}, usage {usage}, additional required {required}, minimum new limit {}", usage + required)]
+    Quota {
+        /// The quota's name: a family, or `regional total`.
+        family: String,
+        /// vCPUs allowed.
+        limit: i64,
+        /// vCPUs in use.
+        usage: i64,
+        /// vCPUs that the call needs on top.
+        required: i64,
+    },
+    /// What the model names is not offered here: `SkuNotAvailable`, `ImageNotFound`, `SubnetNotFound`, `InvalidParameter`.
+    #[error("{code}: {message}")]
+    NotOffered {
+        /// Azure's code.
+        code: &'static str,
+        /// What was asked for, and what there is.
+        message: String,
+    },
+    /// Too many calls.
+    #[error("throttled, try again in {} ms", retry_after.as_millis())]
+    Throttled {
+        /// Wall time to wait.
+        retry_after: Duration,
+    },
+    /// The call was planned from an older generation than the machine has seen.
+    #[error("stale call for {uid}: generation {generation}, machine has seen {seen}")]
+    Stale {
+        /// The machine.
+        uid: String,
+        /// Generation of the call.
+        generation: i64,
+        /// Highest generation seen.
+        seen: i64,
+    },
+    /// The machine is in the middle of another operation.
+    #[error("machine {uid} is busy: {operation}")]
+    Busy {
+        /// The machine.
+        uid: String,
+        /// What it is doing.
+        operation: String,
+    },
+    /// The hardware did not answer, or answered nonsense; the same call may succeed later.
+    #[error("hardware unavailable: {message}")]
+    Transient {
+        /// What happened.
+        message: String,
+    },
+}

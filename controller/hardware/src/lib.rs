@@ -1,0 +1,125 @@
+//! What a VM host can do: [`Hardware`], the door through which the controller reaches machines, and
+//! [`sim`], a simulated region behind it.
+//!
+//! The door speaks the vocabulary of the API types (`scaleset-crds`) and knows nothing of Kubernetes objects beyond
+//! the reference that it is given and gives back. It decides nothing about sets.
+//!
+//! Guarantees of every implementation:
+//! - calls are idempotent by the machine's uid: the same call twice has the effect of one;
+//! - calls are fenced by the generation of the object they were planned from: a call with a smaller generation than
+//!   the machine has seen answers [`HardwareError::Stale`] and changes nothing;
+//! - a call either takes effect as a whole or not at all, and a machine is durable once the call has returned;
+//! - a call returns when the operation is accepted; its progress is seen by [`Hardware::observe`] and announced by
+//!   [`Hardware::changes`].
+
+pub mod catalog;
+pub mod error;
+pub mod machine;
+pub mod sim;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use jiff::Timestamp;
+use scaleset_crds::VirtualMachineModel;
+use scaleset_crds::vocabulary::PowerWish;
+
+pub use catalog::Catalog;
+pub use error::HardwareError;
+pub use machine::{Change, Inventory, Machine, Owner, Placement, Provisioning};
+
+/// What to create. The same `uid` again returns the machine that is there.
+#[derive(Clone, Debug)]
+pub struct CreateRequest {
+    /// Which object asks, and at which generation.
+    pub target: Target,
+    /// The object that the machine belongs to.
+    pub owner: Owner,
+    /// Name that the guest calls itself.
+    pub computer_name: String,
+    /// Where the machine goes.
+    pub placement: Placement,
+    /// Name of the model revision that `model` is.
+    pub model_revision: String,
+    /// What the machine is to be.
+    pub model: Arc<VirtualMachineModel>,
+}
+
+/// The machine that a call is about, fenced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Uid of the Kubernetes object, which is the machine's key.
+    pub uid: String,
+    /// `metadata.generation` of that object when the call was planned.
+    pub generation: i64,
+}
+
+/// How far [`Hardware::update`] may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpdateMethod {
+    /// The running machine is not disturbed: network, extensions, data disks (add, remove, grow) and tags are applied.
+    Online,
+    /// The machine is restarted: the size too is applied.
+    Restart,
+}
+
+/// What became of [`Hardware::delete`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deletion {
+    /// Accepted; the machine still holds its place.
+    InProgress,
+    /// There is no such machine (any more).
+    Gone,
+}
+
+/// A VM host, or a region of them.
+#[async_trait]
+pub trait Hardware: Send + Sync {
+    /// Allocates a place and creates the machine there; it then starts by itself.
+    async fn create(&self, request: CreateRequest) -> Result<Machine, HardwareError>;
+
+    /// Applies what `method` allows of `model` to an existing machine and records `model_revision` as its revision.
+    /// What needs a reimage (image, OS disk, credentials) stays as it was.
+    async fn update(
+        &self,
+        target: Target,
+        model_revision: &str,
+        model: Arc<VirtualMachineModel>,
+        method: UpdateMethod,
+    ) -> Result<Machine, HardwareError>;
+
+    /// Starts, stops (hardware kept) or deallocates (hardware released) the machine.
+    async fn set_power(&self, target: Target, wish: PowerWish) -> Result<Machine, HardwareError>;
+
+    /// Replaces the OS disk by a fresh one of the model's image and applies the whole model. Id, data disks and
+    /// addresses stay.
+    async fn reimage(
+        &self,
+        target: Target,
+        model_revision: &str,
+        model: Arc<VirtualMachineModel>,
+    ) -> Result<Machine, HardwareError>;
+
+    /// Deletes the machine with its disks and addresses.
+    async fn delete(&self, target: Target) -> Result<Deletion, HardwareError>;
+
+    /// The machine as it is now; `None` only where it is sure that there is none.
+    async fn observe(&self, uid: &str) -> Result<Option<Machine>, HardwareError>;
+
+    /// Every machine, and the highest instance number ever allocated for each set uid.
+    async fn observe_all(&self) -> Result<Inventory, HardwareError>;
+
+    /// Announcements that a machine has changed. May repeat and may miss: whoever listens observes again.
+    fn changes(&self) -> BoxStream<'static, Change>;
+
+    /// What the region offers: sizes, images, zones, fault domains.
+    async fn catalog(&self) -> Result<Arc<Catalog>, HardwareError>;
+
+    /// The scenario clock, which every policy duration follows.
+    fn now(&self) -> Timestamp;
+
+    /// How long, in wall time, until the scenario clock has moved on by `scenario`.
+    fn wall_duration(&self, scenario: Duration) -> Duration;
+}

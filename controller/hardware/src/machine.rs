@@ -1,0 +1,137 @@
+//! What the hardware reports of a machine.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use scaleset_crds::VirtualMachineModel;
+use scaleset_crds::vocabulary::PowerState;
+use serde::{Deserialize, Serialize};
+
+/// The object that a machine belongs to, so that a change of the machine finds it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Owner {
+    /// `ScaleSetVM` or `FlexVM`.
+    pub kind: String,
+    /// Namespace of the object.
+    pub namespace: String,
+    /// Name of the object.
+    pub name: String,
+    /// Uid of the set that made it, if one did.
+    pub set_uid: Option<String>,
+    /// Number within that set: the Uniform instance id, or the running number of a Flexible member.
+    pub instance_number: Option<i64>,
+}
+
+/// Where a machine goes, or is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placement {
+    /// Region.
+    pub location: String,
+    /// Zone; `None` leaves the choice to the hardware (a regional VM).
+    pub zone: Option<String>,
+    /// Fault domain to be in; `None` lets the hardware spread over as many as it can (max spreading).
+    pub platform_fault_domain: Option<i32>,
+    /// Update domain inside the placement group, Uniform only.
+    pub update_domain: Option<i32>,
+    /// Placement group, Uniform only.
+    pub placement_group: Option<String>,
+}
+
+/// The last control-plane operation on a machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Provisioning {
+    /// First boot under way.
+    Creating,
+    /// An update, power action or reimage under way.
+    Updating,
+    /// The last operation succeeded.
+    Succeeded,
+    /// The last operation failed.
+    Failed {
+        /// Azure's code, for example `OSProvisioningTimedOut`, `VMExtensionProvisioningError`.
+        code: String,
+        /// What happened.
+        message: String,
+    },
+    /// Being deleted.
+    Deleting,
+}
+
+/// One machine as the hardware knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
+    /// Uid of the Kubernetes object that it belongs to.
+    pub uid: String,
+    /// The machine's own id, a GUID; a machine created anew has a new one.
+    pub vm_id: String,
+    /// The object that it belongs to.
+    pub owner: Owner,
+    /// Highest generation that a call carried.
+    pub generation: i64,
+    /// Name that the guest calls itself.
+    pub computer_name: String,
+    /// Where it is. A deallocated machine has no placement group.
+    pub placement: Placement,
+    /// Host that it runs on; none while deallocated.
+    pub host: Option<String>,
+    /// Name of the model revision that was last applied.
+    pub model_revision: String,
+    /// What the machine really is.
+    pub model: Arc<VirtualMachineModel>,
+    /// Version of the image that the OS disk was made from.
+    pub image_version: String,
+    /// State of the last operation.
+    pub provisioning: Provisioning,
+    /// Power, independent of `provisioning`.
+    pub power: PowerState,
+    /// Failed attempts in a row to provision it; 0 after a success.
+    pub failed_attempts: u32,
+    /// When `provisioning` or `power` changed last, scenario time.
+    pub changed_at: Timestamp,
+    /// When it was created, scenario time.
+    pub created_at: Timestamp,
+    /// Private address of the primary interface.
+    pub private_ip_address: Option<String>,
+    /// Public address of the primary interface, if it has one.
+    pub public_ip_address: Option<String>,
+    /// Operating system, for example `ubuntu`; known once the guest has booted.
+    pub os_name: Option<String>,
+    /// Version of the operating system.
+    pub os_version: Option<String>,
+    /// Version of the VM agent; known once the guest has booted.
+    pub vm_agent_version: Option<String>,
+    /// Disks: the OS disk first, then data disks by lun.
+    pub disks: Vec<String>,
+    /// Extensions by name.
+    pub extensions: BTreeMap<String, ExtensionState>,
+}
+
+/// How far an extension came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ExtensionState {
+    /// Not finished.
+    Transitioning,
+    /// Finished well.
+    Succeeded,
+    /// Finished badly.
+    Failed,
+}
+
+/// A machine has changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The machine.
+    pub uid: String,
+    /// The object that it belongs to.
+    pub owner: Owner,
+}
+
+/// Everything there is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inventory {
+    /// Machines by uid.
+    pub machines: BTreeMap<String, Machine>,
+    /// Highest `instance_number` ever allocated, by set uid; also of machines long gone.
+    pub highest_instance_numbers: BTreeMap<String, i64>,
+}

@@ -1,0 +1,18 @@
+//! Labels and annotations under `compute.scaleset.io/`.
+
+/// Label: the set that a member belongs to, by name.
+pub const SCALE_SET: &str = "compute.scaleset.io/scale-set";
+/// Label: the member's instance id (a number for Uniform, the VM's name for Flexible).
+pub const INSTANCE_ID: &str = "compute.scaleset.io/instance-id";
+/// Label: the zone that the member was placed in.
+pub const ZONE: &str = "compute.scaleset.io/zone";
+/// Label: the fault domain that the member was placed in.
+pub const FAULT_DOMAIN: &str = "compute.scaleset.io/fault-domain";
+/// Label: the model revision that the member is to follow.
+pub const MODEL_REVISION: &str = "compute.scaleset.io/model-revision";
+/// Label on members that the set made from its profile; its only value is [`MADE_BY_SET`].
+pub const MADE_BY: &str = "compute.scaleset.io/made-by";
+/// The value of [`MADE_BY`].
+pub const MADE_BY_SET: &str = "set";
+/// Annotation on an instance: `"true"` lets the object go while its hardware does not answer.
+pub const ABANDON_HARDWARE: &str = "compute.scaleset.io/abandon-hardware";

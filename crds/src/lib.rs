@@ -1,0 +1,37 @@
+//! The API types of group `compute.scaleset.io`: what a person writes and what they read back.
+//!
+//! Types, bounds, defaults and the rules that the schema itself can check live here, and nothing else: no client, no
+//! clock, no decision. [`manifests`] turns the types into the CustomResourceDefinitions in `crds/manifests`.
+//!
+//! A field enters the schema with the work that makes it do something; what is not here yet is refused by strict
+//! field validation, never accepted and ignored. Types only grow.
+
+pub mod admission;
+pub mod condition;
+pub mod flex_vm;
+pub mod impact;
+pub mod instance;
+pub mod labels;
+pub mod manifests;
+pub mod profile;
+pub mod rules;
+pub mod scale_set;
+pub mod scale_set_vm;
+pub mod vocabulary;
+
+
+
+pub use profile::{VirtualMachineModel, VirtualMachineProfile};
+
+
+
+/// The API group of every kind here.
+pub const GROUP: &str = "compute.scaleset.io";
+/// The one version served.
+pub const VERSION: &str = "v1alpha1";
+/// `GROUP/VERSION`, as it stands in `apiVersion`.
+pub const API_VERSION: &str = "compute.scaleset.io/v1alpha1";
+/// The finalizer that holds a set until its members are gone and an instance until its hardware is gone.
+pub const FINALIZER: &str = "compute.scaleset.io/release";
+/// The field manager of everything that the controller writes.
+pub const FIELD_MANAGER: &str = "scaleset-controller";

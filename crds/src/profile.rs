@@ -1,0 +1,299 @@
+//! The VM profile: what a VM should be. Shared by `ScaleSet` (under `virtualMachineProfile`) and `FlexVM` (at the top
+//! of its spec), and spoken to the hardware as [`VirtualMachineModel`].
+//!
+//! What a change of each field costs on existing VMs stands in [`crate::impact`] and in each field's description.
+
+use std::collections::BTreeMap;
+
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::vocabulary::{OsType, StorageAccountType};
+
+/// What each VM that the set makes should be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct VirtualMachineProfile {
+    /// Size of the VM, as in Azure's `sku.name`, for example `Standard_D2s_v3`. Required. A change restarts existing VMs.
+    #[schemars(length(min = 1, max = 64))]
+    pub vm_size: String,
+    /// Computer name, administrator and credentials. Required.
+    pub os_profile: OsProfile,
+    /// Image and disks. Required.
+    pub storage_profile: StorageProfile,
+    /// Network interfaces. Required.
+    pub network_profile: NetworkProfile,
+    /// Extensions that run in the guest; at most 32. A change is applied to running VMs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["name".into()]))]
+    pub extensions: Vec<Extension>,
+    /// Tags of the VM; at most 50, values up to 256 characters. A change costs existing VMs nothing.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 50), schema_with = "crate::rules::bounded_string_map")]
+    pub tags: BTreeMap<String, String>,
+}
+
+/// Names and credentials of the operating system of a set's VMs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OsProfile {
+    /// First part of each computer name, 1 to 15 characters (9 for Windows); the default is the set's name, cut to that. Immutable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 15))]
+    pub computer_name_prefix: Option<String>,
+    /// Administrator and secrets.
+    #[serde(flatten)]
+    pub credentials: Credentials,
+}
+
+/// The administrator of a VM and the secrets that the hardware hands to it. Secrets are referenced, never inlined, and
+/// never read by the controller.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Credentials {
+    /// Name of the administrator, 1 to 64 characters. Required. Immutable.
+    #[schemars(length(min = 1, max = 64))]
+    pub admin_username: String,
+    /// Secret key that holds the administrator's password. A change is taken with the next reimage or replacement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admin_password_secret_ref: Option<SecretKeyRef>,
+    /// SSH public keys of the administrator; at most 16. A change is taken with the next reimage or replacement.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 2048)))]
+    #[x_kube(merge_strategy = kube::core::ListMerge::Set)]
+    pub ssh_public_keys: Vec<String>,
+    /// Secret key that holds the cloud-init data. A change is taken with the next reimage or replacement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub custom_data_secret_ref: Option<SecretKeyRef>,
+}
+
+/// One key of a Secret in the same namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretKeyRef {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Key inside the Secret.
+    #[schemars(length(min = 1, max = 253))]
+    pub key: String,
+}
+
+/// Image and disks of a VM.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StorageProfile {
+    /// The image of the OS disk. Required. A change reimages existing VMs: the OS disk is replaced, data disks and addresses stay.
+    pub image_reference: ImageReference,
+    /// The OS disk.
+    #[serde(default)]
+    pub os_disk: OsDisk,
+    /// Empty data disks that each VM gets; at most 64, one for each lun. Adding, removing and growing is done on running VMs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["lun".into()]))]
+    pub data_disks: Vec<DataDisk>,
+}
+
+/// An image: either the four parts of a marketplace image, or the id of an own image.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageReference {
+    /// Publisher of a marketplace image, for example `Canonical`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub publisher: Option<String>,
+    /// Offer of the publisher, for example `ubuntu-server`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub offer: Option<String>,
+    /// Plan of the offer, for example `22_04-lts`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub sku: Option<String>,
+    /// Version, or `latest`: the newest at the time of creation or reimage; running VMs are not moved by a newer one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub version: Option<String>,
+    /// Id of an own image, instead of the four parts above.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub id: Option<String>,
+}
+
+/// The disk that the operating system starts from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OsDisk {
+    /// Linux (default) or Windows. Immutable.
+    #[serde(default)]
+    pub os_type: OsType,
+    /// Size in GiB, 1 to 4095, default 30. A change reimages existing VMs.
+    #[serde(default = "default_os_disk_size_gb", rename = "diskSizeGB")]
+    #[schemars(range(min = 1, max = 4095))]
+    pub disk_size_gb: i32,
+    /// Kind of storage, default `Premium_LRS`. Immutable.
+    #[serde(default)]
+    pub storage_account_type: StorageAccountType,
+}
+
+/// One empty data disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DataDisk {
+    /// Logical unit number, 0 to 63, unique in the profile. Required.
+    #[schemars(range(min = 0, max = 63))]
+    pub lun: i32,
+    /// Size in GiB, 1 to 32767. Required. Growing is done on running VMs; a smaller disk needs a new VM.
+    #[serde(rename = "diskSizeGB")]
+    #[schemars(range(min = 1, max = 32767))]
+    pub disk_size_gb: i32,
+    /// Kind of storage, default `Premium_LRS`. A change needs a new VM.
+    #[serde(default)]
+    pub storage_account_type: StorageAccountType,
+}
+
+/// Network of a VM.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NetworkProfile {
+    /// Network interfaces, 1 to 8, exactly one of them primary. A change is applied to running VMs.
+    #[schemars(length(min = 1, max = 8))]
+    #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["name".into()]))]
+    pub network_interfaces: Vec<NetworkInterface>,
+}
+
+/// One network interface.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NetworkInterface {
+    /// Name, unique in the profile. Required.
+    #[schemars(length(min = 1, max = 80))]
+    pub name: String,
+    /// Whether this interface carries the VM's primary address, default false.
+    #[serde(default)]
+    pub primary: bool,
+    /// Subnet that gives the private address. Required.
+    #[schemars(length(min = 1, max = 80))]
+    pub subnet: String,
+    /// Network security group, none by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 80))]
+    pub network_security_group: Option<String>,
+    /// Whether the interface gets a public address, default false.
+    #[serde(default, rename = "publicIPAddress")]
+    pub public_ip_address: bool,
+}
+
+/// One extension: a program that the VM's agent runs in the guest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Extension {
+    /// Name, unique in the profile. Required.
+    #[schemars(length(min = 1, max = 64))]
+    pub name: String,
+    /// Publisher, for example `Microsoft.Azure.Extensions`. Required.
+    #[schemars(length(min = 1, max = 128))]
+    pub publisher: String,
+    /// Type, for example `CustomScript`. Required.
+    #[serde(rename = "type")]
+    #[schemars(length(min = 1, max = 128))]
+    pub extension_type: String,
+    /// Version of the handler, for example `2.0`. Required.
+    #[schemars(length(min = 1, max = 16))]
+    pub type_handler_version: String,
+    /// Settings handed to the extension.
+    #[serde(default)]
+    pub settings: ExtensionSettings,
+    /// Extensions that must have succeeded before this one starts; at most 16.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 64)))]
+    #[x_kube(merge_strategy = kube::core::ListMerge::Set)]
+    pub provision_after_extensions: Vec<String>,
+    /// Any text; a change runs the extension again although nothing else changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub force_update_tag: Option<String>,
+    /// Whether a failure of this extension leaves the VM's provisioning succeeded, default false.
+    #[serde(default)]
+    pub suppress_failures: bool,
+}
+
+/// Settings of an extension: the keys of the custom-script extension, and plain values for any other.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ExtensionSettings {
+    /// Files that the custom-script extension loads; at most 16.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 1024)))]
+    #[x_kube(merge_strategy = kube::core::ListMerge::Atomic)]
+    pub file_uris: Vec<String>,
+    /// Command that the custom-script extension runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 4096))]
+    pub command_to_execute: Option<String>,
+    /// Settings of other extensions; at most 32 values of up to 256 characters.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 32), schema_with = "crate::rules::bounded_string_map")]
+    pub values: BTreeMap<String, String>,
+}
+
+/// What one VM should be, or is: the profile without what only a set knows. The diff engine compares two of these, and
+/// the hardware is told and reports one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VirtualMachineModel {
+    /// Size of the VM.
+    pub vm_size: String,
+    /// Administrator and secrets.
+    pub credentials: Credentials,
+    /// Image and disks.
+    pub storage_profile: StorageProfile,
+    /// Network interfaces.
+    pub network_profile: NetworkProfile,
+    /// Extensions, in the order of the profile.
+    #[serde(default)]
+    pub extensions: Vec<Extension>,
+    /// Tags.
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
+}
+
+impl VirtualMachineProfile {
+    /// The part of the profile that one VM has.
+    pub fn model(&self) -> VirtualMachineModel {
+        let Self { vm_size, os_profile, storage_profile, network_profile, extensions, tags } = self.clone();
+        let OsProfile { computer_name_prefix: _, credentials } = os_profile;
+        VirtualMachineModel { vm_size, credentials, storage_profile, network_profile, extensions, tags }
+    }
+}
+
+impl ImageReference {
+    /// The image without its version, as `publisher:offer:sku` or the id: what a catalogue of images is keyed by.
+    pub fn family(&self) -> String {
+        self.id.clone().unwrap_or_else(|| {
+            let part = |value: &Option<String>| value.clone().unwrap_or_default();
+            format!("{}:{}:{}", part(&self.publisher), part(&self.offer), part(&self.sku))
+        })
+    }
+
+    /// The version that is asked for; `latest` when none is named.
+    pub fn requested_version(&self) -> &str {
+        self.version.as_deref().unwrap_or("latest")
+    }
+}
+
+impl Default for OsDisk {
+    fn default() -> Self {
+        Self {
+            os_type: OsType::default(),
+            disk_size_gb: default_os_disk_size_gb(),
+            storage_account_type: StorageAccountType::default(),
+        }
+    }
+}
+
+const fn default_os_disk_size_gb() -> i32 {
+    30
+}

@@ -1,0 +1,132 @@
+//! Leaf enums that several kinds share, spelled as Azure spells them.
+//!
+//! Variants and enums carry no doc comments: the schema generator would turn documented variants into `oneOf`
+//! branches and let the enum's text replace that of the field. The fields that use them are documented.
+#![expect(missing_docs, reason = "documented at the fields, see above")]
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+// Chosen at creation, never changeable (Azure: orchestration modes for Virtual Machine Scale Sets).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum OrchestrationMode {
+    Uniform,
+    Flexible,
+}
+
+// How existing VMs catch up with a changed model (Azure: set the upgrade policy on Virtual Machine Scale Sets).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum UpgradeMode {
+    #[default]
+    Manual,
+    Automatic,
+}
+
+// Which VMs scale-in takes first (Azure: use custom scale-in policies with Virtual Machine Scale Sets).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum ScaleInRule {
+    #[default]
+    Default,
+}
+
+// The power state that is wished for. Stopped keeps the hardware, Deallocated releases it (Azure: states and billing).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum PowerWish {
+    #[default]
+    Running,
+    Stopped,
+    Deallocated,
+}
+
+// The power state that the hardware reports (Azure: states and billing status).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum PowerState {
+    Creating,
+    Starting,
+    Running,
+    Stopping,
+    Stopped,
+    Deallocating,
+    Deallocated,
+    Unknown,
+}
+
+// The result of the last control-plane operation on a VM, independent of its power (Azure: states and billing status).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum ProvisioningState {
+    Creating,
+    Updating,
+    Succeeded,
+    Failed,
+    Deleting,
+    Unknown,
+}
+
+// What a changed field costs on an existing VM, in rising order; the order is the rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum Impact {
+    None,
+    NextReimage,
+    Online,
+    Restart,
+    Reimage,
+    Replace,
+    Immutable,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum OsType {
+    #[default]
+    Linux,
+    Windows,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[expect(non_camel_case_types, reason = "Azure's spelling")]
+pub enum StorageAccountType {
+    #[default]
+    Premium_LRS,
+    Premium_ZRS,
+    StandardSSD_LRS,
+    StandardSSD_ZRS,
+    Standard_LRS,
+}
+
+// Severity of a status line in an instance view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum StatusLevel {
+    Info,
+    Warning,
+    Error,
+}
+
+impl PowerState {
+    /// The value in a code `PowerState/…`.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Creating => "creating",
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Stopping => "stopping",
+            Self::Stopped => "stopped",
+            Self::Deallocating => "deallocating",
+            Self::Deallocated => "deallocated",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl ProvisioningState {
+    /// The value in a code `ProvisioningState/…`.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Creating => "creating",
+            Self::Updating => "updating",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Deleting => "deleting",
+            Self::Unknown => "unknown",
+        }
+    }
+}

@@ -1,0 +1,4 @@
+module compute.scaleset.io/control-plane
+
+go 1.26.0
+
