@@ -1,1 +1,230 @@
-//! wip
+//! Every condition type and every reason, as closed enums: what a script may match on.
+//!
+//! Reasons that Azure has a code for are spelled like it (Azure: error codes of Virtual Machine Scale Sets).
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use serde_json::{Value, json};
+
+/// Declares a closed enum whose names are also its wire spelling.
+macro_rules! closed_enum {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum $name { $($(#[$variant_doc])* $variant),+ }
+
+        impl $name {
+            /// Every value, in the order of declaration.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// The spelling in the API.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => stringify!($variant)),+ }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+closed_enum! {
+    /// Conditions of a `ScaleSet`.
+    ScaleSetCondition {
+        /// This generation observed, the target reached, every member as it should be.
+        Ready,
+        /// Enough members are provisioned and running.
+        Available,
+        /// Every member that the set made has the newest model.
+        UpToDate,
+        /// Something is being created, changed or removed.
+        Progressing,
+        /// No member is known to be unhealthy.
+        Healthy,
+        /// The hardware has room for every member.
+        CapacitySatisfied,
+        /// `spec.upgradePolicy.paused`.
+        Paused,
+        /// kstatus: the controller is at work.
+        Reconciling,
+        /// kstatus: a person must act.
+        Stalled,
+    }
+}
+
+closed_enum! {
+    /// Conditions of a `ScaleSetVM` and a `FlexVM`.
+    InstanceCondition {
+        /// As its model and its power state wish it to be.
+        Ready,
+        /// The hardware exists and its last operation succeeded.
+        Provisioned,
+        /// Nothing is pending between the newest model and the hardware.
+        UpToDate,
+        /// What the health source says; `Unknown` without one.
+        ApplicationHealthy,
+        /// kstatus: the controller is at work.
+        Reconciling,
+        /// kstatus: a person must act.
+        Stalled,
+    }
+}
+
+closed_enum! {
+    /// The condition that only a `FlexVM` has.
+    FlexVMCondition {
+        /// Whether its `scaleSetRef` is accepted.
+        Member,
+    }
+}
+
+closed_enum! {
+    /// Why a condition is as it is.
+    Reason {
+        // Nothing has been decided yet.
+        /// The default of the schema: no pass has been made.
+        Pending,
+        // Good news.
+        /// As it should be.
+        Ready,
+        /// Enough members are available.
+        MinimumAvailable,
+        /// Every member has the newest model.
+        ModelApplied,
+        /// Nothing to do.
+        Converged,
+        /// No member is known to be unhealthy.
+        AllHealthy,
+        /// There was room for everything.
+        Allocated,
+        /// The reference to the set is accepted.
+        Accepted,
+        /// No reference to a set is made.
+        NoScaleSet,
+        // At work.
+        /// Members are being created.
+        ScalingOut,
+        /// Members are being removed.
+        ScalingIn,
+        /// Members are being brought to the newest model.
+        Upgrading,
+        /// The machine is being created.
+        Creating,
+        /// The machine is being changed.
+        Updating,
+        /// The machine is being started.
+        Starting,
+        /// The machine is being stopped or deallocated.
+        Stopping,
+        /// The object and its hardware are being removed.
+        Deleting,
+        /// Members are not provisioned yet.
+        Provisioning,
+        /// The cache or the hardware has not shown the last change yet.
+        Waiting,
+        // Held back.
+        /// `spec.upgradePolicy.paused` holds upgrades.
+        Paused,
+        /// Nothing is paused.
+        NotPaused,
+        /// The policy is Manual: outdated members stay as they are.
+        ManualUpgradePolicy,
+        /// The allowance is used up.
+        AllowanceSpent,
+        /// Protected members are left as they are.
+        Protected,
+        /// Members made by hand are left as they are.
+        HandMadeMember,
+        /// The difference is taken with the next reimage.
+        PendingReimage,
+        /// The VM is stopped or deallocated as wished.
+        StoppedByWish,
+        /// The model names no health source.
+        NoHealthSource,
+        /// The object is orphaned or is being collected: nothing is touched.
+        Orphaning,
+        // Refusals and failures, in Azure's words.
+        /// A value is out of range, or names what does not exist.
+        InvalidParameter,
+        /// The operation is not allowed in this state.
+        OperationNotAllowed,
+        /// An immutable property differs.
+        PropertyChangeNotAllowed,
+        /// The size is not offered here.
+        SkuNotAvailable,
+        /// The image is not offered here.
+        ImageNotFound,
+        /// The subnet does not exist.
+        SubnetNotFound,
+        /// The subnet has no free address.
+        SubnetIsFull,
+        /// No room in the region.
+        AllocationFailed,
+        /// No room in the zone.
+        ZonalAllocationFailed,
+        /// No hardware meets all constraints.
+        OverconstrainedZonalAllocationRequest,
+        /// A vCPU quota is exhausted.
+        QuotaExceeded,
+        /// The guest did not come up in time.
+        OSProvisioningTimedOut,
+        /// The machine did not start in time.
+        VMStartTimedOut,
+        /// An extension failed.
+        VMExtensionProvisioningError,
+        /// The hardware throttles.
+        TooManyRequests,
+        /// The hardware does not answer.
+        HardwareUnavailable,
+        /// A failure without a code of its own.
+        InternalExecutionError,
+        /// The model revision that the instance is to follow does not exist.
+        RevisionNotFound,
+        /// The machine had vanished.
+        MachineVanished,
+    }
+}
+
+impl Reason {
+    /// The reason spelled `code`, or [`Reason::InternalExecutionError`] where a backend invents one.
+    pub fn from_code(code: &str) -> Self {
+        Self::ALL.iter().copied().find(|reason| reason.as_str() == code).unwrap_or(Self::InternalExecutionError)
+    }
+}
+
+/// The default of a status in the schema: every condition `Unknown` until the first pass, so that no tool takes an
+/// object that nobody has looked at for finished.
+pub(crate) fn unknown_conditions(types: impl IntoIterator<Item = &'static str>) -> Value {
+    let conditions: Vec<Value> = types
+        .into_iter()
+        .map(|condition_type| {
+            json!({
+                "type": condition_type,
+                "status": "Unknown",
+                "reason": Reason::Pending.as_str(),
+                "message": "waiting for controller",
+                "lastTransitionTime": "1970-01-01T00:00:00Z",
+            })
+        })
+        .collect();
+    Value::Array(conditions)
+}
+
+/// The condition of `condition_type` in a list.
+pub fn find<'list>(conditions: &'list [Condition], condition_type: &str) -> Option<&'list Condition> {
+    conditions.iter().find(|condition| condition.type_ == condition_type)
+}
+
+/// Carries `lastTransitionTime` over from `previous` wherever the status of a condition stays what it was, so that
+/// nothing is written when nothing changed.
+pub fn keep_transition_times(conditions: &mut [Condition], previous: &[Condition]) {
+    for condition in conditions {
+        if let Some(before) = find(previous, &condition.type_)
+            && before.status == condition.status
+        {
+            condition.last_transition_time = Time(before.last_transition_time.0);
+        }
+    }
+}

@@ -1,1 +1,123 @@
-//! wip
+//! `FlexVM`: an ordinary VM that stands alone or joins a Flexible set by reference.
+
+use std::collections::BTreeMap;
+
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+use crate::condition::{FlexVMCondition, InstanceCondition, unknown_conditions};
+use crate::instance::{InstanceStatus, ProtectionPolicy, ScaleSetReference};
+use crate::profile::{Credentials, Extension, NetworkProfile, StorageProfile, VirtualMachineModel};
+use crate::vocabulary::PowerWish;
+
+/// An ordinary VM. It works alone, or joins a Flexible scale set by reference when it is created.
+#[derive(Clone, Debug, PartialEq, CustomResource, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "compute.scaleset.io",
+    version = "v1alpha1",
+    kind = "FlexVM",
+    plural = "flexvms",
+    singular = "flexvm",
+    shortname = "fvm",
+    category = "scaleset",
+    namespaced,
+    status = "InstanceStatus",
+    derive = "PartialEq",
+    selectable = ".spec.scaleSetRef.name",
+    selectable = ".spec.zone",
+    selectable = ".spec.powerState",
+    printcolumn(name = "SET", type_ = "string", json_path = ".status.scaleSet"),
+    printcolumn(name = "ID", type_ = "string", json_path = ".metadata.name", priority = 1),
+    printcolumn(name = "SIZE", type_ = "string", json_path = ".status.vmSize"),
+    printcolumn(name = "ZONE", type_ = "string", json_path = ".spec.zone"),
+    printcolumn(name = "FD", type_ = "integer", json_path = ".status.instanceView.platformFaultDomain"),
+    printcolumn(name = "POWER", type_ = "string", json_path = ".status.powerState"),
+    printcolumn(name = "PROVISIONING", type_ = "string", json_path = ".status.provisioningState"),
+    printcolumn(
+        name = "HEALTH",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="ApplicationHealthy")].status"#
+    ),
+    printcolumn(name = "LATEST", type_ = "boolean", json_path = ".status.latestModelApplied"),
+    printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "COMPUTER-NAME", type_ = "string", json_path = ".status.computerName", priority = 1),
+    printcolumn(name = "HOST", type_ = "string", json_path = ".status.instanceView.assignedHost", priority = 1),
+    printcolumn(name = "PRIVATE-IP", type_ = "string", json_path = ".status.privateIPAddress", priority = 1)
+)]
+#[serde(rename_all = "camelCase")]
+pub struct FlexVMSpec {
+    /// The Flexible set that this VM joins; none by default: the VM stands alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scale_set_ref: Option<ScaleSetReference>,
+    /// Region. Required. Immutable.
+    #[schemars(length(min = 1, max = 63))]
+    pub location: String,
+    /// Zone; none leaves the choice to the region. Immutable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 8))]
+    pub zone: Option<String>,
+    /// Fault domain, 0 to the set's count minus 1; only for a member of a set with more than one. Immutable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 4))]
+    pub platform_fault_domain: Option<i32>,
+    /// The power state that is wished for: Running (default), Stopped (hardware kept) or Deallocated (hardware
+    /// released). Absent means Running.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "PowerWish", extend("default" = "Running"))]
+    pub power_state: Option<PowerWish>,
+    /// Protection from the set's own actions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protection_policy: Option<ProtectionPolicy>,
+    /// Size of the VM, for example `Standard_B1s`. Required. A change restarts the VM.
+    #[schemars(length(min = 1, max = 64))]
+    pub vm_size: String,
+    /// Computer name, administrator and credentials. Required.
+    pub os_profile: FlexOsProfile,
+    /// Image and disks. Required.
+    pub storage_profile: StorageProfile,
+    /// Network interfaces. Required.
+    pub network_profile: NetworkProfile,
+    /// Extensions that run in the guest; at most 32. A change is applied to the running VM.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub extensions: Vec<Extension>,
+    /// Tags of the VM; at most 50, values up to 256 characters. A change costs nothing.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 50), schema_with = "crate::rules::bounded_string_map")]
+    pub tags: BTreeMap<String, String>,
+}
+
+/// Names and credentials of the operating system of one VM.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FlexOsProfile {
+    /// Name that the guest calls itself, at most 64 characters (15 for Windows); the default is the VM's name. Immutable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub computer_name: Option<String>,
+    /// Administrator and secrets.
+    #[serde(flatten)]
+    pub credentials: Credentials,
+}
+
+impl FlexVMSpec {
+    /// What the VM should be.
+    pub fn model(&self) -> VirtualMachineModel {
+        VirtualMachineModel {
+            vm_size: self.vm_size.clone(),
+            credentials: self.os_profile.credentials.clone(),
+            storage_profile: self.storage_profile.clone(),
+            network_profile: self.network_profile.clone(),
+            extensions: self.extensions.clone(),
+            tags: self.tags.clone(),
+        }
+    }
+}
+
+/// The default of `status` in the schema.
+pub(crate) fn default_status() -> serde_json::Value {
+    let names = InstanceCondition::ALL.iter().map(|name| name.as_str());
+    let names = names.chain(FlexVMCondition::ALL.iter().map(|name| name.as_str()));
+    serde_json::json!({"conditions": unknown_conditions(names)})
+}

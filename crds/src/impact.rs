@@ -1,1 +1,49 @@
-//! wip
+//! What a change of each field of the model costs on a VM that exists: the one table.
+//!
+//! Sources: Azure's "Modify a Virtual Machine Scale Set" and "Upgrade policies for Virtual Machine Scale Sets" for
+//! what needs a restart, a reimage or nothing; where they are silent (shrinking a data disk, changing its storage) the
+//! rule is ours: see `docs/model-changes.md`.
+
+use crate::vocabulary::Impact;
+
+/// A field of the model, as far as its cost is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ImpactRow {
+    /// Path inside the profile; `[]` stands for any item of a list.
+    pub path: &'static str,
+    /// What a change costs.
+    pub impact: Impact,
+    /// The same in words.
+    pub explanation: &'static str,
+}
+
+const fn row(path: &'static str, impact: Impact, explanation: &'static str) -> ImpactRow {
+    ImpactRow { path, impact, explanation }
+}
+
+/// Every field of the profile. A test fails when a field of the schema has no row.
+pub const IMPACT_TABLE: &[ImpactRow] = &[
+    row("vmSize", Impact::Restart, "the VM restarts with the new size"),
+    row("osProfile.computerNamePrefix", Impact::Immutable, "the computer name is given at creation"),
+    row("osProfile.computerName", Impact::Immutable, "the computer name is given at creation"),
+    row("osProfile.adminUsername", Impact::Immutable, "the administrator is made at creation"),
+    row("osProfile.adminPasswordSecretRef", Impact::NextReimage, "the guest takes a password with its next reimage"),
+    row("osProfile.sshPublicKeys", Impact::NextReimage, "the guest takes keys with its next reimage"),
+    row("osProfile.customDataSecretRef", Impact::NextReimage, "the guest takes custom data with its next reimage"),
+    row("storageProfile.imageReference", Impact::Reimage, "the OS disk is replaced"),
+    row("storageProfile.osDisk.osType", Impact::Immutable, "the kind of operating system is given at creation"),
+    row("storageProfile.osDisk.diskSizeGB", Impact::Reimage, "the OS disk is replaced"),
+    row("storageProfile.osDisk.storageAccountType", Impact::Immutable, "the OS disk's storage is given at creation"),
+    row("storageProfile.dataDisks[]", Impact::Online, "the disk is attached or detached"),
+    row("storageProfile.dataDisks[].diskSizeGB", Impact::Online, "the disk grows"),
+    row("storageProfile.dataDisks[].diskSizeGB(smaller)", Impact::Replace, "a disk cannot shrink"),
+    row("storageProfile.dataDisks[].storageAccountType", Impact::Replace, "a disk cannot move to other storage"),
+    row("networkProfile.networkInterfaces[]", Impact::Online, "the interface is changed in place"),
+    row("extensions[]", Impact::Online, "the agent runs the extension"),
+    row("tags", Impact::None, "nothing on the VM notices"),
+];
+
+/// The row of `path`, which must be one of the table's.
+pub fn impact_of(path: &str) -> ImpactRow {
+    IMPACT_TABLE.iter().copied().find(|row| row.path == path).expect("the table has a row for every compared field")
+}

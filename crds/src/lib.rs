@@ -19,11 +19,11 @@ pub mod scale_set;
 pub mod scale_set_vm;
 pub mod vocabulary;
 
-
-
+pub use flex_vm::{FlexVM, FlexVMSpec};
+pub use instance::InstanceStatus;
 pub use profile::{VirtualMachineModel, VirtualMachineProfile};
-
-
+pub use scale_set::{ScaleSet, ScaleSetSpec, ScaleSetStatus};
+pub use scale_set_vm::{ScaleSetVM, ScaleSetVMSpec};
 
 /// The API group of every kind here.
 pub const GROUP: &str = "compute.scaleset.io";

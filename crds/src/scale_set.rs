@@ -1,1 +1,285 @@
-//! wip
+//! `ScaleSet`: the set itself, with capacity, policies and the profile of its VMs.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+use crate::condition::{ScaleSetCondition, unknown_conditions};
+use crate::instance::InstanceViewStatus;
+use crate::profile::VirtualMachineProfile;
+use crate::vocabulary::{OrchestrationMode, ScaleInRule, UpgradeMode};
+
+/// A set of VMs made from one profile (Uniform), or grouping ordinary VMs (Flexible), after Azure's Virtual Machine
+/// Scale Sets.
+#[derive(Clone, Debug, PartialEq, CustomResource, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "compute.scaleset.io",
+    version = "v1alpha1",
+    kind = "ScaleSet",
+    plural = "scalesets",
+    singular = "scaleset",
+    shortname = "sset",
+    category = "scaleset",
+    namespaced,
+    status = "ScaleSetStatus",
+    derive = "PartialEq",
+    scale(
+        spec_replicas_path = ".spec.replicas",
+        status_replicas_path = ".status.replicas",
+        label_selector_path = ".status.selector"
+    ),
+    printcolumn(name = "MODE", type_ = "string", json_path = ".spec.orchestrationMode"),
+    printcolumn(name = "DESIRED", type_ = "integer", json_path = ".status.capacity"),
+    printcolumn(name = "READY", type_ = "integer", json_path = ".status.readyReplicas"),
+    printcolumn(name = "UP-TO-DATE", type_ = "integer", json_path = ".status.updatedReplicas"),
+    printcolumn(name = "AVAILABLE", type_ = "integer", json_path = ".status.availableReplicas"),
+    printcolumn(name = "POLICY", type_ = "string", json_path = ".spec.upgradePolicy.mode"),
+    printcolumn(name = "STATUS", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#),
+    printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "ZONES", type_ = "string", json_path = ".status.zonesSummary", priority = 1),
+    printcolumn(name = "REVISION", type_ = "string", json_path = ".status.modelRevision", priority = 1)
+)]
+#[serde(rename_all = "camelCase")]
+pub struct ScaleSetSpec {
+    /// Uniform: instances are children made from the profile. Flexible: instances are FlexVMs, made from the profile or
+    /// by hand. Required. Immutable.
+    pub orchestration_mode: OrchestrationMode,
+    /// Region. Required. Immutable.
+    #[schemars(length(min = 1, max = 63))]
+    pub location: String,
+    /// Zones to spread over, at most 3; none is a regional set. Zones can be added, never removed; existing VMs stay
+    /// where they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 3), inner(length(min = 1, max = 8)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub zones: Option<Vec<String>>,
+    /// Fault domains per placement group (per zone in a zonal set). Uniform regional: 1 to 5, default 5; Uniform with
+    /// zones: 1 (default) or 5; Flexible regional: 1 (default) to 3; Flexible with zones: 1. Immutable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = -1000, max = 1000))]
+    pub platform_fault_domain_count: Option<i32>,
+    /// Whether all VMs stay in one placement group of at most 100. Can go from true to false, never back. Uniform
+    /// regional sets default to true, all other sets to false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub single_placement_group: Option<bool>,
+    /// Number of VMs that the set makes from its profile, 0 to 1000. Absent keeps the count that is in force, 0 at
+    /// creation. Written through the `scale` subresource by autoscalers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub replicas: Option<i32>,
+    /// How existing VMs catch up with a changed profile.
+    #[serde(default)]
+    pub upgrade_policy: UpgradePolicy,
+    /// Which VMs go first when the set shrinks.
+    #[serde(default)]
+    pub scale_in_policy: ScaleInPolicy,
+    /// What each VM that the set makes should be. Required for Uniform; a Flexible set without it only groups VMs made
+    /// by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub virtual_machine_profile: Option<VirtualMachineProfile>,
+}
+
+/// How existing VMs catch up with a changed profile. A change of it costs existing VMs nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UpgradePolicy {
+    /// Manual (default): existing VMs stay as they are. Automatic: every outdated VM is brought up to date by the
+    /// cheapest action that the difference allows, within the allowance of 20 % of the set (at least one VM).
+    #[serde(default)]
+    pub mode: UpgradeMode,
+    /// Holds every upgrade, default false. Scaling and mending go on.
+    #[serde(default)]
+    pub paused: bool,
+}
+
+/// Which VMs go first when the set shrinks. A change of it costs existing VMs nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ScaleInPolicy {
+    /// The rule, one entry. Default: from the fullest zones and, in them, the fullest fault domains, the highest
+    /// instance id (Uniform) or the newest VM (Flexible).
+    #[serde(default = "default_scale_in_rules")]
+    #[schemars(length(min = 1, max = 1))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub rules: Vec<ScaleInRule>,
+}
+
+impl Default for ScaleInPolicy {
+    fn default() -> Self {
+        Self { rules: default_scale_in_rules() }
+    }
+}
+
+fn default_scale_in_rules() -> Vec<ScaleInRule> {
+    vec![ScaleInRule::Default]
+}
+
+/// What the set is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ScaleSetStatus {
+    /// Generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Selector of the members, for the `scale` subresource.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub selector: Option<String>,
+    /// Number of VMs made from the profile that is in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_replicas: Option<i32>,
+    /// The target in force and the members made by hand (Azure's `sku.capacity`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<i32>,
+    /// Members that exist.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<i32>,
+    /// Members that are as they should be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_replicas: Option<i32>,
+    /// Members that are provisioned and running.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub available_replicas: Option<i32>,
+    /// Members that run the newest model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updated_replicas: Option<i32>,
+    /// Name of the newest `ControllerRevision`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub model_revision: Option<String>,
+    /// Number that the next member gets; written before the members that use it are created, and never lowered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_instance_id: Option<i64>,
+    /// The fault-domain count in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform_fault_domain_count: Option<i32>,
+    /// Whether the set has a single placement group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub single_placement_group: Option<bool>,
+    /// Run-time summary.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance_view: Option<ScaleSetInstanceView>,
+    /// Members by zone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["zone".into()]))]
+    pub zones: Vec<ZoneCount>,
+    /// Members by zone in one line, for the table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub zones_summary: Option<String>,
+    /// What is held back, and by which numbers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["code".into()]))]
+    pub blockers: Vec<Blocker>,
+    /// What scale-in would do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scale_in: Option<ScaleInPreview>,
+    /// Conditions; all are written on the first pass.
+    #[serde(default)]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// Run-time summary of a set, as Azure's instance view has it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ScaleSetInstanceView {
+    /// How many members have each code.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["code".into()]))]
+    pub statuses_summary: Vec<StatusCount>,
+    /// How many members have each code, by extension.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub extensions: Vec<ExtensionSummary>,
+    /// The set's own provisioning.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub statuses: Vec<InstanceViewStatus>,
+}
+
+/// How many members have a code.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StatusCount {
+    /// `Category/value`.
+    #[schemars(length(max = 128))]
+    pub code: String,
+    /// Number of members.
+    pub count: i32,
+}
+
+/// How the members stand with one extension.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ExtensionSummary {
+    /// Name of the extension.
+    #[schemars(length(max = 64))]
+    pub name: String,
+    /// How many members have each code.
+    #[serde(default)]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["code".into()]))]
+    pub statuses_summary: Vec<StatusCount>,
+}
+
+/// Members in one zone; regional members are counted under an empty name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ZoneCount {
+    /// The zone.
+    #[schemars(length(max = 8))]
+    pub zone: String,
+    /// Members in it.
+    pub replicas: i32,
+}
+
+/// Something that is held back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Blocker {
+    /// Why, as a code.
+    #[schemars(length(max = 64))]
+    pub code: String,
+    /// How many members are held back by it.
+    pub count: i32,
+    /// Since when.
+    pub since: Time,
+    /// In words, with the numbers compared.
+    #[schemars(length(max = 1024))]
+    pub message: String,
+}
+
+/// What scale-in would do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ScaleInPreview {
+    /// The next victims, in order; at most 5.
+    #[schemars(length(max = 5))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub next: Vec<ScaleInCandidate>,
+}
+
+/// One member that scale-in would take.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ScaleInCandidate {
+    /// Name of the member.
+    #[schemars(length(max = 63))]
+    pub name: String,
+    /// What chose it.
+    #[schemars(length(max = 256))]
+    pub rank: String,
+}
+
+/// The default of `status` in the schema.
+pub(crate) fn default_status() -> serde_json::Value {
+    serde_json::json!({"conditions": unknown_conditions(ScaleSetCondition::ALL.iter().map(|name| name.as_str()))})
+}
