@@ -1,1 +1,10 @@
-//! The controller.
+//! The controller: reconcilers for scale sets and for instances, each as observe → validate → plan → execute → report.
+//!
+//! Two doors lead out of a pass, [`cluster::Cluster`] and [`scaleset_hardware::Hardware`]; everything between them is
+//! in `scaleset-planning`, which cannot reach either.
+
+pub mod cluster;
+pub mod context;
+pub mod error;
+pub mod instance;
+pub mod scale_set;

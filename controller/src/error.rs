@@ -1,0 +1,25 @@
+//! Why a pass ended early.
+
+use scaleset_hardware::HardwareError;
+use thiserror::Error;
+
+use crate::cluster::ClusterError;
+
+/// Why a pass ended early; it is tried again with backoff.
+#[derive(Debug, Error)]
+pub enum PassError {
+    /// The hardware could not be asked.
+    #[error("hardware: {0}")]
+    Hardware(#[from] HardwareError),
+    /// The API could not be asked or written.
+    #[error("cluster: {0}")]
+    Cluster(#[from] ClusterError),
+    /// An object in the cluster is not what it says it is.
+    #[error("malformed object {object}: {message}")]
+    Malformed {
+        /// Kind, namespace and name.
+        object: String,
+        /// What is wrong with it.
+        message: String,
+    },
+}
