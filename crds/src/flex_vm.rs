@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::condition::{FlexVMCondition, InstanceCondition, unknown_conditions};
 use crate::instance::{InstanceStatus, ProtectionPolicy, ScaleSetReference};
 use crate::profile::{Credentials, Extension, NetworkProfile, StorageProfile, VirtualMachineModel};
+use crate::rules::{self, instance, profile as refuse};
 use crate::vocabulary::PowerWish;
 
 /// An ordinary VM. It works alone, or joins a Flexible scale set by reference when it is created.
@@ -23,6 +24,8 @@ use crate::vocabulary::PowerWish;
     namespaced,
     status = "InstanceStatus",
     derive = "PartialEq",
+    validation = rules::dns_label_name(63),
+    validation = instance::windows_name_as_computer_name(),
     selectable = ".spec.scaleSetRef.name",
     selectable = ".spec.zone",
     selectable = ".spec.powerState",
@@ -45,8 +48,23 @@ use crate::vocabulary::PowerWish;
     printcolumn(name = "PRIVATE-IP", type_ = "string", json_path = ".status.privateIPAddress", priority = 1)
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = rules::immutable("location"),
+    validation = rules::immutable_optional("zone"),
+    validation = rules::immutable_optional("platformFaultDomain"),
+    validation = instance::fault_domain_needs_set(),
+    validation = instance::no_move_between_sets(),
+    validation = instance::no_attach(),
+    validation = instance::no_detach(),
+    validation = refuse::windows_admin_username(),
+    validation = refuse::windows_computer_name(),
+    validation = refuse::unique_extension_names(),
+    validation = refuse::extensions_wait_for_known(),
+    validation = refuse::extensions_wait_for_others()
+)]
 pub struct FlexVMSpec {
-    /// The Flexible set that this VM joins; none by default: the VM stands alone.
+    /// The Flexible set that this VM joins, in the same namespace; none by default: the VM stands alone. Given at
+    /// creation; a VM that exists can neither join, leave nor change its set in this version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scale_set_ref: Option<ScaleSetReference>,
     /// Region. Required. Immutable.
@@ -68,7 +86,7 @@ pub struct FlexVMSpec {
     /// Protection from the set's own actions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protection_policy: Option<ProtectionPolicy>,
-    /// Size of the VM, for example `Standard_B1s`. Required. A change restarts the VM.
+    /// Size of the VM, for example `Standard_B1s`. Required.
     #[schemars(length(min = 1, max = 64))]
     pub vm_size: String,
     /// Computer name, administrator and credentials. Required.
@@ -77,22 +95,24 @@ pub struct FlexVMSpec {
     pub storage_profile: StorageProfile,
     /// Network interfaces. Required.
     pub network_profile: NetworkProfile,
-    /// Extensions that run in the guest; at most 32. A change is applied to the running VM.
+    /// Extensions that run in the guest; at most 32, each name once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub extensions: Vec<Extension>,
-    /// Tags of the VM; at most 50, values up to 256 characters. A change costs nothing.
+    /// Tags of the VM; at most 50, names of up to 512 characters, values of up to 256.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 50), schema_with = "crate::rules::bounded_string_map")]
+    #[schemars(extend("maxProperties" = 50), schema_with = "rules::tag_map")]
     pub tags: BTreeMap<String, String>,
 }
 
 /// Names and credentials of the operating system of one VM.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = rules::immutable_optional("computerName"), validation = refuse::computer_name_characters())]
 pub struct FlexOsProfile {
-    /// Name that the guest calls itself, at most 64 characters (15 for Windows); the default is the VM's name. Immutable.
+    /// Name that the guest calls itself: letters, digits and hyphens, at most 64 (15 and not all digits for Windows);
+    /// the default is the VM's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub computer_name: Option<String>,

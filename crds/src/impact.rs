@@ -17,6 +17,35 @@ pub struct ImpactRow {
     pub explanation: &'static str,
 }
 
+/// Marks the row of a list's field whose value gets smaller.
+const SMALLER: &str = "(smaller)";
+
+impl ImpactRow {
+    /// Path of the field that the row is about, without the direction of the change.
+    pub fn field(&self) -> &'static str {
+        self.path.trim_end_matches(SMALLER)
+    }
+
+    /// The cost as a sentence, as the field's description has it.
+    pub fn sentence(&self) -> String {
+        let Self { path, impact, explanation } = self;
+        match (impact, path.ends_with(SMALLER)) {
+            (Impact::Immutable, _) => format!("Immutable: {explanation}."),
+            (_, true) => format!("A smaller value costs {}: {explanation}.", impact.as_str()),
+            (_, false) => format!("A change costs {}: {explanation}.", impact.as_str()),
+        }
+    }
+}
+
+/// The table in Markdown, as `docs/model-changes.md` has it.
+pub fn markdown_table() -> String {
+    let mut table = "| field | impact | what happens |\n|---|---|---|\n".to_owned();
+    for ImpactRow { path, impact, explanation } in IMPACT_TABLE {
+        table.push_str(&format!("| `{path}` | {} | {explanation} |\n", impact.as_str()));
+    }
+    table
+}
+
 const fn row(path: &'static str, impact: Impact, explanation: &'static str) -> ImpactRow {
     ImpactRow { path, impact, explanation }
 }

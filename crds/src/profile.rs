@@ -1,20 +1,29 @@
 //! The VM profile: what a VM should be. Shared by `ScaleSet` (under `virtualMachineProfile`) and `FlexVM` (at the top
 //! of its spec), and spoken to the hardware as [`VirtualMachineModel`].
 //!
-//! What a change of each field costs on existing VMs stands in [`crate::impact`] and in each field's description.
+//! What a change of each field costs on existing VMs stands in [`crate::impact`]; the generated schema adds it to each
+//! field's description.
 
 use std::collections::BTreeMap;
 
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::rules::{self, profile as refuse};
 use crate::vocabulary::{OsType, StorageAccountType};
 
 /// What each VM that the set makes should be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = refuse::windows_admin_username(),
+    validation = refuse::windows_computer_name_prefix(),
+    validation = refuse::unique_extension_names(),
+    validation = refuse::extensions_wait_for_known(),
+    validation = refuse::extensions_wait_for_others()
+)]
 pub struct VirtualMachineProfile {
-    /// Size of the VM, as in Azure's `sku.name`, for example `Standard_D2s_v3`. Required. A change restarts existing VMs.
+    /// Size of the VM, as in Azure's `sku.name`, for example `Standard_D2s_v3`. Required.
     #[schemars(length(min = 1, max = 64))]
     pub vm_size: String,
     /// Computer name, administrator and credentials. Required.
@@ -23,22 +32,27 @@ pub struct VirtualMachineProfile {
     pub storage_profile: StorageProfile,
     /// Network interfaces. Required.
     pub network_profile: NetworkProfile,
-    /// Extensions that run in the guest; at most 32. A change is applied to running VMs.
+    /// Extensions that run in the guest; at most 32, each name once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
-    #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["name".into()]))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub extensions: Vec<Extension>,
-    /// Tags of the VM; at most 50, values up to 256 characters. A change costs existing VMs nothing.
+    /// Tags of the VM; at most 50, names of up to 512 characters, values of up to 256.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 50), schema_with = "crate::rules::bounded_string_map")]
+    #[schemars(extend("maxProperties" = 50), schema_with = "rules::tag_map")]
     pub tags: BTreeMap<String, String>,
 }
 
 /// Names and credentials of the operating system of a set's VMs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = rules::immutable_optional("computerNamePrefix"),
+    validation = refuse::computer_name_prefix_characters()
+)]
 pub struct OsProfile {
-    /// First part of each computer name, 1 to 15 characters (9 for Windows); the default is the set's name, cut to that. Immutable.
+    /// First part of each computer name: letters, digits and hyphens, 1 to 15 (9 and not all digits for Windows); the
+    /// default is the set's name, cut to that. Six letters or digits follow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 15))]
     pub computer_name_prefix: Option<String>,
@@ -51,19 +65,21 @@ pub struct OsProfile {
 /// never read by the controller.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = rules::immutable("adminUsername"), validation = refuse::admin_username_not_reserved())]
 pub struct Credentials {
-    /// Name of the administrator, 1 to 64 characters. Required. Immutable.
+    /// Name of the administrator, 1 to 64 characters (20 for Windows), none of the names that Azure reserves, such as
+    /// `root` and `admin`. Required.
     #[schemars(length(min = 1, max = 64))]
     pub admin_username: String,
-    /// Secret key that holds the administrator's password. A change is taken with the next reimage or replacement.
+    /// Secret key that holds the administrator's password; none by default. A changed content is no change of the model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admin_password_secret_ref: Option<SecretKeyRef>,
-    /// SSH public keys of the administrator; at most 16. A change is taken with the next reimage or replacement.
+    /// SSH public keys of the administrator; at most 16, each once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 2048)))]
-    #[x_kube(merge_strategy = kube::core::ListMerge::Set)]
+    #[x_kube(merge_strategy = ListMerge::Set)]
     pub ssh_public_keys: Vec<String>,
-    /// Secret key that holds the cloud-init data. A change is taken with the next reimage or replacement.
+    /// Secret key that holds the cloud-init data; none by default. A changed content is no change of the model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub custom_data_secret_ref: Option<SecretKeyRef>,
 }
@@ -83,20 +99,25 @@ pub struct SecretKeyRef {
 /// Image and disks of a VM.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = refuse::image_is_named_once(),
+    validation = refuse::image_is_named_wholly(),
+    validation = refuse::unique_luns()
+)]
 pub struct StorageProfile {
-    /// The image of the OS disk. Required. A change reimages existing VMs: the OS disk is replaced, data disks and addresses stay.
+    /// The image of the OS disk: either publisher, offer, sku and version, or id. Required.
     pub image_reference: ImageReference,
-    /// The OS disk.
+    /// The OS disk: 30 GiB of `Premium_LRS` for Linux by default.
     #[serde(default)]
     pub os_disk: OsDisk,
-    /// Empty data disks that each VM gets; at most 64, one for each lun. Adding, removing and growing is done on running VMs.
+    /// Empty data disks that each VM gets; at most 64, each lun once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
-    #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["lun".into()]))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["lun".into()]))]
     pub data_disks: Vec<DataDisk>,
 }
 
-/// An image: either the four parts of a marketplace image, or the id of an own image.
+/// An image: either the parts of a marketplace image, or the id of an own image.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ImageReference {
@@ -112,7 +133,7 @@ pub struct ImageReference {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     pub sku: Option<String>,
-    /// Version, or `latest`: the newest at the time of creation or reimage; running VMs are not moved by a newer one.
+    /// Version, or `latest` (default): the newest at the time of creation or reimage; a newer one moves no running VM.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub version: Option<String>,
@@ -125,15 +146,16 @@ pub struct ImageReference {
 /// The disk that the operating system starts from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = rules::immutable("osType"), validation = rules::immutable("storageAccountType"))]
 pub struct OsDisk {
-    /// Linux (default) or Windows. Immutable.
+    /// Linux (default) or Windows.
     #[serde(default)]
     pub os_type: OsType,
-    /// Size in GiB, 1 to 4095, default 30. A change reimages existing VMs.
+    /// Size in GiB, 1 to 4095, default 30.
     #[serde(default = "default_os_disk_size_gb", rename = "diskSizeGB")]
     #[schemars(range(min = 1, max = 4095))]
     pub disk_size_gb: i32,
-    /// Kind of storage, default `Premium_LRS`. Immutable.
+    /// Kind of storage, default `Premium_LRS`.
     #[serde(default)]
     pub storage_account_type: StorageAccountType,
 }
@@ -145,11 +167,11 @@ pub struct DataDisk {
     /// Logical unit number, 0 to 63, unique in the profile. Required.
     #[schemars(range(min = 0, max = 63))]
     pub lun: i32,
-    /// Size in GiB, 1 to 32767. Required. Growing is done on running VMs; a smaller disk needs a new VM.
+    /// Size in GiB, 1 to 32767. Required.
     #[serde(rename = "diskSizeGB")]
     #[schemars(range(min = 1, max = 32767))]
     pub disk_size_gb: i32,
-    /// Kind of storage, default `Premium_LRS`. A change needs a new VM.
+    /// Kind of storage, default `Premium_LRS`.
     #[serde(default)]
     pub storage_account_type: StorageAccountType,
 }
@@ -157,10 +179,11 @@ pub struct DataDisk {
 /// Network of a VM.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = refuse::unique_interface_names(), validation = refuse::one_primary_interface())]
 pub struct NetworkProfile {
-    /// Network interfaces, 1 to 8, exactly one of them primary. A change is applied to running VMs.
+    /// Network interfaces, 1 to 8, each name once, exactly one of them primary.
     #[schemars(length(min = 1, max = 8))]
-    #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["name".into()]))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub network_interfaces: Vec<NetworkInterface>,
 }
 
@@ -171,7 +194,7 @@ pub struct NetworkInterface {
     /// Name, unique in the profile. Required.
     #[schemars(length(min = 1, max = 80))]
     pub name: String,
-    /// Whether this interface carries the VM's primary address, default false.
+    /// Whether this interface carries the VM's primary address, default false. True for exactly one.
     #[serde(default)]
     pub primary: bool,
     /// Subnet that gives the private address. Required.
@@ -206,10 +229,10 @@ pub struct Extension {
     /// Settings handed to the extension.
     #[serde(default)]
     pub settings: ExtensionSettings,
-    /// Extensions that must have succeeded before this one starts; at most 16.
+    /// Names of extensions of this profile that must have succeeded before this one starts; at most 16.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 64)))]
-    #[x_kube(merge_strategy = kube::core::ListMerge::Set)]
+    #[x_kube(merge_strategy = ListMerge::Set)]
     pub provision_after_extensions: Vec<String>,
     /// Any text; a change runs the extension again although nothing else changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -227,15 +250,15 @@ pub struct ExtensionSettings {
     /// Files that the custom-script extension loads; at most 16.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 1024)))]
-    #[x_kube(merge_strategy = kube::core::ListMerge::Atomic)]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub file_uris: Vec<String>,
     /// Command that the custom-script extension runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
     pub command_to_execute: Option<String>,
-    /// Settings of other extensions; at most 32 values of up to 256 characters.
+    /// Settings of other extensions; at most 32, names and values of up to 256 characters.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 32), schema_with = "crate::rules::bounded_string_map")]
+    #[schemars(extend("maxProperties" = 32), schema_with = "rules::settings_map")]
     pub values: BTreeMap<String, String>,
 }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::condition::{ScaleSetCondition, unknown_conditions};
 use crate::instance::InstanceViewStatus;
 use crate::profile::VirtualMachineProfile;
+use crate::rules::{self, scale_set as refuse};
 use crate::vocabulary::{OrchestrationMode, ScaleInRule, UpgradeMode};
 
 /// A set of VMs made from one profile (Uniform), or grouping ordinary VMs (Flexible), after Azure's Virtual Machine
@@ -24,6 +25,10 @@ use crate::vocabulary::{OrchestrationMode, ScaleInRule, UpgradeMode};
     namespaced,
     status = "ScaleSetStatus",
     derive = "PartialEq",
+    validation = rules::dns_label_name(52),
+    validation = refuse::max_spreading_needs_many_groups(),
+    validation = refuse::single_placement_group_limit(),
+    validation = refuse::zonal_placement_group_limit(),
     scale(
         spec_replicas_path = ".spec.replicas",
         status_replicas_path = ".status.replicas",
@@ -41,6 +46,22 @@ use crate::vocabulary::{OrchestrationMode, ScaleInRule, UpgradeMode};
     printcolumn(name = "REVISION", type_ = "string", json_path = ".status.modelRevision", priority = 1)
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = rules::immutable("orchestrationMode"),
+    validation = rules::immutable("location"),
+    validation = rules::immutable_optional("platformFaultDomainCount"),
+    validation = refuse::zones_add_only(),
+    validation = refuse::single_placement_group_one_way(),
+    validation = refuse::profile_stays(),
+    validation = refuse::profile_required(),
+    validation = refuse::replicas_need_profile(),
+    validation = refuse::replicas_range(),
+    validation = refuse::uniform_regional_fault_domains(),
+    validation = refuse::uniform_zonal_fault_domains(),
+    validation = refuse::flexible_regional_fault_domains(),
+    validation = refuse::flexible_zonal_fault_domains(),
+    validation = refuse::flexible_placement_group_limit()
+)]
 pub struct ScaleSetSpec {
     /// Uniform: instances are children made from the profile. Flexible: instances are FlexVMs, made from the profile or
     /// by hand. Required. Immutable.
@@ -48,8 +69,9 @@ pub struct ScaleSetSpec {
     /// Region. Required. Immutable.
     #[schemars(length(min = 1, max = 63))]
     pub location: String,
-    /// Zones to spread over, at most 3; none is a regional set. Zones can be added, never removed; existing VMs stay
-    /// where they are.
+    /// Zones to spread over, at most 3, for example `["1", "2", "3"]`; none by default: a regional set. Zones can be
+    /// added, also to a regional set whose fault-domain count is 1 or 5, but never removed; existing VMs stay where
+    /// they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 3), inner(length(min = 1, max = 8)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
@@ -59,41 +81,48 @@ pub struct ScaleSetSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = -1000, max = 1000))]
     pub platform_fault_domain_count: Option<i32>,
-    /// Whether all VMs stay in one placement group of at most 100. Can go from true to false, never back. Uniform
-    /// regional sets default to true, all other sets to false.
+    /// Whether all VMs stay in one placement group of at most 100 (with zones: one in each; Flexible: at most 200).
+    /// Absent means at creation: true for a Uniform set without zones and with more than one fault domain, false for
+    /// any other Uniform set, and for a Flexible set what its first VM needs. Absent later keeps what is in force, see
+    /// `status.singlePlacementGroup`. Can go from true to false, but neither false nor absent can go to true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub single_placement_group: Option<bool>,
-    /// Number of VMs that the set makes from its profile, 0 to 1000. Absent keeps the count that is in force, 0 at
-    /// creation. Written through the `scale` subresource by autoscalers.
+    /// Number of VMs that the set makes from its profile, 0 to 1000 (100 in a single placement group). Absent keeps the
+    /// count that is in force, 0 at creation. Autoscalers write it through the `scale` subresource.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 1000))]
+    #[schemars(range(min = -1_000_000, max = 1_000_000))]
     pub replicas: Option<i32>,
-    /// How existing VMs catch up with a changed profile.
+    /// How existing VMs catch up with a changed profile. New VMs always take the newest one. A change of the policy
+    /// itself costs existing VMs nothing.
     #[serde(default)]
     pub upgrade_policy: UpgradePolicy,
-    /// Which VMs go first when the set shrinks.
+    /// Which VMs go first when the set shrinks. A change costs existing VMs nothing.
     #[serde(default)]
     pub scale_in_policy: ScaleInPolicy,
     /// What each VM that the set makes should be. Required for Uniform; a Flexible set without it only groups VMs made
-    /// by hand.
+    /// by hand. It can be changed, but not removed; what each change costs is said at its fields.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub virtual_machine_profile: Option<VirtualMachineProfile>,
 }
 
-/// How existing VMs catch up with a changed profile. A change of it costs existing VMs nothing.
+/// How existing VMs catch up with a changed profile.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = refuse::rolling_is_not_available())]
 pub struct UpgradePolicy {
-    /// Manual (default): existing VMs stay as they are. Automatic: every outdated VM is brought up to date by the
-    /// cheapest action that the difference allows, within the allowance of 20 % of the set (at least one VM).
+    /// Manual (default): existing VMs stay as they are until they are reimaged or replaced; new VMs take the new
+    /// profile. Automatic: every outdated VM is brought up to date by the cheapest action that the difference allows
+    /// (in place, restart, reimage, new VM), at most 20 % of the set at a time, but at least one VM. Rolling is not
+    /// available in this version.
     #[serde(default)]
+    #[schemars(extend("enum" = ["Manual", "Automatic", "Rolling"]))]
     pub mode: UpgradeMode,
-    /// Holds every upgrade, default false. Scaling and mending go on.
+    /// Holds every upgrade that has not started, default false. Scaling and the mending of broken VMs go on.
     #[serde(default)]
     pub paused: bool,
 }
 
-/// Which VMs go first when the set shrinks. A change of it costs existing VMs nothing.
+/// Which VMs go first when the set shrinks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ScaleInPolicy {

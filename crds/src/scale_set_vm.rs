@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::condition::{InstanceCondition, unknown_conditions};
 use crate::instance::{InstanceStatus, ProtectionPolicy, ScaleSetReference};
+use crate::rules::{self, instance as refuse};
 use crate::vocabulary::PowerWish;
 
 /// One instance of a Uniform scale set. The controller makes and removes it; people may change `powerState`,
@@ -21,6 +22,7 @@ use crate::vocabulary::PowerWish;
     namespaced,
     status = "InstanceStatus",
     derive = "PartialEq",
+    validation = refuse::name_is_set_and_id(),
     selectable = ".spec.scaleSetRef.name",
     selectable = ".spec.zone",
     selectable = ".spec.powerState",
@@ -43,6 +45,11 @@ use crate::vocabulary::PowerWish;
     printcolumn(name = "PRIVATE-IP", type_ = "string", json_path = ".status.privateIPAddress", priority = 1)
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = refuse::set_of_instance_stays(),
+    validation = rules::immutable("instanceId"),
+    validation = rules::immutable_optional("zone")
+)]
 pub struct ScaleSetVMSpec {
     /// The set that this instance belongs to. Required. Immutable.
     pub scale_set_ref: ScaleSetReference,

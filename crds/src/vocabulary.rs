@@ -130,3 +130,18 @@ impl ProvisioningState {
         }
     }
 }
+
+impl Impact {
+    /// The spelling in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "None",
+            Self::NextReimage => "NextReimage",
+            Self::Online => "Online",
+            Self::Restart => "Restart",
+            Self::Reimage => "Reimage",
+            Self::Replace => "Replace",
+            Self::Immutable => "Immutable",
+        }
+    }
+}
