@@ -54,6 +54,10 @@ pub struct InstanceStatus {
     /// Whether the hardware is what the newest model says, in every field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latest_model_applied: Option<bool>,
+    /// The last model revision on which the VM was seen as it should be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub healthy_on_revision: Option<String>,
     /// Differences between the newest model and the hardware; the first 32.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]

@@ -1,1 +1,27 @@
-//! The pure planner.
+//! The pure core: from a snapshot of the world to a plan with reasons.
+//!
+//! Nothing here can reach a network, a clock, an environment or a random source: `now` is a field of the snapshot,
+//! names are derived by hashing, maps are ordered. The same snapshot gives the same plan. A planner cannot fail; what
+//! it may not do becomes a [`plan::Hold`] with the numbers that were compared.
+//!
+//! - [`scale_set`] plans for a set: membership, upgrade, scale, in that order;
+//! - [`instance`] plans one VM's next step, `ScaleSetVM` and `FlexVM` alike;
+//! - [`view`] compares the model view with the instance view;
+//! - [`status`] turns snapshot, plan and outcome into what people read;
+//! - [`audit`] judges a finished plan and shares no code with the planners.
+
+pub mod audit;
+pub mod budget;
+pub mod instance;
+pub mod limits;
+pub mod membership;
+pub mod naming;
+pub mod placement;
+pub mod plan;
+pub mod revision;
+pub mod scale_in;
+pub mod scale_set;
+pub mod snapshot;
+pub mod status;
+pub mod upgrade;
+pub mod view;

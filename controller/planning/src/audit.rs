@@ -1,0 +1,181 @@
+//! Judges a finished plan. Shares no code with the planners: what they count, it counts again in its own way.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use scaleset_crds::vocabulary::{OrchestrationMode, PowerState, PowerWish, ProvisioningState, UpgradeMode};
+
+use crate::plan::{Action, RemovalCause, ScaleSetPlan};
+use crate::snapshot::{MemberLife, Observation, Origin, Protection, ScaleSetSnapshot, SetLife, UpgradeSwitch};
+
+/// Every rule that the plan breaks, one line each; empty for a sound plan.
+pub fn audit(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan) -> Vec<String> {
+    let mut findings = Vec::new();
+    judge_life(snapshot, plan, &mut findings);
+    judge_names(snapshot, plan, &mut findings);
+    judge_count(snapshot, plan, &mut findings);
+    judge_victims(snapshot, plan, &mut findings);
+    judge_upgrades(snapshot, plan, &mut findings);
+    judge_balance(snapshot, plan, &mut findings);
+    findings
+}
+
+fn judge_life(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &mut Vec<String>) {
+    let creates = plan.actions.iter().filter(|action| matches!(action, Action::CreateMember(_) | Action::CreateRevision { .. })).count();
+    match snapshot.set.life {
+        SetLife::Orphaning if !plan.actions.is_empty() => findings.push("acts on a set that is being orphaned".to_owned()),
+        SetLife::Terminating if creates > 0 => findings.push(format!("{creates} creates for a terminating set")),
+        SetLife::Live | SetLife::Orphaning | SetLife::Terminating => {}
+    }
+}
+
+/// New names are new, numbers are consecutive, reserved before use and never used before.
+fn judge_names(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &mut Vec<String>) {
+    let existing: BTreeSet<&str> = snapshot.members.iter().map(|member| member.name.as_str()).collect();
+    let mut names = BTreeSet::new();
+    let mut reserved = 0;
+    for action in &plan.actions {
+        match action {
+            Action::ReserveNumbers { next } => reserved = *next,
+            Action::CreateMember(member) => {
+                if existing.contains(member.name.as_str()) || !names.insert(member.name.clone()) {
+                    findings.push(format!("creates {} twice", member.name));
+                }
+                if member.number >= reserved {
+                    findings.push(format!("uses number {} that is not reserved (below {reserved})", member.number));
+                }
+                if snapshot.status.next_instance_id.is_some_and(|next| member.number < next) {
+                    findings.push(format!("uses number {} again", member.number));
+                }
+            }
+            Action::AddFinalizer
+            | Action::CreateRevision { .. }
+            | Action::AssignRevision(_)
+            | Action::DeleteMember(_)
+            | Action::DeleteRevision { .. }
+            | Action::RemoveFinalizer => {}
+        }
+    }
+}
+
+/// Never more made members than the target, never scaled in below it.
+fn judge_count(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &mut Vec<String>) {
+    if snapshot.set.life != SetLife::Live {
+        return;
+    }
+    let live = snapshot.members.iter().filter(|m| m.origin == Origin::Set && m.life == MemberLife::Live).count();
+    let creates = plan.actions.iter().filter(|action| matches!(action, Action::CreateMember(_))).count();
+    let scale_in = removals(plan).filter(|(_, cause)| *cause == RemovalCause::ScaleIn).count();
+    let target = usize::try_from(plan.effective.target).unwrap_or(0);
+    if creates > 0 && live + creates > target {
+        findings.push(format!("{live} live and {creates} new are more than the target {target}"));
+    }
+    if scale_in > 0 && live - scale_in < target {
+        findings.push(format!("{live} live less {scale_in} scaled in are fewer than the target {target}"));
+    }
+}
+
+fn removals(plan: &ScaleSetPlan) -> impl Iterator<Item = (&str, RemovalCause)> {
+    plan.actions.iter().filter_map(|action| match action {
+        Action::DeleteMember(removal) => Some((removal.name.as_str(), removal.cause)),
+        Action::AddFinalizer
+        | Action::CreateRevision { .. }
+        | Action::ReserveNumbers { .. }
+        | Action::CreateMember(_)
+        | Action::AssignRevision(_)
+        | Action::DeleteRevision { .. }
+        | Action::RemoveFinalizer => None,
+    })
+}
+
+/// Protected members and members made by hand are never removed by the set while it lives.
+fn judge_victims(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &mut Vec<String>) {
+    for (name, cause) in removals(plan) {
+        let Some(member) = snapshot.members.iter().find(|member| member.name == name) else {
+            findings.push(format!("deletes {name}, which is no member"));
+            continue;
+        };
+        if member.origin == Origin::Hand {
+            findings.push(format!("deletes {name}, made by hand"));
+        }
+        let allowed = match cause {
+            RemovalCause::SetDeleted => true,
+            RemovalCause::ScaleIn => member.protection == Protection::None,
+            RemovalCause::Replace => member.protection != Protection::FromSetActions,
+        };
+        if !allowed {
+            findings.push(format!("deletes {name} ({cause:?}) in spite of its protection"));
+        }
+    }
+}
+
+/// Manual and paused sets touch nobody; otherwise healthy members disturbed plus those missing stay within max(1, N/5).
+fn judge_upgrades(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &mut Vec<String>) {
+    let healthy: BTreeMap<&str, bool> = snapshot.members.iter().map(|m| {
+        let well = m.life == MemberLife::Live
+            && m.report.observation == Observation::Current
+            && m.report.provisioning == ProvisioningState::Succeeded
+            && m.report.power == PowerState::Running
+            && m.power_wish == PowerWish::Running;
+        (m.name.as_str(), well)
+    }).collect();
+    let mut disturbed = 0;
+    let mut touched = 0;
+    for action in &plan.actions {
+        let (name, disturbs) = match action {
+            Action::AssignRevision(assignment) => {
+                (&assignment.name, assignment.impact > scaleset_crds::vocabulary::Impact::NextReimage)
+            }
+            Action::DeleteMember(removal) if removal.cause == RemovalCause::Replace => (&removal.name, true),
+            Action::DeleteMember(_)
+            | Action::AddFinalizer
+            | Action::CreateRevision { .. }
+            | Action::ReserveNumbers { .. }
+            | Action::CreateMember(_)
+            | Action::DeleteRevision { .. }
+            | Action::RemoveFinalizer => continue,
+        };
+        touched += 1;
+        disturbed += usize::from(disturbs && healthy.get(name.as_str()).copied().unwrap_or(false));
+    }
+    let still = snapshot.set.upgrade_mode == UpgradeMode::Manual || snapshot.set.upgrades == UpgradeSwitch::Paused;
+    if still && touched > 0 {
+        findings.push(format!("{touched} members touched in a set that is Manual or paused"));
+    }
+    let made = snapshot.members.iter().filter(|m| m.origin == Origin::Set && m.life == MemberLife::Live).count();
+    let allowed = (made.max(usize::try_from(plan.effective.target).unwrap_or(0)) / 5).max(1);
+    if disturbed > allowed {
+        findings.push(format!("{disturbed} healthy members disturbed, {allowed} allowed"));
+    }
+}
+
+/// New members leave no zone more than one ahead of an emptier one that could have taken them.
+fn judge_balance(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &mut Vec<String>) {
+    let mut counts: BTreeMap<&str, i64> = BTreeMap::new();
+    for member in snapshot.members.iter().filter(|m| m.life == MemberLife::Live) {
+        *counts.entry(member.zone.as_deref().unwrap_or("")).or_default() += 1;
+    }
+    let mut usable: BTreeSet<&str> = BTreeSet::new();
+    let mut placed = Vec::new();
+    for action in &plan.actions {
+        if let Action::CreateMember(member) = action {
+            let zone = member.zone.as_deref().unwrap_or("");
+            usable.insert(zone);
+            placed.push(zone);
+        }
+    }
+    for zone in placed {
+        let emptiest = usable.iter().map(|zone| counts.get(zone).copied().unwrap_or(0)).min().unwrap_or(0);
+        let here = counts.entry(zone).or_default();
+        if *here > emptiest {
+            findings.push(format!("placed into zone {zone} with {here} members while another has {emptiest}"));
+        }
+        *here += 1;
+    }
+    let flexible_groups = plan.actions.iter().any(|action| {
+        matches!(action, Action::CreateMember(member) if member.placement_group.is_some())
+            && snapshot.set.mode == OrchestrationMode::Flexible
+    });
+    if flexible_groups {
+        findings.push("a Flexible member has a placement group".to_owned());
+    }
+}

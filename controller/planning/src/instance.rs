@@ -1,0 +1,229 @@
+//! One VM's next step, `ScaleSetVM` and `FlexVM` alike: life, hardware and wish decide, in this order.
+//!
+//! ```text
+//! going? ──► hardware there? ──► delete it ──► let the object go
+//!   │ no
+//! held? (finalizer, reference, revision, hardware unknown) ──► wait, and say for what
+//!   │ no
+//! hardware absent ──► create      (vanished under us: the same, with a notice)
+//!   │ present
+//! busy ──► wait        failed ──► reimage after a backoff
+//!   │ settled
+//! differs from its model ──► recreate | reimage | restart | apply online
+//!   │ equal
+//! power differs from the wish ──► start, stop or deallocate
+//!   │ equal
+//! done
+//! ```
+//!
+//! One step a pass: its effect is observed before the next is decided. When another revision is to be followed is the
+//! set's decision, not made here.
+
+use std::time::Duration;
+
+use scaleset_crds::condition::Reason;
+use scaleset_crds::vocabulary::{Impact, PowerState, PowerWish};
+
+use crate::snapshot::{
+    Assigned, Belonging, Failure, FinalizerState, InstanceSnapshot, MemberLife, ReleaseRule,
+};
+use crate::view::{HardwareView, InstanceView, ModelView, OperationState, ViewDiff, diff};
+
+const RETRY_FIRST: Duration = Duration::from_secs(30);
+const RETRY_MAX: Duration = Duration::from_secs(600);
+
+/// What one pass over an instance does.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct InstancePlan {
+    /// The step.
+    pub step: Step,
+    /// Why, numbers included.
+    pub reason: String,
+    /// What differs between the newest model and the hardware.
+    pub pending: ViewDiff,
+    /// When to look again although nothing changes, scenario time.
+    pub wake_after: Option<Duration>,
+}
+
+/// The next step of one VM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// As wished.
+    None,
+    /// Something must happen first that is not ours to do.
+    Wait(Wait),
+    /// A person must act, or something else must change.
+    Hold(Failure),
+    /// Put our finalizer on the object, before there is hardware to lose.
+    AddFinalizer,
+    /// Create the hardware.
+    Create(ModelView),
+    /// Apply the model to the running VM.
+    UpdateOnline(ModelView),
+    /// Apply the model with a restart.
+    UpdateWithRestart(ModelView),
+    /// Replace the OS disk.
+    Reimage(ModelView),
+    /// Delete the hardware, so that the next pass creates it anew.
+    Recreate,
+    /// Start, stop or deallocate.
+    SetPower(PowerWish),
+    /// Delete the hardware where there is any, then let the object go.
+    Release(ReleaseRule),
+    /// The object is gone or is nobody's business here.
+    Forget,
+}
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// The hardware is in the middle of an operation.
+    HardwareBusy,
+    /// The hardware does not answer.
+    HardwareUnknown,
+    /// The revision that it follows has not been seen yet.
+    Revision,
+    /// The backoff after a failure.
+    Backoff,
+}
+
+/// Plans one pass over an instance.
+pub fn plan(snapshot: &InstanceSnapshot) -> InstancePlan {
+    let pending = pending(snapshot);
+    let (step, reason, wake_after) = next_step(snapshot);
+    InstancePlan { step, reason, pending, wake_after }
+}
+
+type Decision = (Step, String, Option<Duration>);
+
+fn pending(snapshot: &InstanceSnapshot) -> ViewDiff {
+    match (&snapshot.newest, &snapshot.hardware) {
+        (Some(newest), HardwareView::Present(view)) => diff(newest, view),
+        (None, _) | (_, HardwareView::Absent | HardwareView::Unknown { .. }) => ViewDiff::default(),
+    }
+}
+
+fn next_step(snapshot: &InstanceSnapshot) -> Decision {
+    match (snapshot.life, snapshot.finalizer) {
+        (MemberLife::Terminating, FinalizerState::Absent) => {
+            return decide(Step::Forget, "being deleted, nothing of ours is on it");
+        }
+        (MemberLife::Terminating, FinalizerState::Held) => {
+            return decide(Step::Release(snapshot.release), "being deleted");
+        }
+        (MemberLife::Live, FinalizerState::Absent) => return decide(Step::AddFinalizer, "before there is hardware to lose"),
+        (MemberLife::Live, FinalizerState::Held) => {}
+    }
+    let model = match &snapshot.assigned {
+        Assigned::Known(model) => model,
+        Assigned::Missing { revision } => return decide(Step::Wait(Wait::Revision), &format!("revision {revision} is not there")),
+    };
+    match &snapshot.hardware {
+        HardwareView::Unknown { message } => decide(Step::Wait(Wait::HardwareUnknown), message),
+        HardwareView::Absent => create(snapshot, model),
+        HardwareView::Present(view) => continue_with(snapshot, model, view),
+    }
+}
+
+/// A VM without hardware whose reference is refused waits; one with hardware runs on alone.
+fn create(snapshot: &InstanceSnapshot, model: &ModelView) -> Decision {
+    if let Belonging::Refused { scale_set: _, refusal } = &snapshot.belonging {
+        let message = refusal.message.clone();
+        return (Step::Hold(refusal.clone()), message, None);
+    }
+    let reason = if snapshot.status.vm_id.is_some() { "the hardware is gone" } else { "there is no hardware yet" };
+    decide(Step::Create(model.clone()), reason)
+}
+
+fn continue_with(snapshot: &InstanceSnapshot, model: &ModelView, view: &InstanceView) -> Decision {
+    match &view.operation {
+        OperationState::Creating | OperationState::Updating | OperationState::Deleting => {
+            decide(Step::Wait(Wait::HardwareBusy), &format!("the hardware is {:?}", view.operation).to_lowercase())
+        }
+        OperationState::Failed { code, message: _, attempts } => retry(snapshot, model, view, code, *attempts),
+        OperationState::Succeeded => {
+            differing(snapshot, model, view).or_else(|| power(snapshot.power_wish, view.power)).unwrap_or_else(|| decide(Step::None, "as wished"))
+        }
+    }
+}
+
+/// A failed VM gets a fresh OS disk of its model, 30 s after its first failure, then after twice as long each time, up to
+/// 10 min. A VM whose model has changed since is tried at once: a good revision mends a bad one.
+fn retry(snapshot: &InstanceSnapshot, model: &ModelView, view: &InstanceView, code: &str, attempts: u32) -> Decision {
+    let reason = format!("{code}, attempt {attempts} failed");
+    if model.revision != view.revision {
+        return decide(Step::Reimage(model.clone()), &format!("{reason}, but the model has changed"));
+    }
+    let doublings = attempts.saturating_sub(1).min(10);
+    let backoff = RETRY_FIRST.saturating_mul(1 << doublings).min(RETRY_MAX);
+    let waited = snapshot.now.duration_since(view.changed_at).unsigned_abs();
+    match backoff.checked_sub(waited) {
+        Some(rest) if !rest.is_zero() => {
+            let reason = format!("{reason}, next after {} s", backoff.as_secs());
+            (Step::Wait(Wait::Backoff), reason, Some(rest))
+        }
+        Some(_) | None => decide(Step::Reimage(model.clone()), &reason),
+    }
+}
+
+/// The cheapest step that the differences to the assigned model allow.
+fn differing(snapshot: &InstanceSnapshot, model: &ModelView, view: &InstanceView) -> Option<Decision> {
+    let differences = diff(model, view);
+    let reason = || differences.to_string();
+    let step = match differences.impact_now() {
+        Impact::None | Impact::NextReimage if model.revision != view.revision => Step::UpdateOnline(model.clone()),
+        Impact::None if differences.with_impact(Impact::None).next().is_some() => Step::UpdateOnline(model.clone()),
+        Impact::None | Impact::NextReimage => return None,
+        Impact::Online => Step::UpdateOnline(model.clone()),
+        Impact::Restart => Step::UpdateWithRestart(model.clone()),
+        Impact::Reimage => Step::Reimage(model.clone()),
+        Impact::Replace => replace(snapshot, &differences),
+        Impact::Immutable => Step::Hold(Failure {
+            reason: Reason::PropertyChangeNotAllowed,
+            message: format!("cannot be changed on a VM that exists: {}", only(&differences, Impact::Immutable)),
+        }),
+    };
+    let reason = if differences.is_empty() { format!("takes the name of revision {}", model.revision) } else { reason() };
+    Some((step, reason, None))
+}
+
+/// A member that the set made is the set's to lose; a person's own VM is not thrown away for a field.
+fn replace(snapshot: &InstanceSnapshot, differences: &ViewDiff) -> Step {
+    match &snapshot.belonging {
+        Belonging::Made { scale_set: _ } => Step::Recreate,
+        Belonging::Alone | Belonging::HandMade { scale_set: _ } | Belonging::Refused { scale_set: _, refusal: _ } => {
+            Step::Hold(Failure {
+                reason: Reason::OperationNotAllowed,
+                message: format!("needs a new VM, delete and create it again: {}", only(differences, Impact::Replace)),
+            })
+        }
+    }
+}
+
+fn only(differences: &ViewDiff, impact: Impact) -> String {
+    let lines: Vec<String> = differences.with_impact(impact).map(ToString::to_string).collect();
+    lines.join("; ")
+}
+
+/// A deallocated VM satisfies the wish to be stopped: it takes no way back to hardware that it does not use.
+fn power(wish: PowerWish, power: PowerState) -> Option<Decision> {
+    match (wish, power) {
+        (_, PowerState::Creating | PowerState::Starting | PowerState::Stopping | PowerState::Deallocating) => {
+            Some(decide(Step::Wait(Wait::HardwareBusy), &format!("power is {}", power.code())))
+        }
+        (PowerWish::Running, PowerState::Running)
+        | (PowerWish::Stopped, PowerState::Stopped | PowerState::Deallocated)
+        | (PowerWish::Deallocated, PowerState::Deallocated) => None,
+        (PowerWish::Running, PowerState::Stopped | PowerState::Deallocated)
+        | (PowerWish::Stopped, PowerState::Running)
+        | (PowerWish::Deallocated, PowerState::Running | PowerState::Stopped) => {
+            Some(decide(Step::SetPower(wish), &format!("power is {}, {wish:?} is wished", power.code())))
+        }
+        (_, PowerState::Unknown) => Some(decide(Step::Wait(Wait::HardwareUnknown), "power is unknown")),
+    }
+}
+
+fn decide(step: Step, reason: &str) -> Decision {
+    (step, reason.to_owned(), None)
+}

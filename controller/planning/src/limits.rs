@@ -1,0 +1,142 @@
+//! What a set may be: the values in force, and what the region says of them.
+//!
+//! Sources: Azure's "Choosing the right number of fault domains" (counts by mode and shape), "Working with large
+//! Virtual Machine Scale Sets" (100 per placement group), "Orchestration modes" (Flexible and memory-preserving sizes).
+
+use scaleset_crds::VirtualMachineProfile;
+use scaleset_crds::condition::Reason;
+use scaleset_crds::vocabulary::OrchestrationMode;
+
+use crate::snapshot::{Failure, Maintenance, RegionFacts, ScaleSetSnapshot, SetFacts};
+
+/// VMs in one placement group.
+pub const PLACEMENT_GROUP_MAX: usize = 100;
+/// Update domains in one placement group.
+pub const UPDATE_DOMAIN_COUNT: i32 = 5;
+/// Members of any set.
+pub const MEMBERS_MAX: i32 = 1_000;
+
+/// Fault domains in force: the pinned ones, else the spec's, else the default by mode and shape.
+pub fn fault_domain_count(snapshot: &ScaleSetSnapshot) -> i32 {
+    let set = &snapshot.set;
+    let default = match (set.mode, set.zones.is_empty()) {
+        (OrchestrationMode::Uniform, true) => 5,
+        (OrchestrationMode::Uniform, false) | (OrchestrationMode::Flexible, _) => 1,
+    };
+    snapshot.status.platform_fault_domain_count.or(set.platform_fault_domain_count).unwrap_or(default)
+}
+
+/// Whether the set has a single placement group. True never comes back once it is false. A Flexible set that does not
+/// say is decided by its first VM: a size that is not memory-preserving, spread over several fault domains, needs one.
+pub fn single_placement_group(snapshot: &ScaleSetSnapshot, fault_domain_count: i32) -> Option<bool> {
+    let set = &snapshot.set;
+    if snapshot.status.single_placement_group == Some(false) || set.single_placement_group == Some(false) {
+        return Some(false);
+    }
+    if let Some(pinned) = snapshot.status.single_placement_group {
+        return Some(pinned);
+    }
+    match (set.mode, set.single_placement_group) {
+        (_, Some(wished)) => Some(wished),
+        (OrchestrationMode::Uniform, None) => Some(set.zones.is_empty() && fault_domain_count > 1),
+        (OrchestrationMode::Flexible, None) => first_vm_decides(snapshot, fault_domain_count),
+    }
+}
+
+fn first_vm_decides(snapshot: &ScaleSetSnapshot, fault_domain_count: i32) -> Option<bool> {
+    if snapshot.members.is_empty() {
+        return None;
+    }
+    let size = snapshot.set.profile.as_ref().and_then(|profile| snapshot.region.as_ref()?.sizes.get(&profile.vm_size));
+    let needs_one = size.is_some_and(|size| size.maintenance == Maintenance::NotMemoryPreserving) && fault_domain_count > 1;
+    Some(needs_one)
+}
+
+/// Why the set cannot have `target` members in its placement groups.
+pub fn size_refusal(set: &SetFacts, target: usize, single_placement_group: Option<bool>) -> Option<Failure> {
+    let groups = set.zones.len().max(1);
+    let limit = PLACEMENT_GROUP_MAX * groups;
+    if set.mode == OrchestrationMode::Uniform && single_placement_group == Some(true) && target > limit {
+        let message = format!(
+            "spec.replicas: {target} is more than {limit}, the most that single placement groups hold (100 in each of {groups}); \
+             set spec.singlePlacementGroup to false"
+        );
+        return Some(Failure { reason: Reason::OperationNotAllowed, message });
+    }
+    None
+}
+
+/// Why the region cannot make VMs of `profile` for the set; `None` when it can.
+pub fn profile_refusal(snapshot: &ScaleSetSnapshot, profile: &VirtualMachineProfile) -> Option<Failure> {
+    let set = &snapshot.set;
+    let Some(region) = &snapshot.region else {
+        let message = format!("spec.location: {} is not a region here; there are {}", set.location, snapshot.locations.join(", "));
+        return refused(Reason::InvalidParameter, message);
+    };
+    zones_refusal(set, region)
+        .or_else(|| fault_domains_refusal(set, region))
+        .or_else(|| size_of_vm_refusal(set, region, profile))
+        .or_else(|| image_refusal(region, profile))
+        .or_else(|| subnet_refusal(region, profile))
+}
+
+fn zones_refusal(set: &SetFacts, region: &RegionFacts) -> Option<Failure> {
+    let unknown = set.zones.iter().find(|zone| !region.zones.contains_key(*zone))?;
+    let known: Vec<&str> = region.zones.keys().map(String::as_str).collect();
+    let there_are = if known.is_empty() { "no zones".to_owned() } else { format!("zones {}", known.join(", ")) };
+    refused(Reason::InvalidParameter, format!("spec.zones: {} has no zone {unknown}; it has {there_are}", set.location))
+}
+
+fn fault_domains_refusal(set: &SetFacts, region: &RegionFacts) -> Option<Failure> {
+    let wished = set.platform_fault_domain_count?;
+    let legal = region.fault_domain_count;
+    if set.mode == OrchestrationMode::Flexible && wished > legal {
+        let message = format!("spec.platformFaultDomainCount: {wished} must fall in the range 1 to {legal} in {}", set.location);
+        return refused(Reason::InvalidParameter, message);
+    }
+    None
+}
+
+fn size_of_vm_refusal(set: &SetFacts, region: &RegionFacts, profile: &VirtualMachineProfile) -> Option<Failure> {
+    let path = "spec.virtualMachineProfile.vmSize";
+    let size = &profile.vm_size;
+    let Some(facts) = region.sizes.get(size) else {
+        let known: Vec<&str> = region.sizes.keys().map(String::as_str).collect();
+        let message = format!("{path}: {size} is not offered in {}; there are {}", set.location, known.join(", "));
+        return refused(Reason::SkuNotAvailable, message);
+    };
+    let missing = set.zones.iter().find(|zone| !facts.zones.contains(zone))?;
+    refused(Reason::SkuNotAvailable, format!("{path}: {size} is not offered in zone {missing} of {}", set.location))
+}
+
+fn image_refusal(region: &RegionFacts, profile: &VirtualMachineProfile) -> Option<Failure> {
+    let path = "spec.virtualMachineProfile.storageProfile.imageReference";
+    let image = &profile.storage_profile.image_reference;
+    let family = image.family();
+    let Some(versions) = region.images.get(&family) else {
+        let known: Vec<&str> = region.images.keys().map(String::as_str).collect();
+        return refused(Reason::ImageNotFound, format!("{path}: {family} does not exist; there are {}", known.join(", ")));
+    };
+    let version = image.requested_version();
+    if version == "latest" || versions.iter().any(|known| known == version) {
+        return None;
+    }
+    let known = versions.join(", ");
+    refused(Reason::ImageNotFound, format!("{path}.version: {family} has no version {version}; there are {known}"))
+}
+
+fn subnet_refusal(region: &RegionFacts, profile: &VirtualMachineProfile) -> Option<Failure> {
+    let interfaces = &profile.network_profile.network_interfaces;
+    let unknown = interfaces.iter().find(|interface| !region.subnets.contains(&interface.subnet))?;
+    let message = format!(
+        "spec.virtualMachineProfile.networkProfile.networkInterfaces[{}].subnet: {} does not exist; there are {}",
+        unknown.name,
+        unknown.subnet,
+        region.subnets.join(", ")
+    );
+    refused(Reason::SubnetNotFound, message)
+}
+
+fn refused(reason: Reason, message: String) -> Option<Failure> {
+    Some(Failure { reason, message })
+}

@@ -1,0 +1,137 @@
+//! Where a new member goes: the emptiest usable zone, in it the emptiest fault domain, lowest names on a tie.
+//!
+//! Sources: Azure's "Use zone balance in Virtual Machine Scale Sets" (best effort: one zone down is worked around, with two or
+//! more down nothing is scaled) and "Choosing the right number of fault domains". The order of the score's fields is
+//! the policy. Placement groups of 100 with five update domains: "Working with large Virtual Machine Scale Sets".
+
+use std::collections::BTreeMap;
+
+use scaleset_crds::condition::Reason;
+use scaleset_crds::vocabulary::OrchestrationMode;
+
+use crate::limits::{PLACEMENT_GROUP_MAX, UPDATE_DOMAIN_COUNT};
+use crate::snapshot::{Failure, Member, ScaleSetSnapshot, ZoneFacts};
+
+/// A place for one member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Zone; none: regional.
+    pub zone: Option<String>,
+    /// Fault domain; none where the hardware spreads.
+    pub fault_domain: Option<i32>,
+    /// Placement group, Uniform only.
+    pub placement_group: Option<String>,
+    /// Update domain, Uniform only.
+    pub update_domain: Option<i32>,
+    /// What chose it.
+    pub reason: String,
+}
+
+/// Rank of a candidate place; the smallest wins.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct PlaceScore {
+    members_in_zone: usize,
+    zone: Option<String>,
+    members_in_fault_domain: usize,
+    fault_domain: Option<i32>,
+}
+
+type ZoneAndDomain = (Option<String>, Option<i32>);
+
+/// The members of a set by place, kept up to date while new ones are placed.
+#[derive(Clone, Debug)]
+pub struct Occupancy {
+    mode: OrchestrationMode,
+    places: BTreeMap<ZoneAndDomain, usize>,
+    candidates: Vec<ZoneAndDomain>,
+    groups: BTreeMap<usize, BTreeMap<i32, usize>>,
+}
+
+impl Occupancy {
+    /// Counts `members`, all that exist and are not going, deallocated ones included. Why nothing can be placed, where
+    /// nothing can.
+    pub fn count(snapshot: &ScaleSetSnapshot, fault_domain_count: i32) -> Result<Self, Failure> {
+        let zones = usable_zones(snapshot)?;
+        let domains: Vec<Option<i32>> =
+            if fault_domain_count == 1 { vec![None] } else { (0..fault_domain_count).map(Some).collect() };
+        let candidates =
+            zones.iter().flat_map(|zone| domains.iter().map(|domain| (zone.clone(), *domain))).collect();
+        let mut occupancy =
+            Self { mode: snapshot.set.mode, places: BTreeMap::new(), candidates, groups: BTreeMap::new() };
+        for member in snapshot.members.iter().filter(|member| member.is_live()) {
+            occupancy.add(member);
+        }
+        Ok(occupancy)
+    }
+
+    fn add(&mut self, member: &Member) {
+        *self.places.entry((member.zone.clone(), member.fault_domain)).or_default() += 1;
+        let group = member.placement_group.as_ref().and_then(|group| group.parse::<usize>().ok());
+        if let (Some(group), Some(domain)) = (group, member.update_domain) {
+            *self.groups.entry(group).or_default().entry(domain).or_default() += 1;
+        }
+    }
+
+    /// The best place for one more member, which is counted from now on.
+    pub fn place_next(&mut self) -> Place {
+        let score = self.candidates.iter().map(|candidate| self.score(candidate)).min();
+        let PlaceScore { members_in_zone, zone, members_in_fault_domain, fault_domain } =
+            score.expect("a region has at least one place");
+        let reason = match (&zone, fault_domain) {
+            (Some(zone), Some(domain)) => {
+                format!("zone {zone} has the fewest members ({members_in_zone}), in it fault domain {domain} ({members_in_fault_domain})")
+            }
+            (Some(zone), None) => format!("zone {zone} has the fewest members ({members_in_zone})"),
+            (None, Some(domain)) => format!("fault domain {domain} has the fewest members ({members_in_fault_domain})"),
+            (None, None) => "the region spreads by itself".to_owned(),
+        };
+        *self.places.entry((zone.clone(), fault_domain)).or_default() += 1;
+        let (placement_group, update_domain) = match self.mode {
+            OrchestrationMode::Uniform => self.join_group(),
+            OrchestrationMode::Flexible => (None, None),
+        };
+        Place { zone, fault_domain, placement_group, update_domain, reason }
+    }
+
+    fn score(&self, candidate: &ZoneAndDomain) -> PlaceScore {
+        let (zone, fault_domain) = candidate;
+        let in_zone = |place: &&ZoneAndDomain| place.0 == *zone;
+        PlaceScore {
+            members_in_zone: self.places.keys().filter(in_zone).map(|place| self.places[place]).sum(),
+            zone: zone.clone(),
+            members_in_fault_domain: self.places.get(candidate).copied().unwrap_or(0),
+            fault_domain: *fault_domain,
+        }
+    }
+
+    /// The first group with room, and in it the update domain with the fewest members.
+    fn join_group(&mut self) -> (Option<String>, Option<i32>) {
+        let full = |group: &BTreeMap<i32, usize>| group.values().sum::<usize>() >= PLACEMENT_GROUP_MAX;
+        let number = (0..).find(|number| !self.groups.get(number).is_some_and(full)).expect("numbers do not run out");
+        let group = self.groups.entry(number).or_default();
+        let domain = (0..UPDATE_DOMAIN_COUNT)
+            .min_by_key(|domain| (group.get(domain).copied().unwrap_or(0), *domain))
+            .expect("there are update domains");
+        *group.entry(domain).or_default() += 1;
+        (Some(number.to_string()), Some(domain))
+    }
+}
+
+/// Zones that can take members; `[None]` for a regional set.
+fn usable_zones(snapshot: &ScaleSetSnapshot) -> Result<Vec<Option<String>>, Failure> {
+    let zones = &snapshot.set.zones;
+    if zones.is_empty() {
+        return Ok(vec![None]);
+    }
+    let state = |zone: &String| snapshot.region.as_ref().and_then(|region| region.zones.get(zone)).copied();
+    let down: Vec<&str> = zones.iter().filter(|zone| state(zone) != Some(ZoneFacts::Available)).map(String::as_str).collect();
+    if down.len() >= 2 || down.len() == zones.len() {
+        let message = format!(
+            "zones {} of {} are unavailable; with two or more zones down nothing is scaled out",
+            down.join(", "),
+            zones.join(", ")
+        );
+        return Err(Failure { reason: Reason::ZonalAllocationFailed, message });
+    }
+    Ok(zones.iter().filter(|zone| !down.contains(&zone.as_str())).cloned().map(Some).collect())
+}

@@ -1,0 +1,222 @@
+//! A plan: ordered actions, each with its reason, and what is held back, each with the numbers compared.
+//!
+//! Execution obeys it and chooses nothing: names, places, revisions and order are settled here.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use scaleset_crds::VirtualMachineProfile;
+use scaleset_crds::condition::Reason;
+use scaleset_crds::vocabulary::Impact;
+
+use crate::snapshot::MemberKind;
+
+/// What one pass over a set does and does not do.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct ScaleSetPlan {
+    /// What is in force, whether by wish, by default or by record.
+    pub effective: Effective,
+    /// Actions, in order; neighbours of one kind are independent of each other.
+    pub actions: Vec<Action>,
+    /// What is held back.
+    pub holds: Vec<Hold>,
+    /// The next members that scale-in would take, with what chose them.
+    pub next_victims: Vec<(String, String)>,
+    /// When to look again although nothing changes, scenario time.
+    pub wake_after: Option<Duration>,
+}
+
+/// The values in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Effective {
+    /// Members that the set is to make.
+    pub target: i32,
+    /// Fault domains; 1 is max spreading.
+    pub fault_domain_count: i32,
+    /// `None` while a Flexible set has not been decided by its first VM.
+    pub single_placement_group: Option<bool>,
+    /// Number of the next member, after this plan.
+    pub next_number: i64,
+    /// The newest revision; `None` without a profile.
+    pub newest_revision: Option<String>,
+}
+
+/// One thing to do.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// Put our finalizer on the set, so that no member is left behind.
+    AddFinalizer,
+    /// Keep the profile as a revision.
+    CreateRevision {
+        /// Name.
+        name: String,
+        /// Running number.
+        number: i64,
+        /// The profile.
+        profile: Arc<VirtualMachineProfile>,
+    },
+    /// Record the number of the next member before the members that come before it are created.
+    ReserveNumbers {
+        /// The next number.
+        next: i64,
+    },
+    /// Make a member.
+    CreateMember(NewMember),
+    /// Let a member follow another revision.
+    AssignRevision(Assignment),
+    /// Delete a member.
+    DeleteMember(Removal),
+    /// Delete a revision that nobody follows and that is older than the ten kept.
+    DeleteRevision {
+        /// Name.
+        name: String,
+        /// Uid.
+        uid: String,
+        /// Resource version.
+        resource_version: String,
+    },
+    /// Let the set go.
+    RemoveFinalizer,
+}
+
+/// A member to make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewMember {
+    /// Kind.
+    pub kind: MemberKind,
+    /// Name of the object.
+    pub name: String,
+    /// Number in the set.
+    pub number: i64,
+    /// Name that the guest calls itself.
+    pub computer_name: String,
+    /// The revision that it follows.
+    pub revision: String,
+    /// Zone; none: regional.
+    pub zone: Option<String>,
+    /// Fault domain; none where the hardware spreads.
+    pub fault_domain: Option<i32>,
+    /// Placement group, Uniform only.
+    pub placement_group: Option<String>,
+    /// Update domain, Uniform only.
+    pub update_domain: Option<i32>,
+    /// What chose the place, numbers included.
+    pub reason: String,
+}
+
+/// A member that is to follow another revision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assignment {
+    /// Kind.
+    pub kind: MemberKind,
+    /// Name.
+    pub name: String,
+    /// Uid.
+    pub uid: String,
+    /// Resource version that the decision was made at.
+    pub resource_version: String,
+    /// The revision.
+    pub revision: String,
+    /// The dearest difference.
+    pub impact: Impact,
+    /// Why now, numbers included.
+    pub reason: String,
+}
+
+/// A member to delete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Removal {
+    /// Kind.
+    pub kind: MemberKind,
+    /// Name.
+    pub name: String,
+    /// Uid.
+    pub uid: String,
+    /// Resource version that the decision was made at.
+    pub resource_version: String,
+    /// What it is for.
+    pub cause: RemovalCause,
+    /// What chose it, numbers included.
+    pub reason: String,
+}
+
+/// Why a member is deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RemovalCause {
+    /// The set shrinks.
+    ScaleIn,
+    /// The new model needs a new VM.
+    Replace,
+    /// The set is being deleted.
+    SetDeleted,
+}
+
+/// Something that is held back.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Hold {
+    /// Why, as a code.
+    pub reason: Reason,
+    /// How many members it concerns.
+    pub count: usize,
+    /// In words, with the numbers compared.
+    pub message: String,
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AddFinalizer => write!(formatter, "add finalizer"),
+            Self::CreateRevision { name, number, profile: _ } => write!(formatter, "create revision {name} (number {number})"),
+            Self::ReserveNumbers { next } => write!(formatter, "reserve numbers below {next}"),
+            Self::CreateMember(member) => write_new_member(formatter, member),
+            Self::AssignRevision(assignment) => {
+                let Assignment { name, revision, impact, reason, kind: _, uid: _, resource_version: _ } = assignment;
+                write!(formatter, "assign {revision} to {name} ({impact:?}): {reason}")
+            }
+            Self::DeleteMember(removal) => {
+                let Removal { name, cause, reason, kind: _, uid: _, resource_version: _ } = removal;
+                write!(formatter, "delete {name} ({cause:?}): {reason}")
+            }
+            Self::DeleteRevision { name, uid: _, resource_version: _ } => write!(formatter, "delete revision {name}"),
+            Self::RemoveFinalizer => write!(formatter, "remove finalizer"),
+        }
+    }
+}
+
+fn write_new_member(formatter: &mut fmt::Formatter<'_>, member: &NewMember) -> fmt::Result {
+    let NewMember { name, computer_name, revision, zone, fault_domain, placement_group, update_domain, reason, kind: _, number: _ } =
+        member;
+    write!(formatter, "create {name} ({computer_name}) at {revision}")?;
+    if let Some(zone) = zone {
+        write!(formatter, " zone {zone}")?;
+    }
+    if let Some(domain) = fault_domain {
+        write!(formatter, " fd {domain}")?;
+    }
+    if let (Some(group), Some(domain)) = (placement_group, update_domain) {
+        write!(formatter, " group {group} ud {domain}")?;
+    }
+    write!(formatter, ": {reason}")
+}
+
+impl fmt::Display for Hold {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { reason, count, message } = self;
+        write!(formatter, "hold {reason} x{count}: {message}")
+    }
+}
+
+impl fmt::Display for ScaleSetPlan {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { effective: _, actions, holds, next_victims: _, wake_after: _ } = self;
+        for action in actions {
+            writeln!(formatter, "{action}")?;
+        }
+        for hold in holds {
+            writeln!(formatter, "{hold}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,281 @@
+//! The conductor: one pass over a set reads like a table of contents.
+//!
+//! Order of a pass: deletion, identity (finalizer, revision), upgrade, scale. Every removal and every creation is
+//! decided here and nowhere else. Upgrades come before scale, because a member that is replaced is created anew by
+//! scaling out, at the newest revision, in a later pass.
+
+use std::time::Duration;
+
+use scaleset_crds::VirtualMachineProfile;
+use scaleset_crds::condition::Reason;
+use scaleset_crds::vocabulary::{OrchestrationMode, OsType, UpgradeMode};
+
+use crate::budget::{Allowance, DEFAULT_BATCH_PERCENT};
+use crate::limits;
+use crate::naming;
+use crate::placement::Occupancy;
+use crate::plan::{Action, Effective, Hold, NewMember, Removal, RemovalCause, ScaleSetPlan};
+use crate::revision;
+use crate::scale_in;
+use crate::snapshot::{Failure, FinalizerState, Member, MemberKind, Origin, Revision, ScaleSetSnapshot, SetLife};
+use crate::upgrade::{UpgradeDecision, UpgradeInput, automatic, manual};
+
+/// Members created in one pass; more wait for the next, so that a changed wish is noticed in between.
+pub const CREATES_PER_PASS_MAX: usize = 1_000;
+const NEXT_VICTIMS: usize = 5;
+/// How soon to look again at what only the region can change (an image, a size, a zone).
+const REGION_RETRY: Duration = Duration::from_secs(60);
+
+/// Plans one pass over a set.
+pub fn plan(snapshot: &ScaleSetSnapshot) -> ScaleSetPlan {
+    let mut plan = ScaleSetPlan {
+        effective: effective(snapshot),
+        actions: Vec::new(),
+        holds: Vec::new(),
+        next_victims: Vec::new(),
+        wake_after: None,
+    };
+    match snapshot.set.life {
+        SetLife::Orphaning => hold(&mut plan, Reason::Orphaning, snapshot.members.len(), "the set is deleted with cascade=orphan"),
+        SetLife::Terminating => plan_deletion(snapshot, &mut plan),
+        SetLife::Live => plan_live(snapshot, &mut plan),
+    }
+    plan
+}
+
+fn effective(snapshot: &ScaleSetSnapshot) -> Effective {
+    let fault_domain_count = limits::fault_domain_count(snapshot);
+    Effective {
+        target: snapshot.set.replicas.or(snapshot.status.target_replicas).unwrap_or(0),
+        fault_domain_count,
+        single_placement_group: limits::single_placement_group(snapshot, fault_domain_count),
+        next_number: next_number(snapshot),
+        newest_revision: None,
+    }
+}
+
+/// The recorded number; where the record was lost, one more than the highest that cluster or hardware know.
+fn next_number(snapshot: &ScaleSetSnapshot) -> i64 {
+    let in_cluster = snapshot.members.iter().filter_map(|member| member.number).max();
+    let known = in_cluster.max(snapshot.highest_hardware_number).map_or(0, |highest| highest + 1);
+    snapshot.status.next_instance_id.unwrap_or(0).max(known)
+}
+
+fn plan_deletion(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan) {
+    let by_hand: Vec<&str> =
+        snapshot.members.iter().filter(|member| !member.is_made()).map(|member| member.name.as_str()).collect();
+    if !by_hand.is_empty() {
+        let message = format!("{} made by hand must be deleted first: {}", by_hand.len(), some_names(&by_hand));
+        hold(plan, Reason::OperationNotAllowed, by_hand.len(), &message);
+        return;
+    }
+    let live = snapshot.members.iter().filter(|member| member.is_live());
+    plan.actions.extend(live.map(|member| remove(member, RemovalCause::SetDeleted, "the set is being deleted".to_owned())));
+    if snapshot.members.is_empty() && snapshot.set.finalizer == FinalizerState::Held {
+        plan.actions.push(Action::RemoveFinalizer);
+    }
+}
+
+fn plan_live(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan) {
+    if snapshot.set.finalizer == FinalizerState::Absent {
+        plan.actions.push(Action::AddFinalizer);
+    }
+    let (newest, creation) = revision::newest(snapshot);
+    plan.actions.extend(creation);
+    plan.effective.newest_revision = newest.as_ref().map(|newest| newest.name.clone());
+    hold_hand_made(snapshot, plan);
+    if let Some(newest) = &newest {
+        plan_upgrade(snapshot, plan, newest);
+    }
+    plan_scale(snapshot, plan, newest.as_ref());
+    plan.actions.extend(revision::prune(&snapshot.revisions, &snapshot.members, newest.as_ref()));
+    plan.next_victims = scale_in::victims(&snapshot.members, &snapshot.set.zones, NEXT_VICTIMS)
+        .into_iter()
+        .map(|victim| (victim.member.name.clone(), victim.rank))
+        .collect();
+}
+
+/// A revision that the region cannot make is not started in any part.
+fn plan_upgrade(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: &Revision) {
+    if let Some(refusal) = limits::profile_refusal(snapshot, &newest.profile) {
+        hold_region(plan, &refusal);
+        return;
+    }
+    let input = UpgradeInput {
+        members: &snapshot.members,
+        revisions: &snapshot.revisions,
+        newest,
+        switch: snapshot.set.upgrades,
+        allowance: allowance(snapshot, plan.effective.target, &newest.name),
+    };
+    let UpgradeDecision { actions, holds } = match snapshot.set.upgrade_mode {
+        UpgradeMode::Manual => manual::decide(&input),
+        UpgradeMode::Automatic => automatic::decide(&input),
+    };
+    plan.actions.extend(actions);
+    plan.holds.extend(holds);
+}
+
+/// What may be disturbed. Members that the target still misses spend of it, as does every member on the newest revision
+/// until it is available or has failed; one that a person stopped does not.
+fn allowance(snapshot: &ScaleSetSnapshot, target: i32, newest: &str) -> Allowance {
+    let live = || snapshot.members.iter().filter(|member| member.is_made() && member.is_live());
+    let in_flight = |member: &&Member| {
+        let follows_newest = member.assigned_revision.as_deref() == Some(newest);
+        let arrived = member.is_available() && member.report.running_revision.as_deref() == Some(newest);
+        follows_newest && !arrived && !member.has_failed() && !member.is_stopped_by_wish()
+    };
+    let target = usize::try_from(target).unwrap_or(0);
+    let missing = target.saturating_sub(live().count());
+    Allowance::new(live().count().max(target), DEFAULT_BATCH_PERCENT, live().filter(in_flight).count() + missing)
+}
+
+fn plan_scale(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: Option<&Revision>) {
+    let target = usize::try_from(plan.effective.target).unwrap_or(0);
+    let replaced = plan.actions.iter().filter(|action| matches!(action, Action::DeleteMember(_))).count();
+    let live = snapshot.members.iter().filter(|member| member.is_made() && member.is_live()).count();
+    if live > target {
+        // Members that are replaced anyway count as gone; they are created anew only when the target needs them.
+        scale_in(snapshot, plan, (live - target).saturating_sub(replaced));
+    } else if live < target && replaced == 0 {
+        scale_out(snapshot, plan, newest, target - live);
+    }
+}
+
+fn scale_in(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, excess: usize) {
+    let leaving: Vec<String> = plan
+        .actions
+        .iter()
+        .filter_map(|action| if let Action::DeleteMember(removal) = action { Some(removal.name.clone()) } else { None })
+        .collect();
+    let members: Vec<Member> =
+        snapshot.members.iter().filter(|member| !leaving.contains(&member.name)).cloned().collect();
+    let victims = scale_in::victims(&members, &snapshot.set.zones, excess);
+    let short = excess - victims.len();
+    let names: Vec<String> = victims.iter().map(|victim| victim.member.name.clone()).collect();
+    // A member that goes is not brought up to date first.
+    plan.actions.retain(|action| !matches!(action, Action::AssignRevision(assignment) if names.contains(&assignment.name)));
+    plan.actions.extend(victims.into_iter().map(|victim| remove(victim.member, RemovalCause::ScaleIn, victim.rank)));
+    if short > 0 {
+        let message = format!("{short} more than the target {}, protected from scale-in", plan.effective.target);
+        hold(plan, Reason::Protected, short, &message);
+    }
+}
+
+fn scale_out(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: Option<&Revision>, missing: usize) {
+    let Some(newest) = newest else {
+        hold(plan, Reason::OperationNotAllowed, missing, "spec.replicas: the set has no virtualMachineProfile to make VMs from");
+        return;
+    };
+    let target = usize::try_from(plan.effective.target).unwrap_or(0);
+    if let Some(refusal) = limits::size_refusal(&snapshot.set, target, plan.effective.single_placement_group) {
+        hold(plan, refusal.reason, missing, &refusal.message);
+        return;
+    }
+    let Some(usable) = usable_revision(snapshot, newest) else {
+        if let Some(refusal) = limits::profile_refusal(snapshot, &newest.profile) {
+            hold_region(plan, &refusal);
+        }
+        return;
+    };
+    match Occupancy::count(snapshot, plan.effective.fault_domain_count) {
+        Ok(occupancy) => create_members(snapshot, plan, &usable, occupancy, missing),
+        Err(refusal) => {
+            plan.wake_after = Some(REGION_RETRY);
+            hold(plan, refusal.reason, missing, &refusal.message);
+        }
+    }
+}
+
+/// The newest revision that the region can make.
+fn usable_revision(snapshot: &ScaleSetSnapshot, newest: &Revision) -> Option<Revision> {
+    let older = snapshot.revisions.iter().rev().filter(|revision| revision.name != newest.name);
+    std::iter::once(newest).chain(older).find(|revision| limits::profile_refusal(snapshot, &revision.profile).is_none()).cloned()
+}
+
+fn create_members(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, revision: &Revision, mut occupancy: Occupancy, missing: usize) {
+    let first = plan.effective.next_number;
+    let count = missing.min(CREATES_PER_PASS_MAX);
+    let next = first + i64::try_from(count).expect("at most 1,000 are created in a pass");
+    plan.effective.next_number = next;
+    plan.actions.push(Action::ReserveNumbers { next });
+    for number in first..next {
+        let place = occupancy.place_next();
+        let (kind, name, computer_name) = names(snapshot, &revision.profile, number);
+        plan.actions.push(Action::CreateMember(NewMember {
+            kind,
+            name,
+            number,
+            computer_name,
+            revision: revision.name.clone(),
+            zone: place.zone,
+            fault_domain: place.fault_domain,
+            placement_group: place.placement_group,
+            update_domain: place.update_domain,
+            reason: place.reason,
+        }));
+    }
+}
+
+fn names(snapshot: &ScaleSetSnapshot, profile: &VirtualMachineProfile, number: i64) -> (MemberKind, String, String) {
+    let set = &snapshot.set;
+    let prefix = prefix(&set.name, profile);
+    match set.mode {
+        OrchestrationMode::Uniform => {
+            (MemberKind::ScaleSetVM, naming::uniform_name(&set.name, number), naming::uniform_computer_name(prefix, number))
+        }
+        OrchestrationMode::Flexible => {
+            let name = naming::flexible_name(&set.name, &set.uid, number);
+            let computer_name = naming::flexible_computer_name(prefix, &name);
+            (MemberKind::FlexVM, name, computer_name)
+        }
+    }
+}
+
+/// The computer-name prefix that is in force for a set's profile.
+pub fn prefix<'name>(set: &'name str, profile: &'name VirtualMachineProfile) -> &'name str {
+    let longest = match profile.storage_profile.os_disk.os_type {
+        OsType::Linux => naming::PREFIX_MAX,
+        OsType::Windows => naming::WINDOWS_PREFIX_MAX,
+    };
+    naming::computer_name_prefix(profile.os_profile.computer_name_prefix.as_deref(), set, longest)
+}
+
+fn hold_hand_made(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan) {
+    let count = snapshot.members.iter().filter(|member| member.origin == Origin::Hand).count();
+    if count > 0 {
+        hold(plan, Reason::HandMadeMember, count, &format!("{count} made by hand, neither upgraded nor scaled in by the set"));
+    }
+}
+
+fn hold_region(plan: &mut ScaleSetPlan, refusal: &Failure) {
+    plan.wake_after = Some(REGION_RETRY);
+    if !plan.holds.iter().any(|hold| hold.reason == refusal.reason) {
+        hold(plan, refusal.reason, 0, &refusal.message);
+    }
+}
+
+fn hold(plan: &mut ScaleSetPlan, reason: Reason, count: usize, message: &str) {
+    plan.holds.push(Hold { reason, count, message: message.to_owned() });
+}
+
+fn remove(member: &Member, cause: RemovalCause, reason: String) -> Action {
+    Action::DeleteMember(Removal {
+        kind: member.kind,
+        name: member.name.clone(),
+        uid: member.uid.clone(),
+        resource_version: member.resource_version.clone(),
+        cause,
+        reason,
+    })
+}
+
+/// The first five names, and how many more.
+pub(crate) fn some_names(names: &[&str]) -> String {
+    const SHOWN: usize = 5;
+    let shown = names.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}

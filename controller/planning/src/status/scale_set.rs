@@ -1,0 +1,168 @@
+//! Status of a `ScaleSet`.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use scaleset_crds::ScaleSetStatus;
+use scaleset_crds::condition::{ScaleSetCondition, keep_transition_times};
+use scaleset_crds::instance::InstanceViewStatus;
+use scaleset_crds::labels;
+use scaleset_crds::scale_set::{
+    Blocker, ExtensionSummary, ScaleInCandidate, ScaleInPreview, ScaleSetInstanceView, StatusCount, ZoneCount,
+};
+use scaleset_crds::vocabulary::StatusLevel;
+
+use super::{Truth, cut, whole_seconds};
+use crate::plan::ScaleSetPlan;
+use crate::snapshot::{Failure, Member, ScaleSetSnapshot};
+use verdicts::Verdicts;
+
+mod verdicts;
+
+const BLOCKERS_MAX: usize = 32;
+
+/// What came of a plan.
+#[derive(Clone, Debug, Default)]
+pub struct ScaleSetOutcome {
+    /// Actions that failed, for a reason worth telling.
+    pub failures: Vec<Failure>,
+}
+
+/// The whole status after a pass.
+pub fn scale_set_status(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, outcome: &ScaleSetOutcome) -> ScaleSetStatus {
+    let verdicts = Verdicts::new(snapshot, plan, outcome);
+    let mut conditions: Vec<_> = ScaleSetCondition::ALL
+        .iter()
+        .map(|condition| {
+            verdicts.verdict(*condition).into_condition(condition.as_str(), snapshot.set.generation, snapshot.wall_now)
+        })
+        .collect();
+    keep_transition_times(&mut conditions, &snapshot.status.conditions);
+    let members = &snapshot.members;
+    let effective = &plan.effective;
+    let by_hand = members.iter().filter(|member| !member.is_made()).count();
+    ScaleSetStatus {
+        observed_generation: Some(snapshot.set.generation),
+        selector: Some(format!("{}={}", labels::SCALE_SET, snapshot.set.name)),
+        target_replicas: Some(effective.target),
+        capacity: Some(effective.target.saturating_add(count(by_hand))),
+        replicas: Some(count(members.len())),
+        ready_replicas: Some(count_of(members, is_ready)),
+        available_replicas: Some(count_of(members, Member::is_available)),
+        updated_replicas: Some(count_of(members, |member| is_updated(member, plan))),
+        model_revision: effective.newest_revision.clone(),
+        next_instance_id: Some(effective.next_number),
+        platform_fault_domain_count: Some(effective.fault_domain_count),
+        single_placement_group: effective.single_placement_group,
+        instance_view: Some(instance_view(snapshot, &verdicts)),
+        zones: zones(snapshot),
+        zones_summary: zones_summary(snapshot),
+        blockers: blockers(snapshot, plan),
+        scale_in: preview(plan),
+        conditions,
+    }
+}
+
+/// Provisioned, running, and on the revision that it is to follow.
+fn is_ready(member: &Member) -> bool {
+    member.is_available() && (!member.is_made() || member.report.running_revision == member.assigned_revision)
+}
+
+fn is_updated(member: &Member, plan: &ScaleSetPlan) -> bool {
+    plan.effective.newest_revision.as_ref().is_some_and(|newest| member.is_made() && member.runs(newest))
+}
+
+fn count(number: usize) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+fn count_of(members: &[Member], holds: impl Fn(&Member) -> bool) -> i32 {
+    count(members.iter().filter(|member| holds(member)).count())
+}
+
+fn instance_view(snapshot: &ScaleSetSnapshot, verdicts: &Verdicts<'_>) -> ScaleSetInstanceView {
+    let mut codes: BTreeMap<String, i32> = BTreeMap::new();
+    let mut extensions: BTreeMap<&str, BTreeMap<&str, i32>> = BTreeMap::new();
+    for member in &snapshot.members {
+        *codes.entry(format!("ProvisioningState/{}", member.report.provisioning.code())).or_default() += 1;
+        *codes.entry(format!("PowerState/{}", member.report.power.code())).or_default() += 1;
+        for (name, code) in &member.report.extensions {
+            *extensions.entry(name).or_default().entry(code).or_default() += 1;
+        }
+    }
+    let extensions = extensions.into_iter().map(|(name, codes)| ExtensionSummary {
+        name: name.to_owned(),
+        statuses_summary: codes.into_iter().map(|(code, count)| StatusCount { code: code.to_owned(), count }).collect(),
+    });
+    ScaleSetInstanceView {
+        statuses_summary: codes.into_iter().map(|(code, count)| StatusCount { code, count }).collect(),
+        extensions: extensions.collect(),
+        statuses: vec![own_status(snapshot, verdicts)],
+    }
+}
+
+/// The set's own provisioning, as Azure tells it.
+fn own_status(snapshot: &ScaleSetSnapshot, verdicts: &Verdicts<'_>) -> InstanceViewStatus {
+    let stalled = verdicts.verdict(ScaleSetCondition::Stalled);
+    let ready = verdicts.verdict(ScaleSetCondition::Ready);
+    let (value, level, message) = match (stalled.truth, ready.truth) {
+        (Truth::True, _) => ("failed", StatusLevel::Error, Some(cut(&stalled.message))),
+        (Truth::False | Truth::Unknown, Truth::True) => ("succeeded", StatusLevel::Info, None),
+        (Truth::False | Truth::Unknown, Truth::False | Truth::Unknown) => ("updating", StatusLevel::Info, None),
+    };
+    let code = format!("ProvisioningState/{value}");
+    let before = snapshot.status.instance_view.as_ref().and_then(|view| view.statuses.first());
+    let time = before.filter(|before| before.code == code).and_then(|before| before.time.clone());
+    InstanceViewStatus {
+        code,
+        level,
+        display_status: format!("Provisioning {value}"),
+        message,
+        time: Some(time.unwrap_or(Time(whole_seconds(snapshot.now)))),
+    }
+}
+
+fn zones(snapshot: &ScaleSetSnapshot) -> Vec<ZoneCount> {
+    let mut counts: BTreeMap<&str, i32> = snapshot.set.zones.iter().map(|zone| (zone.as_str(), 0)).collect();
+    for zone in snapshot.members.iter().map(|member| member.zone.as_deref().unwrap_or("")) {
+        *counts.entry(zone).or_default() += 1;
+    }
+    let zones = counts.into_iter().map(|(zone, replicas)| ZoneCount { zone: zone.to_owned(), replicas });
+    if snapshot.set.zones.is_empty() { Vec::new() } else { zones.collect() }
+}
+
+fn zones_summary(snapshot: &ScaleSetSnapshot) -> Option<String> {
+    let named = |zone: &ZoneCount| if zone.zone.is_empty() { "regional".to_owned() } else { zone.zone.clone() };
+    let parts: Vec<String> = zones(snapshot).iter().map(|zone| format!("{}:{}", named(zone), zone.replicas)).collect();
+    Some(if parts.is_empty() { "regional".to_owned() } else { parts.join(" ") })
+}
+
+/// One entry for each code; times are kept while the code stays.
+fn blockers(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan) -> Vec<Blocker> {
+    let mut merged: BTreeMap<&str, (usize, Vec<&str>)> = BTreeMap::new();
+    for hold in &plan.holds {
+        let (count, messages) = merged.entry(hold.reason.as_str()).or_default();
+        *count += hold.count;
+        messages.push(&hold.message);
+    }
+    let since = |code: &str| snapshot.status.blockers.iter().find(|before| before.code == code).map(|before| before.since.clone());
+    merged
+        .into_iter()
+        .take(BLOCKERS_MAX)
+        .map(|(code, (held, messages))| Blocker {
+            code: code.to_owned(),
+            count: count(held),
+            since: since(code).unwrap_or(Time(whole_seconds(snapshot.wall_now))),
+            message: cut(&messages.join("; ")),
+        })
+        .collect()
+}
+
+fn preview(plan: &ScaleSetPlan) -> Option<ScaleInPreview> {
+    let next: Vec<ScaleInCandidate> = plan
+        .next_victims
+        .iter()
+        .map(|(name, rank)| ScaleInCandidate { name: name.clone(), rank: rank.clone() })
+        .collect();
+    if next.is_empty() { None } else { Some(ScaleInPreview { next }) }
+}

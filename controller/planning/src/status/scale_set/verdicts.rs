@@ -1,0 +1,226 @@
+//! The conditions of a `ScaleSet`: one method each, covering true, false and unknown.
+
+use scaleset_crds::condition::{Reason, ScaleSetCondition};
+use scaleset_crds::vocabulary::UpgradeMode;
+
+use super::super::{Truth, Verdict, is_capacity, needs_a_person};
+use super::{ScaleSetOutcome, is_ready, is_updated};
+use crate::budget::{Allowance, DEFAULT_BATCH_PERCENT};
+use crate::plan::{Action, ScaleSetPlan};
+use crate::scale_set::some_names;
+use crate::snapshot::{Failure, Member, Protection, ScaleSetSnapshot, SetLife, UpgradeSwitch};
+
+/// What the conditions are made from.
+pub(crate) struct Verdicts<'pass> {
+    snapshot: &'pass ScaleSetSnapshot,
+    plan: &'pass ScaleSetPlan,
+    outcome: &'pass ScaleSetOutcome,
+}
+
+impl<'pass> Verdicts<'pass> {
+    pub(crate) const fn new(snapshot: &'pass ScaleSetSnapshot, plan: &'pass ScaleSetPlan, outcome: &'pass ScaleSetOutcome) -> Self {
+        Self { snapshot, plan, outcome }
+    }
+
+    pub(crate) fn verdict(&self, condition: ScaleSetCondition) -> Verdict {
+        match condition {
+            ScaleSetCondition::Ready => self.ready(),
+            ScaleSetCondition::Available => self.available(),
+            ScaleSetCondition::UpToDate => self.up_to_date(),
+            ScaleSetCondition::Progressing => self.progressing(),
+            ScaleSetCondition::Healthy => {
+                Verdict::new(Truth::True, Reason::NoHealthSource, "the model names no health source, no member is known to be unhealthy")
+            }
+            ScaleSetCondition::CapacitySatisfied => self.capacity_satisfied(),
+            ScaleSetCondition::Paused => self.paused(),
+            ScaleSetCondition::Reconciling => self.reconciling(),
+            ScaleSetCondition::Stalled => self.stalled(),
+        }
+    }
+
+    fn ready(&self) -> Verdict {
+        let stalled = self.stalled();
+        if stalled.truth == Truth::True {
+            return Verdict::new(Truth::False, stalled.reason, stalled.message);
+        }
+        match self.unfinished() {
+            Some(unfinished) => Verdict::new(Truth::False, unfinished.reason, unfinished.message),
+            None => Verdict::new(Truth::True, Reason::Ready, self.counts()),
+        }
+    }
+
+    /// The first thing that keeps the set from being Ready, the most telling first.
+    fn unfinished(&self) -> Option<Failure> {
+        let members = &self.snapshot.members;
+        if self.snapshot.set.life != SetLife::Live {
+            return unfinished(Reason::Deleting, format!("{} members are left", members.len()));
+        }
+        if let Some(failure) = self.outcome.failures.first() {
+            return Some(failure.clone());
+        }
+        self.capacity_failure().or_else(|| self.failed_members()).or_else(|| self.off_target()).or_else(|| self.not_settled()).or_else(|| self.outdated())
+    }
+
+    fn failed_members(&self) -> Option<Failure> {
+        let failed: Vec<&Member> = self.made().filter(|member| member.has_failed()).collect();
+        let first = failed.first()?;
+        let names: Vec<&str> = failed.iter().map(|member| member.name.as_str()).collect();
+        let (reason, said) = first
+            .report
+            .failure
+            .as_ref()
+            .map_or((Reason::InternalExecutionError, ""), |failure| (failure.reason, failure.message.as_str()));
+        unfinished(reason, format!("{} failed ({}): {said}", failed.len(), some_names(&names)))
+    }
+
+    fn off_target(&self) -> Option<Failure> {
+        let live = self.made().count();
+        let leaving = self.snapshot.members.iter().filter(|member| !member.is_live()).count();
+        let target = usize::try_from(self.plan.effective.target).unwrap_or(0);
+        let planned = self.plan.actions.iter().any(|action| matches!(action, Action::DeleteMember(_)));
+        if live < target {
+            return unfinished(Reason::ScalingOut, format!("{live} of {target} made"));
+        }
+        if live > target || leaving > 0 {
+            return unfinished(Reason::ScalingIn, format!("{live} of {target} stay, {leaving} are leaving"));
+        }
+        if planned { unfinished(Reason::Upgrading, self.update_counts()) } else { None }
+    }
+
+    fn not_settled(&self) -> Option<Failure> {
+        let wished: Vec<&Member> = self.snapshot.members.iter().filter(|member| !member.is_stopped_by_wish()).collect();
+        let ready = wished.iter().filter(|member| is_ready(member)).count();
+        if ready == wished.len() {
+            return None;
+        }
+        let newest = self.plan.effective.newest_revision.as_deref();
+        let upgrading = wished.iter().any(|member| {
+            !is_ready(member) && member.assigned_revision.as_deref() == newest && member.report.healthy_on_revision.is_some()
+        });
+        let reason = if upgrading { Reason::Upgrading } else { Reason::Provisioning };
+        unfinished(reason, format!("{ready} of {} that are to run are ready", wished.len()))
+    }
+
+    /// In Automatic and not paused, every member that may be upgraded must run the newest revision; what waits for the next
+    /// reimage does not count.
+    fn outdated(&self) -> Option<Failure> {
+        let newest = self.plan.effective.newest_revision.as_deref()?;
+        match (self.snapshot.set.upgrade_mode, self.snapshot.set.upgrades) {
+            (UpgradeMode::Manual, _) | (_, UpgradeSwitch::Paused) => return None,
+            (UpgradeMode::Automatic, UpgradeSwitch::On) => {}
+        }
+        let behind = |member: &Member| {
+            member.protection != Protection::FromSetActions && member.report.running_revision.as_deref() != Some(newest)
+        };
+        if self.made().any(behind) { unfinished(Reason::Upgrading, self.update_counts()) } else { None }
+    }
+
+    fn available(&self) -> Verdict {
+        let wished: Vec<&Member> = self.snapshot.members.iter().filter(|member| !member.is_stopped_by_wish()).collect();
+        let available = wished.iter().filter(|member| member.is_available()).count();
+        let target = usize::try_from(self.plan.effective.target).unwrap_or(0);
+        let stopped = self.snapshot.members.len() - wished.len();
+        let needed = wished.len().max(target.saturating_sub(stopped));
+        let allowance = Allowance::new(target.max(1), DEFAULT_BATCH_PERCENT, needed.saturating_sub(available));
+        let message = format!("{available} of {needed} are available, {} may be missing", allowance.total);
+        if needed == available || (available > 0 && allowance.spent <= allowance.total) {
+            Verdict::new(Truth::True, Reason::MinimumAvailable, message)
+        } else {
+            Verdict::new(Truth::False, Reason::Provisioning, message)
+        }
+    }
+
+    fn up_to_date(&self) -> Verdict {
+        let made = self.made().count();
+        let updated = self.made().filter(|member| is_updated(member, self.plan)).count();
+        let message = self.update_counts();
+        if updated == made {
+            return Verdict::new(Truth::True, Reason::ModelApplied, message);
+        }
+        let held = [Reason::Paused, Reason::ManualUpgradePolicy, Reason::Protected, Reason::AllowanceSpent];
+        let hold = self.plan.holds.iter().find(|hold| held.contains(&hold.reason) || needs_a_person(hold.reason));
+        let newest = self.plan.effective.newest_revision.as_deref();
+        let pending_reimage = self.made().all(|member| member.report.running_revision.as_deref() == newest);
+        match hold {
+            Some(hold) if hold.reason != Reason::AllowanceSpent => {
+                Verdict::new(Truth::False, hold.reason, format!("{message}: {}", hold.message))
+            }
+            Some(_) | None if pending_reimage => Verdict::new(Truth::False, Reason::PendingReimage, message),
+            Some(_) | None => Verdict::new(Truth::False, Reason::Upgrading, message),
+        }
+    }
+
+    fn progressing(&self) -> Verdict {
+        match self.unfinished() {
+            Some(unfinished) if self.stalled().truth != Truth::True => {
+                Verdict::new(Truth::True, unfinished.reason, unfinished.message)
+            }
+            Some(unfinished) => Verdict::new(Truth::False, unfinished.reason, unfinished.message),
+            None => Verdict::new(Truth::False, Reason::Converged, self.counts()),
+        }
+    }
+
+    fn capacity_satisfied(&self) -> Verdict {
+        match self.capacity_failure() {
+            Some(failure) => Verdict::new(Truth::False, failure.reason, failure.message),
+            None => Verdict::new(Truth::True, Reason::Allocated, "nothing waits for room"),
+        }
+    }
+
+    fn capacity_failure(&self) -> Option<Failure> {
+        if let Some(hold) = self.plan.holds.iter().find(|hold| is_capacity(hold.reason)) {
+            return unfinished(hold.reason, hold.message.clone());
+        }
+        let lacking = |member: &&Member| member.report.failure.as_ref().is_some_and(|failure| is_capacity(failure.reason));
+        let members: Vec<&Member> = self.made().filter(lacking).collect();
+        let first = members.first()?.report.failure.as_ref()?;
+        let names: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();
+        unfinished(first.reason, format!("{} without room ({}): {}", members.len(), some_names(&names), first.message))
+    }
+
+    fn paused(&self) -> Verdict {
+        match self.snapshot.set.upgrades {
+            UpgradeSwitch::Paused => Verdict::new(Truth::True, Reason::Paused, "spec.upgradePolicy.paused is true"),
+            UpgradeSwitch::On => Verdict::new(Truth::False, Reason::NotPaused, "upgrades are not held"),
+        }
+    }
+
+    fn reconciling(&self) -> Verdict {
+        if self.stalled().truth == Truth::True {
+            return Verdict::new(Truth::False, Reason::Waiting, "a person must act first");
+        }
+        match self.unfinished() {
+            Some(unfinished) => Verdict::new(Truth::True, unfinished.reason, unfinished.message),
+            None => Verdict::new(Truth::False, Reason::Converged, "nothing to do"),
+        }
+    }
+
+    fn stalled(&self) -> Verdict {
+        let held = self.plan.holds.iter().find(|hold| needs_a_person(hold.reason));
+        let failed = self.outcome.failures.iter().find(|failure| needs_a_person(failure.reason));
+        match (held, failed) {
+            (Some(hold), _) => Verdict::new(Truth::True, hold.reason, hold.message.clone()),
+            (None, Some(failure)) => Verdict::new(Truth::True, failure.reason, failure.message.clone()),
+            (None, None) => Verdict::new(Truth::False, Reason::Converged, "nothing waits for a person"),
+        }
+    }
+
+    fn made(&self) -> impl Iterator<Item = &'pass Member> {
+        self.snapshot.members.iter().filter(|member| member.is_made() && member.is_live())
+    }
+
+    fn update_counts(&self) -> String {
+        let updated = self.made().filter(|member| is_updated(member, self.plan)).count();
+        format!("{updated} of {} have the newest model", self.made().count())
+    }
+
+    fn counts(&self) -> String {
+        let members = &self.snapshot.members;
+        let ready = members.iter().filter(|member| is_ready(member)).count();
+        format!("{ready} of {} ready", members.len())
+    }
+}
+
+fn unfinished(reason: Reason, message: String) -> Option<Failure> {
+    Some(Failure { reason, message })
+}

@@ -1,0 +1,108 @@
+//! Automatic: every outdated member is brought to the newest model by the cheapest action that the difference allows,
+//! within the allowance (Azure: upgrade policy modes; that an allowance bounds it is ours, `docs/decisions`).
+//!
+//! Order: differences that disturb nothing and members stopped by wish are free and go at once; then members that are
+//! not available anyway, at most one allowance of them at a time; then the others, as far as the allowance reaches.
+//! Inside: zone, update domain, fault domain, number, name. Members protected from the set's actions are left.
+
+use scaleset_crds::condition::Reason;
+use scaleset_crds::vocabulary::Impact;
+
+use super::{Outdated, UpgradeDecision, UpgradeInput, outdated};
+use crate::plan::{Action, Assignment, Hold, Removal, RemovalCause};
+use crate::snapshot::{Member, Protection, UpgradeSwitch};
+
+/// What an upgrade of a member spends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Price {
+    /// Nothing: the VM does not notice, or a person has stopped it.
+    Free,
+    /// Nothing more than it costs already: it is not available.
+    AlreadyPaid,
+    /// One of the allowance.
+    One,
+}
+
+/// Upgrades as far as the allowance reaches.
+pub fn decide(input: &UpgradeInput<'_>) -> UpgradeDecision {
+    let (protected, mut waiting): (Vec<_>, Vec<_>) =
+        outdated(input).into_iter().partition(|outdated| outdated.member.protection == Protection::FromSetActions);
+    let mut decision = UpgradeDecision::default();
+    hold_some(&mut decision, Reason::Protected, protected.len(), "outdated, protected from scale set actions");
+    if input.switch == UpgradeSwitch::Paused {
+        hold_some(&mut decision, Reason::Paused, waiting.len(), "outdated, upgradePolicy.paused is true");
+        return decision;
+    }
+    waiting.sort_by_key(|outdated| (price(outdated), order(outdated.member)));
+    let mut left = input.allowance.left();
+    let mut paid_left = input.allowance.total;
+    let mut held = 0;
+    for outdated in &waiting {
+        let granted = match price(outdated) {
+            Price::Free => true,
+            Price::AlreadyPaid => take(&mut paid_left),
+            Price::One => take(&mut left),
+        };
+        if granted {
+            decision.actions.push(action(input, outdated));
+        } else {
+            held += 1;
+        }
+    }
+    hold_some(&mut decision, Reason::AllowanceSpent, held, &format!("outdated, {}", input.allowance));
+    decision
+}
+
+fn take(left: &mut usize) -> bool {
+    let granted = *left > 0;
+    *left = left.saturating_sub(1);
+    granted
+}
+
+fn price(outdated: &Outdated<'_>) -> Price {
+    let harmless = !outdated.diff.is_empty() && outdated.impact() <= Impact::NextReimage;
+    if harmless || outdated.member.is_stopped_by_wish() {
+        Price::Free
+    } else if outdated.member.is_available() {
+        Price::One
+    } else {
+        Price::AlreadyPaid
+    }
+}
+
+type Order<'member> = (&'member Option<String>, Option<i32>, Option<i32>, Option<i64>, &'member str);
+
+fn order(member: &Member) -> Order<'_> {
+    (&member.zone, member.update_domain, member.fault_domain, member.number, &member.name)
+}
+
+fn action(input: &UpgradeInput<'_>, outdated: &Outdated<'_>) -> Action {
+    let Outdated { member, diff } = outdated;
+    let (kind, name, uid, resource_version) =
+        (member.kind, member.name.clone(), member.uid.clone(), member.resource_version.clone());
+    let reason = format!("{}; {}", describe(outdated), input.allowance);
+    match diff.impact() {
+        Impact::Replace => {
+            Action::DeleteMember(Removal { kind, name, uid, resource_version, cause: RemovalCause::Replace, reason })
+        }
+        impact @ (Impact::None
+        | Impact::NextReimage
+        | Impact::Online
+        | Impact::Restart
+        | Impact::Reimage
+        | Impact::Immutable) => {
+            let revision = input.newest.name.clone();
+            Action::AssignRevision(Assignment { kind, name, uid, resource_version, revision, impact, reason })
+        }
+    }
+}
+
+fn describe(outdated: &Outdated<'_>) -> String {
+    if outdated.diff.is_empty() { "its revision is unknown".to_owned() } else { outdated.diff.to_string() }
+}
+
+fn hold_some(decision: &mut UpgradeDecision, reason: Reason, count: usize, message: &str) {
+    if count > 0 {
+        decision.holds.push(Hold { reason, count, message: format!("{count} {message}") });
+    }
+}

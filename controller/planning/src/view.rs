@@ -1,0 +1,9 @@
+//! The model view (what a VM should be), the instance view (what the hardware reports) and their difference.
+
+pub mod diff;
+pub mod instance;
+pub mod model;
+
+pub use diff::{Difference, ViewDiff, diff, diff_models};
+pub use instance::{HardwareView, InstanceView, OperationState};
+pub use model::ModelView;

@@ -1,0 +1,87 @@
+//! What the hardware reports of one VM.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use scaleset_crds::VirtualMachineModel;
+use scaleset_crds::vocabulary::PowerState;
+
+/// What is known of a VM's hardware. Unknown is not absent: nothing is created or released on an unknown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HardwareView {
+    /// The hardware did not answer.
+    Unknown {
+        /// What it said instead.
+        message: String,
+    },
+    /// The hardware is sure that there is none.
+    Absent,
+    /// It is there.
+    Present(Box<InstanceView>),
+}
+
+/// Result of the last operation on a VM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OperationState {
+    /// First boot under way.
+    Creating,
+    /// Another operation under way.
+    Updating,
+    /// Succeeded.
+    Succeeded,
+    /// Failed, `attempts` times in a row.
+    Failed {
+        /// Azure's code.
+        code: String,
+        /// What happened.
+        message: String,
+        /// How often in a row.
+        attempts: u32,
+    },
+    /// Being deleted.
+    Deleting,
+}
+
+/// One VM as the hardware reports it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstanceView {
+    /// The VM's own id.
+    pub vm_id: String,
+    /// Name that the guest calls itself.
+    pub computer_name: String,
+    /// Revision that was applied last.
+    pub revision: String,
+    /// What the VM is.
+    pub model: Arc<VirtualMachineModel>,
+    /// Last operation.
+    pub operation: OperationState,
+    /// Power.
+    pub power: PowerState,
+    /// When operation or power changed last, scenario time.
+    pub changed_at: Timestamp,
+    /// Zone.
+    pub zone: Option<String>,
+    /// Fault domain.
+    pub platform_fault_domain: Option<i32>,
+    /// Update domain.
+    pub update_domain: Option<i32>,
+    /// Placement group.
+    pub placement_group: Option<String>,
+    /// Host.
+    pub host: Option<String>,
+    /// Operating system.
+    pub os_name: Option<String>,
+    /// Version of the operating system.
+    pub os_version: Option<String>,
+    /// Version of the agent.
+    pub vm_agent_version: Option<String>,
+    /// Disks, OS disk first.
+    pub disks: Vec<String>,
+    /// `ProvisioningState/…` by name of extension.
+    pub extensions: BTreeMap<String, &'static str>,
+    /// Private address.
+    pub private_ip_address: Option<String>,
+    /// Public address.
+    pub public_ip_address: Option<String>,
+}
