@@ -6,14 +6,17 @@ use std::time::Duration;
 use scaleset_hardware::Hardware;
 
 use crate::cluster::Cluster;
+use crate::pace::StatusPace;
 
-/// The two doors.
+/// The two doors, and the pace of set status.
 #[derive(Clone)]
 pub struct Context {
     /// The Kubernetes API.
     pub cluster: Arc<dyn Cluster>,
     /// The hardware.
     pub hardware: Arc<dyn Hardware>,
+    /// How often the counters of a set are written.
+    pub pace: Arc<StatusPace>,
 }
 
 /// When a pass wants to be called again although nothing changes.
@@ -23,4 +26,15 @@ pub enum Wake {
     OnChange,
     /// After this long, wall time.
     After(Duration),
+}
+
+impl Wake {
+    /// The sooner of two.
+    #[must_use]
+    pub fn sooner(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::OnChange, wake) | (wake, Self::OnChange) => wake,
+            (Self::After(one), Self::After(two)) => Self::After(one.min(two)),
+        }
+    }
 }

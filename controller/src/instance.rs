@@ -1,6 +1,18 @@
-//! Reconciles a `ScaleSetVM` or a `FlexVM`.
+//! Reconciles a `ScaleSetVM` or a `FlexVM`: observe → validate → plan → execute → report.
+//!
+//! One VM, one step a pass. Which revision it is to follow is its set's decision; here it is brought to that revision,
+//! kept there when the hardware drifts, powered as wished, and released.
 
-use crate::cluster::ObjectKey;
+mod execute;
+mod machine_view;
+mod observe;
+mod report;
+mod validate;
+
+use scaleset_planning::instance::plan;
+use tracing::debug;
+
+use crate::cluster::{Freshness, ObjectKey};
 use crate::context::{Context, Wake};
 use crate::error::PassError;
 
@@ -13,7 +25,17 @@ pub enum InstanceKind {
     FlexVM,
 }
 
-/// One pass over the instance named `key`.
-pub async fn reconcile(_context: &Context, _kind: InstanceKind, _key: &ObjectKey) -> Result<Wake, PassError> {
-    Ok(Wake::OnChange)
+/// One pass over the instance named `key`. `Ok` says when to call again although nothing changes; an error is tried
+/// again with backoff, after the status has been written where it could be.
+pub async fn reconcile(context: &Context, kind: InstanceKind, key: &ObjectKey) -> Result<Wake, PassError> {
+    let Some(instance) = observe::find(context, kind, key) else { return Ok(Wake::OnChange) };
+    if let Freshness::Behind(wait) = context.cluster.freshness(instance.uid()) {
+        return Ok(Wake::After(wait));
+    }
+    let observed = observe::observe(context, instance).await;
+    let snapshot = validate::validate(&observed)?;
+    let plan = plan(&snapshot);
+    debug!(vm = %key.name, namespace = %key.namespace, step = ?plan.step, reason = %plan.reason, "planned");
+    let executed = execute::execute(context, &observed, &snapshot, &plan).await;
+    report::report(context, &observed, &snapshot, &plan, executed).await
 }

@@ -7,4 +7,6 @@ pub mod cluster;
 pub mod context;
 pub mod error;
 pub mod instance;
+mod merge_patch;
+pub mod pace;
 pub mod scale_set;

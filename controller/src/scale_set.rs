@@ -1,10 +1,35 @@
-//! Reconciles a `ScaleSet`.
+//! Reconciles a `ScaleSet`: observe → validate → plan → execute → report.
+//!
+//! A pass is given a key and nothing else: it never learns what woke it. It decides only when the cache shows what the
+//! passes before it wrote.
 
-use crate::cluster::ObjectKey;
+mod children;
+mod execute;
+mod observe;
+mod report;
+mod validate;
+
+use scaleset_planning::scale_set::plan;
+use tracing::debug;
+
+use crate::cluster::{Freshness, ObjectKey};
 use crate::context::{Context, Wake};
 use crate::error::PassError;
 
-/// One pass over the set named `key`.
-pub async fn reconcile(_context: &Context, _key: &ObjectKey) -> Result<Wake, PassError> {
-    Ok(Wake::OnChange)
+pub(crate) use validate::{finalizer, is_owned_by, profile_of, set_shape};
+
+/// One pass over the set named `key`. `Ok` says when to call again although nothing changes; an error is tried again
+/// with backoff, after the status has been written where it could be.
+pub async fn reconcile(context: &Context, key: &ObjectKey) -> Result<Wake, PassError> {
+    let Some(set) = context.cluster.scale_set(key) else { return Ok(Wake::OnChange) };
+    let uid = set.metadata.uid.clone().unwrap_or_default();
+    if let Freshness::Behind(wait) = context.cluster.freshness(&uid) {
+        return Ok(Wake::After(wait));
+    }
+    let observed = observe::observe(context, set).await?;
+    let snapshot = validate::validate(&observed)?;
+    let plan = plan(&snapshot);
+    debug!(set = %key.name, namespace = %key.namespace, plan = %plan, "planned");
+    let executed = execute::execute(context, &observed, &snapshot, &plan).await;
+    report::report(context, &observed, &snapshot, &plan, executed).await
 }

@@ -20,9 +20,15 @@ pub fn audit(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan) -> Vec<String> {
 }
 
 fn judge_life(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &mut Vec<String>) {
-    let creates = plan.actions.iter().filter(|action| matches!(action, Action::CreateMember(_) | Action::CreateRevision { .. })).count();
+    let creates = plan
+        .actions
+        .iter()
+        .filter(|action| matches!(action, Action::CreateMember(_) | Action::CreateRevision { .. }))
+        .count();
     match snapshot.set.life {
-        SetLife::Orphaning if !plan.actions.is_empty() => findings.push("acts on a set that is being orphaned".to_owned()),
+        SetLife::Orphaning if !plan.actions.is_empty() => {
+            findings.push("acts on a set that is being orphaned".to_owned())
+        }
         SetLife::Terminating if creates > 0 => findings.push(format!("{creates} creates for a terminating set")),
         SetLife::Live | SetLife::Orphaning | SetLife::Terminating => {}
     }
@@ -110,14 +116,18 @@ fn judge_victims(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &mu
 
 /// Manual and paused sets touch nobody; otherwise healthy members disturbed plus those missing stay within max(1, N/5).
 fn judge_upgrades(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &mut Vec<String>) {
-    let healthy: BTreeMap<&str, bool> = snapshot.members.iter().map(|m| {
-        let well = m.life == MemberLife::Live
-            && m.report.observation == Observation::Current
-            && m.report.provisioning == ProvisioningState::Succeeded
-            && m.report.power == PowerState::Running
-            && m.power_wish == PowerWish::Running;
-        (m.name.as_str(), well)
-    }).collect();
+    let healthy: BTreeMap<&str, bool> = snapshot
+        .members
+        .iter()
+        .map(|m| {
+            let well = m.life == MemberLife::Live
+                && m.report.observation == Observation::Current
+                && m.report.provisioning == ProvisioningState::Succeeded
+                && m.report.power == PowerState::Running
+                && m.power_wish == PowerWish::Running;
+            (m.name.as_str(), well)
+        })
+        .collect();
     let mut disturbed = 0;
     let mut touched = 0;
     for action in &plan.actions {

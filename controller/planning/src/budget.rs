@@ -46,7 +46,9 @@ mod tests {
 
     #[test]
     fn the_share_is_rounded_down_and_never_below_one() {
-        for (made, percent, total) in [(0, 20, 1), (3, 20, 1), (5, 20, 1), (9, 20, 1), (10, 20, 2), (1_000, 20, 200), (7, 100, 7)] {
+        for (made, percent, total) in
+            [(0, 20, 1), (3, 20, 1), (5, 20, 1), (9, 20, 1), (10, 20, 2), (1_000, 20, 200), (7, 100, 7)]
+        {
             assert_eq!(Allowance::new(made, percent, 0).total, total, "{percent} % of {made}");
         }
     }

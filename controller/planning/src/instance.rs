@@ -24,9 +24,7 @@ use std::time::Duration;
 use scaleset_crds::condition::Reason;
 use scaleset_crds::vocabulary::{Impact, PowerState, PowerWish};
 
-use crate::snapshot::{
-    Assigned, Belonging, Failure, FinalizerState, InstanceSnapshot, MemberLife, ReleaseRule,
-};
+use crate::snapshot::{Assigned, Belonging, Failure, FinalizerState, InstanceSnapshot, MemberLife, ReleaseRule};
 use crate::view::{HardwareView, InstanceView, ModelView, OperationState, ViewDiff, diff};
 
 const RETRY_FIRST: Duration = Duration::from_secs(30);
@@ -112,12 +110,16 @@ fn next_step(snapshot: &InstanceSnapshot) -> Decision {
         (MemberLife::Terminating, FinalizerState::Held) => {
             return decide(Step::Release(snapshot.release), "being deleted");
         }
-        (MemberLife::Live, FinalizerState::Absent) => return decide(Step::AddFinalizer, "before there is hardware to lose"),
+        (MemberLife::Live, FinalizerState::Absent) => {
+            return decide(Step::AddFinalizer, "before there is hardware to lose");
+        }
         (MemberLife::Live, FinalizerState::Held) => {}
     }
     let model = match &snapshot.assigned {
         Assigned::Known(model) => model,
-        Assigned::Missing { revision } => return decide(Step::Wait(Wait::Revision), &format!("revision {revision} is not there")),
+        Assigned::Missing { revision } => {
+            return decide(Step::Wait(Wait::Revision), &format!("revision {revision} is not there"));
+        }
     };
     match &snapshot.hardware {
         HardwareView::Unknown { message } => decide(Step::Wait(Wait::HardwareUnknown), message),
@@ -142,9 +144,9 @@ fn continue_with(snapshot: &InstanceSnapshot, model: &ModelView, view: &Instance
             decide(Step::Wait(Wait::HardwareBusy), &format!("the hardware is {:?}", view.operation).to_lowercase())
         }
         OperationState::Failed { code, message: _, attempts } => retry(snapshot, model, view, code, *attempts),
-        OperationState::Succeeded => {
-            differing(snapshot, model, view).or_else(|| power(snapshot.power_wish, view.power)).unwrap_or_else(|| decide(Step::None, "as wished"))
-        }
+        OperationState::Succeeded => differing(snapshot, model, view)
+            .or_else(|| power(snapshot.power_wish, view.power))
+            .unwrap_or_else(|| decide(Step::None, "as wished")),
     }
 }
 
@@ -184,7 +186,8 @@ fn differing(snapshot: &InstanceSnapshot, model: &ModelView, view: &InstanceView
             message: format!("cannot be changed on a VM that exists: {}", only(&differences, Impact::Immutable)),
         }),
     };
-    let reason = if differences.is_empty() { format!("takes the name of revision {}", model.revision) } else { reason() };
+    let reason =
+        if differences.is_empty() { format!("takes the name of revision {}", model.revision) } else { reason() };
     Some((step, reason, None))
 }
 

@@ -48,7 +48,8 @@ fn first_vm_decides(snapshot: &ScaleSetSnapshot, fault_domain_count: i32) -> Opt
         return None;
     }
     let size = snapshot.set.profile.as_ref().and_then(|profile| snapshot.region.as_ref()?.sizes.get(&profile.vm_size));
-    let needs_one = size.is_some_and(|size| size.maintenance == Maintenance::NotMemoryPreserving) && fault_domain_count > 1;
+    let needs_one =
+        size.is_some_and(|size| size.maintenance == Maintenance::NotMemoryPreserving) && fault_domain_count > 1;
     Some(needs_one)
 }
 
@@ -70,7 +71,11 @@ pub fn size_refusal(set: &SetFacts, target: usize, single_placement_group: Optio
 pub fn profile_refusal(snapshot: &ScaleSetSnapshot, profile: &VirtualMachineProfile) -> Option<Failure> {
     let set = &snapshot.set;
     let Some(region) = &snapshot.region else {
-        let message = format!("spec.location: {} is not a region here; there are {}", set.location, snapshot.locations.join(", "));
+        let message = format!(
+            "spec.location: {} is not a region here; there are {}",
+            set.location,
+            snapshot.locations.join(", ")
+        );
         return refused(Reason::InvalidParameter, message);
     };
     zones_refusal(set, region)
@@ -91,7 +96,8 @@ fn fault_domains_refusal(set: &SetFacts, region: &RegionFacts) -> Option<Failure
     let wished = set.platform_fault_domain_count?;
     let legal = region.fault_domain_count;
     if set.mode == OrchestrationMode::Flexible && wished > legal {
-        let message = format!("spec.platformFaultDomainCount: {wished} must fall in the range 1 to {legal} in {}", set.location);
+        let message =
+            format!("spec.platformFaultDomainCount: {wished} must fall in the range 1 to {legal} in {}", set.location);
         return refused(Reason::InvalidParameter, message);
     }
     None
@@ -115,7 +121,10 @@ fn image_refusal(region: &RegionFacts, profile: &VirtualMachineProfile) -> Optio
     let family = image.family();
     let Some(versions) = region.images.get(&family) else {
         let known: Vec<&str> = region.images.keys().map(String::as_str).collect();
-        return refused(Reason::ImageNotFound, format!("{path}: {family} does not exist; there are {}", known.join(", ")));
+        return refused(
+            Reason::ImageNotFound,
+            format!("{path}: {family} does not exist; there are {}", known.join(", ")),
+        );
     };
     let version = image.requested_version();
     if version == "latest" || versions.iter().any(|known| known == version) {

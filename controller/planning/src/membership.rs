@@ -40,14 +40,19 @@ pub struct MemberShape<'vm> {
 /// Why the reference is not accepted.
 pub fn refusal(set: Option<&SetShape<'_>>, set_name: &str, vm: &MemberShape<'_>) -> Option<Failure> {
     let Some(set) = set else {
-        return refused(Reason::InvalidParameter, format!("spec.scaleSetRef.name: scale set {set_name} does not exist"));
+        return refused(
+            Reason::InvalidParameter,
+            format!("spec.scaleSetRef.name: scale set {set_name} does not exist"),
+        );
     };
     if set.mode != OrchestrationMode::Flexible {
-        let message = format!("spec.scaleSetRef.name: scale set {set_name} is Uniform; only a Flexible set takes FlexVMs");
+        let message =
+            format!("spec.scaleSetRef.name: scale set {set_name} is Uniform; only a Flexible set takes FlexVMs");
         return refused(Reason::OperationNotAllowed, message);
     }
     if set.location != vm.location {
-        let message = format!("spec.location: {} is not {}, the location of scale set {set_name}", vm.location, set.location);
+        let message =
+            format!("spec.location: {} is not {}, the location of scale set {set_name}", vm.location, set.location);
         return refused(Reason::InvalidParameter, message);
     }
     zone_refusal(set, vm).or_else(|| fault_domain_refusal(set, vm))
@@ -59,7 +64,10 @@ fn zone_refusal(set: &SetShape<'_>, vm: &MemberShape<'_>) -> Option<Failure> {
         None if set.zones.is_empty() => None,
         None => {
             let zones = set.zones.join(", ");
-            refused(Reason::InvalidParameter, format!("spec.zone: scale set {name} spans zones {zones}; name one of them"))
+            refused(
+                Reason::InvalidParameter,
+                format!("spec.zone: scale set {name} spans zones {zones}; name one of them"),
+            )
         }
         Some(zone) if set.zones.iter().any(|of_set| of_set == zone) => None,
         Some(zone) if set.zones.is_empty() => {
@@ -67,7 +75,10 @@ fn zone_refusal(set: &SetShape<'_>, vm: &MemberShape<'_>) -> Option<Failure> {
         }
         Some(zone) => {
             let zones = set.zones.join(", ");
-            refused(Reason::InvalidParameter, format!("spec.zone: {zone} is not one of the zones {zones} of scale set {name}"))
+            refused(
+                Reason::InvalidParameter,
+                format!("spec.zone: {zone} is not one of the zones {zones} of scale set {name}"),
+            )
         }
     }
 }
@@ -77,16 +88,19 @@ fn fault_domain_refusal(set: &SetShape<'_>, vm: &MemberShape<'_>) -> Option<Fail
     let count = set.fault_domain_count;
     let name = set.name;
     if count <= 1 {
-        let message = format!("spec.platformFaultDomain: scale set {name} has platformFaultDomainCount 1; leave the field out");
+        let message =
+            format!("spec.platformFaultDomain: scale set {name} has platformFaultDomainCount 1; leave the field out");
         return refused(Reason::InvalidParameter, message);
     }
     if set.single_placement_group == Some(true) {
-        let message = format!("spec.platformFaultDomain: scale set {name} has a single placement group; leave the field out");
+        let message =
+            format!("spec.platformFaultDomain: scale set {name} has a single placement group; leave the field out");
         return refused(Reason::OperationNotAllowed, message);
     }
     if domain >= count {
         let last = count - 1;
-        let message = format!("spec.platformFaultDomain: {domain} is not in 0 to {last}, the fault domains of scale set {name}");
+        let message =
+            format!("spec.platformFaultDomain: {domain} is not in 0 to {last}, the fault domains of scale set {name}");
         return refused(Reason::InvalidParameter, message);
     }
     None

@@ -69,8 +69,16 @@ mod tests {
 
     #[test]
     fn uniform_computer_names_count_in_base_36() {
-        let table =
-            [(0, "000000"), (10, "00000A"), (35, "00000Z"), (36, "000010"), (85, "00002D"), (1146, "0000VU"), (2_176_782_335, "ZZZZZZ"), (2_176_782_336, "000000")];
+        let table = [
+            (0, "000000"),
+            (10, "00000A"),
+            (35, "00000Z"),
+            (36, "000010"),
+            (85, "00002D"),
+            (1146, "0000VU"),
+            (2_176_782_335, "ZZZZZZ"),
+            (2_176_782_336, "000000"),
+        ];
         for (number, digits) in table {
             assert_eq!(uniform_computer_name("web", number), format!("web{digits}"), "number {number}");
         }
@@ -78,7 +86,8 @@ mod tests {
 
     #[test]
     fn flexible_names_are_stable_and_distinct() {
-        let names: std::collections::BTreeSet<String> = (0..1_000).map(|number| flexible_name("demo", "uid-1", number)).collect();
+        let names: std::collections::BTreeSet<String> =
+            (0..1_000).map(|number| flexible_name("demo", "uid-1", number)).collect();
         assert_eq!(names.len(), 1_000);
         assert_eq!(flexible_name("demo", "uid-1", 7), flexible_name("demo", "uid-1", 7));
         assert_ne!(flexible_name("demo", "uid-1", 7), flexible_name("demo", "uid-2", 7));

@@ -54,8 +54,7 @@ impl Occupancy {
         let zones = usable_zones(snapshot)?;
         let domains: Vec<Option<i32>> =
             if fault_domain_count == 1 { vec![None] } else { (0..fault_domain_count).map(Some).collect() };
-        let candidates =
-            zones.iter().flat_map(|zone| domains.iter().map(|domain| (zone.clone(), *domain))).collect();
+        let candidates = zones.iter().flat_map(|zone| domains.iter().map(|domain| (zone.clone(), *domain))).collect();
         let mut occupancy =
             Self { mode: snapshot.set.mode, places: BTreeMap::new(), candidates, groups: BTreeMap::new() };
         for member in snapshot.members.iter().filter(|member| member.is_live()) {
@@ -79,7 +78,9 @@ impl Occupancy {
             score.expect("a region has at least one place");
         let reason = match (&zone, fault_domain) {
             (Some(zone), Some(domain)) => {
-                format!("zone {zone} has the fewest members ({members_in_zone}), in it fault domain {domain} ({members_in_fault_domain})")
+                format!(
+                    "zone {zone} has the fewest members ({members_in_zone}), in it fault domain {domain} ({members_in_fault_domain})"
+                )
             }
             (Some(zone), None) => format!("zone {zone} has the fewest members ({members_in_zone})"),
             (None, Some(domain)) => format!("fault domain {domain} has the fewest members ({members_in_fault_domain})"),
@@ -124,7 +125,8 @@ fn usable_zones(snapshot: &ScaleSetSnapshot) -> Result<Vec<Option<String>>, Fail
         return Ok(vec![None]);
     }
     let state = |zone: &String| snapshot.region.as_ref().and_then(|region| region.zones.get(zone)).copied();
-    let down: Vec<&str> = zones.iter().filter(|zone| state(zone) != Some(ZoneFacts::Available)).map(String::as_str).collect();
+    let down: Vec<&str> =
+        zones.iter().filter(|zone| state(zone) != Some(ZoneFacts::Available)).map(String::as_str).collect();
     if down.len() >= 2 || down.len() == zones.len() {
         let message = format!(
             "zones {} of {} are unavailable; with two or more zones down nothing is scaled out",

@@ -168,7 +168,9 @@ impl fmt::Display for Action {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::AddFinalizer => write!(formatter, "add finalizer"),
-            Self::CreateRevision { name, number, profile: _ } => write!(formatter, "create revision {name} (number {number})"),
+            Self::CreateRevision { name, number, profile: _ } => {
+                write!(formatter, "create revision {name} (number {number})")
+            }
             Self::ReserveNumbers { next } => write!(formatter, "reserve numbers below {next}"),
             Self::CreateMember(member) => write_new_member(formatter, member),
             Self::AssignRevision(assignment) => {
@@ -186,8 +188,18 @@ impl fmt::Display for Action {
 }
 
 fn write_new_member(formatter: &mut fmt::Formatter<'_>, member: &NewMember) -> fmt::Result {
-    let NewMember { name, computer_name, revision, zone, fault_domain, placement_group, update_domain, reason, kind: _, number: _ } =
-        member;
+    let NewMember {
+        name,
+        computer_name,
+        revision,
+        zone,
+        fault_domain,
+        placement_group,
+        update_domain,
+        reason,
+        kind: _,
+        number: _,
+    } = member;
     write!(formatter, "create {name} ({computer_name}) at {revision}")?;
     if let Some(zone) = zone {
         write!(formatter, " zone {zone}")?;
@@ -218,5 +230,12 @@ impl fmt::Display for ScaleSetPlan {
             writeln!(formatter, "{hold}")?;
         }
         Ok(())
+    }
+}
+
+impl Hold {
+    /// Whether a person or the region must act, rather than time.
+    pub fn needs_attention(&self) -> bool {
+        crate::status::needs_a_person(self.reason) || crate::status::is_capacity(self.reason)
     }
 }

@@ -36,7 +36,9 @@ pub fn plan(snapshot: &ScaleSetSnapshot) -> ScaleSetPlan {
         wake_after: None,
     };
     match snapshot.set.life {
-        SetLife::Orphaning => hold(&mut plan, Reason::Orphaning, snapshot.members.len(), "the set is deleted with cascade=orphan"),
+        SetLife::Orphaning => {
+            hold(&mut plan, Reason::Orphaning, snapshot.members.len(), "the set is deleted with cascade=orphan")
+        }
         SetLife::Terminating => plan_deletion(snapshot, &mut plan),
         SetLife::Live => plan_live(snapshot, &mut plan),
     }
@@ -70,7 +72,8 @@ fn plan_deletion(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan) {
         return;
     }
     let live = snapshot.members.iter().filter(|member| member.is_live());
-    plan.actions.extend(live.map(|member| remove(member, RemovalCause::SetDeleted, "the set is being deleted".to_owned())));
+    plan.actions
+        .extend(live.map(|member| remove(member, RemovalCause::SetDeleted, "the set is being deleted".to_owned())));
     if snapshot.members.is_empty() && snapshot.set.finalizer == FinalizerState::Held {
         plan.actions.push(Action::RemoveFinalizer);
     }
@@ -154,7 +157,8 @@ fn scale_in(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, excess: usize)
     let short = excess - victims.len();
     let names: Vec<String> = victims.iter().map(|victim| victim.member.name.clone()).collect();
     // A member that goes is not brought up to date first.
-    plan.actions.retain(|action| !matches!(action, Action::AssignRevision(assignment) if names.contains(&assignment.name)));
+    plan.actions
+        .retain(|action| !matches!(action, Action::AssignRevision(assignment) if names.contains(&assignment.name)));
     plan.actions.extend(victims.into_iter().map(|victim| remove(victim.member, RemovalCause::ScaleIn, victim.rank)));
     if short > 0 {
         let message = format!("{short} more than the target {}, protected from scale-in", plan.effective.target);
@@ -164,7 +168,12 @@ fn scale_in(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, excess: usize)
 
 fn scale_out(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: Option<&Revision>, missing: usize) {
     let Some(newest) = newest else {
-        hold(plan, Reason::OperationNotAllowed, missing, "spec.replicas: the set has no virtualMachineProfile to make VMs from");
+        hold(
+            plan,
+            Reason::OperationNotAllowed,
+            missing,
+            "spec.replicas: the set has no virtualMachineProfile to make VMs from",
+        );
         return;
     };
     let target = usize::try_from(plan.effective.target).unwrap_or(0);
@@ -190,10 +199,19 @@ fn scale_out(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: Optio
 /// The newest revision that the region can make.
 fn usable_revision(snapshot: &ScaleSetSnapshot, newest: &Revision) -> Option<Revision> {
     let older = snapshot.revisions.iter().rev().filter(|revision| revision.name != newest.name);
-    std::iter::once(newest).chain(older).find(|revision| limits::profile_refusal(snapshot, &revision.profile).is_none()).cloned()
+    std::iter::once(newest)
+        .chain(older)
+        .find(|revision| limits::profile_refusal(snapshot, &revision.profile).is_none())
+        .cloned()
 }
 
-fn create_members(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, revision: &Revision, mut occupancy: Occupancy, missing: usize) {
+fn create_members(
+    snapshot: &ScaleSetSnapshot,
+    plan: &mut ScaleSetPlan,
+    revision: &Revision,
+    mut occupancy: Occupancy,
+    missing: usize,
+) {
     let first = plan.effective.next_number;
     let count = missing.min(CREATES_PER_PASS_MAX);
     let next = first + i64::try_from(count).expect("at most 1,000 are created in a pass");
@@ -221,9 +239,11 @@ fn names(snapshot: &ScaleSetSnapshot, profile: &VirtualMachineProfile, number: i
     let set = &snapshot.set;
     let prefix = prefix(&set.name, profile);
     match set.mode {
-        OrchestrationMode::Uniform => {
-            (MemberKind::ScaleSetVM, naming::uniform_name(&set.name, number), naming::uniform_computer_name(prefix, number))
-        }
+        OrchestrationMode::Uniform => (
+            MemberKind::ScaleSetVM,
+            naming::uniform_name(&set.name, number),
+            naming::uniform_computer_name(prefix, number),
+        ),
         OrchestrationMode::Flexible => {
             let name = naming::flexible_name(&set.name, &set.uid, number);
             let computer_name = naming::flexible_computer_name(prefix, &name);
@@ -244,7 +264,12 @@ pub fn prefix<'name>(set: &'name str, profile: &'name VirtualMachineProfile) -> 
 fn hold_hand_made(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan) {
     let count = snapshot.members.iter().filter(|member| member.origin == Origin::Hand).count();
     if count > 0 {
-        hold(plan, Reason::HandMadeMember, count, &format!("{count} made by hand, neither upgraded nor scaled in by the set"));
+        hold(
+            plan,
+            Reason::HandMadeMember,
+            count,
+            &format!("{count} made by hand, neither upgraded nor scaled in by the set"),
+        );
     }
 }
 

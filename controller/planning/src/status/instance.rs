@@ -5,7 +5,9 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use scaleset_crds::InstanceStatus;
 use scaleset_crds::condition::{FlexVMCondition, InstanceCondition, Reason, keep_transition_times};
-use scaleset_crds::instance::{ExtensionView, InstanceView as InstanceViewStatusField, InstanceViewStatus, PendingChange, VirtualMachineAgent};
+use scaleset_crds::instance::{
+    ExtensionView, InstanceView as InstanceViewStatusField, InstanceViewStatus, PendingChange, VirtualMachineAgent,
+};
 use scaleset_crds::vocabulary::{Impact, PowerState, PowerWish, ProvisioningState, StatusLevel};
 
 use super::{Truth, Verdict, cut, needs_a_person, whole_seconds};
@@ -113,7 +115,8 @@ fn provisioning_state(snapshot: &InstanceSnapshot, operation: &OperationState) -
 
 /// Fault domains are shown where the set places into them; under max spreading the hardware's choice says nothing.
 fn run_time_details(snapshot: &InstanceSnapshot, view: &InstanceView) -> InstanceViewStatusField {
-    let extensions = view.extensions.iter().map(|(name, code)| ExtensionView { name: name.clone(), code: (*code).to_owned() });
+    let extensions =
+        view.extensions.iter().map(|(name, code)| ExtensionView { name: name.clone(), code: (*code).to_owned() });
     InstanceViewStatusField {
         platform_fault_domain: snapshot.fault_domain.and(view.platform_fault_domain),
         placement_group_id: view.placement_group.clone(),
@@ -140,7 +143,13 @@ fn statuses(snapshot: &InstanceSnapshot, view: &InstanceView) -> Vec<InstanceVie
     };
     let power = view.power.code();
     vec![
-        InstanceViewStatus { code, level, display_status: format!("Provisioning {provisioning}"), message, time: time.clone() },
+        InstanceViewStatus {
+            code,
+            level,
+            display_status: format!("Provisioning {provisioning}"),
+            message,
+            time: time.clone(),
+        },
         InstanceViewStatus {
             code: format!("PowerState/{power}"),
             level: StatusLevel::Info,
@@ -179,7 +188,11 @@ impl Verdicts<'_> {
             .collect();
         if snapshot.kind == MemberKind::FlexVM {
             let member = self.member();
-            conditions.push(member.into_condition(FlexVMCondition::Member.as_str(), snapshot.generation, snapshot.wall_now));
+            conditions.push(member.into_condition(
+                FlexVMCondition::Member.as_str(),
+                snapshot.generation,
+                snapshot.wall_now,
+            ));
         }
         conditions
     }
@@ -192,13 +205,21 @@ impl Verdicts<'_> {
             return Verdict::new(Truth::False, failure.reason, failure.message.clone());
         }
         match &self.outcome.hardware {
-            HardwareView::Unknown { message } => Verdict::new(Truth::Unknown, Reason::HardwareUnavailable, message.clone()),
+            HardwareView::Unknown { message } => {
+                Verdict::new(Truth::Unknown, Reason::HardwareUnavailable, message.clone())
+            }
             HardwareView::Absent => self.not_there(),
             HardwareView::Present(view) => match &view.operation {
                 OperationState::Succeeded => Verdict::new(Truth::True, Reason::Ready, "the last operation succeeded"),
-                OperationState::Creating => Verdict::new(Truth::False, Reason::Creating, "the hardware is being created"),
-                OperationState::Updating => Verdict::new(Truth::False, Reason::Updating, "the hardware is being changed"),
-                OperationState::Deleting => Verdict::new(Truth::False, Reason::Deleting, "the hardware is being deleted"),
+                OperationState::Creating => {
+                    Verdict::new(Truth::False, Reason::Creating, "the hardware is being created")
+                }
+                OperationState::Updating => {
+                    Verdict::new(Truth::False, Reason::Updating, "the hardware is being changed")
+                }
+                OperationState::Deleting => {
+                    Verdict::new(Truth::False, Reason::Deleting, "the hardware is being deleted")
+                }
                 OperationState::Failed { code, message, attempts } => {
                     let message = format!("{message} (attempt {attempts})");
                     Verdict::new(Truth::False, Reason::from_code(code), message)
@@ -212,7 +233,9 @@ impl Verdicts<'_> {
             (Assigned::Missing { revision }, _) => {
                 Verdict::new(Truth::False, Reason::RevisionNotFound, format!("revision {revision} is not there"))
             }
-            (Assigned::Known(_), Step::Hold(failure)) => Verdict::new(Truth::False, failure.reason, failure.message.clone()),
+            (Assigned::Known(_), Step::Hold(failure)) => {
+                Verdict::new(Truth::False, failure.reason, failure.message.clone())
+            }
             (Assigned::Known(_), _) if self.snapshot.status.vm_id.is_some() => {
                 Verdict::new(Truth::False, Reason::MachineVanished, "the hardware is gone and is created anew")
             }
@@ -269,13 +292,17 @@ impl Verdicts<'_> {
             (PowerWish::Running, PowerState::Running) if self.behind_its_model(view) => {
                 Verdict::new(Truth::False, Reason::Updating, "the model that it follows is being applied")
             }
-            (PowerWish::Running, PowerState::Running) => Verdict::new(Truth::True, Reason::Ready, "provisioned and running"),
+            (PowerWish::Running, PowerState::Running) => {
+                Verdict::new(Truth::True, Reason::Ready, "provisioned and running")
+            }
             (PowerWish::Stopped, PowerState::Stopped | PowerState::Deallocated)
             | (PowerWish::Deallocated, PowerState::Deallocated) => {
                 let message = format!("{} as wished", view.power.code());
                 Verdict::new(Truth::True, Reason::StoppedByWish, message)
             }
-            (PowerWish::Running, power) => Verdict::new(Truth::False, Reason::Starting, format!("power is {}", power.code())),
+            (PowerWish::Running, power) => {
+                Verdict::new(Truth::False, Reason::Starting, format!("power is {}", power.code()))
+            }
             (PowerWish::Stopped | PowerWish::Deallocated, power) => {
                 Verdict::new(Truth::False, Reason::Stopping, format!("power is {}", power.code()))
             }
@@ -303,7 +330,8 @@ impl Verdicts<'_> {
             Assigned::Missing { revision } => revision.as_str(),
         };
         if follows != newest {
-            let message = format!("follows {follows}, the newest is {newest}; {} fields differ", pending.differences.len());
+            let message =
+                format!("follows {follows}, the newest is {newest}; {} fields differ", pending.differences.len());
             return Verdict::new(Truth::False, Reason::Waiting, message);
         }
         match pending.impact_now() {
@@ -354,11 +382,15 @@ impl Verdicts<'_> {
     fn member(&self) -> Verdict {
         match &self.snapshot.belonging {
             Belonging::Alone => Verdict::new(Truth::False, Reason::NoScaleSet, "no scale set is named"),
-            Belonging::Made { scale_set } => Verdict::new(Truth::True, Reason::Accepted, format!("made by scale set {scale_set}")),
+            Belonging::Made { scale_set } => {
+                Verdict::new(Truth::True, Reason::Accepted, format!("made by scale set {scale_set}"))
+            }
             Belonging::HandMade { scale_set } => {
                 Verdict::new(Truth::True, Reason::Accepted, format!("made by hand, joined scale set {scale_set}"))
             }
-            Belonging::Refused { scale_set: _, refusal } => Verdict::new(Truth::False, refusal.reason, refusal.message.clone()),
+            Belonging::Refused { scale_set: _, refusal } => {
+                Verdict::new(Truth::False, refusal.reason, refusal.message.clone())
+            }
         }
     }
 }

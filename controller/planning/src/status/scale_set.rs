@@ -145,7 +145,9 @@ fn blockers(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan) -> Vec<Blocker> {
         *count += hold.count;
         messages.push(&hold.message);
     }
-    let since = |code: &str| snapshot.status.blockers.iter().find(|before| before.code == code).map(|before| before.since.clone());
+    let since = |code: &str| {
+        snapshot.status.blockers.iter().find(|before| before.code == code).map(|before| before.since.clone())
+    };
     merged
         .into_iter()
         .take(BLOCKERS_MAX)

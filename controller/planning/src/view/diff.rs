@@ -8,7 +8,9 @@ use std::fmt;
 
 use scaleset_crds::VirtualMachineModel;
 use scaleset_crds::impact::impact_of;
-use scaleset_crds::profile::{Credentials, DataDisk, Extension, ImageReference, NetworkInterface, NetworkProfile, OsDisk, StorageProfile};
+use scaleset_crds::profile::{
+    Credentials, DataDisk, Extension, ImageReference, NetworkInterface, NetworkProfile, OsDisk, StorageProfile,
+};
 use scaleset_crds::vocabulary::Impact;
 use serde::Serialize;
 
@@ -188,7 +190,8 @@ enum Pair<'item, T> {
 
 /// Items of two lists matched by key, in the order of their keys; the order of the lists means nothing.
 fn pair_up<'item, T>(from: &'item [T], to: &'item [T], key: impl Fn(&T) -> String) -> BTreeMap<String, Pair<'item, T>> {
-    let mut pairs: BTreeMap<String, Pair<'item, T>> = from.iter().map(|item| (key(item), Pair::OnlyFrom(item))).collect();
+    let mut pairs: BTreeMap<String, Pair<'item, T>> =
+        from.iter().map(|item| (key(item), Pair::OnlyFrom(item))).collect();
     for item in to {
         let pair = match pairs.remove(&key(item)) {
             Some(Pair::OnlyFrom(before) | Pair::Both(before, _)) => Pair::Both(before, item),
@@ -213,7 +216,13 @@ impl Collector {
 
     fn add(&mut self, row: &str, path: &str, from: String, to: String) {
         let row = impact_of(row);
-        self.differences.push(Difference { path: path.to_owned(), from, to, impact: row.impact, explanation: row.explanation });
+        self.differences.push(Difference {
+            path: path.to_owned(),
+            from,
+            to,
+            impact: row.impact,
+            explanation: row.explanation,
+        });
     }
 }
 

@@ -18,7 +18,11 @@ pub(crate) struct Verdicts<'pass> {
 }
 
 impl<'pass> Verdicts<'pass> {
-    pub(crate) const fn new(snapshot: &'pass ScaleSetSnapshot, plan: &'pass ScaleSetPlan, outcome: &'pass ScaleSetOutcome) -> Self {
+    pub(crate) const fn new(
+        snapshot: &'pass ScaleSetSnapshot,
+        plan: &'pass ScaleSetPlan,
+        outcome: &'pass ScaleSetOutcome,
+    ) -> Self {
         Self { snapshot, plan, outcome }
     }
 
@@ -28,9 +32,11 @@ impl<'pass> Verdicts<'pass> {
             ScaleSetCondition::Available => self.available(),
             ScaleSetCondition::UpToDate => self.up_to_date(),
             ScaleSetCondition::Progressing => self.progressing(),
-            ScaleSetCondition::Healthy => {
-                Verdict::new(Truth::True, Reason::NoHealthSource, "the model names no health source, no member is known to be unhealthy")
-            }
+            ScaleSetCondition::Healthy => Verdict::new(
+                Truth::True,
+                Reason::NoHealthSource,
+                "the model names no health source, no member is known to be unhealthy",
+            ),
             ScaleSetCondition::CapacitySatisfied => self.capacity_satisfied(),
             ScaleSetCondition::Paused => self.paused(),
             ScaleSetCondition::Reconciling => self.reconciling(),
@@ -58,7 +64,11 @@ impl<'pass> Verdicts<'pass> {
         if let Some(failure) = self.outcome.failures.first() {
             return Some(failure.clone());
         }
-        self.capacity_failure().or_else(|| self.failed_members()).or_else(|| self.off_target()).or_else(|| self.not_settled()).or_else(|| self.outdated())
+        self.capacity_failure()
+            .or_else(|| self.failed_members())
+            .or_else(|| self.off_target())
+            .or_else(|| self.not_settled())
+            .or_else(|| self.outdated())
     }
 
     fn failed_members(&self) -> Option<Failure> {
@@ -95,7 +105,9 @@ impl<'pass> Verdicts<'pass> {
         }
         let newest = self.plan.effective.newest_revision.as_deref();
         let upgrading = wished.iter().any(|member| {
-            !is_ready(member) && member.assigned_revision.as_deref() == newest && member.report.healthy_on_revision.is_some()
+            !is_ready(member)
+                && member.assigned_revision.as_deref() == newest
+                && member.report.healthy_on_revision.is_some()
         });
         let reason = if upgrading { Reason::Upgrading } else { Reason::Provisioning };
         unfinished(reason, format!("{ready} of {} that are to run are ready", wished.len()))
@@ -171,7 +183,8 @@ impl<'pass> Verdicts<'pass> {
         if let Some(hold) = self.plan.holds.iter().find(|hold| is_capacity(hold.reason)) {
             return unfinished(hold.reason, hold.message.clone());
         }
-        let lacking = |member: &&Member| member.report.failure.as_ref().is_some_and(|failure| is_capacity(failure.reason));
+        let lacking =
+            |member: &&Member| member.report.failure.as_ref().is_some_and(|failure| is_capacity(failure.reason));
         let members: Vec<&Member> = self.made().filter(lacking).collect();
         let first = members.first()?.report.failure.as_ref()?;
         let names: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();

@@ -1,0 +1,261 @@
+//! Obeys the plan: at most one call to the hardware, and the finalizer where it comes or goes.
+
+use std::sync::Arc;
+
+use scaleset_crds::condition::Reason;
+use scaleset_crds::vocabulary::OrchestrationMode;
+use scaleset_crds::{FINALIZER, ScaleSet};
+use scaleset_hardware::{CreateRequest, Deletion, HardwareError, Machine, Owner, Placement, Target, UpdateMethod};
+use scaleset_planning::instance::{InstancePlan, Step};
+use scaleset_planning::naming;
+use scaleset_planning::scale_set::prefix;
+use scaleset_planning::snapshot::{Failure, InstanceSnapshot, ReleaseRule};
+use scaleset_planning::status::instance::InstanceOutcome;
+use scaleset_planning::view::{HardwareView, ModelView};
+use serde_json::json;
+use tracing::{info, warn};
+
+use super::machine_view::{hardware_view, present};
+use super::observe::{Instance, Observed};
+use crate::cluster::ClusterError;
+use crate::context::Context;
+use crate::error::PassError;
+use crate::scale_set::profile_of;
+
+/// What came of the step.
+pub(super) struct Executed {
+    pub(super) outcome: InstanceOutcome,
+    /// Why the pass is to be tried again with backoff.
+    pub(super) retry: Option<PassError>,
+    pub(super) object: ObjectAfter,
+}
+
+/// What became of the object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ObjectAfter {
+    /// It is there, and a status can be written.
+    Kept,
+    /// Our finalizer was taken off: there is nothing left to report on.
+    LetGo,
+    /// It was let go although its hardware may still be there.
+    LetGoWithHardware,
+}
+
+struct Pass<'pass> {
+    context: &'pass Context,
+    observed: &'pass Observed,
+    target: Target,
+}
+
+pub(super) async fn execute(
+    context: &Context,
+    observed: &Observed,
+    snapshot: &InstanceSnapshot,
+    plan: &InstancePlan,
+) -> Executed {
+    let target = Target { uid: observed.id.uid.clone(), generation: snapshot.generation };
+    let pass = Pass { context, observed, target };
+    let hardware = &context.hardware;
+    if !matches!(plan.step, Step::None | Step::Wait(_) | Step::Hold(_) | Step::Forget) {
+        info!(vm = %snapshot.name, action = %name(&plan.step), reason = %plan.reason, "step");
+    }
+    match &plan.step {
+        Step::None | Step::Wait(_) | Step::Hold(_) => pass.unchanged(None),
+        Step::Forget => Executed { object: ObjectAfter::LetGo, ..pass.unchanged(None) },
+        Step::AddFinalizer => pass.unchanged(pass.add_finalizer().await.err().map(PassError::from)),
+        Step::Create(model) => match pass.create_request(model) {
+            Ok(request) => pass.changed(hardware.create(request).await),
+            Err(error) => pass.unchanged(Some(error)),
+        },
+        Step::UpdateOnline(model) => pass.changed(pass.update(model, UpdateMethod::Online).await),
+        Step::UpdateWithRestart(model) => pass.changed(pass.update(model, UpdateMethod::Restart).await),
+        Step::Reimage(model) => {
+            let reimaged = hardware.reimage(pass.target.clone(), &model.revision, Arc::clone(&model.model)).await;
+            pass.changed(reimaged)
+        }
+        Step::SetPower(wish) => pass.changed(hardware.set_power(pass.target.clone(), *wish).await),
+        Step::Recreate => pass.recreate().await,
+        Step::Release(rule) => pass.release(*rule).await,
+    }
+}
+
+impl Pass<'_> {
+    fn unchanged(&self, retry: Option<PassError>) -> Executed {
+        let outcome = InstanceOutcome { hardware: hardware_view(&self.observed.machine), failure: None };
+        Executed { outcome, retry, object: ObjectAfter::Kept }
+    }
+
+    fn changed(&self, result: Result<Machine, HardwareError>) -> Executed {
+        match result {
+            Ok(machine) => {
+                let outcome = InstanceOutcome { hardware: present(&machine), failure: None };
+                Executed { outcome, retry: None, object: ObjectAfter::Kept }
+            }
+            Err(error) => self.failed(error),
+        }
+    }
+
+    /// A stale or untimely call changed nothing and is no failure of the VM: the next pass observes anew.
+    fn failed(&self, error: HardwareError) -> Executed {
+        warn!(vm = %self.observed.id.key.name, error = %error, "hardware refused");
+        let mut executed = self.unchanged(None);
+        executed.outcome.failure = failure(&error);
+        executed.retry = Some(error.into());
+        executed
+    }
+
+    async fn update(&self, model: &ModelView, method: UpdateMethod) -> Result<Machine, HardwareError> {
+        let ModelView { revision, model } = model;
+        self.context.hardware.update(self.target.clone(), revision, Arc::clone(model), method).await
+    }
+
+    async fn recreate(&self) -> Executed {
+        match self.context.hardware.delete(self.target.clone()).await {
+            Ok(_) => self.observed_again().await,
+            Err(error) => self.failed(error),
+        }
+    }
+
+    async fn observed_again(&self) -> Executed {
+        let machine = self.context.hardware.observe(&self.target.uid).await;
+        let outcome = InstanceOutcome { hardware: hardware_view(&machine), failure: None };
+        Executed { outcome, retry: None, object: ObjectAfter::Kept }
+    }
+
+    async fn release(&self, rule: ReleaseRule) -> Executed {
+        match (self.context.hardware.delete(self.target.clone()).await, rule) {
+            (Ok(Deletion::Gone), _) => self.let_go(ObjectAfter::LetGo).await,
+            (Ok(Deletion::InProgress), _) => self.observed_again().await,
+            (Err(HardwareError::NotFound { .. }), _) => self.let_go(ObjectAfter::LetGo).await,
+            (Err(HardwareError::Transient { .. }), ReleaseRule::MayAbandon) => {
+                self.let_go(ObjectAfter::LetGoWithHardware).await
+            }
+            (Err(error), ReleaseRule::HardwareFirst | ReleaseRule::MayAbandon) => self.failed(error),
+        }
+    }
+
+    async fn let_go(&self, object: ObjectAfter) -> Executed {
+        match self.remove_finalizer().await {
+            Ok(()) | Err(ClusterError::Gone { .. }) => Executed { object, ..self.unchanged(None) },
+            Err(error) => self.unchanged(Some(error.into())),
+        }
+    }
+
+    async fn add_finalizer(&self) -> Result<(), ClusterError> {
+        let present = self.observed.instance.metadata().finalizers.iter().flatten();
+        let finalizers: Vec<&str> = present.map(String::as_str).chain([FINALIZER]).collect();
+        self.patch_finalizers(&finalizers).await
+    }
+
+    async fn remove_finalizer(&self) -> Result<(), ClusterError> {
+        let present = self.observed.instance.metadata().finalizers.iter().flatten();
+        let finalizers: Vec<&str> = present.map(String::as_str).filter(|finalizer| *finalizer != FINALIZER).collect();
+        self.patch_finalizers(&finalizers).await
+    }
+
+    async fn patch_finalizers(&self, finalizers: &[&str]) -> Result<(), ClusterError> {
+        let patch = json!({"metadata": {"finalizers": finalizers}});
+        self.context.cluster.patch(&self.observed.id.uid, &self.observed.id, patch).await
+    }
+
+    fn create_request(&self, model: &ModelView) -> Result<CreateRequest, PassError> {
+        let key = &self.observed.id.key;
+        let set_uid = || self.observed.set.as_ref().and_then(|set| set.metadata.uid.clone());
+        let (kind, set_uid, instance_number, computer_name, placement) = match &self.observed.instance {
+            Instance::ScaleSetVM(vm) => {
+                let number: i64 = vm.spec.instance_id.parse().unwrap_or_default();
+                let placement = Placement {
+                    location: self.observed.set.as_ref().map(|set| set.spec.location.clone()).unwrap_or_default(),
+                    zone: vm.spec.zone.clone(),
+                    platform_fault_domain: vm.spec.platform_fault_domain,
+                    update_domain: vm.spec.update_domain,
+                    placement_group: vm.spec.placement_group.clone(),
+                };
+                ("ScaleSetVM", set_uid(), Some(number), self.uniform_computer_name(number)?, placement)
+            }
+            Instance::FlexVM(vm) => {
+                let placement = Placement {
+                    location: vm.spec.location.clone(),
+                    zone: vm.spec.zone.clone(),
+                    platform_fault_domain: vm.spec.platform_fault_domain,
+                    update_domain: None,
+                    placement_group: None,
+                };
+                let computer_name = vm.spec.os_profile.computer_name.clone().unwrap_or_else(|| key.name.clone());
+                ("FlexVM", set_uid(), None, computer_name, placement)
+            }
+        };
+        let owner = Owner {
+            kind: kind.to_owned(),
+            namespace: key.namespace.clone(),
+            name: key.name.clone(),
+            set_uid,
+            instance_number,
+        };
+        Ok(CreateRequest {
+            target: self.target.clone(),
+            owner,
+            computer_name,
+            placement,
+            model_revision: model.revision.clone(),
+            model: Arc::clone(&model.model),
+        })
+    }
+
+    fn uniform_computer_name(&self, number: i64) -> Result<String, PassError> {
+        let set: Option<&ScaleSet> =
+            self.observed.set.as_deref().filter(|set| set.spec.orchestration_mode == OrchestrationMode::Uniform);
+        let set_name = set.and_then(|set| set.metadata.name.as_deref()).unwrap_or_default();
+        let profile = self.observed.revision.as_deref().map(profile_of).transpose()?;
+        let prefix = profile.as_ref().map_or(set_name, |profile| prefix(set_name, profile));
+        Ok(naming::uniform_computer_name(prefix, number))
+    }
+}
+
+/// What a refusal says of the VM; `None` where it only says that the call came at the wrong moment.
+fn failure(error: &HardwareError) -> Option<Failure> {
+    let reason = match error {
+        HardwareError::Stale { .. } | HardwareError::Busy { .. } | HardwareError::NotFound { .. } => return None,
+        HardwareError::NoCapacity { code, .. } | HardwareError::NotOffered { code, .. } => Reason::from_code(code),
+        HardwareError::Quota { .. } => Reason::QuotaExceeded,
+        HardwareError::Throttled { .. } => Reason::TooManyRequests,
+        HardwareError::Transient { .. } => Reason::HardwareUnavailable,
+    };
+    let message = match error {
+        // The time to wait differs from call to call; a status that changes with it would be written for nothing.
+        HardwareError::Throttled { .. } => "the hardware throttles calls".to_owned(),
+        HardwareError::NotFound { .. }
+        | HardwareError::NoCapacity { .. }
+        | HardwareError::Quota { .. }
+        | HardwareError::NotOffered { .. }
+        | HardwareError::Stale { .. }
+        | HardwareError::Busy { .. }
+        | HardwareError::Transient { .. } => error.to_string(),
+    };
+    Some(Failure { reason, message })
+}
+
+/// The step's name for the log.
+pub(super) const fn name(step: &Step) -> &'static str {
+    match step {
+        Step::None => "None",
+        Step::Wait(_) => "Wait",
+        Step::Hold(_) => "Hold",
+        Step::AddFinalizer => "AddFinalizer",
+        Step::Create(_) => "Create",
+        Step::UpdateOnline(_) => "Update",
+        Step::UpdateWithRestart(_) => "Restart",
+        Step::Reimage(_) => "Reimage",
+        Step::Recreate => "Replace",
+        Step::SetPower(_) => "SetPower",
+        Step::Release(_) => "Release",
+        Step::Forget => "Forget",
+    }
+}
+
+impl Executed {
+    /// Whether the hardware is known to be there.
+    pub(super) const fn has_hardware(&self) -> bool {
+        matches!(self.outcome.hardware, HardwareView::Present(_))
+    }
+}

@@ -1,0 +1,59 @@
+//! From what the hardware reports to the planner's instance view.
+
+use scaleset_hardware::machine::ExtensionState;
+use scaleset_hardware::{HardwareError, Machine, Placement, Provisioning};
+use scaleset_planning::view::{HardwareView, InstanceView, OperationState};
+
+/// Unknown where the hardware did not answer, absent only where it is sure.
+pub(super) fn hardware_view(observed: &Result<Option<Machine>, HardwareError>) -> HardwareView {
+    match observed {
+        Ok(Some(machine)) => present(machine),
+        Ok(None) => HardwareView::Absent,
+        Err(error) => HardwareView::Unknown { message: error.to_string() },
+    }
+}
+
+pub(super) fn present(machine: &Machine) -> HardwareView {
+    let machine = machine.clone();
+    let Placement { location: _, zone, platform_fault_domain, update_domain, placement_group } = machine.placement;
+    let extensions = machine.extensions.into_iter().map(|(name, state)| (name, extension_code(state))).collect();
+    HardwareView::Present(Box::new(InstanceView {
+        vm_id: machine.vm_id,
+        computer_name: machine.computer_name,
+        revision: machine.model_revision,
+        model: machine.model,
+        operation: operation(machine.provisioning, machine.failed_attempts),
+        power: machine.power,
+        changed_at: machine.changed_at,
+        zone,
+        platform_fault_domain,
+        update_domain,
+        placement_group,
+        host: machine.host,
+        os_name: machine.os_name,
+        os_version: machine.os_version,
+        vm_agent_version: machine.vm_agent_version,
+        disks: machine.disks,
+        extensions,
+        private_ip_address: machine.private_ip_address,
+        public_ip_address: machine.public_ip_address,
+    }))
+}
+
+fn operation(provisioning: Provisioning, attempts: u32) -> OperationState {
+    match provisioning {
+        Provisioning::Creating => OperationState::Creating,
+        Provisioning::Updating => OperationState::Updating,
+        Provisioning::Succeeded => OperationState::Succeeded,
+        Provisioning::Failed { code, message } => OperationState::Failed { code, message, attempts },
+        Provisioning::Deleting => OperationState::Deleting,
+    }
+}
+
+const fn extension_code(state: ExtensionState) -> &'static str {
+    match state {
+        ExtensionState::Transitioning => "ProvisioningState/transitioning",
+        ExtensionState::Succeeded => "ProvisioningState/succeeded",
+        ExtensionState::Failed => "ProvisioningState/failed",
+    }
+}

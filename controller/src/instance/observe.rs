@@ -1,0 +1,100 @@
+//! Reads cluster, hardware and clocks, once.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::ControllerRevision;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use scaleset_crds::{FlexVM, InstanceStatus, ScaleSet, ScaleSetVM};
+use scaleset_hardware::{HardwareError, Machine};
+
+use super::InstanceKind;
+use crate::cluster::{Kind, ObjectId, ObjectKey};
+use crate::context::Context;
+
+/// The object of an instance.
+pub(super) enum Instance {
+    ScaleSetVM(Arc<ScaleSetVM>),
+    FlexVM(Arc<FlexVM>),
+}
+
+/// What one pass over an instance has seen.
+pub(super) struct Observed {
+    pub(super) id: ObjectId,
+    pub(super) instance: Instance,
+    /// The set that owns it or that it refers to.
+    pub(super) set: Option<Arc<ScaleSet>>,
+    /// The revision that a Uniform instance follows.
+    pub(super) revision: Option<Arc<ControllerRevision>>,
+    pub(super) machine: Result<Option<Machine>, HardwareError>,
+    pub(super) now: Timestamp,
+    pub(super) wall_now: Timestamp,
+}
+
+impl Instance {
+    pub(super) fn metadata(&self) -> &ObjectMeta {
+        match self {
+            Self::ScaleSetVM(vm) => &vm.metadata,
+            Self::FlexVM(vm) => &vm.metadata,
+        }
+    }
+
+    pub(super) fn status(&self) -> Option<&InstanceStatus> {
+        match self {
+            Self::ScaleSetVM(vm) => vm.status.as_ref(),
+            Self::FlexVM(vm) => vm.status.as_ref(),
+        }
+    }
+
+    pub(super) fn uid(&self) -> &str {
+        self.metadata().uid.as_deref().unwrap_or_default()
+    }
+
+    pub(super) const fn kind(&self) -> Kind {
+        match self {
+            Self::ScaleSetVM(_) => Kind::ScaleSetVM,
+            Self::FlexVM(_) => Kind::FlexVM,
+        }
+    }
+
+    fn set_name(&self) -> Option<&str> {
+        match self {
+            Self::ScaleSetVM(vm) => Some(&vm.spec.scale_set_ref.name),
+            Self::FlexVM(vm) => vm.spec.scale_set_ref.as_ref().map(|reference| reference.name.as_str()),
+        }
+    }
+}
+
+pub(super) fn find(context: &Context, kind: InstanceKind, key: &ObjectKey) -> Option<Instance> {
+    match kind {
+        InstanceKind::ScaleSetVM => context.cluster.scale_set_vm(key).map(Instance::ScaleSetVM),
+        InstanceKind::FlexVM => context.cluster.flex_vm(key).map(Instance::FlexVM),
+    }
+}
+
+/// The hardware's failure to answer is an observation like any other.
+pub(super) async fn observe(context: &Context, instance: Instance) -> Observed {
+    let metadata = instance.metadata();
+    let namespace = metadata.namespace.clone().unwrap_or_default();
+    let key = |name: &str| ObjectKey { namespace: namespace.clone(), name: name.to_owned() };
+    let set = instance.set_name().and_then(|name| context.cluster.scale_set(&key(name)));
+    let revision = match &instance {
+        Instance::ScaleSetVM(vm) => context.cluster.revision(&key(&vm.spec.model_revision)),
+        Instance::FlexVM(_) => None,
+    };
+    let id = ObjectId {
+        kind: instance.kind(),
+        key: key(metadata.name.as_deref().unwrap_or_default()),
+        uid: instance.uid().to_owned(),
+        resource_version: metadata.resource_version.clone().unwrap_or_default(),
+    };
+    Observed {
+        machine: context.hardware.observe(&id.uid).await,
+        now: context.hardware.now(),
+        wall_now: Timestamp::now(),
+        id,
+        instance,
+        set,
+        revision,
+    }
+}

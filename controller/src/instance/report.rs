@@ -1,0 +1,100 @@
+//! Writes the status once, tells decisions as events, says when to look again.
+
+use scaleset_crds::condition::{InstanceCondition, find};
+use scaleset_planning::instance::{InstancePlan, Step};
+use scaleset_planning::snapshot::InstanceSnapshot;
+use scaleset_planning::status::instance::instance_status;
+use tracing::warn;
+
+use super::execute::{Executed, ObjectAfter, name};
+use super::observe::Observed;
+use crate::cluster::{ClusterError, EventType, Notice};
+use crate::context::{Context, Wake};
+use crate::error::PassError;
+
+pub(super) async fn report(
+    context: &Context,
+    observed: &Observed,
+    snapshot: &InstanceSnapshot,
+    plan: &InstancePlan,
+    executed: Executed,
+) -> Result<Wake, PassError> {
+    if let Some(notice) = notice(observed, snapshot, plan, &executed)
+        && let Err(error) = context.cluster.publish(notice).await
+    {
+        warn!(vm = %snapshot.name, error = %error, "event lost");
+    }
+    let Executed { outcome, retry, object } = executed;
+    if object == ObjectAfter::Kept {
+        let status = instance_status(snapshot, &plan.step, &outcome);
+        if status != snapshot.status {
+            let value = serde_json::to_value(&status).expect("a status is plain data");
+            match context.cluster.apply_status(&observed.id.uid, &observed.id, value).await {
+                Ok(()) | Err(ClusterError::Gone { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    match retry {
+        Some(error) => Err(error),
+        None => Ok(plan.wake_after.map_or(Wake::OnChange, |after| Wake::After(context.hardware.wall_duration(after)))),
+    }
+}
+
+/// One event for a decision that a person would ask about, none for the ordinary course of creation: those are told
+/// once for all by the set.
+fn notice(
+    observed: &Observed,
+    snapshot: &InstanceSnapshot,
+    plan: &InstancePlan,
+    executed: &Executed,
+) -> Option<Notice> {
+    let notice = |event_type, reason: &str, note: String| {
+        Some(Notice {
+            regarding: observed.id.clone(),
+            event_type,
+            reason: reason.to_owned(),
+            action: name(&plan.step).to_owned(),
+            note,
+        })
+    };
+    if executed.object == ObjectAfter::LetGoWithHardware {
+        let note = format!("let go as the annotation asks; its hardware {} may still be there", observed.id.uid);
+        return notice(EventType::Warning, "HardwareAbandoned", note);
+    }
+    let told = |code: &str| {
+        let conditions = &snapshot.status.conditions;
+        [InstanceCondition::Provisioned, InstanceCondition::Stalled]
+            .iter()
+            .any(|condition| find(conditions, condition.as_str()).is_some_and(|before| before.reason == code))
+    };
+    if let Some(failure) = &executed.outcome.failure {
+        let reason = failure.reason.as_str();
+        return if told(reason) { None } else { notice(EventType::Warning, reason, failure.message.clone()) };
+    }
+    match &plan.step {
+        Step::Hold(failure) if !told(failure.reason.as_str()) => {
+            notice(EventType::Warning, failure.reason.as_str(), failure.message.clone())
+        }
+        Step::Create(_) if snapshot.status.vm_id.is_some() && executed.has_hardware() => {
+            notice(EventType::Warning, "MachineVanished", format!("{}, created anew", plan.reason))
+        }
+        Step::UpdateWithRestart(_) | Step::Reimage(_) | Step::Recreate | Step::SetPower(_)
+            if executed.retry.is_none() =>
+        {
+            notice(EventType::Normal, name(&plan.step), plan.reason.clone())
+        }
+        Step::None
+        | Step::Wait(_)
+        | Step::Hold(_)
+        | Step::AddFinalizer
+        | Step::Create(_)
+        | Step::UpdateOnline(_)
+        | Step::UpdateWithRestart(_)
+        | Step::Reimage(_)
+        | Step::Recreate
+        | Step::SetPower(_)
+        | Step::Release(_)
+        | Step::Forget => None,
+    }
+}

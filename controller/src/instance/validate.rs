@@ -1,0 +1,130 @@
+//! From raw objects to the planner's snapshot of one instance.
+
+use std::sync::Arc;
+
+use kube::ResourceExt;
+use scaleset_crds::{FlexVM, ScaleSet, ScaleSetVM, labels};
+use scaleset_planning::membership::{MemberShape, refusal};
+use scaleset_planning::revision;
+use scaleset_planning::snapshot::{Assigned, Belonging, InstanceSnapshot, MemberKind, MemberLife, ReleaseRule};
+use scaleset_planning::view::ModelView;
+
+use super::machine_view::hardware_view;
+use super::observe::{Instance, Observed};
+use crate::error::PassError;
+use crate::scale_set::{finalizer, is_owned_by, profile_of, set_shape};
+
+pub(super) fn validate(observed: &Observed) -> Result<InstanceSnapshot, PassError> {
+    let metadata = observed.instance.metadata();
+    let abandon =
+        metadata.annotations.iter().flatten().any(|(key, value)| key == labels::ABANDON_HARDWARE && value == "true");
+    let wish = match &observed.instance {
+        Instance::ScaleSetVM(vm) => uniform(observed, vm)?,
+        Instance::FlexVM(vm) => flexible(observed, vm),
+    };
+    Ok(InstanceSnapshot {
+        now: observed.now,
+        wall_now: observed.wall_now,
+        kind: wish.kind,
+        name: observed.id.key.name.clone(),
+        generation: metadata.generation.unwrap_or_default(),
+        life: if metadata.deletion_timestamp.is_some() { MemberLife::Terminating } else { MemberLife::Live },
+        finalizer: finalizer(metadata),
+        release: if abandon { ReleaseRule::MayAbandon } else { ReleaseRule::HardwareFirst },
+        power_wish: wish.power,
+        assigned: wish.assigned,
+        newest: wish.newest,
+        zone: wish.zone,
+        fault_domain: wish.fault_domain,
+        belonging: wish.belonging,
+        hardware: hardware_view(&observed.machine),
+        status: observed.instance.status().cloned().unwrap_or_default(),
+    })
+}
+
+/// What the object and its set wish.
+struct Wish {
+    kind: MemberKind,
+    power: scaleset_crds::vocabulary::PowerWish,
+    assigned: Assigned,
+    newest: Option<ModelView>,
+    zone: Option<String>,
+    fault_domain: Option<i32>,
+    belonging: Belonging,
+}
+
+/// The owner by uid: a set that was made again under the same name is not the one that made this instance.
+fn owner(observed: &Observed) -> Option<&Arc<ScaleSet>> {
+    let set = observed.set.as_ref()?;
+    is_owned_by(observed.instance.metadata(), set.metadata.uid.as_deref()?).then_some(set)
+}
+
+fn uniform(observed: &Observed, vm: &ScaleSetVM) -> Result<Wish, PassError> {
+    let name = vm.spec.model_revision.clone();
+    let set = owner(observed);
+    let assigned = match (&observed.revision, set) {
+        (Some(revision), Some(_)) => {
+            let model = Arc::new(profile_of(revision)?.model());
+            Assigned::Known(ModelView { revision: name, model })
+        }
+        // Without its set a VM runs on as it is: where it would be created anew is not known.
+        (None, _) | (_, None) => Assigned::Missing { revision: name },
+    };
+    Ok(Wish {
+        kind: MemberKind::ScaleSetVM,
+        power: vm.spec.power_state.unwrap_or_default(),
+        assigned,
+        newest: set.and_then(|set| newest(set)),
+        zone: vm.spec.zone.clone(),
+        fault_domain: vm.spec.platform_fault_domain,
+        belonging: Belonging::Made { scale_set: vm.spec.scale_set_ref.name.clone() },
+    })
+}
+
+fn flexible(observed: &Observed, vm: &FlexVM) -> Wish {
+    let belonging = belonging(observed, vm);
+    let model = Arc::new(vm.spec.model());
+    let own_name = || revision::model_name(&vm.name_any(), &model);
+    let (revision, newest) = match (&belonging, owner(observed)) {
+        (Belonging::Made { .. }, Some(set)) => {
+            (vm.labels().get(labels::MODEL_REVISION).cloned().unwrap_or_else(own_name), newest(set))
+        }
+        (Belonging::Made { .. } | Belonging::Alone | Belonging::HandMade { .. } | Belonging::Refused { .. }, _) => {
+            (own_name(), None)
+        }
+    };
+    let assigned = ModelView { revision, model };
+    Wish {
+        kind: MemberKind::FlexVM,
+        power: vm.spec.power_state.unwrap_or_default(),
+        newest: newest.or_else(|| Some(assigned.clone())),
+        assigned: Assigned::Known(assigned),
+        zone: vm.spec.zone.clone(),
+        fault_domain: vm.spec.platform_fault_domain,
+        belonging,
+    }
+}
+
+fn belonging(observed: &Observed, vm: &FlexVM) -> Belonging {
+    let Some(reference) = &vm.spec.scale_set_ref else { return Belonging::Alone };
+    let scale_set = reference.name.clone();
+    if owner(observed).is_some() {
+        return Belonging::Made { scale_set };
+    }
+    let shape = MemberShape {
+        location: &vm.spec.location,
+        zone: vm.spec.zone.as_deref(),
+        fault_domain: vm.spec.platform_fault_domain,
+    };
+    match refusal(observed.set.as_deref().map(set_shape).as_ref(), &scale_set, &shape) {
+        Some(refusal) => Belonging::Refused { scale_set, refusal },
+        None => Belonging::HandMade { scale_set },
+    }
+}
+
+/// The set's newest model, straight from its spec: no need to wait until its revision is kept.
+fn newest(set: &ScaleSet) -> Option<ModelView> {
+    let profile = set.spec.virtual_machine_profile.as_ref()?;
+    let name = revision::name(&set.name_any(), &set.uid().unwrap_or_default(), profile);
+    Some(ModelView { revision: name, model: Arc::new(profile.model()) })
+}

@@ -1,0 +1,244 @@
+//! Obeys the plan: guarded writes, independent ones side by side, failures collected.
+//!
+//! Creates start slowly (1, 2, 4, … at a time, up to 16), so that an API that refuses the first is not asked a
+//! thousand times.
+
+use futures::StreamExt;
+use scaleset_crds::condition::Reason;
+use scaleset_crds::{FINALIZER, VirtualMachineProfile, labels};
+use scaleset_planning::plan::{Action, Assignment, NewMember, Removal, ScaleSetPlan};
+use scaleset_planning::snapshot::{Failure, MemberKind, ScaleSetSnapshot};
+use scaleset_planning::status::scale_set::ScaleSetOutcome;
+use serde_json::{Value, json};
+use tracing::{info, warn};
+
+use super::children::{new_member, new_revision};
+use super::observe::Observed;
+use super::report;
+use crate::cluster::{ClusterError, Kind, ObjectId, ObjectKey};
+use crate::context::Context;
+use crate::merge_patch::merge_patch;
+
+const WRITES_IN_FLIGHT_MAX: usize = 16;
+
+/// What came of a plan.
+#[derive(Default)]
+pub(super) struct Executed {
+    pub(super) outcome: ScaleSetOutcome,
+    /// The first failure that time may mend; the pass is then tried again with backoff.
+    pub(super) retry: Option<ClusterError>,
+    pub(super) created: Vec<String>,
+    pub(super) deleted: Vec<String>,
+    pub(super) assigned: Vec<String>,
+    /// Whether our finalizer was taken off: there is nothing left to report on.
+    pub(super) let_go: bool,
+}
+
+struct Pass<'pass> {
+    context: &'pass Context,
+    observed: &'pass Observed,
+    snapshot: &'pass ScaleSetSnapshot,
+    plan: &'pass ScaleSetPlan,
+}
+
+pub(super) async fn execute(
+    context: &Context,
+    observed: &Observed,
+    snapshot: &ScaleSetSnapshot,
+    plan: &ScaleSetPlan,
+) -> Executed {
+    let pass = Pass { context, observed, snapshot, plan };
+    let mut executed = Executed::default();
+    let mut rest = plan.actions.as_slice();
+    while let Some(first) = rest.first() {
+        let same = rest.iter().take_while(|action| std::mem::discriminant(*action) == std::mem::discriminant(first));
+        let (group, later) = rest.split_at(same.count());
+        rest = later;
+        if !pass.run_group(group, &mut executed).await {
+            // What comes later relies on what failed: numbers on their reservation, members on their revision.
+            break;
+        }
+    }
+    executed
+}
+
+impl Pass<'_> {
+    /// Runs independent actions of one kind; whether the pass may go on.
+    async fn run_group(&self, group: &[Action], executed: &mut Executed) -> bool {
+        let mut rest = group;
+        let mut at_once = 1;
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(at_once.min(rest.len()));
+            rest = later;
+            let results: Vec<_> = futures::stream::iter(now)
+                .map(|action| async move { (action, self.run(action).await) })
+                .buffered(WRITES_IN_FLIGHT_MAX)
+                .collect()
+                .await;
+            let mut failed = false;
+            for (action, result) in results {
+                failed |= note(action, result, executed);
+            }
+            if failed {
+                return false;
+            }
+            // Beyond the first few, one unbroken stream keeps the writes in flight.
+            at_once = if at_once < WRITES_IN_FLIGHT_MAX { at_once * 2 } else { rest.len().max(1) };
+        }
+        true
+    }
+
+    async fn run(&self, action: &Action) -> Result<(), ClusterError> {
+        match action {
+            Action::AddFinalizer => self.patch_finalizers(FinalizerEdit::Add).await,
+            Action::RemoveFinalizer => self.patch_finalizers(FinalizerEdit::Remove).await,
+            Action::CreateRevision { name, number, profile } => {
+                let revision = new_revision(&self.snapshot.set, name, *number, profile);
+                ignore_existing(self.context.cluster.create(&self.observed.id.uid, revision).await)
+            }
+            Action::ReserveNumbers { next: _ } => {
+                let outcome = ScaleSetOutcome::default();
+                report::write(self.context, self.observed, self.snapshot, self.plan, &outcome).await
+            }
+            Action::CreateMember(member) => self.create_member(member).await,
+            Action::AssignRevision(assignment) => self.assign(assignment).await,
+            Action::DeleteMember(removal) => {
+                let Removal { kind, name, uid, resource_version, cause: _, reason: _ } = removal;
+                self.delete(kind_of(*kind), name, uid, resource_version).await
+            }
+            Action::DeleteRevision { name, uid, resource_version } => {
+                self.delete(Kind::ControllerRevision, name, uid, resource_version).await
+            }
+        }
+    }
+
+    /// A foreign object of that name costs a number and nothing else: the next pass takes the next one.
+    async fn create_member(&self, member: &NewMember) -> Result<(), ClusterError> {
+        let Some(profile) = self.profile(&member.revision) else { return Ok(()) };
+        let object = new_member(&self.snapshot.set, member, profile);
+        let created = self.context.cluster.create(&self.observed.id.uid, object).await;
+        if let Err(ClusterError::AlreadyExists { .. }) = &created {
+            warn!(set = %self.snapshot.set.name, vm = %member.name, "name is taken, the next number follows");
+        }
+        ignore_existing(created)
+    }
+
+    async fn assign(&self, assignment: &Assignment) -> Result<(), ClusterError> {
+        let Assignment { kind, name, uid, resource_version, revision, impact: _, reason: _ } = assignment;
+        let label = json!({"labels": {labels::MODEL_REVISION: revision}});
+        let patch = match kind {
+            MemberKind::ScaleSetVM => json!({"metadata": label, "spec": {"modelRevision": revision}}),
+            MemberKind::FlexVM => {
+                let Some(spec) = self.flex_vm_patch(name, revision) else { return Ok(()) };
+                json!({"metadata": label, "spec": spec})
+            }
+        };
+        let target = self.target(kind_of(*kind), name, uid, resource_version);
+        self.context.cluster.patch(&self.observed.id.uid, &target, patch).await
+    }
+
+    /// What changes in a FlexVM's spec when it takes the profile of `revision`.
+    fn flex_vm_patch(&self, name: &str, revision: &str) -> Option<Value> {
+        let profile = self.profile(revision)?;
+        let vm = self.observed.members.flex_vms.iter().find(|vm| vm.metadata.name.as_deref() == Some(name))?;
+        let mut wished = vm.spec.clone();
+        let VirtualMachineProfile { vm_size, os_profile, storage_profile, network_profile, extensions, tags } =
+            profile.clone();
+        wished.vm_size = vm_size;
+        wished.os_profile.credentials = os_profile.credentials;
+        wished.storage_profile = storage_profile;
+        wished.network_profile = network_profile;
+        wished.extensions = extensions;
+        wished.tags = tags;
+        let json = |spec| serde_json::to_value(spec).expect("a spec is plain data");
+        Some(merge_patch(&json(&vm.spec), &json(&wished)))
+    }
+
+    fn profile(&self, revision: &str) -> Option<&VirtualMachineProfile> {
+        let kept = self.snapshot.revisions.iter().find(|kept| kept.name == revision).map(|kept| &*kept.profile);
+        let newest = self.plan.effective.newest_revision.as_deref() == Some(revision);
+        kept.or_else(|| if newest { self.snapshot.set.profile.as_deref() } else { None })
+    }
+
+    async fn delete(&self, kind: Kind, name: &str, uid: &str, resource_version: &str) -> Result<(), ClusterError> {
+        let target = self.target(kind, name, uid, resource_version);
+        match self.context.cluster.delete(&self.observed.id.uid, &target).await {
+            Err(ClusterError::Gone { .. }) => Ok(()),
+            other => other,
+        }
+    }
+
+    async fn patch_finalizers(&self, edit: FinalizerEdit) -> Result<(), ClusterError> {
+        let present = self.observed.set.metadata.finalizers.iter().flatten();
+        let others = present.filter(|finalizer| *finalizer != FINALIZER).cloned();
+        let finalizers: Vec<String> = match edit {
+            FinalizerEdit::Add => others.chain([FINALIZER.to_owned()]).collect(),
+            FinalizerEdit::Remove => others.collect(),
+        };
+        let patch = json!({"metadata": {"finalizers": finalizers}});
+        self.context.cluster.patch(&self.observed.id.uid, &self.observed.id, patch).await
+    }
+
+    fn target(&self, kind: Kind, name: &str, uid: &str, resource_version: &str) -> ObjectId {
+        ObjectId {
+            kind,
+            key: ObjectKey { namespace: self.snapshot.set.namespace.clone(), name: name.to_owned() },
+            uid: uid.to_owned(),
+            resource_version: resource_version.to_owned(),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum FinalizerEdit {
+    Add,
+    Remove,
+}
+
+/// Logs and files one result; whether it failed.
+fn note(action: &Action, result: Result<(), ClusterError>, executed: &mut Executed) -> bool {
+    match result {
+        Ok(()) => {
+            info!(action = %action, "done");
+            match action {
+                Action::CreateMember(member) => executed.created.push(member.name.clone()),
+                Action::AssignRevision(assignment) => executed.assigned.push(assignment.name.clone()),
+                Action::DeleteMember(removal) => executed.deleted.push(removal.name.clone()),
+                Action::RemoveFinalizer => executed.let_go = true,
+                Action::AddFinalizer
+                | Action::CreateRevision { .. }
+                | Action::ReserveNumbers { .. }
+                | Action::DeleteRevision { .. } => {}
+            }
+            false
+        }
+        // Somebody was faster: what they did reaches the cache and wakes the next pass, which decides anew.
+        Err(error @ (ClusterError::Conflict { .. } | ClusterError::Gone { .. })) => {
+            info!(action = %action, error = %error, "overtaken");
+            false
+        }
+        Err(error) => {
+            warn!(action = %action, error = %error, "failed");
+            if let ClusterError::Refused { .. } = &error {
+                let message = format!("{action}: {error}");
+                executed.outcome.failures.push(Failure { reason: Reason::InternalExecutionError, message });
+            }
+            executed.retry.get_or_insert(error);
+            true
+        }
+    }
+}
+
+fn ignore_existing(result: Result<(), ClusterError>) -> Result<(), ClusterError> {
+    match result {
+        Err(ClusterError::AlreadyExists { .. }) => Ok(()),
+        other => other,
+    }
+}
+
+const fn kind_of(kind: MemberKind) -> Kind {
+    match kind {
+        MemberKind::ScaleSetVM => Kind::ScaleSetVM,
+        MemberKind::FlexVM => Kind::FlexVM,
+    }
+}

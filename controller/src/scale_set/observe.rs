@@ -1,0 +1,48 @@
+//! Reads cluster, hardware and clocks, once.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::ControllerRevision;
+use scaleset_crds::ScaleSet;
+use scaleset_hardware::Catalog;
+
+use crate::cluster::{Kind, Members, ObjectId, ObjectKey};
+use crate::context::Context;
+use crate::error::PassError;
+
+/// What one pass over a set has seen.
+pub(super) struct Observed {
+    pub(super) id: ObjectId,
+    pub(super) set: Arc<ScaleSet>,
+    pub(super) members: Members,
+    pub(super) revisions: Vec<Arc<ControllerRevision>>,
+    pub(super) catalog: Arc<Catalog>,
+    /// Asked for only where the record in the status is missing.
+    pub(super) highest_hardware_number: Option<i64>,
+    pub(super) now: Timestamp,
+    pub(super) wall_now: Timestamp,
+}
+
+pub(super) async fn observe(context: &Context, set: Arc<ScaleSet>) -> Result<Observed, PassError> {
+    let metadata = &set.metadata;
+    let key = ObjectKey {
+        namespace: metadata.namespace.clone().unwrap_or_default(),
+        name: metadata.name.clone().unwrap_or_default(),
+    };
+    let uid = metadata.uid.clone().unwrap_or_default();
+    let resource_version = metadata.resource_version.clone().unwrap_or_default();
+    let recorded = set.status.as_ref().is_some_and(|status| status.next_instance_id.is_some());
+    let highest_hardware_number =
+        if recorded { None } else { context.hardware.observe_all().await?.highest_instance_numbers.get(&uid).copied() };
+    Ok(Observed {
+        members: context.cluster.members(&key, &uid),
+        revisions: context.cluster.revisions(&uid),
+        catalog: context.hardware.catalog().await?,
+        highest_hardware_number,
+        now: context.hardware.now(),
+        wall_now: Timestamp::now(),
+        id: ObjectId { kind: Kind::ScaleSet, key, uid, resource_version },
+        set,
+    })
+}

@@ -1,0 +1,109 @@
+//! Writes the status once, tells decisions as events, says when to look again.
+
+use std::time::Instant;
+
+use scaleset_crds::ScaleSetStatus;
+use scaleset_planning::plan::ScaleSetPlan;
+use scaleset_planning::snapshot::ScaleSetSnapshot;
+use scaleset_planning::status::scale_set::{ScaleSetOutcome, scale_set_status};
+use tracing::warn;
+
+use super::execute::Executed;
+use super::observe::Observed;
+use crate::cluster::{ClusterError, EventType, Notice};
+use crate::context::{Context, Wake};
+use crate::error::PassError;
+
+/// Writes what has changed. Counters alone wait for the pace; a condition that turns does not.
+pub(super) async fn report(
+    context: &Context,
+    observed: &Observed,
+    snapshot: &ScaleSetSnapshot,
+    plan: &ScaleSetPlan,
+    executed: Executed,
+) -> Result<Wake, PassError> {
+    for notice in notices(observed, plan, &executed) {
+        if let Err(error) = context.cluster.publish(notice).await {
+            warn!(set = %snapshot.set.name, error = %error, "event lost");
+        }
+    }
+    let Executed { outcome, retry, let_go, created: _, deleted: _, assigned: _ } = executed;
+    let mut wake = plan.wake_after.map_or(Wake::OnChange, |after| Wake::After(context.hardware.wall_duration(after)));
+    if !let_go {
+        let status = scale_set_status(snapshot, plan, &outcome);
+        let wait = context.pace.wait(&observed.id.uid, Instant::now());
+        if status == snapshot.status {
+            // Nothing to say.
+        } else if turned(&status, &snapshot.status) || wait.is_zero() {
+            write(context, observed, snapshot, plan, &outcome).await?;
+        } else {
+            wake = wake.sooner(Wake::After(wait));
+        }
+    }
+    retry.map_or(Ok(wake), |error| Err(error.into()))
+}
+
+/// Writes the whole status.
+pub(super) async fn write(
+    context: &Context,
+    observed: &Observed,
+    snapshot: &ScaleSetSnapshot,
+    plan: &ScaleSetPlan,
+    outcome: &ScaleSetOutcome,
+) -> Result<(), ClusterError> {
+    let status = scale_set_status(snapshot, plan, outcome);
+    let value = serde_json::to_value(&status).expect("a status is plain data");
+    context.cluster.apply_status(&observed.id.uid, &observed.id, value).await?;
+    context.pace.note(&observed.id.uid, Instant::now());
+    Ok(())
+}
+
+/// Whether more than counters changed.
+fn turned(status: &ScaleSetStatus, before: &ScaleSetStatus) -> bool {
+    let condition = |status: &ScaleSetStatus| -> Vec<(String, String)> {
+        status.conditions.iter().map(|condition| (condition.type_.clone(), condition.status.clone())).collect()
+    };
+    status.observed_generation != before.observed_generation
+        || status.next_instance_id != before.next_instance_id
+        || condition(status) != condition(before)
+}
+
+fn notices(observed: &Observed, plan: &ScaleSetPlan, executed: &Executed) -> Vec<Notice> {
+    let notice = |event_type, reason: &str, action: &str, note: String| Notice {
+        regarding: observed.id.clone(),
+        event_type,
+        reason: reason.to_owned(),
+        action: action.to_owned(),
+        note,
+    };
+    let mut notices = Vec::new();
+    let decisions = [
+        ("ScaledOut", "Create", "made", &executed.created),
+        ("Deleting", "Delete", "deleting", &executed.deleted),
+        ("Upgrading", "Upgrade", "bringing to the newest model", &executed.assigned),
+    ];
+    for (reason, action, verb, names) in decisions {
+        if !names.is_empty() {
+            notices.push(notice(EventType::Normal, reason, action, format!("{verb} {}", list(names))));
+        }
+    }
+    let before = observed.set.status.as_ref();
+    let known = |code: &str| before.is_some_and(|status| status.blockers.iter().any(|blocker| blocker.code == code));
+    for hold in plan.holds.iter().filter(|hold| !known(hold.reason.as_str())) {
+        let event_type = if hold.needs_attention() { EventType::Warning } else { EventType::Normal };
+        notices.push(notice(event_type, hold.reason.as_str(), "Hold", hold.message.clone()));
+    }
+    for failure in &executed.outcome.failures {
+        notices.push(notice(EventType::Warning, failure.reason.as_str(), "Execute", failure.message.clone()));
+    }
+    notices
+}
+
+/// How many, and the first and the last.
+fn list(names: &[String]) -> String {
+    match names {
+        [] => "nothing".to_owned(),
+        [one] => one.clone(),
+        [first, .., last] => format!("{} members: {first} … {last}", names.len()),
+    }
+}
