@@ -20,7 +20,7 @@ use crate::vocabulary::PowerWish;
     plural = "flexvms",
     singular = "flexvm",
     shortname = "fvm",
-    category = "scaleset",
+    category = "vmss",
     namespaced,
     status = "InstanceStatus",
     derive = "PartialEq",

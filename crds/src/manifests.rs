@@ -97,8 +97,10 @@ fn tidy(schema: &mut Value) {
     }
 }
 
-/// The derive puts the text of the type on `spec`; it belongs to the kind.
+/// The derive puts the text of the type on `spec`; it belongs to the kind. The name is declared, so that a rule about it
+/// can name it.
 fn describe_kind(schema: &mut Value) {
+    schema["properties"]["metadata"] = json!({"type": "object", "properties": {"name": {"type": "string"}}});
     schema["description"] = schema["properties"]["spec"]["description"].take();
     schema["properties"]["spec"]["description"] = json!("What is wished for.");
     schema["properties"]["status"]["description"] = json!("What is there, as the controller sees it.");

@@ -77,11 +77,10 @@ fn unchanged(field: &str, expression: &str) -> Rule {
 pub(crate) fn dns_label_name(max: u8) -> Rule {
     let expression = format!("self.metadata.name.matches('^[a-z0-9]([-a-z0-9]{{0,{}}}[a-z0-9])?$')", max - 2);
     let message = format!(
-        "metadata.name must be a DNS label of at most {max} characters: lower-case letters, digits and '-', \
+        "the name must be a DNS label of at most {max} characters: lower-case letters, digits and '-', \
          starting and ending with a letter or a digit"
     );
-    // The server knows no path into metadata here, so the message carries the field.
-    Rule::new(expression).message(format!("{}: {message}", Code::InvalidParameter.as_str()).as_str())
+    require(&expression, Code::InvalidParameter, ".metadata.name", &message)
 }
 
 /// Tags as Azure bounds them: names of at most 512 characters, values of at most 256. The number of entries is bounded

@@ -21,7 +21,7 @@ use crate::vocabulary::{OrchestrationMode, ScaleInRule, UpgradeMode};
     plural = "scalesets",
     singular = "scaleset",
     shortname = "sset",
-    category = "scaleset",
+    category = "vmss",
     namespaced,
     status = "ScaleSetStatus",
     derive = "PartialEq",

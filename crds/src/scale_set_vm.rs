@@ -18,7 +18,7 @@ use crate::vocabulary::PowerWish;
     plural = "scalesetvms",
     singular = "scalesetvm",
     shortname = "ssvm",
-    category = "scaleset",
+    category = "vmss",
     namespaced,
     status = "InstanceStatus",
     derive = "PartialEq",

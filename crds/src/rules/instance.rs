@@ -9,11 +9,15 @@ use super::{Code, require};
 
 /// The object of an instance is named after the instance, so that nobody can make two of one.
 pub(crate) fn name_is_set_and_id() -> Rule {
-    Rule::new("self.metadata.name == self.spec.scaleSetRef.name + '-' + self.spec.instanceId")
-        .message("InvalidParameter: metadata.name must be {spec.scaleSetRef.name}-{spec.instanceId}")
+    require(
+        "self.metadata.name == self.spec.scaleSetRef.name + '-' + self.spec.instanceId",
+        Code::InvalidParameter,
+        ".metadata.name",
+        "the name must be {spec.scaleSetRef.name}-{spec.instanceId}",
+    )
 }
 
-/// A member belongs to its set for life. The message is the controller's identity's too: it never tries.
+/// A member belongs to its set for life.
 pub(crate) fn set_of_instance_stays() -> Rule {
     require(
         "self.scaleSetRef.name == oldSelf.scaleSetRef.name",
