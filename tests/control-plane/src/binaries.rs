@@ -1,0 +1,220 @@
+//! The programs of the control plane: built once from `hack/control-plane` and kept in the user's cache directory
+//! under the hash of `go.mod`, `go.sum` and the Go version.
+//!
+//! A directory of ready programs named by `KUBEBUILDER_ASSETS` comes first; only what it lacks is built. A program is
+//! built under another name and renamed, so an interrupted build goes on where it stopped, and a lock file keeps two
+//! builds apart. When everything is there, nothing is asked of Go and no network is used.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use sha2::{Digest, Sha256};
+
+use crate::error::{ControlPlaneError, file};
+
+/// Kubernetes version that the programs report.
+const KUBERNETES_VERSION: &str = "v1.37.2";
+const OUTPUT_BYTES_MAX: usize = 4_000;
+
+/// One program of the control plane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Binary {
+    /// File name.
+    pub name: &'static str,
+    package: &'static str,
+    /// How long its build takes on two cores when nothing is cached, in minutes.
+    pub build_minutes: u32,
+}
+
+/// Every program, in the order in which they are built.
+pub const BINARIES: [Binary; 5] = [
+    Binary { name: "etcd", package: "go.etcd.io/etcd/server/v3", build_minutes: 1 },
+    Binary { name: "kube-apiserver", package: "k8s.io/kubernetes/cmd/kube-apiserver", build_minutes: 7 },
+    Binary {
+        name: "kube-controller-manager",
+        package: "k8s.io/kubernetes/cmd/kube-controller-manager",
+        build_minutes: 2,
+    },
+    Binary { name: "kubectl", package: "k8s.io/kubernetes/cmd/kubectl", build_minutes: 1 },
+    Binary { name: "helm", package: "helm.sh/helm/v4/cmd/helm", build_minutes: 1 },
+];
+
+/// Where the programs are.
+#[derive(Clone, Debug)]
+pub struct Binaries {
+    assets: Option<PathBuf>,
+    cache: PathBuf,
+}
+
+/// What a build tells while it goes on.
+#[derive(Clone, Debug)]
+pub enum Progress<'build> {
+    /// These programs are missing and will be built into that directory.
+    Planned {
+        /// The programs.
+        missing: &'build [Binary],
+        /// The directory.
+        directory: &'build Path,
+    },
+    /// Another process is building; this one waits for it.
+    WaitingForLock,
+    /// This program is being built, for so long already.
+    Building {
+        /// The program.
+        binary: Binary,
+        /// Since its build began.
+        elapsed: Duration,
+    },
+    /// This program has been built.
+    Built {
+        /// The program.
+        binary: Binary,
+        /// How long it took.
+        elapsed: Duration,
+    },
+}
+
+impl Binaries {
+    /// Finds out where the programs are, or will be.
+    pub fn locate() -> Result<Self, ControlPlaneError> {
+        let key = cache_key()?;
+        Ok(Self { assets: std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from), cache: cache_root()?.join(key) })
+    }
+
+    /// The program's path; it may not have been built yet.
+    pub fn path(&self, name: &str) -> PathBuf {
+        let ready = self.assets.as_ref().map(|assets| assets.join(name)).filter(|path| path.is_file());
+        ready.unwrap_or_else(|| self.cache.join(name))
+    }
+
+    /// The programs that are not there.
+    pub fn missing(&self) -> Vec<Binary> {
+        BINARIES.into_iter().filter(|binary| !self.path(binary.name).is_file()).collect()
+    }
+
+    /// Builds what is missing, telling `progress` about once a second.
+    pub fn ensure(&self, mut progress: impl FnMut(Progress<'_>)) -> Result<(), ControlPlaneError> {
+        if self.missing().is_empty() {
+            return Ok(());
+        }
+        fs::create_dir_all(&self.cache).map_err(file(&self.cache))?;
+        let lock_path = self.cache.join(".lock");
+        let lock = File::create(&lock_path).map_err(file(&lock_path))?;
+        if lock.try_lock().is_err() {
+            progress(Progress::WaitingForLock);
+            lock.lock().map_err(file(&lock_path))?;
+        }
+        let missing = self.missing();
+        progress(Progress::Planned { missing: &missing, directory: &self.cache });
+        for binary in missing {
+            self.build(binary, &mut progress)?;
+        }
+        Ok(())
+    }
+
+    fn build(&self, binary: Binary, progress: &mut impl FnMut(Progress<'_>)) -> Result<(), ControlPlaneError> {
+        let unfinished = self.cache.join(format!(".{}.unfinished", binary.name));
+        let started = Instant::now();
+        let flags = format!("-s -w -X k8s.io/component-base/version.gitVersion={KUBERNETES_VERSION}");
+        let mut build = Command::new("go")
+            .args(["build", "-trimpath", "-ldflags", &flags, "-o"])
+            .arg(&unfinished)
+            .arg(binary.package)
+            .current_dir(module_directory())
+            .env("CGO_ENABLED", "0")
+            .env("GOFLAGS", "-mod=readonly")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|source| ControlPlaneError::Run { program: "go".to_owned(), source })?;
+        let output = watch(&mut build, |elapsed| progress(Progress::Building { binary, elapsed }))?;
+        if let Some(output) = output {
+            return Err(ControlPlaneError::Build { binary: binary.name, seconds: started.elapsed().as_secs(), output });
+        }
+        let finished = self.cache.join(binary.name);
+        fs::rename(&unfinished, &finished).map_err(file(&finished))?;
+        progress(Progress::Built { binary, elapsed: started.elapsed() });
+        Ok(())
+    }
+}
+
+/// Waits for a build; what it said where it failed.
+fn watch(build: &mut Child, mut tell: impl FnMut(Duration)) -> Result<Option<String>, ControlPlaneError> {
+    let mut stderr = build.stderr.take().expect("stderr is piped");
+    let reader = std::thread::spawn(move || {
+        let mut said = Vec::new();
+        // A broken pipe only shortens what is shown.
+        let _ = stderr.read_to_end(&mut said);
+        said
+    });
+    let started = Instant::now();
+    let mut told = Duration::ZERO;
+    let status = loop {
+        if let Some(status) =
+            build.try_wait().map_err(|source| ControlPlaneError::Run { program: "go".to_owned(), source })?
+        {
+            break status;
+        }
+        if started.elapsed() >= told + Duration::from_secs(1) {
+            told = started.elapsed();
+            tell(told);
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    let said = reader.join().unwrap_or_default();
+    if status.success() {
+        return Ok(None);
+    }
+    let said = String::from_utf8_lossy(&said);
+    let cut = said.len().saturating_sub(OUTPUT_BYTES_MAX);
+    let start = (cut..said.len()).find(|index| said.is_char_boundary(*index)).unwrap_or(said.len());
+    Ok(Some(said[start..].to_owned()))
+}
+
+/// The Go module that pins the programs.
+pub fn module_directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../hack/control-plane")
+}
+
+fn cache_root() -> Result<PathBuf, ControlPlaneError> {
+    let from = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let base = from("XDG_CACHE_HOME").or_else(|| from("HOME").map(|home| home.join(".cache")));
+    let missing = || std::io::Error::new(std::io::ErrorKind::NotFound, "neither XDG_CACHE_HOME nor HOME is set");
+    Ok(base.ok_or_else(missing).map_err(file("cache directory"))?.join("scaleset-control-plane"))
+}
+
+fn cache_key() -> Result<String, ControlPlaneError> {
+    let mut hash = Sha256::new();
+    for name in ["go.mod", "go.sum"] {
+        let path = module_directory().join(name);
+        hash.update(fs::read(&path).map_err(file(&path))?);
+    }
+    hash.update(go_version()?);
+    Ok(hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// The version of the Go that would build, for example `go1.26.8`.
+pub fn go_version() -> Result<String, ControlPlaneError> {
+    let output = Command::new("go")
+        .args(["env", "GOVERSION"])
+        .current_dir(module_directory())
+        .env("GOTOOLCHAIN", "local")
+        .output()
+        .map_err(|source| ControlPlaneError::Run {
+            program: "go (1.26 or newer, from go.dev/dl)".to_owned(),
+            source,
+        })?;
+    let found = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    if output.status.success() && !found.is_empty() {
+        return Ok(found);
+    }
+    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Err(ControlPlaneError::Go {
+        wanted: "1.26".to_owned(),
+        found: if said.is_empty() { "nothing".to_owned() } else { said },
+    })
+}

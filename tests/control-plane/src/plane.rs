@@ -1,0 +1,334 @@
+//! One control plane: started, waited for, stopped.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::binaries::Binaries;
+use crate::certificates::{Authority, Identity, service_account_key, write};
+use crate::error::{ControlPlaneError, file};
+use crate::kubeconfig;
+use crate::process::{Lifetime, ProcessId, Supervisor};
+use crate::state::State;
+
+const READY_DEADLINE: Duration = Duration::from_secs(90);
+const LOG_TAIL_LINES: usize = 15;
+/// Inside the cluster nothing runs, so the range of service addresses matters to nobody.
+const SERVICE_RANGE: &str = "10.0.0.0/24";
+
+/// Whether etcd writes through to the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// It does: state that is kept survives a power cut.
+    Durable,
+    /// It does not: for tests, several times faster.
+    Volatile,
+}
+
+/// How to start a control plane.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where its state is; `None` for a temporary directory that goes with it.
+    pub directory: Option<PathBuf>,
+    /// Whether it ends with this process.
+    pub lifetime: Lifetime,
+    /// Whether etcd writes through.
+    pub durability: Durability,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { directory: None, lifetime: Lifetime::WithParent, durability: Durability::Volatile }
+    }
+}
+
+/// A running control plane.
+#[derive(Debug)]
+pub struct ControlPlane {
+    directory: PathBuf,
+    binaries: Binaries,
+    state: State,
+    durability: Durability,
+    lifetime: Lifetime,
+    supervisor: Supervisor,
+    /// Dropped last: the processes must be gone before their files are.
+    _temporary: Option<TempDir>,
+}
+
+impl ControlPlane {
+    /// Starts what does not run yet in the directory, and returns when the API server is ready. The programs must have
+    /// been built ([`Binaries::ensure`]). An error carries the end of the log of the process that failed.
+    pub fn start(options: Options) -> Result<Self, ControlPlaneError> {
+        let Options { directory, lifetime, durability } = options;
+        let temporary = match &directory {
+            Some(_) => None,
+            None => Some(
+                tempfile::Builder::new()
+                    .prefix("scaleset-control-plane-")
+                    .tempdir()
+                    .map_err(file("temporary directory"))?,
+            ),
+        };
+        let directory = directory.or_else(|| temporary.as_ref().map(|made| made.path().to_owned())).unwrap_or_default();
+        fs::create_dir_all(&directory).map_err(file(&directory))?;
+        let directory = directory.canonicalize().map_err(file(&directory))?;
+        let mut plane = Self {
+            binaries: Binaries::locate()?,
+            state: State::open(&directory)?,
+            durability,
+            lifetime,
+            supervisor: Supervisor::removing(lifetime, temporary.as_ref().map(TempDir::path))?,
+            directory,
+            _temporary: temporary,
+        };
+        plane.prepare()?;
+        plane.start_processes()?;
+        Ok(plane)
+    }
+
+    /// One control plane for all tests of a process, started by the first that asks. It ends with the process.
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<ControlPlane> = OnceLock::new();
+        SHARED.get_or_init(|| {
+            let started = Binaries::locate()
+                .and_then(|binaries| binaries.ensure(|_| {}))
+                .and_then(|()| Self::start(Options::default()));
+            started.unwrap_or_else(|error| panic!("{error}"))
+        })
+    }
+
+    /// The kubeconfig of a cluster administrator, for people.
+    pub fn admin_kubeconfig(&self) -> PathBuf {
+        self.directory.join("admin.kubeconfig")
+    }
+
+    /// Writes a kubeconfig for `user` in `groups`, who has the rights that RBAC gives them, and returns its path.
+    pub fn kubeconfig_for(&self, user: &str, groups: &[&str]) -> Result<PathBuf, ControlPlaneError> {
+        let path = self.directory.join(format!("{}.kubeconfig", user.replace([':', '/'], "-")));
+        let authority = Authority::open(&self.directory)?;
+        let text = self.kubeconfig_text(&authority, user, &authority.client(user, groups)?);
+        write(&path, &text)?;
+        Ok(path)
+    }
+
+    /// Runs kubectl as administrator and returns what it printed.
+    pub fn kubectl(&self, arguments: &[&str]) -> Result<String, ControlPlaneError> {
+        self.kubectl_as(&self.admin_kubeconfig(), arguments)
+    }
+
+    /// Runs kubectl with a kubeconfig and returns what it printed.
+    pub fn kubectl_as(&self, kubeconfig: &Path, arguments: &[&str]) -> Result<String, ControlPlaneError> {
+        let output = Command::new(self.binaries.path("kubectl"))
+            .arg("--kubeconfig")
+            .arg(kubeconfig)
+            .args(arguments)
+            .output()
+            .map_err(|source| ControlPlaneError::Run { program: "kubectl".to_owned(), source })?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        Err(ControlPlaneError::Kubectl { arguments: arguments.join(" "), output: said })
+    }
+
+    /// The programs that this control plane runs.
+    pub const fn binaries(&self) -> &Binaries {
+        &self.binaries
+    }
+
+    /// Where its files are.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// etcd, kube-apiserver, kube-controller-manager.
+    pub fn processes(&self) -> Vec<ProcessId> {
+        let State { ports: _, etcd, api_server, controller_manager } = &self.state;
+        [etcd, api_server, controller_manager].into_iter().flatten().copied().collect()
+    }
+
+    /// Ends the API server and starts it again, on the same address and state.
+    pub fn restart_api_server(&mut self) -> Result<(), ControlPlaneError> {
+        if let Some(process) = self.state.api_server {
+            process.stop();
+        }
+        self.start_processes()
+    }
+
+    /// Ends the processes of the control plane that was started detached in `directory`. Whether there was one.
+    pub fn stop_detached(directory: &Path) -> Result<bool, ControlPlaneError> {
+        if !directory.join("state.json").exists() {
+            return Ok(false);
+        }
+        let mut state = State::open(directory)?;
+        let processes = [state.controller_manager.take(), state.api_server.take(), state.etcd.take()];
+        let mut any = false;
+        for process in processes.into_iter().flatten() {
+            any |= process.is_running();
+            process.stop();
+        }
+        state.save(directory)?;
+        Ok(any)
+    }
+
+    fn prepare(&self) -> Result<(), ControlPlaneError> {
+        let directory = &self.directory;
+        let authority = Authority::open(directory)?;
+        let server = authority.server()?;
+        write(&directory.join("apiserver.crt"), &server.certificate)?;
+        write(&directory.join("apiserver.key"), &server.key)?;
+        if !directory.join("service-account.key").exists() {
+            let (private, public) = service_account_key()?;
+            write(&directory.join("service-account.pub"), &public)?;
+            write(&directory.join("service-account.key"), &private)?;
+        }
+        for (name, user, groups) in [
+            ("admin", "admin", &["system:masters"][..]),
+            ("controller-manager", "system:kube-controller-manager", &[][..]),
+        ] {
+            let path = directory.join(format!("{name}.kubeconfig"));
+            if !path.exists() {
+                write(&path, &self.kubeconfig_text(&authority, user, &authority.client(user, groups)?))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn kubeconfig_text(&self, authority: &Authority, user: &str, identity: &Identity) -> String {
+        let server = format!("https://127.0.0.1:{}", self.state.ports.api_server);
+        kubeconfig::text(&server, &authority.certificate, user, identity)
+    }
+
+    fn start_processes(&mut self) -> Result<(), ControlPlaneError> {
+        let runs = |process: Option<ProcessId>| process.is_some_and(ProcessId::is_running);
+        if !runs(self.state.etcd) {
+            self.state.etcd = Some(self.spawn("etcd", &self.etcd_arguments())?);
+        }
+        if !runs(self.state.api_server) {
+            self.state.api_server = Some(self.spawn("kube-apiserver", &self.api_server_arguments())?);
+        }
+        self.state.save(&self.directory)?;
+        self.wait_until_ready()?;
+        if !runs(self.state.controller_manager) {
+            self.state.controller_manager =
+                Some(self.spawn("kube-controller-manager", &self.controller_manager_arguments())?);
+        }
+        self.state.save(&self.directory)
+    }
+
+    fn spawn(&mut self, name: &'static str, arguments: &[String]) -> Result<ProcessId, ControlPlaneError> {
+        let log = self.log(name);
+        self.supervisor.start(&self.binaries.path(name), arguments, &log)
+    }
+
+    fn log(&self, name: &str) -> PathBuf {
+        self.directory.join(format!("{name}.log"))
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.directory.join(name).display().to_string()
+    }
+
+    fn etcd_arguments(&self) -> Vec<String> {
+        let ports = self.state.ports;
+        let client = format!("http://127.0.0.1:{}", ports.etcd_client);
+        let peer = format!("http://127.0.0.1:{}", ports.etcd_peer);
+        let fsync = match self.durability {
+            Durability::Durable => "false",
+            Durability::Volatile => "true",
+        };
+        vec![
+            format!("--data-dir={}", self.path("etcd")),
+            format!("--listen-client-urls={client}"),
+            format!("--advertise-client-urls={client}"),
+            format!("--listen-peer-urls={peer}"),
+            format!("--initial-advertise-peer-urls={peer}"),
+            format!("--initial-cluster=default={peer}"),
+            format!("--unsafe-no-fsync={fsync}"),
+            "--log-level=warn".to_owned(),
+        ]
+    }
+
+    fn api_server_arguments(&self) -> Vec<String> {
+        let ports = self.state.ports;
+        vec![
+            format!("--etcd-servers=http://127.0.0.1:{}", ports.etcd_client),
+            "--bind-address=127.0.0.1".to_owned(),
+            "--advertise-address=127.0.0.1".to_owned(),
+            "--endpoint-reconciler-type=none".to_owned(),
+            format!("--secure-port={}", ports.api_server),
+            format!("--tls-cert-file={}", self.path("apiserver.crt")),
+            format!("--tls-private-key-file={}", self.path("apiserver.key")),
+            format!("--client-ca-file={}", self.path("ca.crt")),
+            "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
+            format!("--service-account-key-file={}", self.path("service-account.pub")),
+            format!("--service-account-signing-key-file={}", self.path("service-account.key")),
+            format!("--service-cluster-ip-range={SERVICE_RANGE}"),
+            "--authorization-mode=RBAC".to_owned(),
+            "--enable-priority-and-fairness=true".to_owned(),
+            "--shutdown-delay-duration=0s".to_owned(),
+            "--event-ttl=1h".to_owned(),
+        ]
+    }
+
+    fn controller_manager_arguments(&self) -> Vec<String> {
+        let kubeconfig = self.path("controller-manager.kubeconfig");
+        vec![
+            format!("--kubeconfig={kubeconfig}"),
+            format!("--authentication-kubeconfig={kubeconfig}"),
+            format!("--authorization-kubeconfig={kubeconfig}"),
+            "--bind-address=127.0.0.1".to_owned(),
+            format!("--secure-port={}", self.state.ports.controller_manager),
+            "--leader-elect=false".to_owned(),
+            format!("--root-ca-file={}", self.path("ca.crt")),
+            format!("--service-account-private-key-file={}", self.path("service-account.key")),
+            format!("--cert-dir={}", self.path("controller-manager")),
+            "--namespace-sync-period=30s".to_owned(),
+        ]
+    }
+
+    /// Asks until the API server says that it is ready, and the default namespace is there.
+    fn wait_until_ready(&self) -> Result<(), ControlPlaneError> {
+        let started = Instant::now();
+        loop {
+            let ready = self.kubectl(&["get", "--raw", "/readyz"]).is_ok()
+                && self.kubectl(&["get", "namespace", "default"]).is_ok();
+            if ready {
+                return Ok(());
+            }
+            for (process, id) in [("etcd", self.state.etcd), ("kube-apiserver", self.state.api_server)] {
+                let ended = id.is_some_and(|id| !id.is_running());
+                if ended || started.elapsed() > READY_DEADLINE {
+                    return Err(self.not_ready(process, started.elapsed()));
+                }
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    fn not_ready(&self, process: &'static str, elapsed: Duration) -> ControlPlaneError {
+        let log = self.log(process);
+        let text = fs::read_to_string(&log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        let tail = lines[lines.len().saturating_sub(LOG_TAIL_LINES)..].join("\n");
+        ControlPlaneError::NotReady { process, seconds: elapsed.as_secs(), log, tail }
+    }
+}
+
+impl Drop for ControlPlane {
+    fn drop(&mut self) {
+        match self.lifetime {
+            Lifetime::Detached => {}
+            Lifetime::WithParent => {
+                // In this order nobody complains of a peer that has gone; the watchdog ends what is left.
+                for process in self.processes().into_iter().rev() {
+                    process.stop();
+                }
+            }
+        }
+    }
+}
