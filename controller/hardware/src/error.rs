@@ -73,3 +73,18 @@ pub enum HardwareError {
         message: String,
     },
 }
+
+impl HardwareError {
+    /// Azure's code where there is one, else the name of the kind of error.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotFound { .. } => "NotFound",
+            Self::NoCapacity { code, .. } | Self::NotOffered { code, .. } => code,
+            Self::Quota { .. } => "QuotaExceeded",
+            Self::Throttled { .. } => "TooManyRequests",
+            Self::Stale { .. } => "Stale",
+            Self::Busy { .. } => "Busy",
+            Self::Transient { .. } => "InternalExecutionError",
+        }
+    }
+}

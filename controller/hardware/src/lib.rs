@@ -25,10 +25,11 @@ use futures::stream::BoxStream;
 use jiff::Timestamp;
 use scaleset_crds::VirtualMachineModel;
 use scaleset_crds::vocabulary::PowerWish;
+use serde::{Deserialize, Serialize};
 
 pub use catalog::Catalog;
 pub use error::HardwareError;
-pub use machine::{Change, Inventory, Machine, Owner, Placement, Provisioning};
+pub use machine::{Change, ExtensionState, Health, Inventory, Machine, Owner, Placement, Provisioning};
 
 /// What to create. The same `uid` again returns the machine that is there.
 #[derive(Clone, Debug)]
@@ -57,7 +58,7 @@ pub struct Target {
 }
 
 /// How far [`Hardware::update`] may go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum UpdateMethod {
     /// The running machine is not disturbed: network, extensions, data disks (add, remove, grow) and tags are applied.
     Online,

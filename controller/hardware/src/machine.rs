@@ -1,6 +1,7 @@
 //! What the hardware reports of a machine.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -21,6 +22,14 @@ pub struct Owner {
     pub set_uid: Option<String>,
     /// Number within that set: the Uniform instance id, or the running number of a Flexible member.
     pub instance_number: Option<i64>,
+}
+
+impl fmt::Display for Owner {
+    /// `namespace/kind/name`.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, namespace, name, set_uid: _, instance_number: _ } = self;
+        write!(formatter, "{namespace}/{kind}/{name}")
+    }
 }
 
 /// Where a machine goes, or is.
@@ -105,6 +114,20 @@ pub struct Machine {
     pub disks: Vec<String>,
     /// Extensions by name.
     pub extensions: BTreeMap<String, ExtensionState>,
+    /// What the application in the guest answers to whoever asks for its health.
+    pub health: Health,
+}
+
+/// What the application in a guest answers to whoever asks for its health. Whether anybody asks is the set's matter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Health {
+    /// It answers well.
+    #[default]
+    Healthy,
+    /// It answers badly.
+    Unhealthy,
+    /// It does not answer: the guest does not run, or nobody can reach it.
+    Unknown,
 }
 
 /// How far an extension came.

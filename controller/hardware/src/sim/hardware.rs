@@ -1,0 +1,229 @@
+//! The simulation as hardware: each call checked against the scripted faults, done under the lock, journalled, and
+//! answered once it is durable.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use jiff::Timestamp;
+use scaleset_crds::VirtualMachineModel;
+use scaleset_crds::vocabulary::PowerWish;
+
+use super::Simulation;
+use super::fault::Verdict;
+use super::journal::{Call, JournalEntry, Outcome};
+use super::store::Write;
+use super::world::{About, Effect, Wanted, World};
+use crate::catalog::Catalog;
+use crate::error::HardwareError;
+use crate::machine::{Change, Inventory, Machine};
+use crate::{CreateRequest, Deletion, Hardware, Target, UpdateMethod};
+
+/// What the journal says of a call before its outcome is known.
+#[derive(Debug, Default)]
+pub(super) struct Draft {
+    pub(super) uid: String,
+    pub(super) owner: String,
+    pub(super) generation: Option<i64>,
+    pub(super) detail: String,
+}
+
+#[async_trait]
+impl Hardware for Simulation {
+    async fn create(&self, request: CreateRequest) -> Result<Machine, HardwareError> {
+        let CreateRequest { target, owner, computer_name: _, placement, model_revision, model } = &request;
+        let zone = placement.zone.as_deref().unwrap_or("any");
+        let detail = format!("{} in {} zone {zone} revision {model_revision}", model.vm_size, placement.location);
+        let draft = Draft { owner: owner.to_string(), ..draft(target, detail) };
+        self.call(Call::Create, About::Request(&request), draft, |world, now| {
+            let effect = world.create(&request, now)?;
+            Ok((world.answer(&target.uid, now)?, effect))
+        })
+        .await
+    }
+
+    async fn update(
+        &self,
+        target: Target,
+        model_revision: &str,
+        model: Arc<VirtualMachineModel>,
+        method: UpdateMethod,
+    ) -> Result<Machine, HardwareError> {
+        let draft = draft(&target, format!("{method:?} to revision {model_revision}"));
+        self.call(Call::Update, About::Machine(&target.uid), draft, |world, now| {
+            let effect = world.update(&target, Wanted { model_revision, model: &model }, method, now)?;
+            Ok((world.answer(&target.uid, now)?, effect))
+        })
+        .await
+    }
+
+    async fn set_power(&self, target: Target, wish: PowerWish) -> Result<Machine, HardwareError> {
+        let draft = draft(&target, format!("{wish:?}"));
+        self.call(Call::SetPower, About::Machine(&target.uid), draft, |world, now| {
+            let effect = world.set_power(&target, wish, now)?;
+            Ok((world.answer(&target.uid, now)?, effect))
+        })
+        .await
+    }
+
+    async fn reimage(
+        &self,
+        target: Target,
+        model_revision: &str,
+        model: Arc<VirtualMachineModel>,
+    ) -> Result<Machine, HardwareError> {
+        let draft = draft(&target, format!("to revision {model_revision}"));
+        self.call(Call::Reimage, About::Machine(&target.uid), draft, |world, now| {
+            let effect = world.reimage(&target, Wanted { model_revision, model: &model }, now)?;
+            Ok((world.answer(&target.uid, now)?, effect))
+        })
+        .await
+    }
+
+    async fn delete(&self, target: Target) -> Result<Deletion, HardwareError> {
+        let draft = draft(&target, String::new());
+        self.call(Call::Delete, About::Machine(&target.uid), draft, |world, now| world.delete(&target, now)).await
+    }
+
+    async fn observe(&self, uid: &str) -> Result<Option<Machine>, HardwareError> {
+        self.read(Call::Observe, About::Machine(uid), |world, now| {
+            let durable_from = world.record(uid).map_or(world.sequence(), |record| record.sequence);
+            (world.view(uid, now), durable_from)
+        })
+        .await
+    }
+
+    async fn observe_all(&self) -> Result<Inventory, HardwareError> {
+        self.read(Call::ObserveAll, About::Nothing, |world, now| (world.inventory(now), world.sequence())).await
+    }
+
+    fn changes(&self) -> BoxStream<'static, Change> {
+        self.listen()
+    }
+
+    async fn catalog(&self) -> Result<Arc<Catalog>, HardwareError> {
+        self.read(Call::Catalog, About::Nothing, |world, _| (world.catalog(), world.sequence())).await
+    }
+
+    fn now(&self) -> Timestamp {
+        self.inner.clock.now()
+    }
+
+    fn wall_duration(&self, scenario: Duration) -> Duration {
+        self.inner.clock.wall_duration(scenario)
+    }
+}
+
+impl Simulation {
+    /// Makes a call that may change something, and returns once it is durable.
+    async fn call<T: Send>(
+        &self,
+        call: Call,
+        about: About<'_>,
+        draft: Draft,
+        work: impl FnOnce(&mut World, Timestamp) -> Result<(T, Effect), HardwareError> + Send,
+    ) -> Result<T, HardwareError> {
+        let inner = &*self.inner;
+        let _permit = inner.in_flight.acquire().await.expect("the semaphore is never closed");
+        inner.store.check()?;
+        let (answer, sequence) = {
+            let (mut world, now) = inner.settled();
+            let next_before = world.next_event_at();
+            let verdict = world.verdict(call, about);
+            world.next_sequence();
+            let done = match refusal(verdict) {
+                Some(refusal) => Err(refusal),
+                None => work(&mut world, now),
+            };
+            let (answer, outcome) = match (verdict, done) {
+                (Verdict::LoseAnswer, Ok(_)) => (Err(lost()), Outcome::AnswerLost),
+                (_, Ok((value, Effect::Changed))) => (Ok(value), Outcome::Accepted),
+                (_, Ok((value, Effect::Unchanged))) => (Ok(value), Outcome::Unchanged),
+                (_, Err(error)) => {
+                    let refused = Outcome::Refused { code: error.code().to_owned(), message: error.to_string() };
+                    (Err(error), refused)
+                }
+            };
+            journal(&mut world, call, draft, outcome, now);
+            inner.hand_over(&mut world, next_before);
+            (answer, world.sequence())
+        };
+        inner.store.committed(sequence).await?;
+        answer
+    }
+
+    /// Makes a call that only reads, and returns what it read once that is durable.
+    async fn read<T: Send>(
+        &self,
+        call: Call,
+        about: About<'_>,
+        work: impl FnOnce(&World, Timestamp) -> (T, u64) + Send,
+    ) -> Result<T, HardwareError> {
+        let inner = &*self.inner;
+        let (answer, sequence) = {
+            let (mut world, now) = inner.settled();
+            let next_before = world.next_event_at();
+            let verdict = world.verdict(call, about);
+            let answer = match (refusal(verdict), verdict) {
+                (Some(refusal), _) => Err(refusal),
+                (None, Verdict::LoseAnswer) => Err(lost()),
+                (None, Verdict::Pass | Verdict::Throttle(_) | Verdict::Fail) => Ok(work(&world, now)),
+            };
+            let count = world.count(call);
+            match &answer {
+                Ok(_) => count.accepted += 1,
+                Err(_) => count.failed += 1,
+            }
+            inner.hand_over(&mut world, next_before);
+            match answer {
+                Ok((value, sequence)) => (Ok(value), sequence),
+                Err(error) => (Err(error), 0),
+            }
+        };
+        inner.store.committed(sequence).await?;
+        answer
+    }
+}
+
+/// Counts a call, and collects its journal entry as a write.
+pub(super) fn journal(world: &mut World, call: Call, draft: Draft, outcome: Outcome, now: Timestamp) {
+    let count = world.count(call);
+    match &outcome {
+        Outcome::Accepted => count.accepted += 1,
+        Outcome::Unchanged => count.unchanged += 1,
+        Outcome::Refused { .. } | Outcome::AnswerLost => count.failed += 1,
+    }
+    let Draft { uid, owner, generation, detail } = draft;
+    let owner = if owner.is_empty() { world.described_owner(&uid) } else { owner };
+    let entry = JournalEntry {
+        sequence: world.sequence(),
+        scenario_time: now,
+        wall_time: Timestamp::now(),
+        call,
+        uid,
+        owner,
+        generation,
+        detail,
+        outcome,
+    };
+    world.log(Write::Journal(Box::new(entry)));
+}
+
+fn draft(target: &Target, detail: String) -> Draft {
+    Draft { uid: target.uid.clone(), owner: String::new(), generation: Some(target.generation), detail }
+}
+
+fn refusal(verdict: Verdict) -> Option<HardwareError> {
+    match verdict {
+        Verdict::Pass | Verdict::LoseAnswer => None,
+        Verdict::Throttle(wait) => {
+            Some(HardwareError::Throttled { retry_after: Duration::try_from(wait).unwrap_or_default() })
+        }
+        Verdict::Fail => Some(HardwareError::Transient { message: "the call failed on request".to_owned() }),
+    }
+}
+
+fn lost() -> HardwareError {
+    HardwareError::Transient { message: "the answer was lost on request".to_owned() }
+}

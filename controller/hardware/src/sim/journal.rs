@@ -1,0 +1,78 @@
+//! The journal: one entry for each call that could have changed something, in the order in which they took effect.
+//!
+//! It lives in the store and only grows; calls that only read are counted, not journalled.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// A call to the hardware.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Call {
+    /// `Hardware::create`.
+    Create,
+    /// `Hardware::update`.
+    Update,
+    /// `Hardware::set_power`.
+    SetPower,
+    /// `Hardware::reimage`.
+    Reimage,
+    /// `Hardware::delete`.
+    Delete,
+    /// `Hardware::observe`.
+    Observe,
+    /// `Hardware::observe_all`.
+    ObserveAll,
+    /// `Hardware::catalog`.
+    Catalog,
+    /// A change of the world through the control endpoint.
+    Control,
+}
+
+/// What became of a call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "result", rename_all = "camelCase")]
+pub enum Outcome {
+    /// It took effect.
+    Accepted,
+    /// It asked for what was there or under way.
+    Unchanged,
+    /// It was refused and changed nothing.
+    Refused {
+        /// Kind of the error.
+        code: String,
+        /// The error.
+        message: String,
+    },
+    /// It took effect, but the caller was told otherwise.
+    AnswerLost,
+}
+
+/// One entry of the journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JournalEntry {
+    /// Number of the call, from 1, without gaps.
+    pub sequence: u64,
+    /// Scenario time.
+    pub scenario_time: Timestamp,
+    /// Wall time.
+    pub wall_time: Timestamp,
+    /// The call.
+    pub call: Call,
+    /// Uid of the machine; empty where the call is about no machine.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub uid: String,
+    /// `namespace/kind/name` of the machine's owner, as far as it is known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub owner: String,
+    /// Generation that the call carried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<i64>,
+    /// What was asked for, in a few words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub detail: String,
+    /// What became of it.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+}

@@ -1,0 +1,246 @@
+//! Which host a machine goes to: zones → fault domains → hosts.
+//!
+//! A named zone and a named fault domain are kept to. Without a fault domain the machines of one set are spread over
+//! as many domains as there are (Azure: fault domains, max spreading); without a zone every host of the region will
+//! do. Inside the chosen domain hosts are packed: the fullest host with enough room is taken, so that large machines
+//! still find a host. Hosts that are down, and hosts of other families, are left out.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::error::HardwareError;
+use crate::machine::Placement;
+use crate::sim::quota::Claim;
+use crate::sim::region::{HostGroup, RegionDefinition};
+
+/// A zone (none in a region without) and a fault domain in it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Domain {
+    pub(crate) zone: Option<String>,
+    pub(crate) fault_domain: i32,
+}
+
+/// One host.
+#[derive(Clone, Debug)]
+pub(crate) struct Host {
+    pub(crate) domain: Domain,
+    pub(crate) families: Vec<String>,
+    pub(crate) vcpus: i32,
+    pub(crate) memory_mib: i64,
+    pub(crate) free_vcpus: i32,
+    pub(crate) free_memory_mib: i64,
+    pub(crate) machines: u32,
+    pub(crate) condition: HostCondition,
+}
+
+/// Whether a host works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub(crate) enum HostCondition {
+    Up,
+    Down,
+}
+
+/// The hosts of one region, with the room that is left on them.
+#[derive(Clone, Debug)]
+pub(crate) struct Hosts {
+    location: String,
+    by_name: BTreeMap<String, Host>,
+    /// Families that have hosts of their own.
+    dedicated: BTreeSet<String>,
+    /// vCPUs that are free in each domain.
+    free: BTreeMap<Domain, i32>,
+    /// Machines by set and domain: what spreading looks at.
+    spread: BTreeMap<String, BTreeMap<Domain, u32>>,
+}
+
+/// What a machine needs of a host.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Need<'a> {
+    /// Name of its size, for messages.
+    pub(crate) size: &'a str,
+    pub(crate) claim: &'a Claim,
+    pub(crate) placement: &'a Placement,
+    pub(crate) set_uid: Option<&'a str>,
+    /// The host that it is on now and the claim that it would give back there.
+    pub(crate) current: Option<(&'a str, &'a Claim)>,
+}
+
+impl Hosts {
+    pub(crate) fn new(region: &RegionDefinition) -> Self {
+        let zones: Vec<Option<String>> =
+            if region.zones.is_empty() { vec![None] } else { region.zones.iter().cloned().map(Some).collect() };
+        let mut hosts: BTreeMap<String, Host> = BTreeMap::new();
+        for zone in zones {
+            for fault_domain in 0..region.fault_domain_count {
+                let domain = Domain { zone: zone.clone(), fault_domain };
+                for group in &region.hosts {
+                    let named = |number| (host_name(&region.name, &domain, group, number), Host::new(&domain, group));
+                    hosts.extend((0..group.count).map(named));
+                }
+            }
+        }
+        let dedicated = region.hosts.iter().flat_map(|group| group.families.iter().cloned()).collect();
+        let mut free = BTreeMap::new();
+        for host in hosts.values() {
+            *free.entry(host.domain.clone()).or_default() += host.free_vcpus;
+        }
+        Self { location: region.name.clone(), by_name: hosts, dedicated, free, spread: BTreeMap::new() }
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Host> {
+        self.by_name.get(name)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&String, &Host)> {
+        self.by_name.iter()
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (&String, &mut Host)> {
+        self.by_name.iter_mut()
+    }
+
+    /// The host that a machine with this need goes to.
+    pub(crate) fn choose(&self, need: &Need<'_>) -> Result<String, HardwareError> {
+        let suited: Vec<(&String, &Host)> = self.by_name.iter().filter(|(_, host)| self.suits(host, need)).collect();
+        let stays = suited.iter().find(|(name, host)| {
+            host.has_room_after(name, need) && need.current.is_some_and(|(current, _)| current == name.as_str())
+        });
+        if let Some((name, _)) = stays {
+            return Ok((*name).clone());
+        }
+        let spread = need.set_uid.and_then(|uid| self.spread.get(uid));
+        suited
+            .iter()
+            .filter(|(name, host)| host.has_room_after(name, need))
+            .min_by_key(|(name, host)| {
+                let of_set = spread.and_then(|domains| domains.get(&host.domain)).copied().unwrap_or(0);
+                (of_set, Reverse(self.free.get(&host.domain)), &host.domain, host.free_vcpus, *name)
+            })
+            .map(|(name, _)| (*name).clone())
+            .ok_or_else(|| self.refusal(need, &suited))
+    }
+
+    /// Takes room on a host, whether it is up or not. False when there is no such host or not enough room.
+    pub(crate) fn take(&mut self, name: &str, claim: &Claim, set_uid: Option<&str>) -> bool {
+        let Some(host) = self.by_name.get_mut(name).filter(|host| host.has_room(claim)) else {
+            return false;
+        };
+        host.free_vcpus -= claim.vcpus;
+        host.free_memory_mib -= claim.memory_mib;
+        host.machines += 1;
+        *self.free.entry(host.domain.clone()).or_default() -= claim.vcpus;
+        if let Some(uid) = set_uid {
+            *self.spread.entry(uid.to_owned()).or_default().entry(host.domain.clone()).or_default() += 1;
+        }
+        true
+    }
+
+    /// Gives room on a host back.
+    pub(crate) fn give_back(&mut self, name: &str, claim: &Claim, set_uid: Option<&str>) {
+        let Some(host) = self.by_name.get_mut(name) else {
+            return;
+        };
+        host.free_vcpus += claim.vcpus;
+        host.free_memory_mib += claim.memory_mib;
+        host.machines -= 1;
+        *self.free.entry(host.domain.clone()).or_default() += claim.vcpus;
+        let Some((uid, domains)) = set_uid.and_then(|uid| Some((uid, self.spread.get_mut(uid)?))) else {
+            return;
+        };
+        if let Some(machines) = domains.get_mut(&host.domain) {
+            *machines -= 1;
+            if *machines == 0 {
+                domains.remove(&host.domain);
+            }
+        }
+        if domains.is_empty() {
+            self.spread.remove(uid);
+        }
+    }
+
+    /// Fault domains in each zone, or in the region without zones.
+    pub(crate) fn fault_domain_count(&self) -> i32 {
+        self.by_name.values().map(|host| host.domain.fault_domain + 1).max().unwrap_or(0)
+    }
+
+    fn suits(&self, host: &Host, need: &Need<'_>) -> bool {
+        let Placement { location: _, zone, platform_fault_domain, update_domain: _, placement_group: _ } =
+            need.placement;
+        let family = &need.claim.family;
+        host.condition == HostCondition::Up
+            && zone.as_ref().is_none_or(|zone| host.domain.zone.as_ref() == Some(zone))
+            && platform_fault_domain.is_none_or(|domain| host.domain.fault_domain == domain)
+            && if self.dedicated.contains(family) { host.families.contains(family) } else { host.families.is_empty() }
+    }
+
+    fn refusal(&self, need: &Need<'_>, suited: &[(&String, &Host)]) -> HardwareError {
+        let Claim { family, vcpus, memory_mib } = need.claim;
+        let place = self.describe(need.placement);
+        let large_enough = |host: &Host| host.vcpus >= *vcpus && host.memory_mib >= *memory_mib;
+        if !suited.is_empty() && !suited.iter().any(|(_, host)| large_enough(host)) {
+            let largest = suited.iter().map(|(_, host)| host.vcpus).max().unwrap_or(0);
+            return HardwareError::NoCapacity {
+                code: if need.placement.zone.is_some() {
+                    "OverconstrainedZonalAllocationRequest"
+                } else {
+                    "AllocationFailed"
+                },
+                message: format!(
+                    "{} needs {vcpus} vcpus and {memory_mib} mib on one host, no host in {place} is as large: the largest has {largest} vcpus",
+                    need.size
+                ),
+            };
+        }
+        let free: i32 = suited.iter().map(|(_, host)| host.free_vcpus).sum();
+        let most = suited.iter().map(|(_, host)| host.free_vcpus).max().unwrap_or(0);
+        HardwareError::NoCapacity {
+            code: if need.placement.zone.is_some() { "ZonalAllocationFailed" } else { "AllocationFailed" },
+            message: format!(
+                "{} needs {vcpus} vcpus and {memory_mib} mib on one host, {place} has {} hosts up for {family} with {free} vcpus free, at most {most} on one",
+                need.size,
+                suited.len()
+            ),
+        }
+    }
+
+    fn describe(&self, placement: &Placement) -> String {
+        let zone = placement.zone.as_ref().map(|zone| format!(" zone {zone}")).unwrap_or_default();
+        let domain =
+            placement.platform_fault_domain.map(|domain| format!(" fault domain {domain}")).unwrap_or_default();
+        format!("{}{zone}{domain}", self.location)
+    }
+}
+
+impl Host {
+    fn new(domain: &Domain, group: &HostGroup) -> Self {
+        let HostGroup { name: _, count: _, vcpus, memory_mib, families } = group;
+        Self {
+            domain: domain.clone(),
+            families: families.clone(),
+            vcpus: *vcpus,
+            memory_mib: *memory_mib,
+            free_vcpus: *vcpus,
+            free_memory_mib: *memory_mib,
+            machines: 0,
+            condition: HostCondition::Up,
+        }
+    }
+
+    fn has_room(&self, claim: &Claim) -> bool {
+        self.free_vcpus >= claim.vcpus && self.free_memory_mib >= claim.memory_mib
+    }
+
+    /// Whether there is room once the machine has given back what it holds here.
+    fn has_room_after(&self, name: &str, need: &Need<'_>) -> bool {
+        let (vcpus, memory_mib) = match need.current {
+            Some((current, claim)) if current == name => (claim.vcpus, claim.memory_mib),
+            Some(_) | None => (0, 0),
+        };
+        self.free_vcpus + vcpus >= need.claim.vcpus && self.free_memory_mib + memory_mib >= need.claim.memory_mib
+    }
+}
+
+fn host_name(location: &str, domain: &Domain, group: &HostGroup, number: u32) -> String {
+    let zone = domain.zone.as_ref().map(|zone| format!("-z{zone}")).unwrap_or_default();
+    format!("{location}{zone}-fd{}-{}-{number:02}", domain.fault_domain, group.name)
+}

@@ -1,0 +1,168 @@
+//! What the types of a region file cannot say: names that must be unique or known, and numbers in range.
+
+use std::collections::BTreeSet;
+
+use super::error::Problem;
+use super::{ImageDefinition, RegionDefinition, RegionFile, SizeDefinition};
+
+/// Hosts of one region; placement looks at each of them for each allocation.
+const MAXIMUM_HOSTS: u64 = 10_000;
+/// Widest prefix: one bit for each address is held in memory.
+const SHORTEST_PREFIX: u8 = 12;
+/// Narrowest prefix: five addresses of each are the network's own.
+const LONGEST_PREFIX: u8 = 29;
+
+type Checked = Result<(), Problem>;
+
+pub(super) fn check(file: &RegionFile) -> Checked {
+    let RegionFile { seed: _, latencies, sizes, images, regions } = file;
+    latencies.check().map_err(|(field, problem)| Problem {
+        field: format!("latencies.{field}"),
+        what: problem,
+        mend: "give seconds from 0 to 86400 and a sigma from 0 to 2".to_owned(),
+    })?;
+    not_empty("sizes", sizes.len())?;
+    not_empty("images", images.len())?;
+    not_empty("regions", regions.len())?;
+    unique("sizes", sizes.iter().map(|size| size.name.clone()))?;
+    unique("images", images.iter().map(ImageDefinition::family))?;
+    unique("regions", regions.iter().map(|region| region.name.clone()))?;
+    sizes.iter().try_for_each(check_size)?;
+    images.iter().try_for_each(check_image)?;
+    regions.iter().try_for_each(|region| check_region(region, sizes))
+}
+
+fn check_size(size: &SizeDefinition) -> Checked {
+    let field = format!("sizes[{}]", size.name);
+    at_least_one(&format!("{field}.vcpus"), i64::from(size.vcpus))?;
+    at_least_one(&format!("{field}.memoryMiB"), size.memory_mib)
+}
+
+fn check_image(image: &ImageDefinition) -> Checked {
+    let field = format!("images[{}]", image.family());
+    let parts = [&image.publisher, &image.offer, &image.sku];
+    let whole = match &image.id {
+        Some(_) => parts.iter().all(|part| part.is_none()),
+        None => parts.iter().all(|part| part.is_some()),
+    };
+    require(whole, &field, "is not named in one way", "give publisher, offer and sku, or id alone")?;
+    not_empty(&format!("{field}.versions"), image.versions.len())?;
+    unique(&format!("{field}.versions"), image.versions.iter().cloned())
+}
+
+fn check_region(region: &RegionDefinition, sizes: &[SizeDefinition]) -> Checked {
+    let field = format!("regions[{}]", region.name);
+    unique(&format!("{field}.zones"), region.zones.iter().cloned())?;
+    unique(&format!("{field}.hosts"), region.hosts.iter().map(|group| group.name.clone()))?;
+    unique(&format!("{field}.subnets"), region.subnets.iter().map(|subnet| subnet.name.clone()))?;
+    unique(&format!("{field}.loadBalancers"), region.load_balancers.iter().map(|balancer| balancer.name.clone()))?;
+    unique(&format!("{field}.restrictions"), region.restrictions.iter().map(|restriction| restriction.size.clone()))?;
+    check_hosts(&field, region, sizes)?;
+    check_network(&field, region)?;
+    for restriction in &region.restrictions {
+        let field = format!("{field}.restrictions[{}]", restriction.size);
+        require(
+            sizes.iter().any(|size| size.name == restriction.size),
+            &field,
+            "is not one of the sizes",
+            "name a size of this file",
+        )?;
+        require(
+            restriction.zones.iter().all(|zone| region.zones.contains(zone)),
+            &field,
+            "names a zone that the region does not have",
+            "name zones of this region",
+        )?;
+    }
+    at_least_one(&format!("{field}.quotas.regionalTotal"), region.quotas.regional_total)?;
+    region.quotas.families.iter().try_for_each(|(family, limit)| {
+        require(
+            *limit >= 0,
+            &format!("{field}.quotas.families.{family}"),
+            "is negative",
+            "give the number of vCPUs that the family may use",
+        )
+    })
+}
+
+fn check_hosts(field: &str, region: &RegionDefinition, sizes: &[SizeDefinition]) -> Checked {
+    require(
+        (1..=20).contains(&region.fault_domain_count),
+        &format!("{field}.faultDomainCount"),
+        &format!("is {}", region.fault_domain_count),
+        "give 1 to 20",
+    )?;
+    not_empty(&format!("{field}.hosts"), region.hosts.len())?;
+    for group in &region.hosts {
+        let field = format!("{field}.hosts[{}]", group.name);
+        at_least_one(&format!("{field}.count"), i64::from(group.count))?;
+        at_least_one(&format!("{field}.vcpus"), i64::from(group.vcpus))?;
+        at_least_one(&format!("{field}.memoryMiB"), group.memory_mib)?;
+        for family in &group.families {
+            require(
+                sizes.iter().any(|size| size.family == *family),
+                &format!("{field}.families"),
+                &format!("no size has the family {family}"),
+                "name families of the sizes of this file",
+            )?;
+        }
+    }
+    let in_domain: u64 = region.hosts.iter().map(|group| u64::from(group.count)).sum();
+    let domains = region.zones.len().max(1) as u64 * u64::try_from(region.fault_domain_count).unwrap_or(1);
+    require(
+        in_domain.saturating_mul(domains) <= MAXIMUM_HOSTS,
+        &format!("{field}.hosts"),
+        &format!("makes {} hosts", in_domain.saturating_mul(domains)),
+        &format!("keep to {MAXIMUM_HOSTS}"),
+    )
+}
+
+fn check_network(field: &str, region: &RegionDefinition) -> Checked {
+    not_empty(&format!("{field}.subnets"), region.subnets.len())?;
+    let subnets = region.subnets.iter().map(|subnet| (format!("subnets[{}]", subnet.name), subnet.address_prefix));
+    let public = [("publicAddressPrefix".to_owned(), region.public_address_prefix)];
+    for (name, prefix) in subnets.chain(public) {
+        require(
+            (SHORTEST_PREFIX..=LONGEST_PREFIX).contains(&prefix.length()),
+            &format!("{field}.{name}"),
+            &format!("{prefix} has a prefix of {} bits", prefix.length()),
+            &format!("give {SHORTEST_PREFIX} to {LONGEST_PREFIX} bits"),
+        )?;
+    }
+    for balancer in &region.load_balancers {
+        let field = format!("{field}.loadBalancers[{}]", balancer.name);
+        require(
+            region.subnets.iter().any(|subnet| subnet.name == balancer.subnet),
+            &format!("{field}.subnet"),
+            &format!("{} is not a subnet of the region", balancer.subnet),
+            "name one of the region's subnets",
+        )?;
+        require(balancer.probe.port > 0, &format!("{field}.probe.port"), "is 0", "give 1 to 65535")?;
+    }
+    Ok(())
+}
+
+fn require(holds: bool, field: &str, problem: &str, mend: &str) -> Checked {
+    if holds {
+        return Ok(());
+    }
+    Err(Problem { field: field.to_owned(), what: problem.to_owned(), mend: mend.to_owned() })
+}
+
+fn not_empty(field: &str, count: usize) -> Checked {
+    require(count > 0, field, "is empty", "give at least one")
+}
+
+fn at_least_one(field: &str, value: i64) -> Checked {
+    require(value >= 1, field, &format!("is {value}"), "give at least 1")
+}
+
+fn unique(field: &str, names: impl Iterator<Item = String>) -> Checked {
+    let mut seen = BTreeSet::new();
+    for name in names {
+        require(!name.is_empty(), field, "has an empty name", "give it a name")?;
+        require(!seen.contains(&name), field, &format!("{name} stands there twice"), "keep one of them")?;
+        seen.insert(name);
+    }
+    Ok(())
+}

@@ -1,0 +1,324 @@
+//! One machine: its record, and what it looks like at an instant.
+//!
+//! The record holds the last operation with its whole course: at which instant the power changes to what, when the
+//! operation ends and how. State is computed from that course and an instant, so nothing is written when time passes,
+//! and a record that is read after a crash goes on as if nothing had happened.
+//!
+//! ```text
+//! power         create ──► creating ──► starting ──► running
+//!                                          ▲  ▲         │ restart, reimage, stop, deallocate
+//!                             restart, reimage│         ▼
+//!                                          │  └───── stopping ──► stopped ──┐
+//!                                          └──────────── start ◄────────────┤
+//!                                          │                                ▼ deallocate (also from running)
+//!                                          └── start ◄── deallocated ◄── deallocating
+//!
+//! provisioning  create ──► Creating ──► Succeeded ◄──► Updating (update, power, reimage)
+//!                             │              ▲            │
+//!                             └──► Failed ───┴────────────┴──► Failed      reimage, update and start try again
+//!               any ──► Deleting ──► gone
+//! ```
+//!
+//! A boot that times out as `OSProvisioningTimedOut` leaves the machine running with a guest that nobody knows, one
+//! that times out as `VMStartTimedOut` leaves it stopped. While its host is down, or it was made to hang, a machine's
+//! power is unknown; what it was doing goes on underneath.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use scaleset_crds::VirtualMachineModel;
+use scaleset_crds::vocabulary::{OsType, PowerState, PowerWish};
+use serde::{Deserialize, Serialize};
+
+use crate::UpdateMethod;
+use crate::machine::{Health, Machine, Owner, Placement, Provisioning};
+use crate::sim::extension::ExtensionRun;
+use crate::sim::fault::Subject;
+use crate::sim::model::ModelKey;
+
+/// What is kept of a machine.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Record {
+    pub(crate) uid: String,
+    pub(crate) vm_id: String,
+    pub(crate) owner: Owner,
+    pub(crate) generation: i64,
+    pub(crate) computer_name: String,
+    /// Placement as it was asked for.
+    pub(crate) placement: Placement,
+    /// Host that it holds room on; none while deallocated.
+    pub(crate) host: Option<String>,
+    pub(crate) model_revision: String,
+    pub(crate) model: ModelKey,
+    pub(crate) image: Image,
+    pub(crate) created_at: Timestamp,
+    /// Addresses by interface.
+    pub(crate) interfaces: BTreeMap<String, Interface>,
+    pub(crate) os_disk: String,
+    /// Data disks by lun.
+    pub(crate) data_disks: BTreeMap<i32, String>,
+    pub(crate) extensions: BTreeMap<String, ExtensionRun>,
+    /// From when on the guest of this OS disk reports; none as long as it has never booted.
+    pub(crate) guest_known_from: Option<Timestamp>,
+    pub(crate) operation: Operation,
+    /// Operations so far: what latencies and faults are drawn by.
+    pub(crate) operations: u32,
+    /// Failed attempts in a row before the last operation.
+    pub(crate) failed_before: u32,
+    pub(crate) health: Health,
+    /// When it was made to hang, if it was.
+    pub(crate) hangs_since: Option<Timestamp>,
+    /// When somebody last changed it behind the controller's back.
+    pub(crate) disturbed_at: Option<Timestamp>,
+    /// Number of the journal entry that wrote it last.
+    #[serde(skip)]
+    pub(crate) sequence: u64,
+}
+
+/// What the OS disk was made from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Image {
+    pub(crate) version: String,
+    pub(crate) os_name: String,
+    pub(crate) os_version: String,
+}
+
+/// Addresses of one interface.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Interface {
+    pub(crate) subnet: String,
+    pub(crate) private: Ipv4Addr,
+    pub(crate) public: Option<Ipv4Addr>,
+}
+
+/// The last operation on a machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Operation {
+    pub(crate) mark: Mark,
+    pub(crate) started_at: Timestamp,
+    /// From when on the power is what, in order; the first at the operation's start.
+    pub(crate) power: Vec<PowerStep>,
+    pub(crate) ends_at: Timestamp,
+    pub(crate) failure: Option<Failure>,
+}
+
+/// What was asked for: two calls with equal marks are the same call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Mark {
+    pub(crate) kind: OperationKind,
+    pub(crate) generation: i64,
+    /// Revision that was wanted, where the call names one.
+    pub(crate) model_revision: String,
+    /// Digest of the model that was wanted, where the call names one.
+    pub(crate) wanted: u64,
+}
+
+/// What a machine is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum OperationKind {
+    Create,
+    Update(UpdateMethod),
+    Power(PowerWish),
+    Reimage,
+    Delete,
+}
+
+/// A change of power.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PowerStep {
+    pub(crate) at: Timestamp,
+    pub(crate) power: PowerState,
+}
+
+/// How an operation failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Failure {
+    pub(crate) code: String,
+    pub(crate) message: String,
+}
+
+/// What a machine's looks depend on besides its record.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Surroundings<'a> {
+    pub(crate) model: &'a Arc<VirtualMachineModel>,
+    pub(crate) host: HostState,
+}
+
+/// The state of a machine's host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HostState {
+    /// It works, and when it last came back if it was ever down.
+    Up(Option<Timestamp>),
+    /// It is down since then.
+    Down(Timestamp),
+}
+
+impl OperationKind {
+    pub(crate) fn describe(self) -> &'static str {
+        match self {
+            Self::Create => "being created",
+            Self::Update(UpdateMethod::Online) => "being updated",
+            Self::Update(UpdateMethod::Restart) => "being updated with a restart",
+            Self::Power(PowerWish::Running) => "starting",
+            Self::Power(PowerWish::Stopped) => "stopping",
+            Self::Power(PowerWish::Deallocated) => "being deallocated",
+            Self::Reimage => "being reimaged",
+            Self::Delete => "being deleted",
+        }
+    }
+}
+
+impl Record {
+    /// Whether the last operation is over.
+    pub(crate) fn is_idle(&self, now: Timestamp) -> bool {
+        self.operation.ends_at <= now
+    }
+
+    /// Whether its deletion is over.
+    pub(crate) fn is_gone(&self, now: Timestamp) -> bool {
+        self.operation.mark.kind == OperationKind::Delete && self.is_idle(now)
+    }
+
+    /// Whether its hardware is given back although the record still names a host.
+    pub(crate) fn has_released_host(&self, now: Timestamp) -> bool {
+        self.operation.mark.kind == OperationKind::Power(PowerWish::Deallocated) && self.is_idle(now)
+    }
+
+    /// Power of the machine, leaving aside whether anybody can see it.
+    pub(crate) fn power(&self, now: Timestamp) -> PowerState {
+        let reached = self.operation.power.iter().rev().find(|step| step.at <= now);
+        reached.map_or(PowerState::Unknown, |step| step.power)
+    }
+
+    /// State of the last operation.
+    pub(crate) fn provisioning(&self, now: Timestamp) -> Provisioning {
+        let Operation { mark, started_at: _, power: _, ends_at: _, failure } = &self.operation;
+        match (mark.kind, failure) {
+            (OperationKind::Delete, _) => Provisioning::Deleting,
+            (OperationKind::Create, _) if !self.is_idle(now) => Provisioning::Creating,
+            (OperationKind::Update(_) | OperationKind::Power(_) | OperationKind::Reimage, _) if !self.is_idle(now) => {
+                Provisioning::Updating
+            }
+            (_, Some(Failure { code, message })) => {
+                Provisioning::Failed { code: code.clone(), message: message.clone() }
+            }
+            (_, None) => Provisioning::Succeeded,
+        }
+    }
+
+    /// Failed attempts in a row, the last operation included once it is over.
+    pub(crate) fn failed_attempts(&self, now: Timestamp) -> u32 {
+        match (&self.operation.failure, self.is_idle(now)) {
+            (_, false) => self.failed_before,
+            (Some(_), true) => self.failed_before.saturating_add(1),
+            (None, true) => 0,
+        }
+    }
+
+    /// Whether the guest of this OS disk has booted.
+    pub(crate) fn guest_is_known(&self, now: Timestamp) -> bool {
+        self.guest_known_from.is_some_and(|from| from <= now)
+    }
+
+    /// The next instant after `now` at which something about it changes by itself.
+    pub(crate) fn next_transition(&self, now: Timestamp) -> Option<Timestamp> {
+        self.instants().filter(|instant| *instant > now).min()
+    }
+
+    /// What fault selectors are held against.
+    pub(crate) fn subject<'a>(&'a self, model: &'a VirtualMachineModel) -> Subject<'a> {
+        Subject {
+            uid: &self.uid,
+            name: &self.owner.name,
+            namespace: &self.owner.namespace,
+            location: &self.placement.location,
+            zone: self.placement.zone.as_deref().unwrap_or_default(),
+            vm_size: &model.vm_size,
+        }
+    }
+
+    /// The machine as it is seen at `now`.
+    pub(crate) fn view(&self, now: Timestamp, surroundings: Surroundings<'_>) -> Machine {
+        let Surroundings { model, host } = surroundings;
+        let known = self.guest_is_known(now);
+        let primary = primary_interface(model).and_then(|name| self.interfaces.get(name));
+        let mut placement = self.placement.clone();
+        if self.host.is_none() {
+            placement.placement_group = None;
+        }
+        Machine {
+            uid: self.uid.clone(),
+            vm_id: self.vm_id.clone(),
+            owner: self.owner.clone(),
+            generation: self.generation,
+            computer_name: self.computer_name.clone(),
+            placement,
+            host: self.host.clone(),
+            model_revision: self.model_revision.clone(),
+            model: Arc::clone(model),
+            image_version: self.image.version.clone(),
+            provisioning: self.provisioning(now),
+            power: self.visible_power(now, host),
+            failed_attempts: self.failed_attempts(now),
+            changed_at: self.changed_at(now, host),
+            created_at: self.created_at,
+            private_ip_address: primary.map(|interface| interface.private.to_string()),
+            public_ip_address: primary.and_then(|interface| interface.public).map(|address| address.to_string()),
+            os_name: known.then(|| self.image.os_name.clone()),
+            os_version: known.then(|| self.image.os_version.clone()),
+            vm_agent_version: known.then(|| agent_version(model).to_owned()),
+            disks: std::iter::once(&self.os_disk).chain(self.data_disks.values()).cloned().collect(),
+            extensions: self.extensions.iter().map(|(name, run)| (name.clone(), run.state(now))).collect(),
+            health: self.visible_health(now, host),
+        }
+    }
+
+    /// What a probe of the guest hears.
+    pub(crate) fn visible_health(&self, now: Timestamp, host: HostState) -> Health {
+        let answers = self.visible_power(now, host) == PowerState::Running && self.guest_is_known(now);
+        if answers { self.health } else { Health::Unknown }
+    }
+
+    fn visible_power(&self, now: Timestamp, host: HostState) -> PowerState {
+        let hidden = self.hangs_since.is_some() || matches!(host, HostState::Down(_));
+        if hidden { PowerState::Unknown } else { self.power(now) }
+    }
+
+    fn changed_at(&self, now: Timestamp, host: HostState) -> Timestamp {
+        let disturbed = [self.disturbed_at, self.hangs_since, host.since()].into_iter().flatten();
+        let reached = self.instants().filter(|instant| *instant <= now);
+        reached.chain(disturbed).max().unwrap_or(self.operation.started_at)
+    }
+
+    /// Every instant of the last operation at which something changes.
+    fn instants(&self) -> impl Iterator<Item = Timestamp> + '_ {
+        let power = self.operation.power.iter().map(|step| step.at);
+        let extensions = self.extensions.values().filter_map(ExtensionRun::ends_at);
+        power.chain(extensions).chain([self.operation.started_at, self.operation.ends_at])
+    }
+}
+
+impl HostState {
+    fn since(self) -> Option<Timestamp> {
+        match self {
+            Self::Up(since) => since,
+            Self::Down(since) => Some(since),
+        }
+    }
+}
+
+/// The interface that carries the machine's address: the primary one, else the first.
+pub(crate) fn primary_interface(model: &VirtualMachineModel) -> Option<&str> {
+    let interfaces = &model.network_profile.network_interfaces;
+    let primary = interfaces.iter().find(|interface| interface.primary).or_else(|| interfaces.first());
+    primary.map(|interface| interface.name.as_str())
+}
+
+fn agent_version(model: &VirtualMachineModel) -> &'static str {
+    match model.storage_profile.os_disk.os_type {
+        OsType::Linux => "2.15.1.3",
+        OsType::Windows => "2.7.41491.1183",
+    }
+}

@@ -1,0 +1,367 @@
+//! The simulated world: every region, host, machine and fault, as one value behind one lock.
+//!
+//! Calls check everything before they change anything, so that a refused call leaves no trace. What a call changes is
+//! collected as writes for the store, in the order in which it took effect. Room on hosts, quota use, addresses and the
+//! catalogue are derived from the machines and are not stored.
+//!
+//! Time does not write: [`World::settle`] gives room back and announces what has become due, and would do the same
+//! again after a restart.
+
+mod calls;
+mod change;
+mod control;
+mod disturb;
+mod offer;
+mod operation;
+mod restore;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use scaleset_crds::VirtualMachineModel;
+
+use crate::catalog::{Catalog, ZoneState};
+use crate::error::HardwareError;
+use crate::machine::{Change, Inventory, Machine};
+use crate::sim::address::AddressPool;
+use crate::sim::fault::{Fault, Outage};
+use crate::sim::journal::Call;
+use crate::sim::latency::Latencies;
+use crate::sim::model::{ModelKey, Models, Usage};
+use crate::sim::placement::{HostCondition, Hosts};
+use crate::sim::quota::{Claim, QuotaLedger};
+use crate::sim::random::Chance;
+use crate::sim::region::{RegionDefinition, SizeDefinition};
+use crate::sim::store::Write;
+use crate::sim::vm::{HostState, Image, Record, Surroundings};
+
+pub(crate) use change::Wanted;
+pub use control::{ControlCode, ControlError, Drift, MachineFault};
+pub(crate) use disturb::About;
+pub(crate) use restore::Stored;
+
+/// What an accepted call did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    Changed,
+    Unchanged,
+}
+
+/// Everything there is.
+#[derive(Debug)]
+pub(crate) struct World {
+    chance: Chance,
+    latencies: Latencies,
+    sizes: BTreeMap<String, SizeDefinition>,
+    images: BTreeMap<String, Offer>,
+    /// Versions that came through the control endpoint, by image family.
+    published: BTreeMap<String, Vec<String>>,
+    regions: BTreeMap<String, Region>,
+    machines: BTreeMap<String, Record>,
+    models: Models,
+    instance_numbers: BTreeMap<String, i64>,
+    faults: BTreeMap<String, Fault>,
+    outages: BTreeMap<String, Outage>,
+    /// When a host last went down or came back.
+    host_changes: BTreeMap<String, Timestamp>,
+    /// Next instant at which a machine changes by itself.
+    due: BTreeSet<(Timestamp, String)>,
+    catalog: Arc<Catalog>,
+    /// Number of the last journalled call.
+    sequence: u64,
+    /// Calls by kind and result, since the store was made.
+    calls: BTreeMap<Call, CallCount>,
+    writes: Vec<Write>,
+    announcements: Vec<Change>,
+}
+
+/// How often a call was made, and how often it was refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CallCount {
+    /// Calls that took effect, or read.
+    pub accepted: u64,
+    /// Calls that asked for what was there or under way.
+    pub unchanged: u64,
+    /// Calls that were refused, or whose answer was lost.
+    pub failed: u64,
+}
+
+/// An image with its versions, oldest first.
+#[derive(Clone, Debug)]
+struct Offer {
+    os_name: String,
+    os_version: String,
+    versions: Vec<String>,
+}
+
+/// One region with what is left of it.
+#[derive(Debug)]
+pub(crate) struct Region {
+    pub(crate) definition: RegionDefinition,
+    pub(crate) hosts: Hosts,
+    pub(crate) quota: QuotaLedger,
+    pub(crate) subnets: BTreeMap<String, AddressPool>,
+    pub(crate) public: AddressPool,
+}
+
+impl World {
+    /// Lets what is due at `now` take effect and announces it.
+    pub(crate) fn settle(&mut self, now: Timestamp) {
+        while self.due.first().is_some_and(|(at, _)| *at <= now) {
+            let Some((_, uid)) = self.due.pop_first() else {
+                return;
+            };
+            self.announce(&uid);
+            self.follow(&uid, now);
+        }
+    }
+
+    /// The next instant at which something changes by itself.
+    pub(crate) fn next_event_at(&self) -> Option<Timestamp> {
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    /// The machine as it is now.
+    pub(crate) fn view(&self, uid: &str, now: Timestamp) -> Option<Machine> {
+        self.machines.get(uid).map(|record| record.view(now, self.surroundings(record)))
+    }
+
+    /// The machine as it is after a call about it.
+    pub(crate) fn answer(&self, uid: &str, now: Timestamp) -> Result<Machine, HardwareError> {
+        self.view(uid, now).ok_or_else(|| not_found(uid))
+    }
+
+    pub(crate) fn record(&self, uid: &str) -> Option<&Record> {
+        self.machines.get(uid)
+    }
+
+    pub(crate) fn records(&self) -> impl Iterator<Item = &Record> {
+        self.machines.values()
+    }
+
+    pub(crate) fn model(&self, record: &Record) -> &Arc<VirtualMachineModel> {
+        self.models.get(record.model)
+    }
+
+    pub(crate) fn inventory(&self, now: Timestamp) -> Inventory {
+        let machines = self.machines.values().map(|record| {
+            let machine = record.view(now, self.surroundings(record));
+            (machine.uid.clone(), machine)
+        });
+        Inventory { machines: machines.collect(), highest_instance_numbers: self.instance_numbers.clone() }
+    }
+
+    pub(crate) fn catalog(&self) -> Arc<Catalog> {
+        Arc::clone(&self.catalog)
+    }
+
+    pub(crate) fn regions(&self) -> &BTreeMap<String, Region> {
+        &self.regions
+    }
+
+    pub(crate) fn faults(&self) -> &BTreeMap<String, Fault> {
+        &self.faults
+    }
+
+    pub(crate) fn outages(&self) -> &BTreeMap<String, Outage> {
+        &self.outages
+    }
+
+    pub(crate) fn calls(&self) -> &BTreeMap<Call, CallCount> {
+        &self.calls
+    }
+
+    /// Number of the last journalled call.
+    pub(crate) fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Gives the next journalled call its number.
+    pub(crate) fn next_sequence(&mut self) -> u64 {
+        self.sequence += 1;
+        self.sequence
+    }
+
+    /// Counts a call.
+    pub(crate) fn count(&mut self, call: Call) -> &mut CallCount {
+        self.calls.entry(call).or_default()
+    }
+
+    /// Collects the write of a journal entry, and of the counts.
+    pub(crate) fn log(&mut self, entry: Write) {
+        self.writes.push(entry);
+        self.writes.push(Write::state("calls", &self.calls));
+    }
+
+    /// `namespace/kind/name` of a machine's owner; empty where there is no such machine.
+    pub(crate) fn described_owner(&self, uid: &str) -> String {
+        self.machines.get(uid).map(|record| record.owner.to_string()).unwrap_or_default()
+    }
+
+    /// What has to be written since the last time, oldest first.
+    pub(crate) fn take_writes(&mut self) -> Vec<Write> {
+        std::mem::take(&mut self.writes)
+    }
+
+    /// What has to be announced since the last time.
+    pub(crate) fn take_announcements(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.announcements)
+    }
+
+    /// Every machine, as if each had changed.
+    pub(crate) fn everything(&self) -> Vec<Change> {
+        self.machines.values().map(change_of).collect()
+    }
+
+    /// The state of the host that a machine is on.
+    pub(crate) fn host_state(&self, record: &Record) -> HostState {
+        let Some(name) = &record.host else {
+            return HostState::Up(None);
+        };
+        let changed_at = self.host_changes.get(name).copied();
+        let host = self.regions.get(&record.placement.location).and_then(|region| region.hosts.get(name));
+        match host.map(|host| host.condition) {
+            Some(HostCondition::Down) => HostState::Down(changed_at.unwrap_or(record.created_at)),
+            Some(HostCondition::Up) | None => HostState::Up(changed_at),
+        }
+    }
+
+    fn surroundings<'a>(&'a self, record: &Record) -> Surroundings<'a> {
+        Surroundings { model: self.models.get(record.model), host: self.host_state(record) }
+    }
+
+    fn announce(&mut self, uid: &str) {
+        if let Some(record) = self.machines.get(uid) {
+            self.announcements.push(change_of(record));
+        }
+    }
+
+    /// Does what a machine's operation does to its surroundings once it is over, and notes when it changes next.
+    fn follow(&mut self, uid: &str, now: Timestamp) {
+        let Some(record) = self.machines.get(uid) else {
+            return;
+        };
+        if record.is_gone(now) {
+            self.remove(uid);
+            return;
+        }
+        if record.has_released_host(now) {
+            self.release_host(uid);
+        }
+        if let Some(next) = self.machines.get(uid).and_then(|record| record.next_transition(now)) {
+            self.due.insert((next, uid.to_owned()));
+        }
+    }
+
+    /// Takes a machine out of the world, with all that it holds.
+    fn remove(&mut self, uid: &str) {
+        self.release_host(uid);
+        let Some(record) = self.machines.remove(uid) else {
+            return;
+        };
+        if let Some(region) = self.regions.get_mut(&record.placement.location) {
+            record.interfaces.values().for_each(|interface| region.release(interface));
+        }
+        self.release_model(record.model);
+        self.writes.push(Write::RemoveMachine(uid.to_owned()));
+    }
+
+    /// Gives the room and the quota of a machine back; it keeps its addresses and disks.
+    fn release_host(&mut self, uid: &str) {
+        let Some(record) = self.machines.get_mut(uid) else {
+            return;
+        };
+        let Some(host) = record.host.take() else {
+            return;
+        };
+        let size = &self.models.get(record.model).vm_size;
+        let claim = self.sizes.get(size).map(claim_of);
+        if let Some((claim, region)) = claim.zip(self.regions.get_mut(&record.placement.location)) {
+            region.hosts.give_back(&host, &claim, record.owner.set_uid.as_deref());
+            region.quota.give_back(&claim);
+        }
+    }
+
+    fn acquire_model(&mut self, model: &Arc<VirtualMachineModel>) -> ModelKey {
+        let key = self.models.acquire(model);
+        if self.models.is_new(key) {
+            self.writes.push(Write::model(key, model));
+        }
+        key
+    }
+
+    fn release_model(&mut self, key: ModelKey) {
+        match self.models.release(key) {
+            Usage::InUse => {}
+            Usage::Unused => self.writes.push(Write::RemoveModel(key)),
+        }
+    }
+
+    /// Collects the write of a machine that the current call has changed.
+    fn save(&mut self, uid: &str) {
+        if let Some(record) = self.machines.get_mut(uid) {
+            record.sequence = self.sequence;
+            self.writes.push(Write::machine(record));
+        }
+    }
+
+    /// Puts the outages into effect on the hosts and brings the catalogue up to date; names the hosts that changed.
+    fn apply_outages(&mut self) -> Vec<String> {
+        let mut changed = Vec::new();
+        for (location, region) in &mut self.regions {
+            for (name, host) in region.hosts.iter_mut() {
+                let down = self.outages.values().any(|outage| outage.covers(location, &host.domain, name));
+                let condition = if down { HostCondition::Down } else { HostCondition::Up };
+                if host.condition != condition {
+                    host.condition = condition;
+                    changed.push(name.clone());
+                }
+            }
+        }
+        self.refresh_catalog();
+        changed
+    }
+
+    fn refresh_catalog(&mut self) {
+        let regions = self.regions.iter().map(|(name, region)| (name.clone(), self.catalog_of(region)));
+        self.catalog = Arc::new(Catalog { regions: regions.collect() });
+    }
+
+    fn catalog_of(&self, region: &Region) -> crate::catalog::Region {
+        let zone_state = |zone: &String| {
+            let up = |(_, host): (&String, &crate::sim::placement::Host)| {
+                host.domain.zone.as_ref() == Some(zone) && host.condition == HostCondition::Up
+            };
+            if region.hosts.iter().any(up) { ZoneState::Available } else { ZoneState::Unavailable }
+        };
+        let definition = &region.definition;
+        crate::catalog::Region {
+            zones: definition.zones.iter().map(|zone| (zone.clone(), zone_state(zone))).collect(),
+            fault_domain_count: definition.fault_domain_count,
+            sizes: self.sizes.values().filter_map(|size| Some((size.name.clone(), region.offer_of(size)?))).collect(),
+            images: self.images.iter().map(|(family, offer)| (family.clone(), offer.versions.clone())).collect(),
+            subnets: definition.subnets.iter().map(|subnet| subnet.name.clone()).collect(),
+        }
+    }
+}
+
+fn change_of(record: &Record) -> Change {
+    Change { uid: record.uid.clone(), owner: record.owner.clone() }
+}
+
+fn claim_of(size: &SizeDefinition) -> Claim {
+    let SizeDefinition { name: _, family, vcpus, memory_mib, memory_preserving: _ } = size;
+    Claim { family: family.clone(), vcpus: *vcpus, memory_mib: *memory_mib }
+}
+
+fn not_found(uid: &str) -> HardwareError {
+    HardwareError::NotFound { uid: uid.to_owned() }
+}
+
+impl Offer {
+    fn image(&self, version: &str) -> Image {
+        Image { version: version.to_owned(), os_name: self.os_name.clone(), os_version: self.os_version.clone() }
+    }
+}

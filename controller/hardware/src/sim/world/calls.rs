@@ -1,0 +1,267 @@
+//! Creating, powering and deleting machines.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use scaleset_crds::VirtualMachineModel;
+use scaleset_crds::vocabulary::{PowerState, PowerWish};
+
+use super::disturb::{Boot, Risk, subject_of};
+use super::operation::{Drawn, GuestRuns, Occasion, busy, compose};
+use super::{Effect, World};
+use crate::error::HardwareError;
+use crate::machine::{Health, Placement};
+use crate::sim::extension::ExtensionRun;
+use crate::sim::model::digest_of;
+use crate::sim::placement::Need;
+use crate::sim::quota::Claim;
+use crate::sim::schedule::{Course, Guest, Scheduler};
+use crate::sim::store::Write;
+use crate::sim::vm::{Image, Mark, OperationKind, Record};
+use crate::{CreateRequest, Deletion, Target};
+
+impl World {
+    /// Allocates a place for a machine and creates it there.
+    pub(crate) fn create(&mut self, request: &CreateRequest, now: Timestamp) -> Result<Effect, HardwareError> {
+        let CreateRequest { target, owner, computer_name: _, placement, model_revision: _, model } = request;
+        if self.machines.contains_key(&target.uid) {
+            self.fenced(target)?;
+            self.note_generation(target);
+            return Ok(Effect::Unchanged);
+        }
+        let interfaces = &model.network_profile.network_interfaces;
+        self.region(&placement.location)?.check_placement(placement)?;
+        let claim = self.claim(&model.vm_size, placement)?;
+        let image = self.image(&model.storage_profile.image_reference)?;
+        self.check_model(model, &placement.location)?;
+        let region = self.region(&placement.location)?;
+        region.check_addresses(&BTreeMap::new(), interfaces)?;
+        region.quota.check(&claim, None)?;
+        let need =
+            Need { size: &model.vm_size, claim: &claim, placement, set_uid: owner.set_uid.as_deref(), current: None };
+        let host = region.hosts.choose(&need)?;
+
+        self.note_instance_number(request);
+        self.insert(request, image, now);
+        self.take_host(&target.uid, host, &claim);
+        let location = &placement.location;
+        let assigned =
+            self.regions.get_mut(location).map(|region| region.assign_addresses(BTreeMap::new(), interfaces));
+        if let Some(record) = self.machines.get_mut(&target.uid) {
+            record.interfaces = assigned.unwrap_or_default();
+        }
+        self.save(&target.uid);
+        self.follow(&target.uid, now);
+        Ok(Effect::Changed)
+    }
+
+    /// Starts, stops or deallocates a machine.
+    pub(crate) fn set_power(
+        &mut self,
+        target: &Target,
+        wish: PowerWish,
+        now: Timestamp,
+    ) -> Result<Effect, HardwareError> {
+        let record = self.fenced(target)?;
+        let kind = OperationKind::Power(wish);
+        let power = record.power(now);
+        let reached = match wish {
+            PowerWish::Running => power == PowerState::Running,
+            PowerWish::Stopped => power == PowerState::Stopped,
+            PowerWish::Deallocated => power == PowerState::Deallocated,
+        };
+        let under_way = !record.is_idle(now) && record.operation.mark.kind == kind;
+        if under_way || (record.is_idle(now) && reached) {
+            self.note_generation(target);
+            return Ok(Effect::Unchanged);
+        }
+        if !record.is_idle(now) {
+            return Err(busy(record));
+        }
+        if wish != PowerWish::Deallocated {
+            self.reachable(record)?;
+        }
+        let allocation = match (wish, power) {
+            (PowerWish::Running | PowerWish::Stopped, PowerState::Deallocated) => Some(self.allocation(record)?),
+            (PowerWish::Running | PowerWish::Stopped | PowerWish::Deallocated, _) => None,
+        };
+        if let Some((host, claim)) = allocation {
+            self.take_host(&target.uid, host, &claim);
+        }
+        let drawn = self.draw_power(&target.uid, wish, power, now);
+        let mark = Mark { kind, generation: target.generation, model_revision: String::new(), wanted: 0 };
+        self.begin(&target.uid, mark, drawn, now);
+        Ok(Effect::Changed)
+    }
+
+    /// Begins to delete a machine.
+    pub(crate) fn delete(&mut self, target: &Target, now: Timestamp) -> Result<(Deletion, Effect), HardwareError> {
+        let Some(record) = self.machines.get(&target.uid) else {
+            return Ok((Deletion::Gone, Effect::Unchanged));
+        };
+        if record.operation.mark.kind == OperationKind::Delete && record.generation <= target.generation {
+            self.note_generation(target);
+            return Ok((Deletion::InProgress, Effect::Unchanged));
+        }
+        let power = self.fenced(target)?.power(now);
+        let risk = Risk { boot: Boot::None, extensions: &BTreeSet::new() };
+        let drawn = self.draw_for(&target.uid, now, risk, |scheduler| scheduler.delete(power));
+        let kind = OperationKind::Delete;
+        let mark = Mark { kind, generation: target.generation, model_revision: String::new(), wanted: 0 };
+        self.begin(&target.uid, mark, drawn, now);
+        let left = self.machines.contains_key(&target.uid);
+        Ok((if left { Deletion::InProgress } else { Deletion::Gone }, Effect::Changed))
+    }
+
+    /// Draws an operation that leaves a machine's model as it is.
+    pub(super) fn draw_for(
+        &mut self,
+        uid: &str,
+        now: Timestamp,
+        risk: Risk<'_>,
+        course: impl FnOnce(&Scheduler<'_>) -> Course,
+    ) -> Drawn {
+        let record = self.machines.get(uid).expect("the caller has found the machine").clone();
+        let model = Arc::clone(self.models.get(record.model));
+        let Risk { boot, extensions } = risk;
+        let occasion = Occasion {
+            now,
+            subject: record.subject(&model),
+            number: record.operations,
+            boot,
+            model: &model,
+            extensions,
+            guest_runs: GuestRuns::No,
+        };
+        self.draw(occasion, course)
+    }
+
+    /// Takes room and quota for a machine.
+    pub(super) fn take_host(&mut self, uid: &str, host: String, claim: &Claim) {
+        let Some(record) = self.machines.get_mut(uid) else {
+            return;
+        };
+        if let Some(region) = self.regions.get_mut(&record.placement.location) {
+            region.hosts.take(&host, claim, record.owner.set_uid.as_deref());
+            region.quota.take(claim);
+        }
+        record.host = Some(host);
+    }
+
+    fn draw_power(&mut self, uid: &str, wish: PowerWish, power: PowerState, now: Timestamp) -> Drawn {
+        let record = self.machines.get(uid);
+        let waits = |(name, run): (&String, &ExtensionRun)| (*run == ExtensionRun::Waiting).then(|| name.clone());
+        let waiting: BTreeSet<String> = match (wish, record) {
+            (PowerWish::Running, Some(record)) => record.extensions.iter().filter_map(waits).collect(),
+            (PowerWish::Running | PowerWish::Stopped | PowerWish::Deallocated, _) => BTreeSet::new(),
+        };
+        let boot = if wish == PowerWish::Running { Boot::Boots } else { Boot::None };
+        self.draw_for(uid, now, Risk { boot, extensions: &waiting }, |scheduler| match (wish, power) {
+            (PowerWish::Running, _) => scheduler.start(),
+            (PowerWish::Stopped, PowerState::Deallocated) => scheduler.allocate(),
+            (PowerWish::Stopped, _) => scheduler.stop(),
+            (PowerWish::Deallocated, _) => scheduler.deallocate(),
+        })
+    }
+
+    /// A place for a machine that has none.
+    fn allocation(&self, record: &Record) -> Result<(String, Claim), HardwareError> {
+        let model = self.models.get(record.model);
+        let placement = &record.placement;
+        let claim = self.claim(&model.vm_size, placement)?;
+        let region = self.region(&placement.location)?;
+        region.quota.check(&claim, None)?;
+        let set_uid = record.owner.set_uid.as_deref();
+        let need = Need { size: &model.vm_size, claim: &claim, placement, set_uid, current: None };
+        Ok((region.hosts.choose(&need)?, claim))
+    }
+
+    fn note_instance_number(&mut self, request: &CreateRequest) {
+        let Some((set_uid, number)) = request.owner.set_uid.as_ref().zip(request.owner.instance_number) else {
+            return;
+        };
+        let highest = self.instance_numbers.entry(set_uid.clone()).or_insert(i64::MIN);
+        if *highest < number {
+            *highest = number;
+            self.writes.push(Write::InstanceNumber(set_uid.clone(), number));
+        }
+    }
+
+    /// Puts a new machine into the world, without a host and addresses yet.
+    fn insert(&mut self, request: &CreateRequest, image: Image, now: Timestamp) {
+        let CreateRequest { target, owner, computer_name, placement, model_revision, model } = request;
+        let extensions: BTreeSet<String> = model.extensions.iter().map(|extension| extension.name.clone()).collect();
+        let occasion = Occasion {
+            now,
+            subject: subject_of(request),
+            number: 0,
+            boot: Boot::Boots,
+            model,
+            extensions: &extensions,
+            guest_runs: GuestRuns::No,
+        };
+        let Drawn { course, runs } = self.draw(occasion, |scheduler: &Scheduler<'_>| scheduler.create());
+        let guest_known_from = match course.guest {
+            Guest::RunsFrom(instant) => Some(instant),
+            Guest::Undisturbed | Guest::Lost | Guest::Down => None,
+        };
+        let mark = Mark {
+            kind: OperationKind::Create,
+            generation: target.generation,
+            model_revision: model_revision.clone(),
+            wanted: digest_of(model),
+        };
+        let record = Record {
+            uid: target.uid.clone(),
+            vm_id: self.guid("vm", &target.uid, "").hyphenated().to_string(),
+            owner: owner.clone(),
+            generation: target.generation,
+            computer_name: computer_name.clone(),
+            placement: Placement::clone(placement),
+            host: None,
+            model_revision: model_revision.clone(),
+            model: self.acquire_model(model),
+            image,
+            created_at: now,
+            interfaces: BTreeMap::new(),
+            os_disk: self.os_disk_name(&target.uid, &owner.name),
+            data_disks: self.data_disk_names(&target.uid, &owner.name, model, BTreeMap::new()),
+            extensions: runs.by_name,
+            guest_known_from,
+            operation: compose(mark, now, course, runs.until, runs.failure),
+            operations: 1,
+            failed_before: 0,
+            health: Health::Healthy,
+            hangs_since: None,
+            disturbed_at: None,
+            sequence: 0,
+        };
+        self.machines.insert(target.uid.clone(), record);
+    }
+
+    /// Name of a fresh OS disk.
+    pub(super) fn os_disk_name(&self, uid: &str, owner: &str) -> String {
+        format!("{owner}_disk1_{}", self.guid("os disk", uid, "").simple())
+    }
+
+    /// Names of the data disks of a model; those that are held keep theirs.
+    pub(super) fn data_disk_names(
+        &self,
+        uid: &str,
+        owner: &str,
+        model: &VirtualMachineModel,
+        mut held: BTreeMap<i32, String>,
+    ) -> BTreeMap<i32, String> {
+        let name = |lun: i32| {
+            let fresh = || format!("{owner}_lun{lun}_{}", self.guid("data disk", uid, &lun.to_string()).simple());
+            (lun, held.remove(&lun).unwrap_or_else(fresh))
+        };
+        model.storage_profile.data_disks.iter().map(|disk| disk.lun).map(name).collect()
+    }
+
+    /// A GUID that no other call makes.
+    fn guid(&self, purpose: &str, uid: &str, part: &str) -> uuid::Uuid {
+        self.chance.guid(&[purpose, uid, part, &self.sequence.to_string()])
+    }
+}

@@ -1,0 +1,256 @@
+//! Updating and reimaging machines.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use scaleset_crds::VirtualMachineModel;
+use scaleset_crds::profile::Extension;
+use scaleset_crds::vocabulary::PowerState;
+
+use super::disturb::Boot;
+use super::operation::{Drawn, GuestRuns, Occasion, busy, is_down_by_wish};
+use super::{Effect, World};
+use crate::error::HardwareError;
+use crate::machine::{ExtensionState, Health};
+use crate::sim::model::{applied, digest_of};
+use crate::sim::placement::Need;
+use crate::sim::quota::Claim;
+use crate::sim::schedule::{Course, Scheduler, Work};
+use crate::sim::vm::{Image, Mark, OperationKind, Record};
+use crate::{Target, UpdateMethod};
+
+/// The model that a call wants, and the name of its revision.
+#[derive(Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) model_revision: &'a str,
+    pub(crate) model: &'a Arc<VirtualMachineModel>,
+}
+
+/// What a call makes of a machine.
+struct Transformation {
+    mark: Mark,
+    /// What the machine will be.
+    model: Arc<VirtualMachineModel>,
+    /// The image of its new OS disk, if it gets one.
+    image: Option<Image>,
+}
+
+/// A host, and what a machine takes there.
+type Place = (String, Claim);
+
+impl World {
+    /// Applies what `method` allows of `wanted`.
+    pub(crate) fn update(
+        &mut self,
+        target: &Target,
+        wanted: Wanted<'_>,
+        method: UpdateMethod,
+        now: Timestamp,
+    ) -> Result<Effect, HardwareError> {
+        let Wanted { model_revision, model: wanted } = wanted;
+        let record = self.fenced(target)?;
+        let kind = OperationKind::Update(method);
+        let mark = mark_of(target, kind, model_revision, wanted);
+        let model = applied(self.models.get(record.model), wanted, method);
+        let different = *self.models.get(record.model).as_ref() != model;
+        let healthy = record.is_idle(now) && record.operation.failure.is_none();
+        let nothing_to_do = healthy && !different && record.model_revision == model_revision;
+        match method {
+            _ if same_call_under_way(record, &mark, now) => return Ok(self.unchanged(target)),
+            _ if !record.is_idle(now) => return Err(busy(record)),
+            UpdateMethod::Online if nothing_to_do => return Ok(self.unchanged(target)),
+            UpdateMethod::Restart if nothing_to_do && record.operation.mark == mark => {
+                return Ok(self.unchanged(target));
+            }
+            UpdateMethod::Online if healthy && !different => return Ok(self.rename_revision(target, model_revision)),
+            UpdateMethod::Online | UpdateMethod::Restart => {}
+        }
+        self.reachable(record)?;
+        if method == UpdateMethod::Online && record.hangs_since.is_some() {
+            return Err(HardwareError::Transient { message: format!("machine {} does not answer", target.uid) });
+        }
+        self.transform(target, Transformation { mark, model: Arc::new(model), image: None }, now)
+    }
+
+    /// Replaces the OS disk and applies the whole of `wanted`.
+    pub(crate) fn reimage(
+        &mut self,
+        target: &Target,
+        wanted: Wanted<'_>,
+        now: Timestamp,
+    ) -> Result<Effect, HardwareError> {
+        let Wanted { model_revision, model: wanted } = wanted;
+        let record = self.fenced(target)?;
+        let mark = mark_of(target, OperationKind::Reimage, model_revision, wanted);
+        if same_call_under_way(record, &mark, now) {
+            return Ok(self.unchanged(target));
+        }
+        if !record.is_idle(now) {
+            return Err(busy(record));
+        }
+        let image = self.image(&wanted.storage_profile.image_reference)?;
+        let well =
+            record.operation.failure.is_none() && record.health == Health::Healthy && record.hangs_since.is_none();
+        let as_wanted = self.models.get(record.model) == wanted && record.image == image;
+        if record.operation.mark == mark && well && as_wanted {
+            return Ok(self.unchanged(target));
+        }
+        self.reachable(record)?;
+        self.transform(target, Transformation { mark, model: Arc::clone(wanted), image: Some(image) }, now)
+    }
+
+    fn unchanged(&mut self, target: &Target) -> Effect {
+        self.note_generation(target);
+        Effect::Unchanged
+    }
+
+    /// Only the revision's name differs: nothing has to be done to the machine.
+    fn rename_revision(&mut self, target: &Target, model_revision: &str) -> Effect {
+        if let Some(record) = self.machines.get_mut(&target.uid) {
+            model_revision.clone_into(&mut record.model_revision);
+            record.generation = target.generation;
+        }
+        self.save(&target.uid);
+        Effect::Changed
+    }
+
+    /// Checks everything, then changes everything.
+    fn transform(
+        &mut self,
+        target: &Target,
+        transformation: Transformation,
+        now: Timestamp,
+    ) -> Result<Effect, HardwareError> {
+        let record = self.fenced(target)?;
+        let model = &transformation.model;
+        self.check_model(model, &record.placement.location)?;
+        let region = self.region(&record.placement.location)?;
+        region.check_addresses(&record.interfaces, &model.network_profile.network_interfaces)?;
+        let place = self.place_for(record, model)?;
+
+        let drawn = self.draw_transformation(&target.uid, &transformation, now);
+        if let Some((host, claim)) = place {
+            self.release_host(&target.uid);
+            self.take_host(&target.uid, host, &claim);
+        }
+        self.apply(&target.uid, transformation, drawn, now);
+        Ok(Effect::Changed)
+    }
+
+    /// Where the machine goes when its size changes. A machine without hardware only needs a size that is offered.
+    fn place_for(&self, record: &Record, model: &VirtualMachineModel) -> Result<Option<Place>, HardwareError> {
+        let current_size = &self.models.get(record.model).vm_size;
+        if model.vm_size == *current_size {
+            return Ok(None);
+        }
+        let claim = self.claim(&model.vm_size, &record.placement)?;
+        let Some(host) = &record.host else {
+            return Ok(None);
+        };
+        let held = self.claim(current_size, &record.placement)?;
+        let region = self.region(&record.placement.location)?;
+        region.quota.check(&claim, Some(&held))?;
+        let need = Need {
+            size: &model.vm_size,
+            claim: &claim,
+            placement: &record.placement,
+            set_uid: record.owner.set_uid.as_deref(),
+            current: Some((host, &held)),
+        };
+        let chosen = region.hosts.choose(&need)?;
+        Ok(Some((chosen, claim)))
+    }
+
+    fn draw_transformation(&mut self, uid: &str, transformation: &Transformation, now: Timestamp) -> Drawn {
+        let Transformation { mark, model, image } = transformation;
+        let record = self.machines.get(uid).expect("the caller has found the machine").clone();
+        let down = is_down_by_wish(&record, now);
+        let known = record.guest_is_known(now);
+        let boots = !down && (mark.kind != OperationKind::Update(UpdateMethod::Online) || !known);
+        let boot = if boots { Boot::Boots } else { Boot::None };
+        let extensions = match image {
+            Some(_) => model.extensions.iter().map(|extension| extension.name.clone()).collect(),
+            None => to_run(&record, self.models.get(record.model), model, now),
+        };
+        let occasion = Occasion {
+            now,
+            subject: record.subject(model),
+            number: record.operations,
+            boot,
+            model,
+            extensions: &extensions,
+            guest_runs: if down || !known { GuestRuns::No } else { GuestRuns::Yes },
+        };
+        let power = record.power(now);
+        self.draw(occasion, |scheduler| course(scheduler, mark.kind, boot, power))
+    }
+
+    fn apply(&mut self, uid: &str, transformation: Transformation, drawn: Drawn, now: Timestamp) {
+        let Transformation { mark, model, image } = transformation;
+        let key = self.acquire_model(&model);
+        let fresh_disk = image.as_ref().and_then(|_| {
+            let owner = &self.machines.get(uid)?.owner.name;
+            Some(self.os_disk_name(uid, owner))
+        });
+        let Some(record) = self.machines.get_mut(uid) else {
+            return;
+        };
+        let former = std::mem::replace(&mut record.model, key);
+        let held = std::mem::take(&mut record.data_disks);
+        let interfaces = std::mem::take(&mut record.interfaces);
+        record.model_revision.clone_from(&mark.model_revision);
+        let wanted: BTreeSet<&String> = model.extensions.iter().map(|extension| &extension.name).collect();
+        record.extensions.retain(|name, _| wanted.contains(name));
+        if let Some((image, disk)) = image.zip(fresh_disk) {
+            record.image = image;
+            record.os_disk = disk;
+            record.guest_known_from = None;
+            record.health = Health::Healthy;
+        }
+        let (location, owner) = (record.placement.location.clone(), record.owner.name.clone());
+        let data_disks = self.data_disk_names(uid, &owner, &model, held);
+        let wanted = &model.network_profile.network_interfaces;
+        let interfaces = self.regions.get_mut(&location).map(|region| region.assign_addresses(interfaces, wanted));
+        if let Some(record) = self.machines.get_mut(uid) {
+            record.data_disks = data_disks;
+            record.interfaces = interfaces.unwrap_or_default();
+        }
+        self.release_model(former);
+        self.begin(uid, mark, drawn, now);
+    }
+}
+
+fn course(scheduler: &Scheduler<'_>, kind: OperationKind, boot: Boot, power: PowerState) -> Course {
+    let work = if kind == OperationKind::Reimage { Work::Reimage } else { Work::Update };
+    match (boot, work) {
+        (Boot::None, _) => scheduler.steady(work, power),
+        (Boot::Boots, Work::Reimage) => scheduler.reimage(),
+        (Boot::Boots, Work::Update) => scheduler.restart(),
+    }
+}
+
+fn mark_of(target: &Target, kind: OperationKind, model_revision: &str, wanted: &VirtualMachineModel) -> Mark {
+    Mark { kind, generation: target.generation, model_revision: model_revision.to_owned(), wanted: digest_of(wanted) }
+}
+
+fn same_call_under_way(record: &Record, mark: &Mark, now: Timestamp) -> bool {
+    let Mark { kind, generation: _, model_revision, wanted } = &record.operation.mark;
+    !record.is_idle(now) && *kind == mark.kind && *model_revision == mark.model_revision && *wanted == mark.wanted
+}
+
+/// Extensions that an update runs: new and changed ones, and those that have not succeeded yet.
+fn to_run(
+    record: &Record,
+    current: &VirtualMachineModel,
+    wanted: &VirtualMachineModel,
+    now: Timestamp,
+) -> BTreeSet<String> {
+    let is_done = |extension: &&Extension| {
+        let succeeded =
+            record.extensions.get(&extension.name).map(|run| run.state(now)) == Some(ExtensionState::Succeeded);
+        succeeded && current.extensions.contains(extension)
+    };
+    let open = wanted.extensions.iter().filter(|extension| !is_done(extension));
+    open.map(|extension| extension.name.clone()).collect()
+}

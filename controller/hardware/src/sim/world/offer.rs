@@ -1,0 +1,237 @@
+//! What a region offers for a model, and what it answers when it does not: size, image, zone, subnet, addresses.
+//! Every refusal names what there is.
+
+use std::collections::BTreeMap;
+
+use scaleset_crds::VirtualMachineModel;
+use scaleset_crds::profile::{ImageReference, NetworkInterface};
+
+use super::{Region, World, claim_of};
+use crate::catalog::Size;
+use crate::error::HardwareError;
+use crate::machine::Placement;
+use crate::sim::address::AddressPool;
+use crate::sim::extension;
+use crate::sim::placement::Hosts;
+use crate::sim::quota::{Claim, QuotaLedger};
+use crate::sim::region::{RegionDefinition, SizeDefinition};
+use crate::sim::vm::{Image, Interface};
+
+/// Update domains of a placement group (Azure: availability sets and placement groups have five by default).
+const UPDATE_DOMAINS: i32 = 5;
+
+impl World {
+    pub(super) fn region(&self, location: &str) -> Result<&Region, HardwareError> {
+        self.regions.get(location).ok_or_else(|| {
+            refused(
+                "InvalidParameter",
+                format!("location {location} is not known, there are: {}", names(self.regions.keys())),
+            )
+        })
+    }
+
+    /// What a machine of this size takes, if the place offers the size.
+    pub(super) fn claim(&self, size: &str, placement: &Placement) -> Result<Claim, HardwareError> {
+        let region = self.region(&placement.location)?;
+        let offered = self.sizes.get(size).and_then(|definition| Some((definition, region.offer_of(definition)?)));
+        let zone = placement.zone.as_ref();
+        if let Some((definition, offer)) = &offered
+            && zone.is_none_or(|zone| offer.zones.contains(zone))
+        {
+            return Ok(claim_of(definition));
+        }
+        let here = |definition: &&SizeDefinition| {
+            region.offer_of(definition).is_some_and(|offer| zone.is_none_or(|zone| offer.zones.contains(zone)))
+        };
+        let place = zone.map(|zone| format!(" zone {zone}")).unwrap_or_default();
+        let there_are = names(self.sizes.values().filter(here).map(|definition| &definition.name));
+        let message = format!("size {size} is not offered in {}{place}, there are: {there_are}", placement.location);
+        Err(refused("SkuNotAvailable", message))
+    }
+
+    /// The image that a reference means now.
+    pub(super) fn image(&self, reference: &ImageReference) -> Result<Image, HardwareError> {
+        let family = reference.family();
+        let Some(offer) = self.images.get(&family) else {
+            let message = format!("image {family} is not known, there are: {}", names(self.images.keys()));
+            return Err(refused("ImageNotFound", message));
+        };
+        let version = match reference.requested_version() {
+            "latest" => offer.versions.last(),
+            wanted => offer.versions.iter().find(|version| *version == wanted),
+        };
+        version.map(|version| offer.image(version)).ok_or_else(|| {
+            let wanted = reference.requested_version();
+            let there_are = names(offer.versions.iter());
+            refused("ImageNotFound", format!("image {family} has no version {wanted}, there are: {there_are}"))
+        })
+    }
+
+    /// Checks what a model names besides its size and image.
+    pub(super) fn check_model(&self, model: &VirtualMachineModel, location: &str) -> Result<(), HardwareError> {
+        let region = self.region(location)?;
+        region.check_interfaces(&model.network_profile.network_interfaces)?;
+        extension::ordered(&model.extensions).map(drop).map_err(|problem| refused("InvalidParameter", problem))
+    }
+}
+
+impl Region {
+    pub(super) fn new(definition: RegionDefinition) -> Self {
+        let pool = |subnet: &crate::sim::region::SubnetDefinition| {
+            (subnet.name.clone(), AddressPool::new(subnet.address_prefix))
+        };
+        Self {
+            hosts: Hosts::new(&definition),
+            quota: QuotaLedger::new(definition.quotas.clone()),
+            subnets: definition.subnets.iter().map(pool).collect(),
+            public: AddressPool::new(definition.public_address_prefix),
+            definition,
+        }
+    }
+
+    /// The size as this region offers it; `None` when it does not.
+    pub(super) fn offer_of(&self, size: &SizeDefinition) -> Option<Size> {
+        let SizeDefinition { name, family, vcpus, memory_mib, memory_preserving } = size;
+        let restriction = self.definition.restrictions.iter().find(|restriction| restriction.size == *name);
+        let zones = restriction.map_or(&self.definition.zones, |restriction| &restriction.zones);
+        if restriction.is_some() && zones.is_empty() {
+            return None;
+        }
+        Some(Size {
+            family: family.clone(),
+            vcpus: *vcpus,
+            memory_mib: *memory_mib,
+            memory_preserving: *memory_preserving,
+            zones: zones.clone(),
+        })
+    }
+
+    pub(super) fn check_placement(&self, placement: &Placement) -> Result<(), HardwareError> {
+        let Placement { location, zone, platform_fault_domain, update_domain, placement_group: _ } = placement;
+        if let Some(zone) = zone.as_ref().filter(|zone| !self.definition.zones.contains(zone)) {
+            let there_are = names(self.definition.zones.iter());
+            return Err(refused("InvalidParameter", format!("{location} has no zone {zone}, there are: {there_are}")));
+        }
+        let count = self.hosts.fault_domain_count();
+        if let Some(domain) = platform_fault_domain.filter(|domain| !(0..count).contains(domain)) {
+            let message = format!("platformFaultDomain {domain} is out of range in {location}: 0 to {}", count - 1);
+            return Err(refused("InvalidParameter", message));
+        }
+        if let Some(domain) = update_domain.filter(|domain| !(0..UPDATE_DOMAINS).contains(domain)) {
+            let message = format!("updateDomain {domain} is out of range: 0 to {}", UPDATE_DOMAINS - 1);
+            return Err(refused("InvalidParameter", message));
+        }
+        Ok(())
+    }
+
+    /// Checks that there are as many free addresses as `wanted` needs once the ones that it does not keep are back.
+    pub(super) fn check_addresses(
+        &self,
+        held: &BTreeMap<String, Interface>,
+        wanted: &[NetworkInterface],
+    ) -> Result<(), HardwareError> {
+        for (name, pool) in &self.subnets {
+            let given_back = held.iter().filter(|(_, has)| has.subnet == *name);
+            let given_back = given_back.filter(|(interface, has)| !keeps(interface, has, wanted)).count();
+            let needed = wanted.iter().filter(|wants| wants.subnet == *name);
+            let needed = needed.filter(|wants| held.get(&wants.name).is_none_or(|has| has.subnet != *name)).count();
+            if needed > pool.free() as usize + given_back {
+                let message = format!(
+                    "subnet {name} with prefix {} has {} of {} addresses free, {needed} are needed",
+                    pool.prefix(),
+                    pool.free() as usize + given_back,
+                    pool.capacity()
+                );
+                return Err(HardwareError::NoCapacity { code: "SubnetIsFull", message });
+            }
+        }
+        let given_back = held.values().filter(|has| has.public.is_some()).count();
+        let needed = wanted.iter().filter(|wants| wants.public_ip_address).count();
+        if needed > self.public.free() as usize + given_back {
+            let message = format!(
+                "prefix {} has {} of {} public addresses free, {needed} are needed",
+                self.public.prefix(),
+                self.public.free() as usize + given_back,
+                self.public.capacity()
+            );
+            return Err(HardwareError::NoCapacity { code: "PublicIPCountLimitReached", message });
+        }
+        Ok(())
+    }
+
+    /// Gives each wanted interface its addresses; one that stays in its subnet keeps them.
+    pub(super) fn assign_addresses(
+        &mut self,
+        mut held: BTreeMap<String, Interface>,
+        wanted: &[NetworkInterface],
+    ) -> BTreeMap<String, Interface> {
+        for (name, interface) in &mut held {
+            let public = wanted.iter().any(|wants| wants.name == *name && wants.public_ip_address);
+            if !keeps(name, interface, wanted) {
+                self.release(interface);
+            } else if let Some(address) = interface.public.take_if(|_| !public) {
+                self.public.release(address);
+            }
+        }
+        held.retain(|name, interface| keeps(name, interface, wanted));
+        for wants in wanted {
+            let interface = match held.remove(&wants.name) {
+                Some(interface) => Some(interface),
+                None => self.subnets.get_mut(&wants.subnet).and_then(AddressPool::take).map(|private| Interface {
+                    subnet: wants.subnet.clone(),
+                    private,
+                    public: None,
+                }),
+            };
+            let mut interface = interface.expect("free addresses were counted before");
+            if wants.public_ip_address && interface.public.is_none() {
+                interface.public = self.public.take();
+            }
+            held.insert(wants.name.clone(), interface);
+        }
+        held
+    }
+
+    /// Takes the addresses of an interface back.
+    pub(super) fn release(&mut self, interface: &Interface) {
+        let Interface { subnet, private, public } = interface;
+        if let Some(pool) = self.subnets.get_mut(subnet) {
+            pool.release(*private);
+        }
+        if let Some(address) = public {
+            self.public.release(*address);
+        }
+    }
+
+    fn check_interfaces(&self, interfaces: &[NetworkInterface]) -> Result<(), HardwareError> {
+        let RegionDefinition { name: location, network_security_groups: groups, .. } = &self.definition;
+        for NetworkInterface { name, primary: _, subnet, network_security_group, public_ip_address: _ } in interfaces {
+            if !self.subnets.contains_key(subnet) {
+                let there_are = names(self.subnets.keys());
+                let message = format!("{location} has no subnet {subnet} for interface {name}, there are: {there_are}");
+                return Err(refused("SubnetNotFound", message));
+            }
+            if let Some(group) = network_security_group.as_ref().filter(|group| !groups.contains(group)) {
+                let there_are = names(groups.iter());
+                let message = format!(
+                    "{location} has no network security group {group} for interface {name}, there are: {there_are}"
+                );
+                return Err(refused("InvalidParameter", message));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn keeps(name: &str, held: &Interface, wanted: &[NetworkInterface]) -> bool {
+    wanted.iter().any(|wants| wants.name == name && wants.subnet == held.subnet)
+}
+
+pub(super) fn refused(code: &'static str, message: String) -> HardwareError {
+    HardwareError::NotOffered { code, message }
+}
+
+fn names<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    let all: Vec<&str> = names.map(String::as_str).collect();
+    if all.is_empty() { "none".to_owned() } else { all.join(", ") }
+}

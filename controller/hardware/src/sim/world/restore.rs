@@ -1,0 +1,142 @@
+//! The world at the start: made from the region file, filled with what the store holds.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use scaleset_crds::VirtualMachineModel;
+
+use super::{CallCount, Offer, Region, World, claim_of};
+use crate::catalog::Catalog;
+use crate::sim::clock::Anchor;
+use crate::sim::fault::{Fault, Outage};
+use crate::sim::journal::Call;
+use crate::sim::model::{ModelKey, Models};
+use crate::sim::random::Chance;
+use crate::sim::region::{ImageDefinition, RegionFile};
+use crate::sim::store::Write;
+use crate::sim::vm::Record;
+
+/// What a store holds; all empty when it is new.
+#[derive(Debug, Default)]
+pub(crate) struct Stored {
+    pub(crate) machines: Vec<Record>,
+    pub(crate) models: BTreeMap<ModelKey, VirtualMachineModel>,
+    pub(crate) instance_numbers: BTreeMap<String, i64>,
+    pub(crate) faults: BTreeMap<String, Fault>,
+    pub(crate) outages: BTreeMap<String, Outage>,
+    pub(crate) host_changes: BTreeMap<String, Timestamp>,
+    pub(crate) published: BTreeMap<String, Vec<String>>,
+    pub(crate) calls: BTreeMap<Call, CallCount>,
+    pub(crate) anchor: Option<Anchor>,
+    /// Number of the last journalled call.
+    pub(crate) sequence: u64,
+    /// Scenario time of that call.
+    pub(crate) latest: Option<Timestamp>,
+}
+
+impl World {
+    /// The world of a region file with what a store holds. An error says what of the store does not fit the file.
+    pub(crate) fn restore(file: RegionFile, stored: Stored, now: Timestamp) -> Result<Self, String> {
+        let Stored {
+            machines,
+            models,
+            instance_numbers,
+            faults,
+            outages,
+            host_changes,
+            published,
+            calls,
+            anchor: _,
+            sequence,
+            latest: _,
+        } = stored;
+        let RegionFile { seed, latencies, sizes, images, regions } = file;
+        let mut world = Self {
+            chance: Chance::new(seed),
+            latencies,
+            sizes: sizes.into_iter().map(|size| (size.name.clone(), size)).collect(),
+            images: images.into_iter().map(|image| (image.family(), Offer::from(image))).collect(),
+            published,
+            regions: regions.into_iter().map(|region| (region.name.clone(), Region::new(region))).collect(),
+            machines: BTreeMap::new(),
+            models: Models::default(),
+            instance_numbers,
+            faults,
+            outages,
+            host_changes,
+            due: std::collections::BTreeSet::new(),
+            catalog: Arc::new(Catalog::default()),
+            sequence,
+            calls,
+            writes: Vec::new(),
+            announcements: Vec::new(),
+        };
+        for (key, model) in models {
+            world.models.restore(key, model);
+        }
+        world.republish();
+        for record in machines {
+            world.readmit(record, now)?;
+        }
+        let unused = world.models.drop_unused();
+        world.writes.extend(unused.into_iter().map(Write::RemoveModel));
+        world.apply_outages();
+        Ok(world)
+    }
+
+    /// Adds the versions that came through the control endpoint to those of the region file.
+    fn republish(&mut self) {
+        for (family, versions) in &self.published {
+            if let Some(offer) = self.images.get_mut(family) {
+                let missing = versions.iter().filter(|version| !offer.versions.contains(version));
+                let missing: Vec<String> = missing.cloned().collect();
+                offer.versions.extend(missing);
+            }
+        }
+    }
+
+    /// Takes a stored machine back into the world, as it is now.
+    fn readmit(&mut self, mut record: Record, now: Timestamp) -> Result<(), String> {
+        let uid = record.uid.clone();
+        if record.is_gone(now) {
+            self.writes.push(Write::RemoveMachine(uid));
+            return Ok(());
+        }
+        if record.has_released_host(now) {
+            record.host = None;
+        }
+        if !self.models.reuse(record.model) {
+            return Err(format!("machine {uid} has a model that is not there"));
+        }
+        let size = &self.models.get(record.model).vm_size;
+        let location = &record.placement.location;
+        let region =
+            self.regions.get_mut(location).ok_or_else(|| format!("machine {uid} is in location {location}"))?;
+        if let Some(host) = &record.host {
+            let size = self.sizes.get(size).ok_or_else(|| format!("machine {uid} has size {size}"))?;
+            let claim = claim_of(size);
+            if !region.hosts.take(host, &claim, record.owner.set_uid.as_deref()) {
+                return Err(format!("machine {uid} is on host {host}, which has no room for it"));
+            }
+            region.quota.take(&claim);
+        }
+        for interface in record.interfaces.values() {
+            let claimed = region.subnets.get_mut(&interface.subnet).is_some_and(|pool| pool.claim(interface.private));
+            let public = interface.public.is_none_or(|address| region.public.claim(address));
+            if !claimed || !public {
+                return Err(format!("machine {uid} has address {} of subnet {}", interface.private, interface.subnet));
+            }
+        }
+        self.machines.insert(uid.clone(), record);
+        self.follow(&uid, now);
+        Ok(())
+    }
+}
+
+impl From<ImageDefinition> for Offer {
+    fn from(image: ImageDefinition) -> Self {
+        let ImageDefinition { publisher: _, offer: _, sku: _, id: _, os_name, os_version, versions } = image;
+        Self { os_name, os_version, versions }
+    }
+}
