@@ -16,7 +16,7 @@ use crate::cluster::{Freshness, ObjectKey};
 use crate::context::{Context, Wake};
 use crate::error::PassError;
 
-pub(crate) use validate::{finalizer, is_owned_by, profile_of, set_shape};
+pub(crate) use validate::{finalizer, is_owned_by, origin, profile_of, set_shape};
 
 /// One pass over the set named `key`. `Ok` says when to call again although nothing changes; an error is tried again
 /// with backoff, after the status has been written where it could be.

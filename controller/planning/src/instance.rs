@@ -115,17 +115,34 @@ fn next_step(snapshot: &InstanceSnapshot) -> Decision {
         }
         (MemberLife::Live, FinalizerState::Held) => {}
     }
-    let model = match &snapshot.assigned {
-        Assigned::Known(model) => model,
-        Assigned::Missing { revision } => {
-            return decide(Step::Wait(Wait::Revision), &format!("revision {revision} is not there"));
+    match (&snapshot.assigned, &snapshot.hardware) {
+        (_, HardwareView::Unknown { message }) => decide(Step::Wait(Wait::HardwareUnknown), message),
+        (Assigned::Known(model), HardwareView::Absent) => create(snapshot, model),
+        (Assigned::Known(model), HardwareView::Present(view)) => continue_with(snapshot, model, view),
+        (Assigned::Missing { revision }, HardwareView::Absent) => {
+            decide(Step::Wait(Wait::Revision), &format!("revision {revision} is not there"))
         }
-    };
-    match &snapshot.hardware {
-        HardwareView::Unknown { message } => decide(Step::Wait(Wait::HardwareUnknown), message),
-        HardwareView::Absent => create(snapshot, model),
-        HardwareView::Present(view) => continue_with(snapshot, model, view),
+        (Assigned::Missing { revision: _ }, HardwareView::Present(view)) => run_on(snapshot, view),
     }
+}
+
+/// A VM whose set or revision is gone runs on as it is, and is still powered as wished.
+fn run_on(snapshot: &InstanceSnapshot, view: &InstanceView) -> Decision {
+    match &view.operation {
+        OperationState::Creating | OperationState::Updating | OperationState::Deleting => {
+            decide(Step::Wait(Wait::HardwareBusy), &busy(view))
+        }
+        OperationState::Failed { .. } => {
+            decide(Step::Wait(Wait::Revision), "failed, and there is no revision to reimage it from")
+        }
+        OperationState::Succeeded => {
+            power(snapshot.power_wish, view.power).unwrap_or_else(|| decide(Step::None, "runs on without its set"))
+        }
+    }
+}
+
+fn busy(view: &InstanceView) -> String {
+    format!("the hardware is {:?}", view.operation).to_lowercase()
 }
 
 /// A VM without hardware whose reference is refused waits; one with hardware runs on alone.
@@ -141,7 +158,7 @@ fn create(snapshot: &InstanceSnapshot, model: &ModelView) -> Decision {
 fn continue_with(snapshot: &InstanceSnapshot, model: &ModelView, view: &InstanceView) -> Decision {
     match &view.operation {
         OperationState::Creating | OperationState::Updating | OperationState::Deleting => {
-            decide(Step::Wait(Wait::HardwareBusy), &format!("the hardware is {:?}", view.operation).to_lowercase())
+            decide(Step::Wait(Wait::HardwareBusy), &busy(view))
         }
         OperationState::Failed { code, message: _, attempts } => retry(snapshot, model, view, code, *attempts),
         OperationState::Succeeded => differing(snapshot, model, view)

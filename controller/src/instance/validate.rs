@@ -3,16 +3,19 @@
 use std::sync::Arc;
 
 use kube::ResourceExt;
+use scaleset_crds::condition::Reason;
 use scaleset_crds::{FlexVM, ScaleSet, ScaleSetVM, labels};
 use scaleset_planning::membership::{MemberShape, refusal};
 use scaleset_planning::revision;
-use scaleset_planning::snapshot::{Assigned, Belonging, InstanceSnapshot, MemberKind, MemberLife, ReleaseRule};
+use scaleset_planning::snapshot::{
+    Assigned, Belonging, Failure, InstanceSnapshot, MemberKind, MemberLife, Origin, ReleaseRule,
+};
 use scaleset_planning::view::ModelView;
 
 use super::machine_view::hardware_view;
 use super::observe::{Instance, Observed};
 use crate::error::PassError;
-use crate::scale_set::{finalizer, is_owned_by, profile_of, set_shape};
+use crate::scale_set::{finalizer, is_owned_by, origin, profile_of, set_shape};
 
 pub(super) fn validate(observed: &Observed) -> Result<InstanceSnapshot, PassError> {
     let metadata = observed.instance.metadata();
@@ -108,8 +111,14 @@ fn flexible(observed: &Observed, vm: &FlexVM) -> Wish {
 fn belonging(observed: &Observed, vm: &FlexVM) -> Belonging {
     let Some(reference) = &vm.spec.scale_set_ref else { return Belonging::Alone };
     let scale_set = reference.name.clone();
-    if owner(observed).is_some() {
-        return Belonging::Made { scale_set };
+    let set_uid = observed.set.as_ref().and_then(|set| set.metadata.uid.as_deref()).unwrap_or_default();
+    match origin(&vm.metadata, set_uid) {
+        Some(Origin::Set) => return Belonging::Made { scale_set },
+        Some(Origin::Hand) => {}
+        None => {
+            let message = format!("scale set {scale_set} made this VM and left it behind; it runs on alone");
+            return Belonging::Refused { scale_set, refusal: Failure { reason: Reason::OperationNotAllowed, message } };
+        }
     }
     let shape = MemberShape {
         location: &vm.spec.location,

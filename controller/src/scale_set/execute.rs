@@ -30,8 +30,19 @@ pub(super) struct Executed {
     pub(super) created: Vec<String>,
     pub(super) deleted: Vec<String>,
     pub(super) assigned: Vec<String>,
-    /// Whether our finalizer was taken off: there is nothing left to report on.
-    pub(super) let_go: bool,
+    pub(super) status: StatusSoFar,
+}
+
+/// What was done to the status while the plan was executed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum StatusSoFar {
+    /// Nothing.
+    #[default]
+    Unwritten,
+    /// It was written, with the numbers that are reserved.
+    Written,
+    /// Our finalizer was taken off: there is nothing left to report on.
+    LetGo,
 }
 
 struct Pass<'pass> {
@@ -70,11 +81,8 @@ impl Pass<'_> {
         while !rest.is_empty() {
             let (now, later) = rest.split_at(at_once.min(rest.len()));
             rest = later;
-            let results: Vec<_> = futures::stream::iter(now)
-                .map(|action| async move { (action, self.run(action).await) })
-                .buffered(WRITES_IN_FLIGHT_MAX)
-                .collect()
-                .await;
+            let attempts: Vec<_> = now.iter().map(|action| async move { (action, self.run(action).await) }).collect();
+            let results: Vec<_> = futures::stream::iter(attempts).buffered(WRITES_IN_FLIGHT_MAX).collect().await;
             let mut failed = false;
             for (action, result) in results {
                 failed |= note(action, result, executed);
@@ -204,11 +212,9 @@ fn note(action: &Action, result: Result<(), ClusterError>, executed: &mut Execut
                 Action::CreateMember(member) => executed.created.push(member.name.clone()),
                 Action::AssignRevision(assignment) => executed.assigned.push(assignment.name.clone()),
                 Action::DeleteMember(removal) => executed.deleted.push(removal.name.clone()),
-                Action::RemoveFinalizer => executed.let_go = true,
-                Action::AddFinalizer
-                | Action::CreateRevision { .. }
-                | Action::ReserveNumbers { .. }
-                | Action::DeleteRevision { .. } => {}
+                Action::RemoveFinalizer => executed.status = StatusSoFar::LetGo,
+                Action::ReserveNumbers { next: _ } => executed.status = StatusSoFar::Written,
+                Action::AddFinalizer | Action::CreateRevision { .. } | Action::DeleteRevision { .. } => {}
             }
             false
         }

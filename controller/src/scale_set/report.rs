@@ -8,7 +8,7 @@ use scaleset_planning::snapshot::ScaleSetSnapshot;
 use scaleset_planning::status::scale_set::{ScaleSetOutcome, scale_set_status};
 use tracing::warn;
 
-use super::execute::Executed;
+use super::execute::{Executed, StatusSoFar};
 use super::observe::Observed;
 use crate::cluster::{ClusterError, EventType, Notice};
 use crate::context::{Context, Wake};
@@ -27,14 +27,16 @@ pub(super) async fn report(
             warn!(set = %snapshot.set.name, error = %error, "event lost");
         }
     }
-    let Executed { outcome, retry, let_go, created: _, deleted: _, assigned: _ } = executed;
+    let Executed { outcome, retry, status, created: _, deleted: _, assigned: _ } = executed;
     let mut wake = plan.wake_after.map_or(Wake::OnChange, |after| Wake::After(context.hardware.wall_duration(after)));
-    if !let_go {
-        let status = scale_set_status(snapshot, plan, &outcome);
+    let said_already = match status {
+        StatusSoFar::LetGo => true,
+        StatusSoFar::Written => outcome.failures.is_empty(),
+        StatusSoFar::Unwritten => scale_set_status(snapshot, plan, &outcome) == snapshot.status,
+    };
+    if !said_already {
         let wait = context.pace.wait(&observed.id.uid, Instant::now());
-        if status == snapshot.status {
-            // Nothing to say.
-        } else if turned(&status, &snapshot.status) || wait.is_zero() {
+        if wait.is_zero() || turned(&scale_set_status(snapshot, plan, &outcome), &snapshot.status) {
             write(context, observed, snapshot, plan, &outcome).await?;
         } else {
             wake = wake.sooner(Wake::After(wait));

@@ -146,10 +146,10 @@ fn uniform_member(vm: &ScaleSetVM) -> Member {
     }
 }
 
-/// A FlexVM that refers to the set and is not accepted is no member.
+/// A FlexVM that refers to the set and is not accepted is no member; nor is one that another set made and left behind.
 fn flexible_member(set: &ScaleSet, set_uid: &str, vm: &FlexVM) -> Option<Member> {
     let spec = &vm.spec;
-    let origin = if is_owned_by(&vm.metadata, set_uid) { Origin::Set } else { Origin::Hand };
+    let origin = origin(&vm.metadata, set_uid)?;
     let shape =
         MemberShape { location: &spec.location, zone: spec.zone.as_deref(), fault_domain: spec.platform_fault_domain };
     if origin == Origin::Hand && refusal(Some(&set_shape(set)), set.metadata.name.as_deref()?, &shape).is_some() {
@@ -168,6 +168,18 @@ fn flexible_member(set: &ScaleSet, set_uid: &str, vm: &FlexVM) -> Option<Member>
         power_wish: spec.power_state.unwrap_or_default(),
         ..member(MemberKind::FlexVM, origin, &vm.metadata, vm.status.as_ref(), placed)
     })
+}
+
+/// Who made a member of the set with `set_uid`; `None` for one that a set made and left behind when it was deleted with
+/// cascade=orphan: it runs on alone.
+pub(crate) fn origin(metadata: &ObjectMeta, set_uid: &str) -> Option<Origin> {
+    let made_by_a_set =
+        metadata.labels.iter().flatten().any(|(label, value)| label == labels::MADE_BY && value == labels::MADE_BY_SET);
+    match (is_owned_by(metadata, set_uid), made_by_a_set) {
+        (true, _) => Some(Origin::Set),
+        (false, false) => Some(Origin::Hand),
+        (false, true) => None,
+    }
 }
 
 /// Whether the object's controller is the one with `uid`.
