@@ -1,8 +1,9 @@
 # Every command looks first for what it needs and says how to get what is missing.
-XTASK := cargo run --quiet --package xtask --
+# The first build of xtask shows its progress; later ones have nothing to show.
+XTASK := cargo run $(if $(wildcard $(or $(CARGO_TARGET_DIR),target)/debug/xtask),--quiet) --package xtask --
 
 .DEFAULT_GOAL := help
-.PHONY: help check control-plane generate lint test bench run up down
+.PHONY: help tools check control-plane generate lint test bench run up status down
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -11,11 +12,18 @@ help: ## Show this list
 	@echo "  KUBECONFIG=FILE    make run KUBECONFIG=…: an existing cluster instead of a control plane of our own"
 	@echo "  CLEAN=1            make down: remove the kept state as well"
 
-check: ## Look for Rust, Go, a C compiler, ports and disk
+# xtask looks for the rest; without these two it cannot itself be built.
+tools:
 	@echo "looking for what is needed"
+	@missing=0; \
+	command -v cargo >/dev/null || { echo "  - Rust: install it with rustup, from rustup.rs" >&2; missing=1; }; \
+	command -v cc >/dev/null || { echo "  - a C compiler named cc: apt-get install gcc, or your system's" >&2; missing=1; }; \
+	exit $$missing
+
+check: tools ## Look for Rust, Go, a C compiler, ports and disk
 	@$(XTASK) check
 
-control-plane: ## Build etcd, kube-apiserver, kube-controller-manager, kubectl and helm, once
+control-plane: tools ## Build etcd, kube-apiserver, kube-controller-manager, kubectl and helm, once
 	@$(XTASK) control-plane
 
 generate: check ## Generate the manifests of the kinds from their types
@@ -32,13 +40,14 @@ bench: check control-plane ## Measure against the floor of the same run; the rep
 	cargo run --release --package scaleset-tests --bin bench
 
 # make passes command-line variables on; one that only stands in the environment is not meant for us.
-run: ## Start everything, apply the samples, show a live table until Ctrl-C
-	@echo "looking for what is needed"
+run: tools ## Start everything, apply the samples, show a live table until Ctrl-C
 	@$(XTASK) run $(if $(filter command line,$(origin KUBECONFIG)),--kubeconfig $(KUBECONFIG))
 
-up: ## Start control plane and controller in the background
-	@echo "looking for what is needed"
+up: tools ## Start control plane and controller in the background
 	@$(XTASK) up $(if $(filter command line,$(origin KUBECONFIG)),--kubeconfig $(KUBECONFIG))
 
-down: ## Stop what `make up` started
+status: tools ## Say what of `make up` is running
+	@$(XTASK) status
+
+down: tools ## Stop what `make up` started
 	@$(XTASK) down $(if $(CLEAN),--clean)

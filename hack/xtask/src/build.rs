@@ -15,11 +15,13 @@ pub(crate) fn workspace() -> PathBuf {
 
 /// Builds the programs of the control plane that are missing, with progress.
 pub(crate) fn control_plane() -> anyhow::Result<()> {
-    Binaries::locate()?.ensure(show)?;
+    let binaries = Binaries::locate()?;
+    binaries.ensure(|progress| show(&progress))?;
+    println!("the control plane's programs are ready: {}", binaries.path("kube-apiserver").display());
     Ok(())
 }
 
-fn show(progress: Progress<'_>) {
+fn show(progress: &Progress<'_>) {
     match progress {
         Progress::Planned { missing, directory } => {
             let names: Vec<&str> = missing.iter().map(|binary| binary.name).collect();

@@ -78,3 +78,16 @@ fn version(text: &str) -> Option<(u32, u32)> {
     let mut parts = text.split('.');
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::version;
+
+    #[test]
+    fn versions_compare_by_number() {
+        assert_eq!(version("1.95.0"), Some((1, 95)));
+        assert!(version("1.100.0") > version("1.95"));
+        assert!(version("2.0") > version("1.95"));
+        assert_eq!(version("nightly"), None);
+    }
+}

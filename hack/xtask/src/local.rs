@@ -1,23 +1,20 @@
 //! The local run: a control plane and the controller as processes of this machine, with their state in `.run/`.
+//!
+//! Our own cluster's files lie in `.run/` itself, those of an existing cluster in `.run/cluster-{uid of kube-system}`,
+//! so that a controller and its hardware never serve two clusters.
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Args;
-use scaleset_control_plane::{ControlPlane, Durability, Lifetime, ProcessId, Supervisor};
-use serde::{Deserialize, Serialize};
+use scaleset_control_plane::{ControlPlane, Durability, Lifetime, Supervisor};
 
 use crate::build;
 use crate::cluster::{CONTROLLER_USER, Cluster};
+use crate::controller::{self, Controller, Start};
 use crate::table;
-
-const READY_DEADLINE: Duration = Duration::from_secs(60);
-const LOG_TAIL_LINES: usize = 15;
 
 /// How to run locally.
 #[derive(Args)]
@@ -40,20 +37,12 @@ pub(crate) enum State {
     Remove,
 }
 
-/// The controller's process and addresses, kept in `.run/controller.json`.
-#[derive(Clone, Copy, Serialize, Deserialize)]
-struct Controller {
-    process: Option<ProcessId>,
-    control: SocketAddr,
-    health: SocketAddr,
-}
-
-/// Everything that was started; dropping it stops what was started with this process.
+/// Everything that was started; dropping it stops what was started with this process, the controller first.
 struct Running {
     cluster: Cluster,
     controller: Controller,
-    _supervisor: Supervisor,
-    _plane: Option<ControlPlane>,
+    supervisor: Supervisor,
+    plane: Option<ControlPlane>,
 }
 
 pub(crate) fn up(options: &Options) -> anyhow::Result<()> {
@@ -64,68 +53,119 @@ pub(crate) fn up(options: &Options) -> anyhow::Result<()> {
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let (tell, stop) = mpsc::channel();
+    let (tell, told) = mpsc::channel();
     ctrlc::set_handler(move || {
         // Nobody listens any more when we are stopping already.
         let _ = tell.send(());
     })?;
-    let running = start(options, Lifetime::WithParent)?;
-    running.cluster.apply_samples()?;
-    println!("kubeconfig: {}", running.cluster.kubeconfig.display());
-    println!("the hardware's control endpoint: http://{}", running.controller.control);
-    table::show(&running.cluster, &stop);
+    let Running { cluster, controller, supervisor, plane } = start(options, Lifetime::WithParent)?;
+    cluster.apply_samples()?;
+    println!("kubeconfig: {}", cluster.kubeconfig.display());
+    println!("the hardware's control endpoint: http://{}", controller.control);
+    table::show(&cluster, &told);
     println!("stopping");
-    drop(running);
-    down(State::Keep)
+    controller.stop();
+    drop(supervisor);
+    if plane.is_none() {
+        return Ok(());
+    }
+    drop(plane);
+    // What an earlier `up` had started was used by this run, and ends with it.
+    stop(&root())?;
+    Ok(())
 }
 
 pub(crate) fn down(state: State) -> anyhow::Result<()> {
-    let directory = directory();
-    let mut any = false;
-    if let Some(controller) = read_controller(&directory)? {
-        any |= controller.process.is_some_and(|process| process.is_running() && process.stop());
-    }
-    any |= ControlPlane::stop_detached(&directory.join("control-plane"))?;
+    let root = root();
+    let any = stop(&root)?;
     println!("{}", if any { "stopped" } else { "nothing was running" });
-    if state == State::Remove && directory.exists() {
-        fs::remove_dir_all(&directory).with_context(|| directory.display().to_string())?;
-        println!("removed {}", directory.display());
+    if state == State::Remove && root.exists() {
+        fs::remove_dir_all(&root).with_context(|| root.display().to_string())?;
+        println!("removed {}", root.display());
     }
     Ok(())
 }
 
-fn directory() -> PathBuf {
+/// Ends everything that is known under `root`. Whether anything was running.
+fn stop(root: &Path) -> anyhow::Result<bool> {
+    let mut any = false;
+    for directory in directories(root)? {
+        any |= Controller::read(&directory)?.is_some_and(|controller| controller.stop());
+    }
+    Ok(ControlPlane::stop_detached(&root.join("control-plane"))? || any)
+}
+
+/// Says what runs.
+pub(crate) fn status() -> anyhow::Result<()> {
+    let root = root();
+    let plane = ControlPlane::detached(&root.join("control-plane"))?;
+    for (name, runs) in plane {
+        println!("{name}: {}", if runs { "running" } else { "stopped" });
+    }
+    for directory in directories(&root)? {
+        let controller = Controller::read(&directory)?;
+        let state = match controller.filter(Controller::is_running) {
+            Some(controller) => format!("running, hardware's control endpoint http://{}", controller.control),
+            None => "stopped".to_owned(),
+        };
+        println!("controller in {}: {state}", directory.display());
+    }
+    Ok(())
+}
+
+fn root() -> PathBuf {
     build::workspace().join(".run")
 }
 
+/// The directory of our own cluster and those of existing ones, as far as they are there.
+fn directories(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    if !root.exists() {
+        return Ok(Vec::new());
+    }
+    let mut found = vec![root.to_owned()];
+    for entry in fs::read_dir(root).with_context(|| root.display().to_string())? {
+        let entry = entry.with_context(|| root.display().to_string())?;
+        if entry.file_name().to_string_lossy().starts_with("cluster-") {
+            found.push(entry.path());
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
 fn start(options: &Options, lifetime: Lifetime) -> anyhow::Result<Running> {
-    println!("looking for what has to be built");
+    let Options { time_scale, region_file, kubeconfig } = options;
     build::control_plane()?;
     let program = build::controller()?;
-    let directory = directory();
-    fs::create_dir_all(&directory).with_context(|| directory.display().to_string())?;
-    let (cluster, plane) = match &options.kubeconfig {
-        Some(kubeconfig) => (Cluster::new(kubeconfig.clone())?, None),
-        None => {
-            let plane = start_control_plane(&directory, lifetime)?;
-            let kubeconfig = directory.join("kubeconfig");
-            fs::copy(plane.admin_kubeconfig(), &kubeconfig).with_context(|| kubeconfig.display().to_string())?;
-            (Cluster::new(kubeconfig)?, Some(plane))
-        }
+    let (directory, cluster, plane) = if let Some(kubeconfig) = kubeconfig {
+        let (directory, cluster) = existing_cluster(kubeconfig)?;
+        (directory, cluster, None)
+    } else {
+        let directory = make(root())?;
+        let plane = start_control_plane(&directory, lifetime)?;
+        let kubeconfig = copy(&plane.admin_kubeconfig(), directory.join("kubeconfig"))?;
+        (directory, Cluster::new(kubeconfig)?, Some(plane))
     };
     println!("installing the definitions and the controller's rights");
     cluster.install()?;
-    let controller_kubeconfig = directory.join("controller.kubeconfig");
+    let of_controller = controller::kubeconfig(&directory);
     match &plane {
-        Some(plane) => {
-            let own = plane.kubeconfig_for(CONTROLLER_USER, &[])?;
-            fs::copy(own, &controller_kubeconfig).with_context(|| controller_kubeconfig.display().to_string())?;
-        }
-        None => cluster.impersonating_kubeconfig(&controller_kubeconfig)?,
+        Some(plane) => drop(copy(&plane.kubeconfig_for(CONTROLLER_USER, &[])?, of_controller)?),
+        None => cluster.impersonating_kubeconfig(&of_controller)?,
     }
     let mut supervisor = Supervisor::new(lifetime)?;
-    let controller = start_controller(options, &program, &directory, &mut supervisor)?;
-    Ok(Running { cluster, controller, _supervisor: supervisor, _plane: plane })
+    let start = Start { program: &program, time_scale, region_file: region_file.as_deref() };
+    let controller = Controller::ensure(&directory, &start, &mut supervisor)?;
+    Ok(Running { cluster, controller, supervisor, plane })
+}
+
+/// An existing cluster and the directory that is its own.
+fn existing_cluster(kubeconfig: &Path) -> anyhow::Result<(PathBuf, Cluster)> {
+    let kubeconfig = kubeconfig.canonicalize().with_context(|| kubeconfig.display().to_string())?;
+    let cluster = Cluster::new(kubeconfig)?;
+    println!("asking the cluster of {}", cluster.kubeconfig.display());
+    let uid = cluster.uid()?;
+    Ok((make(root().join(format!("cluster-{uid}")))?, cluster))
 }
 
 fn start_control_plane(directory: &Path, lifetime: Lifetime) -> anyhow::Result<ControlPlane> {
@@ -135,75 +175,13 @@ fn start_control_plane(directory: &Path, lifetime: Lifetime) -> anyhow::Result<C
     Ok(ControlPlane::start(options)?)
 }
 
-fn start_controller(
-    options: &Options,
-    program: &Path,
-    directory: &Path,
-    supervisor: &mut Supervisor,
-) -> anyhow::Result<Controller> {
-    if let Some(controller) = read_controller(directory)?
-        && controller.process.is_some_and(ProcessId::is_running)
-    {
-        println!("the controller runs already");
-        return Ok(controller);
-    }
-    println!("starting the controller");
-    let (control, health) = free_addresses()?;
-    let log = directory.join("controller.log");
-    let mut arguments = vec![
-        format!("--kubeconfig={}", directory.join("controller.kubeconfig").display()),
-        format!("--hardware-store={}", directory.join("hardware.redb").display()),
-        format!("--time-scale={}", options.time_scale),
-        format!("--control-listen={control}"),
-        format!("--health-listen={health}"),
-    ];
-    arguments.extend(options.region_file.iter().map(|path| format!("--region-file={}", path.display())));
-    let process = supervisor.start(program, &arguments, &log)?;
-    let controller = Controller { process: Some(process), control, health };
-    let path = directory.join("controller.json");
-    fs::write(&path, serde_json::to_string(&controller)?).with_context(|| path.display().to_string())?;
-    wait_until_ready(process, health, &log)?;
-    Ok(controller)
+fn make(directory: PathBuf) -> anyhow::Result<PathBuf> {
+    fs::create_dir_all(&directory).with_context(|| directory.display().to_string())?;
+    Ok(directory)
 }
 
-fn read_controller(directory: &Path) -> anyhow::Result<Option<Controller>> {
-    let path = directory.join("controller.json");
-    if !path.exists() {
-        return Ok(None);
-    }
-    let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-    let message = || format!("{} is damaged; remove it with `make down CLEAN=1`", path.display());
-    Ok(Some(serde_json::from_str(&text).with_context(message)?))
-}
-
-fn free_addresses() -> anyhow::Result<(SocketAddr, SocketAddr)> {
-    let listener = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("a free port on 127.0.0.1");
-    let (one, two) = (listener()?, listener()?);
-    Ok((one.local_addr()?, two.local_addr()?))
-}
-
-fn wait_until_ready(process: ProcessId, health: SocketAddr, log: &Path) -> anyhow::Result<()> {
-    let started = Instant::now();
-    while !is_ready(health) {
-        if !process.is_running() || started.elapsed() > READY_DEADLINE {
-            let text = fs::read_to_string(log).unwrap_or_default();
-            let lines: Vec<&str> = text.lines().collect();
-            let tail = lines[lines.len().saturating_sub(LOG_TAIL_LINES)..].join("\n");
-            bail!("the controller is not ready; the end of {}:\n{tail}", log.display());
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    Ok(())
-}
-
-fn is_ready(health: SocketAddr) -> bool {
-    let ask = || -> std::io::Result<String> {
-        let mut stream = TcpStream::connect_timeout(&health, Duration::from_secs(1))?;
-        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-        stream.write_all(b"GET /readyz HTTP/1.0\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(answer)
-    };
-    ask().is_ok_and(|answer| answer.split_whitespace().nth(1) == Some("200"))
+/// Copies a file with its permissions and returns where to.
+fn copy(from: &Path, to: PathBuf) -> anyhow::Result<PathBuf> {
+    fs::copy(from, &to).with_context(|| to.display().to_string())?;
+    Ok(to)
 }

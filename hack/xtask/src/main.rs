@@ -3,6 +3,7 @@
 mod build;
 mod check;
 mod cluster;
+mod controller;
 mod local;
 mod table;
 
@@ -29,6 +30,8 @@ enum Command {
         #[arg(long)]
         clean: bool,
     },
+    /// Say which processes of `up` run.
+    Status,
     /// Start everything, apply the samples and show a live table until Ctrl-C, then stop everything.
     Run(local::Options),
 }
@@ -46,6 +49,7 @@ fn main() -> anyhow::Result<()> {
             local::up(&options)
         }
         Command::Down { clean } => local::down(if clean { local::State::Remove } else { local::State::Keep }),
+        Command::Status => local::status(),
         Command::Run(options) => {
             check::check()?;
             local::run(&options)

@@ -36,3 +36,15 @@ fn without_age(table: &str) -> String {
         |line: &str| line.trim_end().rsplit_once(' ').map_or_else(|| line.to_owned(), |(rest, _)| rest.to_owned());
     table.lines().map(cut).collect::<Vec<_>>().join("\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::without_age;
+
+    #[test]
+    fn only_a_change_besides_the_age_is_a_change() {
+        let at_first = "NAME   READY   AGE\nweb    3/3     9s\n";
+        assert_eq!(without_age(at_first), without_age("NAME   READY   AGE\nweb    3/3     10s\n"));
+        assert_ne!(without_age(at_first), without_age("NAME   READY   AGE\nweb    2/3     9s\n"));
+    }
+}

@@ -5,6 +5,7 @@
 //! built under another name and renamed, so an interrupted build goes on where it stopped, and a lock file keeps two
 //! builds apart. When everything is there, nothing is asked of Go and no network is used.
 
+use std::fmt::Write;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -108,6 +109,9 @@ impl Binaries {
             lock.lock().map_err(file(&lock_path))?;
         }
         let missing = self.missing();
+        if missing.is_empty() {
+            return Ok(());
+        }
         progress(Progress::Planned { missing: &missing, directory: &self.cache });
         for binary in missing {
             self.build(binary, &mut progress)?;
@@ -194,7 +198,11 @@ fn cache_key() -> Result<String, ControlPlaneError> {
         hash.update(fs::read(&path).map_err(file(&path))?);
     }
     hash.update(go_version()?);
-    Ok(hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+    let mut key = String::new();
+    for byte in hash.finalize().iter().take(8) {
+        write!(key, "{byte:02x}").expect("writing to a string does not fail");
+    }
+    Ok(key)
 }
 
 /// The version of the Go that would build, for example `go1.26.8`.

@@ -17,6 +17,8 @@ use crate::state::State;
 
 const READY_DEADLINE: Duration = Duration::from_secs(90);
 const LOG_TAIL_LINES: usize = 15;
+/// A server that accepts a connection and says nothing must not outlast the deadline.
+const READY_REQUEST: &str = "--request-timeout=5s";
 /// Inside the cluster nothing runs, so the range of service addresses matters to nobody.
 const SERVICE_RANGE: &str = "10.0.0.0/24";
 
@@ -108,7 +110,7 @@ impl ControlPlane {
 
     /// Writes a kubeconfig for `user` in `groups`, who has the rights that RBAC gives them, and returns its path.
     pub fn kubeconfig_for(&self, user: &str, groups: &[&str]) -> Result<PathBuf, ControlPlaneError> {
-        let path = self.directory.join(format!("{}.kubeconfig", user.replace([':', '/'], "-")));
+        let path = self.directory.join(format!("user-{}.kubeconfig", user.replace([':', '/'], "-")));
         let authority = Authority::open(&self.directory)?;
         let text = self.kubeconfig_text(&authority, user, &authority.client(user, groups)?);
         write(&path, &text)?;
@@ -125,6 +127,9 @@ impl ControlPlane {
         let output = Command::new(self.binaries.path("kubectl"))
             .arg("--kubeconfig")
             .arg(kubeconfig)
+            // What one control plane serves says nothing of the next one on the same port, and the user's home is not ours.
+            .arg("--cache-dir")
+            .arg(self.directory.join("kubectl-cache"))
             .args(arguments)
             .output()
             .map_err(|source| ControlPlaneError::Run { program: "kubectl".to_owned(), source })?;
@@ -157,6 +162,13 @@ impl ControlPlane {
             process.stop();
         }
         self.start_processes()
+    }
+
+    /// The processes last started in `directory`, by name, and whether each is running.
+    pub fn detached(directory: &Path) -> Result<Vec<(&'static str, bool)>, ControlPlaneError> {
+        let State { ports: _, etcd, api_server, controller_manager } = State::open(directory)?;
+        let named = [("etcd", etcd), ("kube-apiserver", api_server), ("kube-controller-manager", controller_manager)];
+        Ok(named.map(|(name, process)| (name, process.is_some_and(ProcessId::is_running))).to_vec())
     }
 
     /// Ends the processes of the control plane that was started detached in `directory`. Whether there was one.
@@ -207,6 +219,8 @@ impl ControlPlane {
         let runs = |process: Option<ProcessId>| process.is_some_and(ProcessId::is_running);
         if !runs(self.state.etcd) {
             self.state.etcd = Some(self.spawn("etcd", &self.etcd_arguments())?);
+            // Known before anything else can fail: a detached process that nobody knows would stay.
+            self.state.save(&self.directory)?;
         }
         if !runs(self.state.api_server) {
             self.state.api_server = Some(self.spawn("kube-apiserver", &self.api_server_arguments())?);
@@ -295,8 +309,8 @@ impl ControlPlane {
     fn wait_until_ready(&self) -> Result<(), ControlPlaneError> {
         let started = Instant::now();
         loop {
-            let ready = self.kubectl(&["get", "--raw", "/readyz"]).is_ok()
-                && self.kubectl(&["get", "namespace", "default"]).is_ok();
+            let ready = self.kubectl(&["get", "--raw", "/readyz", READY_REQUEST]).is_ok()
+                && self.kubectl(&["get", "namespace", "default", READY_REQUEST]).is_ok();
             if ready {
                 return Ok(());
             }

@@ -1,15 +1,17 @@
 //! A control plane starts, serves, keeps apart from its neighbours and leaves nothing behind.
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use scaleset_control_plane::{ControlPlane, Options, ProcessId};
 
 fn start() -> ControlPlane {
     // The shared one builds the programs where they are missing.
     ControlPlane::shared();
-    ControlPlane::start(Options::default()).unwrap()
+    ControlPlane::start(Options::default()).expect("a control plane starts")
 }
 
 fn assert_gone(processes: &[ProcessId]) {
@@ -51,15 +53,16 @@ fn the_api_server_comes_back_on_its_address_with_its_state() {
 }
 
 #[test]
-fn nothing_is_left_running_when_the_parent_is_killed() {
+fn nothing_is_left_running_when_the_parent_and_its_process_group_are_killed() {
     ControlPlane::shared();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_hold-control-plane")).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child =
+        Command::new(env!("CARGO_BIN_EXE_hold-control-plane")).process_group(0).stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let processes: Vec<ProcessId> =
         line.split_whitespace().map(|pid| ProcessId::of(pid.parse().unwrap()).unwrap()).collect();
     assert_eq!(processes.len(), 3, "{line}");
-    child.kill().unwrap();
+    kill_process_group(Pid::from_child(&child), Signal::KILL).unwrap();
     child.wait().unwrap();
     assert_gone(&processes);
 }
