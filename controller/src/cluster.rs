@@ -5,6 +5,18 @@
 //! changed by a merge patch that carries uid and resourceVersion, deletes carry both as preconditions, and status goes
 //! by server-side apply with the uid in the body.
 
+pub mod client;
+pub mod kubernetes;
+
+pub(crate) mod cache;
+mod events;
+pub(crate) mod failure;
+mod kind;
+mod own_writes;
+pub(crate) mod store;
+mod watch;
+mod writer;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -3,10 +3,17 @@
 //! Two doors lead out of a pass, [`cluster::Cluster`] and [`scaleset_hardware::Hardware`]; everything between them is
 //! in `scaleset-planning`, which cannot reach either.
 
+pub mod args;
+pub mod backoff;
 pub mod cluster;
 pub mod context;
 pub mod error;
+pub mod health;
 pub mod instance;
 mod merge_patch;
+pub mod metrics;
 pub mod pace;
+pub mod runtime;
 pub mod scale_set;
+pub mod start;
+pub mod telemetry;

@@ -1,0 +1,87 @@
+//! What the command line says.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+
+/// Runs virtual machine scale sets on a Kubernetes API server.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "scaleset-controller", version, max_term_width = 100)]
+pub struct Args {
+    /// Kubeconfig of the API server; without it the pod's own account is used.
+    #[arg(long, env = "KUBECONFIG", value_name = "PATH")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Description of the simulated regions; without it the built-in ones are used.
+    #[arg(long, value_name = "PATH")]
+    pub region_file: Option<PathBuf>,
+    /// File in which the simulated hardware lives.
+    #[arg(long, value_name = "PATH", default_value = "./hardware.redb")]
+    pub hardware_store: PathBuf,
+    /// How many seconds of the simulated hardware pass in one second.
+    #[arg(long, value_name = "N", default_value_t = 1.0, value_parser = time_scale)]
+    pub time_scale: f64,
+    /// Seed of the simulated hardware's chance instead of the region file's; the same seed draws the same.
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// How long the simulated hardware takes for what it does.
+    #[arg(long, value_enum, value_name = "LATENCY", default_value_t = HardwareLatency::RegionFile)]
+    pub hardware_latency: HardwareLatency,
+    /// Address at which the simulated world can be changed; closed by default.
+    #[arg(long, value_name = "ADDRESS")]
+    pub control_listen: Option<SocketAddr>,
+    /// Address of /healthz, /readyz and /metrics.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081")]
+    pub health_listen: SocketAddr,
+    /// How logs are written to stderr.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+    /// What is logged: error, warn, info, debug or trace, also by module (`info,scaleset_controller=debug`).
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    pub log_level: String,
+}
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// How long the simulated hardware takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum HardwareLatency {
+    /// As the region file says.
+    RegionFile,
+    /// No time at all.
+    Zero,
+}
+
+/// Above 0, up to a day in less than a second.
+fn time_scale(text: &str) -> Result<f64, String> {
+    let scale: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if scale > 0.0 && scale <= 100_000.0 { Ok(scale) } else { Err("must be above 0 and up to 100000".to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_safe() {
+        let args = Args::try_parse_from(["scaleset-controller", "--kubeconfig", "k"]).unwrap();
+        assert!(args.health_listen.ip().is_loopback());
+        assert_eq!(args.control_listen, None, "the world is not open to everybody");
+        assert!((args.time_scale - 1.0).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn impossible_time_scales_are_refused() {
+        for scale in ["0", "-1", "nan", "inf", "fast", "1e9"] {
+            let flag = format!("--time-scale={scale}");
+            assert!(Args::try_parse_from(["scaleset-controller", &flag]).is_err(), "{scale}");
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! Keeps the cache of one kind up with the API: one list, then one watch, for ever.
+//!
+//! On top of kube's watcher: a watch ends after a minute, so that a dead connection costs no more; failures are waited
+//! out with backoff that only a complete list or an event resets; lists are spaced out, however often the API says
+//! that the watch is too old; a watcher whose restart is answered three times with 410 Gone is built anew, because
+//! kube's would ask for the same old version for ever.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::{Stream, StreamExt};
+use kube::runtime::watcher::{self, Config, Event};
+use kube::{Api, Client};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tracing::{debug, info, warn};
+
+use super::Kind;
+use super::failure;
+use super::store::{CacheChange, Store, Stored};
+use crate::backoff::Backoff;
+use crate::metrics::Metrics;
+
+/// How long the API keeps a watch open.
+const WATCH_SECONDS: u32 = 50;
+/// How long one step of a list may take.
+const LIST_STEP_MAX: Duration = Duration::from_secs(40);
+const PAGE_SIZE: u32 = 500;
+const GONE_IN_A_ROW_MAX: u32 = 3;
+/// Between the end of one list and the begin of the next; doubles while lists keep coming.
+const LIST_SPACING: Backoff = Backoff { first: Duration::from_secs(1), ceiling: Duration::from_secs(60) };
+/// After this long without a list the spacing starts anew.
+const LIST_SPACING_RESET: Duration = Duration::from_secs(300);
+
+/// After this long without a failure the watch has recovered.
+const FAILURE_MEMORY: Duration = Duration::from_secs(90);
+
+/// One watch, and where it delivers.
+pub(crate) struct Watch {
+    pub(crate) client: Client,
+    pub(crate) store: Arc<Store>,
+    pub(crate) changes: mpsc::Sender<CacheChange>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) failures: Arc<WatchFailures>,
+}
+
+/// What each watch failed with last, until it recovers.
+#[derive(Debug, Default)]
+pub struct WatchFailures(Mutex<BTreeMap<Kind, String>>);
+
+impl WatchFailures {
+    /// The failures that last.
+    pub fn current(&self) -> Vec<(Kind, String)> {
+        let failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.iter().map(|(kind, failure)| (*kind, failure.clone())).collect()
+    }
+
+    fn note(&self, kind: Kind, failure: String) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(kind, failure);
+    }
+
+    fn clear(&self, kind: Kind) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&kind);
+    }
+}
+
+/// What a watch does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// Poll the same watcher.
+    Continue,
+    /// Build a new one, which lists.
+    Rebuild,
+}
+
+/// What a watch remembers of its failures and its lists.
+#[derive(Debug, Default)]
+struct History {
+    failures: u32,
+    last_failure: Option<Instant>,
+    gone_in_a_row: u32,
+    lists: u32,
+    last_list: Option<Instant>,
+    listing: bool,
+}
+
+impl Watch {
+    /// Watches until the receiver of the changes is dropped.
+    pub(crate) async fn run<K: Stored>(self) {
+        let mut history = History::default();
+        while !self.changes.is_closed() {
+            let stream = watcher::watcher(Api::<K>::all(self.client.clone()), config::<K>());
+            self.drain(std::pin::pin!(stream), &mut history).await;
+        }
+    }
+
+    async fn drain<K: Stored>(
+        &self,
+        mut stream: std::pin::Pin<&mut impl Stream<Item = watcher::Result<Event<K>>>>,
+        history: &mut History,
+    ) {
+        while !self.changes.is_closed() {
+            let item =
+                if history.listing { timeout(LIST_STEP_MAX, stream.next()).await } else { Ok(stream.next().await) };
+            let next = match item {
+                Ok(Some(Ok(event))) => self.take::<K>(event, history).await,
+                Ok(Some(Err(error))) => self.fail(K::KIND, &error, history).await,
+                Ok(None) => Next::Rebuild,
+                Err(_) => {
+                    warn!(kind = %K::KIND, seconds = LIST_STEP_MAX.as_secs(), "list hangs, starting anew");
+                    self.wait_out(history).await;
+                    Next::Rebuild
+                }
+            };
+            if next == Next::Rebuild {
+                history.listing = false;
+                return;
+            }
+        }
+    }
+
+    async fn take<K: Stored>(&self, event: Event<K>, history: &mut History) -> Next {
+        match &event {
+            Event::Init => {
+                if let Some(at) = history.list_allowed_at(Instant::now()) {
+                    debug!(kind = %K::KIND, "next list is held back");
+                    sleep_until(at).await;
+                }
+                history.listing = true;
+                self.metrics.listed(K::KIND);
+            }
+            Event::InitDone => {
+                info!(kind = %K::KIND, "listed");
+                history.list_done(Instant::now());
+                self.failures.clear(K::KIND);
+            }
+            Event::Apply(_) | Event::Delete(_) => {
+                history.recovered();
+                self.failures.clear(K::KIND);
+            }
+            Event::InitApply(_) => {}
+        }
+        for change in self.store.observe(event) {
+            if self.changes.send(change).await.is_err() {
+                return Next::Rebuild;
+            }
+        }
+        Next::Continue
+    }
+
+    async fn fail(&self, kind: Kind, error: &watcher::Error, history: &mut History) -> Next {
+        let message = describe(error);
+        warn!(kind = %kind, failures = history.failures + 1, error = %message, "watch failed");
+        self.failures.note(kind, message);
+        history.listing = false;
+        let next = history.failed(is_gone_at_start(error), Instant::now());
+        self.wait_out(history).await;
+        next
+    }
+
+    async fn wait_out(&self, history: &History) {
+        sleep(Backoff::WATCH.after(history.failures, rand::random())).await;
+    }
+}
+
+impl History {
+    /// Whether the watcher is still good for anything.
+    fn failed(&mut self, gone_at_start: bool, now: Instant) -> Next {
+        if self.last_failure.is_some_and(|last| now.duration_since(last) > FAILURE_MEMORY) {
+            // A watch that works on a quiet kind delivers nothing that would tell.
+            self.recovered();
+        }
+        self.last_failure = Some(now);
+        self.failures = self.failures.saturating_add(1);
+        self.gone_in_a_row = if gone_at_start { self.gone_in_a_row + 1 } else { 0 };
+        if self.gone_in_a_row < GONE_IN_A_ROW_MAX {
+            return Next::Continue;
+        }
+        self.gone_in_a_row = 0;
+        Next::Rebuild
+    }
+
+    fn recovered(&mut self) {
+        self.failures = 0;
+        self.gone_in_a_row = 0;
+    }
+
+    fn list_done(&mut self, now: Instant) {
+        self.recovered();
+        self.listing = false;
+        let quiet = self.last_list.is_none_or(|last| now.duration_since(last) > LIST_SPACING_RESET);
+        self.lists = if quiet { 1 } else { self.lists.saturating_add(1) };
+        self.last_list = Some(now);
+    }
+
+    /// When the next list may begin; `None` for at once.
+    fn list_allowed_at(&self, now: Instant) -> Option<Instant> {
+        let at = self.last_list? + LIST_SPACING.after(self.lists, 0.5);
+        (at > now).then_some(at)
+    }
+}
+
+fn config<K: Stored>() -> Config {
+    let config = Config::default().timeout(WATCH_SECONDS).page_size(PAGE_SIZE);
+    match selector(K::KIND) {
+        Some(selector) => config.labels(selector),
+        None => config,
+    }
+}
+
+/// Which objects of a kind concern us: of the kinds that are not ours, those that belong to a set.
+pub(crate) fn selector(kind: Kind) -> Option<&'static str> {
+    match kind {
+        Kind::ScaleSet | Kind::ScaleSetVM | Kind::FlexVM => None,
+        Kind::ControllerRevision => Some(scaleset_crds::labels::SCALE_SET),
+    }
+}
+
+fn is_gone_at_start(error: &watcher::Error) -> bool {
+    matches!(error, watcher::Error::WatchStartFailed(kube::Error::Api(status)) if status.code == 410)
+}
+
+fn describe(error: &watcher::Error) -> String {
+    match error {
+        watcher::Error::InitialListFailed(source) => format!("list: {}", failure::describe(source)),
+        watcher::Error::WatchStartFailed(source) | watcher::Error::WatchFailed(source) => {
+            format!("watch: {}", failure::describe(source))
+        }
+        watcher::Error::WatchError(status) => format!("watch: {} ({})", status.message, status.code),
+        watcher::Error::NoResourceVersion => "watch: an object without a resource version".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,81 @@
+//! Whether the process lives (`/healthz`), whether it works (`/readyz`), and what it counts (`/metrics`).
+
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use thiserror::Error;
+use tokio::net::TcpListener;
+
+use crate::cluster::kubernetes::KubernetesCluster;
+use crate::metrics::Metrics;
+
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// What the endpoints tell of. The hardware is open when this exists.
+#[derive(Clone, Default)]
+pub struct Health {
+    cluster: Arc<OnceLock<KubernetesCluster>>,
+    metrics: Arc<Metrics>,
+}
+
+/// The address cannot be listened on.
+#[derive(Debug, Error)]
+#[error("cannot listen on {address}: {source}; choose another with --health-listen")]
+pub struct ListenError {
+    address: SocketAddr,
+    source: std::io::Error,
+}
+
+impl Health {
+    /// What is counted.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.metrics)
+    }
+
+    /// The API server has been reached.
+    pub fn connected(&self, cluster: KubernetesCluster) {
+        // Said twice, the first one stays.
+        let _ = self.cluster.set(cluster);
+    }
+
+    fn waiting_for(&self) -> Option<String> {
+        let Some(cluster) = self.cluster.get() else { return Some("the kubernetes api".to_owned()) };
+        let unsynced: Vec<&str> = cluster.unsynced().into_iter().map(|kind| kind.as_str()).collect();
+        if unsynced.is_empty() {
+            return None;
+        }
+        let failures = cluster.watch_failures().into_iter().map(|(kind, failure)| format!("; {kind}: {failure}"));
+        Some(format!("the first list of {}{}", unsynced.join(", "), failures.collect::<String>()))
+    }
+}
+
+/// Opens the address; what is returned serves it until it is dropped.
+pub async fn listen(address: SocketAddr, health: Health) -> Result<impl Future<Output = ()>, ListenError> {
+    let listener = TcpListener::bind(address).await.map_err(|source| ListenError { address, source })?;
+    let router = Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .with_state(health);
+    Ok(async move {
+        if let Err(error) = axum::serve(listener, router).await {
+            tracing::error!(%error, "health endpoints stopped");
+        }
+    })
+}
+
+async fn ready(State(health): State<Health>) -> (StatusCode, String) {
+    match health.waiting_for() {
+        None => (StatusCode::OK, "ok\n".to_owned()),
+        Some(waiting_for) => (StatusCode::SERVICE_UNAVAILABLE, format!("waiting for {waiting_for}\n")),
+    }
+}
+
+async fn metrics(State(health): State<Health>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, OPEN_METRICS)], health.metrics.text())
+}

@@ -1,0 +1,146 @@
+//! Counters of what the process does, in OpenMetrics text.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+
+use crate::cluster::Kind;
+
+/// What a write did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// POST.
+    Create,
+    /// Merge patch.
+    Patch,
+    /// Server-side apply of a status.
+    ApplyStatus,
+    /// DELETE.
+    Delete,
+}
+
+impl Verb {
+    /// As it stands in logs and labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Patch => "patch",
+            Self::ApplyStatus => "apply_status",
+            Self::Delete => "delete",
+        }
+    }
+}
+
+/// How a call or a pass ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Well.
+    Success,
+    /// With an error.
+    Failure,
+    /// The pass panicked, or took too long.
+    Broken,
+}
+
+impl Ending {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failure => "failure",
+            Self::Broken => "broken",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WriteLabels {
+    kind: &'static str,
+    verb: &'static str,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PassLabels {
+    controller: &'static str,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabels {
+    kind: &'static str,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    writes: Family<WriteLabels, Counter>,
+    passes: Family<PassLabels, Counter>,
+    lists: Family<KindLabels, Counter>,
+    stale_skips: Counter,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("scaleset");
+        let (writes, passes, lists) = (Family::default(), Family::default(), Family::default());
+        let stale_skips = Counter::default();
+        registry.register("api_writes", "Writes to the Kubernetes API by kind, verb and result", writes.clone());
+        registry.register("passes", "Passes over one object by controller and result", passes.clone());
+        registry.register("api_lists", "Lists of all objects of a kind", lists.clone());
+        registry.register(
+            "stale_skips",
+            "Passes put off because the cache does not show our own writes yet",
+            stale_skips.clone(),
+        );
+        Self { registry, writes, passes, lists, stale_skips }
+    }
+}
+
+impl Metrics {
+    /// The text that a scraper reads.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        encode(&mut text, &self.registry).expect("writing to a string cannot fail");
+        text
+    }
+
+    /// A write has ended; events count too.
+    pub fn count_write(&self, kind: &'static str, verb: Verb, ending: Ending) {
+        self.writes.get_or_create(&WriteLabels { kind, verb: verb.as_str(), result: ending.as_str() }).inc();
+    }
+
+    /// A pass of that controller has ended.
+    pub fn count_pass(&self, controller: &'static str, ending: Ending) {
+        self.passes.get_or_create(&PassLabels { controller, result: ending.as_str() }).inc();
+    }
+
+    /// A list of a whole kind has begun.
+    pub fn listed(&self, kind: Kind) {
+        self.lists.get_or_create(&KindLabels { kind: kind.as_str() }).inc();
+    }
+
+    /// A pass was put off.
+    pub fn skipped_stale(&self) {
+        self.stale_skips.inc();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_by_kind_and_verb() {
+        let metrics = Metrics::default();
+        metrics.count_write("ScaleSetVM", Verb::Create, Ending::Success);
+        metrics.count_write("ScaleSetVM", Verb::Create, Ending::Success);
+        metrics.skipped_stale();
+        let text = metrics.text();
+        let line = r#"scaleset_api_writes_total{kind="ScaleSetVM",verb="create",result="success"} 2"#;
+        assert!(text.contains(line), "{text}");
+        assert!(text.contains("scaleset_stale_skips_total 1"), "{text}");
+    }
+}

@@ -1,0 +1,170 @@
+//! Runs passes: what changes finds its way to the objects that it concerns, each looked at by one pass at a time.
+//!
+//! Nothing runs before every cache is complete. What is converged is not looked at again, except by a slow sweep that
+//! makes up for announcements that were missed.
+
+mod queue;
+mod triggers;
+mod worker;
+
+use std::fmt::{Display, Formatter};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use scaleset_hardware::Hardware;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+use tracing::{debug, info};
+
+use crate::cluster::kubernetes::{Changes, KubernetesCluster};
+use crate::cluster::{Kind, ObjectKey};
+use crate::context::Context;
+use crate::instance::InstanceKind;
+use crate::metrics::Metrics;
+use crate::pace::StatusPace;
+use crate::{instance, scale_set};
+use queue::{When, WorkQueue};
+use triggers::{Trigger, of_machine, triggers};
+use worker::{Reconcile, Worker};
+
+const SETS_AT_A_TIME: usize = 8;
+const INSTANCES_AT_A_TIME: usize = 32;
+/// A set is looked at at most this often because of its members.
+const MEMBER_SPACING: Duration = Duration::from_millis(100);
+/// A set's counters are written at most this often.
+const STATUS_SPACING: Duration = Duration::from_millis(500);
+const SWEEP_EVERY: Duration = Duration::from_secs(600);
+/// A sweep is spread over this long.
+const SWEEP_SPREAD: Duration = Duration::from_secs(60);
+/// How long passes in flight may take when the process is asked to stop.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Which instance: the key of their queue.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct InstanceKey(InstanceKind, ObjectKey);
+
+impl Display for InstanceKey {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> std::fmt::Result {
+        let Self(kind, key) = self;
+        write!(formatter, "{kind:?} {key}")
+    }
+}
+
+/// What the runtime stands on.
+pub struct Parts {
+    /// The Kubernetes API.
+    pub cluster: KubernetesCluster,
+    /// What changes in it.
+    pub changes: Changes,
+    /// The hardware.
+    pub hardware: Arc<dyn Hardware>,
+    /// Where passes are counted.
+    pub metrics: Arc<Metrics>,
+}
+
+#[derive(Clone)]
+struct Queues {
+    sets: Arc<WorkQueue<ObjectKey>>,
+    instances: Arc<WorkQueue<InstanceKey>>,
+}
+
+impl Queues {
+    fn add(&self, trigger: Trigger) {
+        match trigger {
+            Trigger::Set(key, when) => self.sets.add(key, when),
+            Trigger::Instance(kind, key) => self.instances.add(InstanceKey(kind, key), When::Now),
+        }
+    }
+}
+
+/// Runs until `stop` turns true and the passes in flight have ended, or ten seconds have passed.
+pub async fn run(parts: Parts, mut stop: watch::Receiver<bool>) {
+    let Parts { cluster, changes, hardware, metrics } = parts;
+    let queues =
+        Queues { sets: Arc::new(WorkQueue::new(MEMBER_SPACING)), instances: Arc::new(WorkQueue::new(Duration::ZERO)) };
+    let context = Context {
+        cluster: Arc::new(cluster.clone()),
+        hardware: Arc::clone(&hardware),
+        pace: Arc::new(StatusPace::new(STATUS_SPACING)),
+    };
+    // These end with this function.
+    let mut tellers = JoinSet::new();
+    tellers.spawn(tell_changes(changes, cluster.clone(), queues.clone()));
+    tellers.spawn(tell_hardware(hardware, queues.clone()));
+    tellers.spawn(sweep(cluster.clone(), queues.clone()));
+    tokio::select! {
+        () = cluster.synced() => info!("caches are complete, passes begin"),
+        _ = stop.wait_for(|stop| *stop) => return,
+    }
+    let mut workers = JoinSet::new();
+    let sets = Worker {
+        name: "scale_set",
+        queue: queues.sets,
+        concurrency: SETS_AT_A_TIME,
+        reconcile: set_passes(context.clone()),
+        metrics: Arc::clone(&metrics),
+    };
+    let instances = Worker {
+        name: "instance",
+        queue: queues.instances,
+        concurrency: INSTANCES_AT_A_TIME,
+        reconcile: instance_passes(context),
+        metrics,
+    };
+    workers.spawn(sets.run(stop.clone(), GRACE));
+    workers.spawn(instances.run(stop, GRACE));
+    while let Some(ended) = workers.join_next().await {
+        ended.expect("a worker catches what its passes do");
+    }
+}
+
+fn set_passes(context: Context) -> Reconcile<ObjectKey> {
+    Arc::new(move |key| {
+        let context = context.clone();
+        Box::pin(async move { scale_set::reconcile(&context, &key).await })
+    })
+}
+
+fn instance_passes(context: Context) -> Reconcile<InstanceKey> {
+    Arc::new(move |InstanceKey(kind, key)| {
+        let context = context.clone();
+        Box::pin(async move { instance::reconcile(&context, kind, &key).await })
+    })
+}
+
+async fn tell_changes(mut changes: Changes, cluster: KubernetesCluster, queues: Queues) {
+    while let Some(change) = changes.next().await {
+        for trigger in triggers(&change, &cluster) {
+            queues.add(trigger);
+        }
+    }
+}
+
+/// What the hardware does not announce, the sweep finds.
+async fn tell_hardware(hardware: Arc<dyn Hardware>, queues: Queues) {
+    let mut changes = hardware.changes();
+    while let Some(change) = changes.next().await {
+        if let Some(trigger) = of_machine(&change.owner) {
+            queues.add(trigger);
+        }
+    }
+}
+
+/// Looks at everything again, slowly.
+async fn sweep(cluster: KubernetesCluster, queues: Queues) {
+    loop {
+        sleep(SWEEP_EVERY.mul_f64(0.8 + 0.4 * rand::random::<f64>())).await;
+        let later = || When::After(SWEEP_SPREAD.mul_f64(rand::random()));
+        let sets = cluster.keys(Kind::ScaleSet);
+        let kinds = [(Kind::ScaleSetVM, InstanceKind::ScaleSetVM), (Kind::FlexVM, InstanceKind::FlexVM)];
+        let instances: Vec<InstanceKey> = kinds
+            .into_iter()
+            .flat_map(|(kind, instance)| cluster.keys(kind).into_iter().map(move |key| InstanceKey(instance, key)))
+            .collect();
+        debug!(sets = sets.len(), instances = instances.len(), "sweep");
+        sets.into_iter().for_each(|key| queues.sets.add(key, later()));
+        instances.into_iter().for_each(|key| queues.instances.add(key, later()));
+    }
+}

@@ -1,0 +1,129 @@
+//! Which objects a change concerns.
+//!
+//! A change of an object concerns itself. A member concerns its set, the one before too when it has moved. A set
+//! concerns its members only when its spec changed, or when it came or goes: what they are to be depends on nothing
+//! else of it. A revision concerns its set, and those that are to follow it once it is there.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use k8s_openapi::api::apps::v1::ControllerRevision;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Resource;
+use scaleset_crds::{ScaleSet, labels};
+use scaleset_hardware::Owner;
+
+use super::queue::When;
+use crate::cluster::cache::{Cached, Change, key_of};
+use crate::cluster::store::CacheChange;
+use crate::cluster::{Cluster, Members, ObjectKey};
+use crate::instance::InstanceKind;
+
+/// One object that is to be looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Trigger {
+    Set(ObjectKey, When),
+    Instance(InstanceKind, ObjectKey),
+}
+
+/// Whom a change of the cache concerns.
+pub(crate) fn triggers(change: &CacheChange, cluster: &dyn Cluster) -> Vec<Trigger> {
+    match change {
+        CacheChange::ScaleSet(change) => of_set(change, cluster),
+        CacheChange::ScaleSetVM(change) => of_instance(InstanceKind::ScaleSetVM, change),
+        CacheChange::FlexVM(change) => of_instance(InstanceKind::FlexVM, change),
+        CacheChange::ControllerRevision(change) => of_revision(change, cluster),
+    }
+}
+
+/// Whom a change of a machine concerns; an owner of a kind that we do not know concerns nobody.
+pub(crate) fn of_machine(owner: &Owner) -> Option<Trigger> {
+    let Owner { kind, namespace, name, set_uid: _, instance_number: _ } = owner;
+    let kind = match kind.as_str() {
+        "ScaleSetVM" => InstanceKind::ScaleSetVM,
+        "FlexVM" => InstanceKind::FlexVM,
+        _ => return None,
+    };
+    Some(Trigger::Instance(kind, ObjectKey { namespace: namespace.clone(), name: name.clone() }))
+}
+
+fn of_set(change: &Change<ScaleSet>, cluster: &dyn Cluster) -> Vec<Trigger> {
+    let Change { before, after } = change;
+    let mut triggers = Vec::new();
+    if let Some(set) = after {
+        triggers.push(Trigger::Set(key_of(set.as_ref()), When::Now));
+    }
+    let model = |set: &Arc<ScaleSet>| {
+        let metadata = &set.metadata;
+        (metadata.uid.clone(), metadata.generation, metadata.deletion_timestamp.is_some())
+    };
+    if before.as_ref().map(model) != after.as_ref().map(model) {
+        for set in before.iter().chain(after) {
+            let uid = set.metadata.uid.as_deref().unwrap_or_default();
+            triggers.extend(of_members(&cluster.members(&key_of(set.as_ref()), uid)));
+        }
+    }
+    triggers
+}
+
+fn of_members(members: &Members) -> impl Iterator<Item = Trigger> {
+    let Members { scale_set_vms, flex_vms } = members;
+    let uniform = scale_set_vms.iter().map(|vm| Trigger::Instance(InstanceKind::ScaleSetVM, key_of(vm.as_ref())));
+    let flexible = flex_vms.iter().map(|vm| Trigger::Instance(InstanceKind::FlexVM, key_of(vm.as_ref())));
+    uniform.chain(flexible)
+}
+
+fn of_instance<K: Cached>(kind: InstanceKind, change: &Change<K>) -> Vec<Trigger> {
+    let Change { before, after } = change;
+    // One that is gone has nothing left to look at.
+    let own = after.iter().map(|object| Trigger::Instance(kind, key_of(object.as_ref())));
+    let sets: BTreeSet<ObjectKey> = before.iter().chain(after).flat_map(|object| sets_of(object.as_ref())).collect();
+    own.chain(sets.into_iter().map(|set| Trigger::Set(set, When::Spaced))).collect()
+}
+
+fn of_revision(change: &Change<ControllerRevision>, cluster: &dyn Cluster) -> Vec<Trigger> {
+    let Change { before, after } = change;
+    let sets: BTreeSet<ObjectKey> =
+        before.iter().chain(after).flat_map(|object| owning_sets(&object.metadata)).collect();
+    let mut triggers: Vec<Trigger> = sets.into_iter().map(|set| Trigger::Set(set, When::Spaced)).collect();
+    if let (None, Some(revision)) = (before, after) {
+        triggers.extend(followers(revision, cluster));
+    }
+    triggers
+}
+
+/// Those that waited for the revision.
+fn followers(revision: &ControllerRevision, cluster: &dyn Cluster) -> Vec<Trigger> {
+    let name = revision.metadata.name.as_deref().unwrap_or_default();
+    let mut followers = Vec::new();
+    for owner in revision.metadata.owner_references.iter().flatten() {
+        let set = key_in(&revision.metadata, &owner.name);
+        let Members { mut scale_set_vms, mut flex_vms } = cluster.members(&set, &owner.uid);
+        scale_set_vms.retain(|vm| vm.spec.model_revision == name);
+        let label =
+            |metadata: &ObjectMeta| metadata.labels.as_ref().and_then(|all| all.get(labels::MODEL_REVISION)).cloned();
+        flex_vms.retain(|vm| label(&vm.metadata).as_deref() == Some(name));
+        followers.extend(of_members(&Members { scale_set_vms, flex_vms }));
+    }
+    followers
+}
+
+fn sets_of<K: Cached>(object: &K) -> BTreeSet<ObjectKey> {
+    let metadata = object.meta();
+    let referred = object.scale_set_name().map(|name| key_in(metadata, name));
+    owning_sets(metadata).chain(referred).collect()
+}
+
+fn owning_sets(metadata: &ObjectMeta) -> impl Iterator<Item = ObjectKey> {
+    let owners = metadata.owner_references.iter().flatten();
+    let sets =
+        owners.filter(|owner| owner.api_version == scaleset_crds::API_VERSION && owner.kind == ScaleSet::kind(&()));
+    sets.map(|owner| key_in(metadata, &owner.name))
+}
+
+fn key_in(metadata: &ObjectMeta, name: &str) -> ObjectKey {
+    ObjectKey { namespace: metadata.namespace.clone().unwrap_or_default(), name: name.to_owned() }
+}
+
+#[cfg(test)]
+mod tests;
