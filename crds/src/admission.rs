@@ -1,4 +1,4 @@
-//! The guard of instances: a ValidatingAdmissionPolicy that lets only the controller make a `ScaleSetVM` and decide
+//! The guard of instances: a `ValidatingAdmissionPolicy` that lets only the controller make a `ScaleSetVM` and decide
 //! where it is and which model it follows.
 //!
 //! The guard goes by the name of the user and not by a right, so that the slip of a cluster admin is refused too. It
@@ -7,8 +7,8 @@
 //! namespace controller go on as with any other object. Fields that nobody may change are guarded by the schema.
 
 use k8s_openapi::api::admissionregistration::v1::{
-    MatchCondition, MatchResources, NamedRuleWithOperations, ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
-    ValidatingAdmissionPolicyBindingSpec, ValidatingAdmissionPolicySpec, Validation,
+    MatchCondition, MatchResources, NamedRuleWithOperations, ValidatingAdmissionPolicy,
+    ValidatingAdmissionPolicyBinding, ValidatingAdmissionPolicyBindingSpec, ValidatingAdmissionPolicySpec, Validation,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 

@@ -39,11 +39,11 @@ impl ImpactRow {
 
 /// The table in Markdown, as `docs/model-changes.md` has it.
 pub fn markdown_table() -> String {
-    let mut table = "| field | impact | what happens |\n|---|---|---|\n".to_owned();
-    for ImpactRow { path, impact, explanation } in IMPACT_TABLE {
-        table.push_str(&format!("| `{path}` | {} | {explanation} |\n", impact.as_str()));
-    }
-    table
+    let head = ["| field | impact | what happens |\n|---|---|---|\n".to_owned()];
+    let rows = IMPACT_TABLE
+        .iter()
+        .map(|ImpactRow { path, impact, explanation }| format!("| `{path}` | {} | {explanation} |\n", impact.as_str()));
+    head.into_iter().chain(rows).collect()
 }
 
 const fn row(path: &'static str, impact: Impact, explanation: &'static str) -> ImpactRow {

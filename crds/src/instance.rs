@@ -43,7 +43,7 @@ pub struct InstanceStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub computer_name: Option<String>,
-    /// The set that this FlexVM has been accepted into.
+    /// The set that this `FlexVM` has been accepted into.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub scale_set: Option<String>,

@@ -1,7 +1,7 @@
 //! The API types of group `compute.scaleset.io`: what a person writes and what they read back.
 //!
 //! Types, bounds, defaults and the rules that the schema itself can check live here, and nothing else: no client, no
-//! clock, no decision. [`manifests`] turns the types into the CustomResourceDefinitions in `crds/manifests`.
+//! clock, no decision. [`manifests`] turns the types into the definitions in `crds/manifests`.
 //!
 //! A field enters the schema with the work that makes it do something; what is not here yet is refused by strict
 //! field validation, never accepted and ignored. Types only grow.

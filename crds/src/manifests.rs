@@ -1,4 +1,4 @@
-//! From types to manifests: one CustomResourceDefinition for each kind and the admission policy, as `crds/manifests`
+//! From types to manifests: one `CustomResourceDefinition` for each kind and the admission policy, as `crds/manifests`
 //! holds them.
 //!
 //! What the derive cannot express is adjusted here, once, for every kind: optional fields are not nullable (an explicit
@@ -17,12 +17,12 @@ use crate::{FIELD_MANAGER, FlexVM, ScaleSet, ScaleSetVM, flex_vm, scale_set, sca
 
 const HEADER: &str = "# Generated from crds/src by `make generate`; do not edit.\n";
 
-/// Every CustomResourceDefinition, in the order in which they are installed.
+/// Every `CustomResourceDefinition`, in the order in which they are installed.
 pub fn custom_resource_definitions() -> Vec<CustomResourceDefinition> {
     vec![
-        finish(ScaleSet::crd(), scale_set::default_status(), &["spec", "virtualMachineProfile"]),
-        finish(ScaleSetVM::crd(), scale_set_vm::default_status(), &[]),
-        finish(FlexVM::crd(), flex_vm::default_status(), &["spec"]),
+        finish(ScaleSet::crd(), &scale_set::default_status(), &["spec", "virtualMachineProfile"]),
+        finish(ScaleSetVM::crd(), &scale_set_vm::default_status(), &[]),
+        finish(FlexVM::crd(), &flex_vm::default_status(), &["spec"]),
     ]
 }
 
@@ -62,7 +62,7 @@ fn write_whole_numbers_whole(value: &mut Value) {
 }
 
 /// `profile` is the path of properties from the root to the VM profile; empty where the kind has none.
-fn finish(definition: CustomResourceDefinition, default_status: Value, profile: &[&str]) -> CustomResourceDefinition {
+fn finish(definition: CustomResourceDefinition, default_status: &Value, profile: &[&str]) -> CustomResourceDefinition {
     let mut value = serde_json::to_value(definition).expect("a definition is plain data");
     let versions = value["spec"]["versions"].as_array_mut().expect("a definition has versions");
     for version in versions {

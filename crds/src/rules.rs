@@ -62,9 +62,8 @@ pub(crate) fn immutable(field: &str) -> Rule {
 
 /// An optional field that keeps the value of its creation; none stays none.
 pub(crate) fn immutable_optional(field: &str) -> Rule {
-    let expression = format!(
-        "has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})"
-    );
+    let expression =
+        format!("has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})");
     unchanged(field, &expression)
 }
 

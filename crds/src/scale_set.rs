@@ -63,7 +63,7 @@ use crate::vocabulary::{OrchestrationMode, ScaleInRule, UpgradeMode};
     validation = refuse::flexible_placement_group_limit()
 )]
 pub struct ScaleSetSpec {
-    /// Uniform: instances are children made from the profile. Flexible: instances are FlexVMs, made from the profile or
+    /// Uniform: instances are children made from the profile. Flexible: instances are `FlexVM`s, made from the profile or
     /// by hand. Required. Immutable.
     pub orchestration_mode: OrchestrationMode,
     /// Region. Required. Immutable.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use scaleset_crds::condition::{FlexVMCondition, InstanceCondition, Reason, ScaleSetCondition};
-use scaleset_crds::impact::{IMPACT_TABLE, markdown_table};
+use scaleset_crds::impact::{IMPACT_TABLE, ImpactRow, markdown_table};
 use scaleset_crds::manifests::{custom_resource_definitions, files};
 use scaleset_crds::vocabulary::Impact;
 use serde_json::Value;
@@ -49,15 +49,21 @@ fn offenders(top: &str, mut offends: impl FnMut(&str, &Value) -> Option<&'static
 #[test]
 fn everything_in_spec_is_bounded() {
     let unbounded = offenders("spec", |_, schema| match schema["type"].as_str() {
-        Some("string") if schema.get("maxLength").is_none() && schema.get("enum").is_none() => Some("string without maxLength"),
+        Some("string") if schema.get("maxLength").is_none() && schema.get("enum").is_none() => {
+            Some("string without maxLength")
+        }
         Some("array") if schema.get("maxItems").is_none() => Some("list without maxItems"),
         Some("array") if schema.get("x-kubernetes-list-type").is_none() => Some("list without a list type"),
-        Some("integer") if schema.get("minimum").is_none() || schema.get("maximum").is_none() => Some("number without bounds"),
+        Some("integer") if schema.get("minimum").is_none() || schema.get("maximum").is_none() => {
+            Some("number without bounds")
+        }
         Some("number") => Some("a float"),
         Some("object") if schema.get("additionalProperties").is_some() && schema.get("maxProperties").is_none() => {
             Some("map without maxProperties")
         }
-        Some("object") if schema.get("additionalProperties").is_some() && !bounds_keys(schema) => Some("map without bounded keys"),
+        Some("object") if schema.get("additionalProperties").is_some() && !bounds_keys(schema) => {
+            Some("map without bounded keys")
+        }
         Some("object") if schema.get("x-kubernetes-preserve-unknown-fields").is_some() => Some("anything goes"),
         Some(_) => None,
         None => Some("no type"),
@@ -123,7 +129,9 @@ fn profile_paths() -> Vec<String> {
         let spec = &root["properties"]["spec"];
         let (profile, not_of_the_profile): (&Value, &[&str]) = match kind.as_str() {
             "ScaleSet" => (&spec["properties"]["virtualMachineProfile"], &[]),
-            "FlexVM" => (spec, &["scaleSetRef", "location", "zone", "platformFaultDomain", "powerState", "protectionPolicy"]),
+            "FlexVM" => {
+                (spec, &["scaleSetRef", "location", "zone", "platformFaultDomain", "powerState", "protectionPolicy"])
+            }
             _ => continue,
         };
         walk("", profile, &mut |path, _| {
@@ -150,7 +158,7 @@ fn every_field_of_the_profile_has_a_cost() {
     assert_eq!(uncovered, Vec::<&String>::new(), "fields without a row in the impact table");
 
     let unknown: Vec<&str> =
-        IMPACT_TABLE.iter().map(|row| row.field()).filter(|field| !paths.iter().any(|path| path == field)).collect();
+        IMPACT_TABLE.iter().map(ImpactRow::field).filter(|field| !paths.iter().any(|path| path == field)).collect();
     assert_eq!(unknown, Vec::<&str>::new(), "rows of the impact table without a field");
 }
 
@@ -167,7 +175,12 @@ fn what_a_change_costs_is_in_the_description() {
     });
     for row in IMPACT_TABLE.iter().filter(|row| row.path != "osProfile.computerName") {
         let description = &descriptions[row.field().trim_end_matches("[]")];
-        assert!(description.contains(&row.sentence()), "{}: {description:?} does not say {:?}", row.path, row.sentence());
+        assert!(
+            description.contains(&row.sentence()),
+            "{}: {description:?} does not say {:?}",
+            row.path,
+            row.sentence()
+        );
     }
 }
 
@@ -221,10 +234,17 @@ fn the_reference_names_everything() {
     for (kind, root) in roots() {
         names.insert(kind);
         walk("spec", &root["properties"]["spec"], &mut |path, _| {
-            names.insert(path.rsplit('.').next().unwrap_or_default().trim_end_matches("[]").trim_end_matches("{}").to_owned());
+            names.insert(
+                path.rsplit('.').next().unwrap_or_default().trim_end_matches("[]").trim_end_matches("{}").to_owned(),
+            );
         });
         // Of the status, what stands at its top; the rest is told in words.
-        names.extend(root["properties"]["status"]["properties"].as_object().into_iter().flat_map(|fields| fields.keys().cloned()));
+        names.extend(
+            root["properties"]["status"]["properties"]
+                .as_object()
+                .into_iter()
+                .flat_map(|fields| fields.keys().cloned()),
+        );
     }
     names.extend(Reason::ALL.iter().map(|reason| format!("`{reason}`")));
     names.extend(ScaleSetCondition::ALL.iter().map(|condition| format!("`{condition}`")));

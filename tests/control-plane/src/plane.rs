@@ -298,6 +298,8 @@ impl ControlPlane {
             "--bind-address=127.0.0.1".to_owned(),
             format!("--secure-port={}", self.state.ports.controller_manager),
             "--leader-elect=false".to_owned(),
+            // Each controller with its own rights: as one user they may not even collect garbage.
+            "--use-service-account-credentials=true".to_owned(),
             format!("--root-ca-file={}", self.path("ca.crt")),
             format!("--service-account-private-key-file={}", self.path("service-account.key")),
             format!("--cert-dir={}", self.path("controller-manager")),
