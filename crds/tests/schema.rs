@@ -93,12 +93,12 @@ fn every_field_is_described_and_none_is_nullable() {
         let poor = offenders(top, |path, schema| {
             let is_field = !path.ends_with("[]") && !path.ends_with("{}");
             let description = schema["description"].as_str().unwrap_or_default();
-            match () {
-                () if schema.get("nullable").is_some() => Some("nullable"),
-                () if is_field && description.is_empty() => Some("no description"),
-                () if description.contains("Auto-generated") => Some("a generated description"),
-                () => None,
-            }
+            let offences = [
+                (schema.get("nullable").is_some(), "nullable"),
+                (is_field && description.is_empty(), "no description"),
+                (description.contains("Auto-generated"), "a generated description"),
+            ];
+            offences.into_iter().find_map(|(offends, offence)| offends.then_some(offence))
         });
         assert_eq!(poor, Vec::<String>::new());
     }
