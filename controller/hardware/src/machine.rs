@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 /// The object that a machine belongs to, so that a change of the machine finds it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Owner {
     /// `ScaleSetVM` or `FlexVM`.
     pub kind: String,
@@ -34,6 +35,7 @@ impl fmt::Display for Owner {
 
 /// Where a machine goes, or is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Placement {
     /// Region.
     pub location: String,
@@ -69,6 +71,7 @@ pub enum Provisioning {
 
 /// One machine as the hardware knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Machine {
     /// Uid of the Kubernetes object that it belongs to.
     pub uid: String,

@@ -11,6 +11,7 @@ mod address;
 mod announce;
 mod clock;
 mod command;
+pub mod control;
 mod extension;
 mod fault;
 mod hardware;
@@ -23,6 +24,7 @@ mod random;
 mod region;
 mod schedule;
 mod store;
+mod survey;
 mod vm;
 mod world;
 

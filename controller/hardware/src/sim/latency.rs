@@ -175,7 +175,8 @@ mod tests {
 
     #[test]
     fn draws_follow_their_distribution() {
-        assert_eq!(draws(Distribution::Constant { seconds: 2.5 })[500], 2.5);
+        let constant = Distribution::Constant { seconds: 2.5 }.draw(|| Chance::new(3).generator(&[]));
+        assert_eq!(constant, SignedDuration::from_millis(2_500));
         let uniform = draws(Distribution::Uniform { minimum_seconds: 8.0, maximum_seconds: 12.0 });
         assert!(uniform[0] >= 8.0 && uniform[1_000] <= 12.0 && (9.8..10.2).contains(&uniform[500]), "{uniform:?}");
         let lognormal = draws(Distribution::LogNormal { median_seconds: 40.0, sigma: 0.1 });

@@ -209,8 +209,14 @@ impl RegionFile {
     /// Checks the text of a file; `file` is what errors call it.
     pub fn parse(file: &str, text: &str) -> Result<Self, RegionFileError> {
         let options = serde_saphyr::options! { with_snippet: false };
-        let parsed: Self = serde_saphyr::from_str_with_options(text, options)
-            .map_err(|error| RegionFileError::malformed(file, &error))?;
+        let mut path = String::new();
+        let parsed: Self = serde_saphyr::with_deserializer_from_str_with_options(text, options, |deserializer| {
+            serde_path_to_error::deserialize(deserializer).map_err(|error| {
+                path = error.path().to_string();
+                error.into_inner()
+            })
+        })
+        .map_err(|error| RegionFileError::malformed(file, &path, &error))?;
         check::check(&parsed).map_err(|problem| problem.in_file(file))?;
         Ok(parsed)
     }

@@ -56,12 +56,12 @@ impl Fixture {
     pub async fn running_as(&self, request: CreateRequest) -> Machine {
         let uid = request.target.uid.clone();
         self.simulation.create(request).await.unwrap();
-        self.finish().await;
+        self.finish();
         self.machine(&uid).await
     }
 
     /// Moves the clock until nothing is under way.
-    pub async fn finish(&self) {
+    pub fn finish(&self) {
         while let Some(next) = self.simulation.next_event_at() {
             self.clock.advance_to(next);
         }

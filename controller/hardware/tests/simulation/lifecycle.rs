@@ -21,7 +21,10 @@ async fn story(fixture: &Fixture, uid: &str) -> Vec<String> {
 fn line(fixture: &Fixture, machine: &Machine) -> String {
     let provisioning = match &machine.provisioning {
         Provisioning::Failed { code, message: _ } => format!("Failed {code}"),
-        other => format!("{other:?}"),
+        other
+        @ (Provisioning::Creating | Provisioning::Updating | Provisioning::Succeeded | Provisioning::Deleting) => {
+            format!("{other:?}")
+        }
     };
     format!("{} {provisioning} {:?}", fixture.seconds(fixture.clock.now()), machine.power)
 }
@@ -41,10 +44,7 @@ async fn a_machine_is_created_then_starts_then_runs() {
     let accepted = fixture.simulation.create(request("a")).await.unwrap();
     assert_eq!(accepted.provisioning, Provisioning::Creating);
     assert_eq!((accepted.os_name.as_deref(), accepted.changed_at), (None, fixture.start));
-    assert_eq!(
-        story(&fixture, "a").await,
-        ["0 Creating Creating", "5 Creating Starting", "45 Succeeded Running"]
-    );
+    assert_eq!(story(&fixture, "a").await, ["0 Creating Creating", "5 Creating Starting", "45 Succeeded Running"]);
     let machine = fixture.machine("a").await;
     assert_eq!(machine.os_name.as_deref(), Some("ubuntu"));
     assert_eq!(machine.changed_at, fixture.at(45));
@@ -75,13 +75,13 @@ async fn a_deallocated_machine_has_no_host_and_no_placement_group_but_keeps_its_
     let fixture = Fixture::new();
     let before = fixture.running("a").await;
     fixture.simulation.set_power(target("a", 1), PowerWish::Deallocated).await.unwrap();
-    fixture.finish().await;
+    fixture.finish();
     let machine = fixture.machine("a").await;
     assert_eq!((machine.host, machine.placement.placement_group), (None, None));
     assert_eq!(machine.private_ip_address, before.private_ip_address);
     assert_eq!(machine.vm_id, before.vm_id);
     fixture.simulation.set_power(target("a", 1), PowerWish::Running).await.unwrap();
-    fixture.finish().await;
+    fixture.finish();
     let machine = fixture.machine("a").await;
     assert!(machine.host.is_some());
     assert_eq!(machine.placement, before.placement);
@@ -146,11 +146,11 @@ async fn a_boot_that_fails_stays_failed_until_a_reimage_succeeds() {
     fixture.simulation.set_fault("boot", boot_fault(BootFailure::OSProvisioningTimedOut)).await.unwrap();
     let wanted = std::sync::Arc::new(model());
     fixture.simulation.reimage(target("a", 1), "revision-1", wanted.clone()).await.unwrap();
-    fixture.finish().await;
+    fixture.finish();
     assert_eq!(fixture.machine("a").await.failed_attempts, 2);
 
     fixture.simulation.reimage(target("a", 1), "revision-1", wanted).await.unwrap();
-    fixture.finish().await;
+    fixture.finish();
     let healed = fixture.machine("a").await;
     assert_eq!((healed.failed_attempts, healed.provisioning), (0, Provisioning::Succeeded));
     assert_eq!(healed.os_name.as_deref(), Some("ubuntu"));
@@ -161,13 +161,13 @@ async fn a_machine_that_does_not_start_is_stopped_and_an_update_tries_again() {
     let fixture = Fixture::new();
     fixture.simulation.set_fault("boot", boot_fault(BootFailure::VMStartTimedOut)).await.unwrap();
     fixture.simulation.create(request("a")).await.unwrap();
-    fixture.finish().await;
+    fixture.finish();
     let failed = fixture.machine("a").await;
     assert_eq!(failed.power, PowerState::Stopped);
     assert!(matches!(&failed.provisioning, Provisioning::Failed { code, .. } if code == "VMStartTimedOut"));
     let wanted = std::sync::Arc::new(model());
     fixture.simulation.update(target("a", 1), "revision-1", wanted, UpdateMethod::Online).await.unwrap();
-    fixture.finish().await;
+    fixture.finish();
     let healed = fixture.machine("a").await;
     assert_eq!((healed.power, healed.provisioning), (PowerState::Running, Provisioning::Succeeded));
 }
@@ -217,7 +217,7 @@ async fn a_failed_extension_fails_the_machine_and_an_update_runs_it_again() {
     let update =
         fixture.simulation.update(target("a", 1), "revision-1", std::sync::Arc::new(wanted), UpdateMethod::Online);
     update.await.unwrap();
-    fixture.finish().await;
+    fixture.finish();
     let healed = fixture.machine("a").await;
     assert_eq!((healed.provisioning, healed.extensions["app"]), (Provisioning::Succeeded, ExtensionState::Succeeded));
 }
@@ -227,17 +227,17 @@ async fn an_extension_of_a_stopped_machine_waits_for_its_start() {
     let fixture = Fixture::new();
     fixture.running("a").await;
     fixture.simulation.set_power(target("a", 1), PowerWish::Stopped).await.unwrap();
-    fixture.finish().await;
+    fixture.finish();
     let mut wanted = model();
     wanted.extensions = vec![extension("app", &[])];
     let update =
         fixture.simulation.update(target("a", 1), "revision-2", std::sync::Arc::new(wanted), UpdateMethod::Online);
     update.await.unwrap();
-    fixture.finish().await;
+    fixture.finish();
     let stopped = fixture.machine("a").await;
     assert_eq!((stopped.power, stopped.extensions["app"]), (PowerState::Stopped, ExtensionState::Transitioning));
     fixture.simulation.set_power(target("a", 1), PowerWish::Running).await.unwrap();
-    fixture.finish().await;
+    fixture.finish();
     assert_eq!(fixture.machine("a").await.extensions["app"], ExtensionState::Succeeded);
 }
 

@@ -1,4 +1,12 @@
 //! The simulated hardware from outside: what a caller of the trait, of the control endpoint and of the store sees.
+#![expect(clippy::unwrap_used, reason = "what cannot be unwrapped fails the test")]
 
+mod capacity;
+mod control;
+mod disturbance;
+mod durable;
 mod fixture;
+mod idempotence;
 mod lifecycle;
+mod model;
+mod region;

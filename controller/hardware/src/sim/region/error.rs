@@ -14,7 +14,7 @@ pub enum RegionFileError {
         source: std::io::Error,
     },
     /// It is not YAML of the shape that is asked for.
-    #[error("region file {file}, line {line}, column {column}: {message}; docs/hardware.md lists the fields")]
+    #[error("region file {file}, line {line}, column {column}, {field}: {message}; docs/hardware.md lists the fields")]
     Malformed {
         /// The file.
         file: String,
@@ -22,6 +22,8 @@ pub enum RegionFileError {
         line: u64,
         /// Column, from 1.
         column: u64,
+        /// Path of the field, or `the file` where none is reached.
+        field: String,
         /// What is wrong there.
         message: String,
     },
@@ -54,10 +56,13 @@ impl Problem {
 }
 
 impl RegionFileError {
-    pub(super) fn malformed(file: &str, error: &serde_saphyr::Error) -> Self {
+    pub(super) fn malformed(file: &str, path: &str, error: &serde_saphyr::Error) -> Self {
         let (line, column) = error.location().map_or((1, 1), |location| (location.line(), location.column()));
         let text = error.to_string();
-        let message = text.lines().next().unwrap_or_default().trim_end_matches('.').to_owned();
-        Self::Malformed { file: file.to_owned(), line, column, message }
+        let first = text.lines().next().unwrap_or_default();
+        // The place stands in front already.
+        let message = first.split(" at line ").next().unwrap_or_default().trim_end_matches('.').to_owned();
+        let field = if path.is_empty() || path == "." || path == "?" { "the file" } else { path };
+        Self::Malformed { file: file.to_owned(), line, column, field: field.to_owned(), message }
     }
 }
