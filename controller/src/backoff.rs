@@ -14,7 +14,7 @@ pub struct Backoff {
 
 impl Backoff {
     /// For a pass over one object.
-    pub const PASS: Self = Self { first: Duration::from_millis(500), ceiling: Duration::from_secs(60) };
+    pub const PASS: Self = Self { first: Duration::from_millis(500), ceiling: Duration::from_mins(1) };
     /// For a watch on one kind.
     pub const WATCH: Self = Self { first: Duration::from_millis(500), ceiling: Duration::from_secs(30) };
 

@@ -77,7 +77,7 @@ pub enum NewObject {
 pub struct Members {
     /// Instances that the set owns, sorted by name.
     pub scale_set_vms: Vec<Arc<ScaleSetVM>>,
-    /// FlexVMs that the set owns or that refer to it, sorted by name.
+    /// `FlexVM`s that the set owns or that refer to it, sorted by name.
     pub flex_vms: Vec<Arc<FlexVM>>,
 }
 
@@ -170,7 +170,7 @@ pub trait Cluster: Send + Sync {
     fn scale_set(&self, key: &ObjectKey) -> Option<Arc<ScaleSet>>;
     /// The instance of that name, from the cache.
     fn scale_set_vm(&self, key: &ObjectKey) -> Option<Arc<ScaleSetVM>>;
-    /// The FlexVM of that name, from the cache.
+    /// The `FlexVM` of that name, from the cache.
     fn flex_vm(&self, key: &ObjectKey) -> Option<Arc<FlexVM>>;
     /// The members of a set, from the cache.
     fn members(&self, set: &ObjectKey, set_uid: &str) -> Members;
@@ -185,7 +185,8 @@ pub trait Cluster: Send + Sync {
     async fn create(&self, on_behalf_of: &str, object: NewObject) -> Result<(), ClusterError>;
     /// Changes an object by a merge patch; uid and resourceVersion of `target` are added to it as guards.
     async fn patch(&self, on_behalf_of: &str, target: &ObjectId, merge_patch: Value) -> Result<(), ClusterError>;
-    /// Writes the whole status by server-side apply; the uid of `target` guards it.
+    /// Writes the whole status by server-side apply. An object that has vanished is not made anew, and one that has
+    /// been recreated is told as [`ClusterError::Gone`], though its status is then ours until its own pass.
     async fn apply_status(&self, on_behalf_of: &str, target: &ObjectId, status: Value) -> Result<(), ClusterError>;
     /// Deletes an object in the background; uid and resourceVersion of `target` guard it.
     async fn delete(&self, on_behalf_of: &str, target: &ObjectId) -> Result<(), ClusterError>;

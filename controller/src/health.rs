@@ -11,6 +11,7 @@ use axum::routing::get;
 use thiserror::Error;
 use tokio::net::TcpListener;
 
+use crate::cluster::Kind;
 use crate::cluster::kubernetes::KubernetesCluster;
 use crate::metrics::Metrics;
 
@@ -45,7 +46,7 @@ impl Health {
 
     fn waiting_for(&self) -> Option<String> {
         let Some(cluster) = self.cluster.get() else { return Some("the kubernetes api".to_owned()) };
-        let unsynced: Vec<&str> = cluster.unsynced().into_iter().map(|kind| kind.as_str()).collect();
+        let unsynced: Vec<&str> = cluster.unsynced().into_iter().map(Kind::as_str).collect();
         if unsynced.is_empty() {
             return None;
         }

@@ -1,4 +1,4 @@
-//! Counters of what the process does, in OpenMetrics text.
+//! Counters of what the process does, as Prometheus reads them.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;

@@ -35,9 +35,9 @@ const INSTANCES_AT_A_TIME: usize = 32;
 const MEMBER_SPACING: Duration = Duration::from_millis(100);
 /// A set's counters are written at most this often.
 const STATUS_SPACING: Duration = Duration::from_millis(500);
-const SWEEP_EVERY: Duration = Duration::from_secs(600);
+const SWEEP_EVERY: Duration = Duration::from_mins(10);
 /// A sweep is spread over this long.
-const SWEEP_SPREAD: Duration = Duration::from_secs(60);
+const SWEEP_SPREAD: Duration = Duration::from_mins(1);
 /// How long passes in flight may take when the process is asked to stop.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -164,7 +164,11 @@ async fn sweep(cluster: KubernetesCluster, queues: Queues) {
             .flat_map(|(kind, instance)| cluster.keys(kind).into_iter().map(move |key| InstanceKey(instance, key)))
             .collect();
         debug!(sets = sets.len(), instances = instances.len(), "sweep");
-        sets.into_iter().for_each(|key| queues.sets.add(key, later()));
-        instances.into_iter().for_each(|key| queues.instances.add(key, later()));
+        for key in sets {
+            queues.sets.add(key, later());
+        }
+        for key in instances {
+            queues.instances.add(key, later());
+        }
     }
 }

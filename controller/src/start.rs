@@ -18,6 +18,7 @@ use tokio::time::{Instant, interval_at};
 use tracing::{info, warn};
 
 use crate::args::{Args, HardwareLatency};
+use crate::cluster::Kind;
 use crate::cluster::client::{ConnectError, Connection, connect, wait_until_usable};
 use crate::cluster::kubernetes::KubernetesCluster;
 use crate::health::{self, Health, ListenError};
@@ -25,7 +26,7 @@ use crate::runtime::{self, Parts};
 use crate::telemetry::{self, LogLevelError};
 
 const API_PATIENCE: Duration = Duration::from_secs(30);
-const LIST_PATIENCE: Duration = Duration::from_secs(60);
+const LIST_PATIENCE: Duration = Duration::from_mins(1);
 const MESSAGE_SPACING: Duration = Duration::from_secs(10);
 
 /// Why the controller does not run; each is one line that names the thing and the mend.
@@ -123,7 +124,7 @@ async fn never_listed(cluster: &KubernetesCluster) -> StartError {
             () = cluster.synced() => return std::future::pending().await,
             _ = messages.tick() => {}
         }
-        let kinds: Vec<&str> = cluster.unsynced().into_iter().map(|kind| kind.as_str()).collect();
+        let kinds: Vec<&str> = cluster.unsynced().into_iter().map(Kind::as_str).collect();
         let kinds = kinds.join(", ");
         let failures: Vec<String> = cluster.watch_failures().into_iter().map(|(_, failure)| failure).collect();
         let failures = if failures.is_empty() { "the API is slow".to_owned() } else { failures.join("; ") };

@@ -23,8 +23,8 @@ use super::{ClusterError, EventType, Notice, ObjectId};
 use crate::metrics::{Ending, Metrics, Verb};
 
 const CALL_MAX: Duration = Duration::from_secs(10);
-const REMEMBERED: Duration = Duration::from_secs(360);
-const SERIES_SPACING: Duration = Duration::from_secs(60);
+const REMEMBERED: Duration = Duration::from_mins(6);
+const SERIES_SPACING: Duration = Duration::from_mins(1);
 const REMEMBERED_MAX: usize = 4096;
 const REASON_MAX: usize = 128;
 const NOTE_MAX: usize = 1024;

@@ -17,13 +17,13 @@ pub(super) enum Outcome {
 
 /// Reads a failed write.
 pub(super) fn classify(error: &kube::Error, kind: Kind, key: &ObjectKey) -> (ClusterError, Outcome) {
-    match error {
-        kube::Error::Api(status) => classify_status(status, kind, key),
-        kube::Error::BuildRequest(_) => {
-            (ClusterError::Refused { status: 400, message: describe(error) }, Outcome::NotDone)
-        }
-        _ => (ClusterError::Unavailable { message: describe(error) }, transport_outcome(error)),
+    if let kube::Error::Api(status) = error {
+        return classify_status(status, kind, key);
     }
+    if let kube::Error::BuildRequest(_) = error {
+        return (ClusterError::Refused { status: 400, message: describe(error) }, Outcome::NotDone);
+    }
+    (ClusterError::Unavailable { message: describe(error) }, transport_outcome(error))
 }
 
 fn classify_status(status: &Status, kind: Kind, key: &ObjectKey) -> (ClusterError, Outcome) {

@@ -38,6 +38,11 @@ const LIST_WAIT: Duration = Duration::from_millis(100);
 pub struct Changes(mpsc::Receiver<CacheChange>);
 
 impl Changes {
+    /// Reads them and does nothing, for whoever only wants the cache.
+    pub async fn ignore(mut self) {
+        while self.0.recv().await.is_some() {}
+    }
+
     pub(crate) async fn next(&mut self) -> Option<CacheChange> {
         self.0.recv().await
     }
@@ -158,7 +163,15 @@ impl KubernetesCluster {
         }
     }
 
-    /// The API answers a patch of a recreated object like one of a changed object; only the uid tells.
+    /// Sends a write that carries uid and version of what it is about.
+    async fn guarded(&self, on_behalf_of: &str, call: Call, target: &ObjectId) -> Result<(), ClusterError> {
+        match self.write(on_behalf_of, call).await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.told_apart(error, target).await),
+        }
+    }
+
+    /// The API refuses a write to a recreated object like one to a changed object; only the live uid tells.
     async fn told_apart(&self, error: ClusterError, target: &ObjectId) -> ClusterError {
         let ClusterError::Conflict { kind, namespace, name } = error else { return error };
         match self.inner.writer.live_uid(target.kind, &target.key).await {
@@ -198,9 +211,9 @@ impl KubernetesCluster {
         }
     }
 
-    async fn list_namespace<K: Stored>(&self, namespace: &str) -> Result<(), String>
+    async fn list_namespace<K>(&self, namespace: &str) -> Result<(), String>
     where
-        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope>,
+        K: Stored + kube::Resource<Scope = k8s_openapi::NamespaceResourceScope>,
     {
         self.inner.metrics.listed(K::KIND);
         let begun_at = Instant::now();
@@ -239,12 +252,10 @@ async fn list_all<K: Stored>(api: &Api<K>) -> Result<(Vec<K>, u64), String> {
     for _ in 0..PAGES_MAX {
         let page = api.list(&parameters).await.map_err(|error| describe(&error))?;
         objects.extend(page.items);
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => parameters.continue_token = Some(token),
-            None => {
-                let version = page.metadata.resource_version.and_then(|version| version.parse().ok());
-                return version.map(|version| (objects, version)).ok_or_else(|| "a list without a version".to_owned());
-            }
+        parameters.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
+        if parameters.continue_token.is_none() {
+            let version = page.metadata.resource_version.and_then(|version| version.parse().ok());
+            return version.map(|version| (objects, version)).ok_or_else(|| "a list without a version".to_owned());
         }
     }
     Err(format!("more than {PAGES_MAX} pages"))
@@ -299,10 +310,7 @@ impl Cluster for KubernetesCluster {
     }
 
     async fn patch(&self, on_behalf_of: &str, target: &ObjectId, merge_patch: Value) -> Result<(), ClusterError> {
-        match self.write(on_behalf_of, Call::patch(target, merge_patch)).await {
-            Ok(()) => Ok(()),
-            Err(error) => Err(self.told_apart(error, target).await),
-        }
+        self.guarded(on_behalf_of, Call::patch(target, merge_patch), target).await
     }
 
     async fn apply_status(&self, on_behalf_of: &str, target: &ObjectId, status: Value) -> Result<(), ClusterError> {
@@ -310,7 +318,7 @@ impl Cluster for KubernetesCluster {
     }
 
     async fn delete(&self, on_behalf_of: &str, target: &ObjectId) -> Result<(), ClusterError> {
-        self.write(on_behalf_of, Call::delete(target)).await
+        self.guarded(on_behalf_of, Call::delete(target), target).await
     }
 
     async fn publish(&self, notice: Notice) -> Result<(), ClusterError> {

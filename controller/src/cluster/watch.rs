@@ -29,9 +29,9 @@ const LIST_STEP_MAX: Duration = Duration::from_secs(40);
 const PAGE_SIZE: u32 = 500;
 const GONE_IN_A_ROW_MAX: u32 = 3;
 /// Between the end of one list and the begin of the next; doubles while lists keep coming.
-const LIST_SPACING: Backoff = Backoff { first: Duration::from_secs(1), ceiling: Duration::from_secs(60) };
+const LIST_SPACING: Backoff = Backoff { first: Duration::from_secs(1), ceiling: Duration::from_mins(1) };
 /// After this long without a list the spacing starts anew.
-const LIST_SPACING_RESET: Duration = Duration::from_secs(300);
+const LIST_SPACING_RESET: Duration = Duration::from_mins(5);
 
 /// After this long without a failure the watch has recovered.
 const FAILURE_MEMORY: Duration = Duration::from_secs(90);

@@ -118,7 +118,7 @@ impl Writer {
         let begun = Instant::now();
         let answer = self.exchange(request, kind, &key).await;
         let milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        match answer {
+        match answer.and_then(|answer| answer.about(kind, &key, uid.as_deref())) {
             Ok(answer) => {
                 let expectation = answer.expectation(&key, uid);
                 debug!(
@@ -176,6 +176,17 @@ impl Writer {
 }
 
 impl Answer {
+    /// The uid in an applied status keeps a vanished object from being made anew, but does not keep a recreated one
+    /// from being written: the API ignores it there. Its own pass will put that right; this one is told.
+    fn about(self, kind: Kind, key: &ObjectKey, uid: Option<&str>) -> Result<Self, Failed> {
+        let other = uid.is_some_and(|uid| !self.metadata.uid.is_empty() && self.metadata.uid != uid);
+        if !other {
+            return Ok(self);
+        }
+        let (namespace, name) = (key.namespace.clone(), key.name.clone());
+        Err(Failed { error: ClusterError::Gone { kind, namespace, name }, outcome: Outcome::NotDone })
+    }
+
     /// An object that is marked for deletion and has no finalizer left is gone, although the API still describes it.
     fn expectation(self, key: &ObjectKey, target_uid: Option<String>) -> Expectation {
         let Self { kind, metadata } = self;

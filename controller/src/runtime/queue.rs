@@ -170,18 +170,18 @@ mod tests {
         }
         assert_eq!(next(&queue).await, ("a", 0));
         queue.done("a", None);
-        assert!(nothing_for(&queue, Duration::from_secs(3_600)).await);
+        assert!(nothing_for(&queue, Duration::from_hours(1)).await);
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_earliest_time_wins() {
         let queue = queue();
-        queue.add("a", When::After(Duration::from_secs(60)));
+        queue.add("a", When::After(Duration::from_mins(1)));
         queue.add("a", When::After(Duration::from_secs(2)));
         queue.add("a", When::After(Duration::from_secs(30)));
         assert_eq!(next(&queue).await, ("a", 2_000));
         queue.done("a", None);
-        assert!(nothing_for(&queue, Duration::from_secs(3_600)).await, "the later times are gone with it");
+        assert!(nothing_for(&queue, Duration::from_hours(1)).await, "the later times are gone with it");
     }
 
     #[tokio::test(start_paused = true)]
@@ -192,7 +192,7 @@ mod tests {
         queue.add("a", When::Now);
         queue.add("b", When::Now);
         assert_eq!(next(&queue).await.0, "b");
-        assert!(nothing_for(&queue, Duration::from_secs(60)).await);
+        assert!(nothing_for(&queue, Duration::from_mins(1)).await);
         queue.done("a", None);
         assert_eq!(next(&queue).await, ("a", 0), "what was asked for meanwhile is not lost");
     }
@@ -225,7 +225,7 @@ mod tests {
         queue.add("set", When::Now);
         assert_eq!(next(&queue).await, ("set", 0), "its own change does not wait");
         queue.done("set", None);
-        assert!(nothing_for(&queue, Duration::from_secs(60)).await);
+        assert!(nothing_for(&queue, Duration::from_mins(1)).await);
     }
 
     #[tokio::test(start_paused = true)]
@@ -245,7 +245,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_waiting_taker_hears_of_an_earlier_key() {
         let queue = std::sync::Arc::new(queue());
-        queue.add("late", When::After(Duration::from_secs(60)));
+        queue.add("late", When::After(Duration::from_mins(1)));
         let taker = tokio::spawn({
             let queue = std::sync::Arc::clone(&queue);
             async move { next(&queue).await }

@@ -58,10 +58,12 @@ fn of_set(change: &Change<ScaleSet>, cluster: &dyn Cluster) -> Vec<Trigger> {
         (metadata.uid.clone(), metadata.generation, metadata.deletion_timestamp.is_some())
     };
     if before.as_ref().map(model) != after.as_ref().map(model) {
-        for set in before.iter().chain(after) {
-            let uid = set.metadata.uid.as_deref().unwrap_or_default();
-            triggers.extend(of_members(&cluster.members(&key_of(set.as_ref()), uid)));
-        }
+        let ids: BTreeSet<(ObjectKey, &str)> = before
+            .iter()
+            .chain(after)
+            .map(|set| (key_of(set.as_ref()), set.metadata.uid.as_deref().unwrap_or_default()))
+            .collect();
+        triggers.extend(ids.iter().flat_map(|(key, uid)| of_members(&cluster.members(key, uid)).collect::<Vec<_>>()));
     }
     triggers
 }

@@ -27,7 +27,7 @@ use crate::error::PassError;
 use crate::metrics::{Ending, Metrics};
 
 /// How long one pass may take: far longer than any should, so that one that hangs does not hold its place for ever.
-const PASS_MAX: Duration = Duration::from_secs(300);
+const PASS_MAX: Duration = Duration::from_mins(5);
 /// The soonest that a pass may come back without a change.
 const WAKE_MIN: Duration = Duration::from_millis(10);
 
@@ -109,9 +109,10 @@ impl<K: Clone + Eq + Hash + Ord + Display + Send + Sync + 'static> Worker<K> {
     async fn wind_up(&self, mut passes: JoinSet<(K, Ended)>, grace: Duration) {
         let in_flight = passes.len();
         let finished = timeout(grace, async { while passes.join_next().await.is_some() {} }).await;
-        match finished {
-            Ok(()) => info!(controller = self.name, in_flight, "stopped"),
-            Err(_) => warn!(controller = self.name, cut_off = passes.len(), "stopped, passes in flight cut off"),
+        if finished.is_ok() {
+            info!(controller = self.name, in_flight, "stopped");
+        } else {
+            warn!(controller = self.name, cut_off = passes.len(), "stopped, passes in flight cut off");
         }
     }
 }

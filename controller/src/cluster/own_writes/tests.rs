@@ -140,7 +140,10 @@ fn a_list_that_broke_off_does_not_lend_its_objects_to_the_next() {
 #[test]
 fn an_unseen_write_makes_one_list_due_after_its_deadline() {
     let (mut writes, now) = written(Expectation::Version(10));
-    assert!(matches!(writes.gate(SET, now + UNSEEN_MAX - Duration::from_millis(1), nothing), Gate::Behind(_)));
+    assert!(matches!(
+        writes.gate(SET, now + UNSEEN_MAX.saturating_sub(Duration::from_millis(1)), nothing),
+        Gate::Behind(_)
+    ));
     let late = now + UNSEEN_MAX;
     assert_eq!(writes.gate(SET, late, nothing), Gate::ListDue(Cause::Unseen, BTreeSet::from([vms()])));
     assert!(matches!(writes.gate(SET, late, nothing), Gate::Behind(_)), "one list at a time");

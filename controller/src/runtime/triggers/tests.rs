@@ -1,1 +1,208 @@
+use async_trait::async_trait;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
+use k8s_openapi::jiff::Timestamp;
+use scaleset_crds::{FlexVM, ScaleSetVM};
+use serde_json::{Value, json};
 
+use super::*;
+use crate::cluster::{ClusterError, Freshness, NewObject, Notice, ObjectId};
+
+/// A cluster of which only the members of one set are asked for.
+struct Fixed(Members);
+
+#[async_trait]
+impl Cluster for Fixed {
+    fn scale_set(&self, _: &ObjectKey) -> Option<Arc<ScaleSet>> {
+        None
+    }
+    fn scale_set_vm(&self, _: &ObjectKey) -> Option<Arc<ScaleSetVM>> {
+        None
+    }
+    fn flex_vm(&self, _: &ObjectKey) -> Option<Arc<FlexVM>> {
+        None
+    }
+    fn members(&self, set: &ObjectKey, set_uid: &str) -> Members {
+        assert_eq!((set.name.as_str(), set_uid), ("web", "web-uid"));
+        self.0.clone()
+    }
+    fn revisions(&self, _: &str) -> Vec<Arc<ControllerRevision>> {
+        Vec::new()
+    }
+    fn revision(&self, _: &ObjectKey) -> Option<Arc<ControllerRevision>> {
+        None
+    }
+    fn freshness(&self, _: &str) -> Freshness {
+        Freshness::Current
+    }
+    async fn create(&self, _: &str, _: NewObject) -> Result<(), ClusterError> {
+        Ok(())
+    }
+    async fn patch(&self, _: &str, _: &ObjectId, _: Value) -> Result<(), ClusterError> {
+        Ok(())
+    }
+    async fn apply_status(&self, _: &str, _: &ObjectId, _: Value) -> Result<(), ClusterError> {
+        Ok(())
+    }
+    async fn delete(&self, _: &str, _: &ObjectId) -> Result<(), ClusterError> {
+        Ok(())
+    }
+    async fn publish(&self, _: Notice) -> Result<(), ClusterError> {
+        Ok(())
+    }
+}
+
+fn metadata(name: &str, generation: i64) -> Value {
+    json!({"namespace": "default", "name": name, "uid": format!("{name}-uid"), "generation": generation})
+}
+
+fn vm(name: &str, revision: &str) -> ScaleSetVM {
+    let spec = json!({"scaleSetRef": {"name": "web"}, "instanceId": "0", "modelRevision": revision});
+    let value = json!({
+        "apiVersion": "compute.scaleset.io/v1alpha1", "kind": "ScaleSetVM",
+        "metadata": metadata(name, 1), "spec": spec,
+    });
+    serde_json::from_value(value).unwrap()
+}
+
+fn set(generation: i64) -> ScaleSet {
+    let value = json!({
+        "apiVersion": "compute.scaleset.io/v1alpha1", "kind": "ScaleSet", "metadata": metadata("web", generation),
+        "spec": {
+            "orchestrationMode": "Uniform", "location": "eastus",
+            "virtualMachineProfile": {
+                "vmSize": "Standard_B1s",
+                "osProfile": {"computerNamePrefix": "web", "adminUsername": "operator"},
+                "storageProfile": {"imageReference": {"id": "image"}},
+                "networkProfile": {"networkInterfaces": []},
+            },
+        },
+    });
+    serde_json::from_value(value).unwrap()
+}
+
+fn two_members() -> Fixed {
+    Fixed(Members {
+        scale_set_vms: vec![Arc::new(vm("web-0", "r1")), Arc::new(vm("web-1", "r2"))],
+        flex_vms: Vec::new(),
+    })
+}
+
+fn change<K>(before: Option<K>, after: Option<K>) -> Change<K> {
+    Change { before: before.map(Arc::new), after: after.map(Arc::new) }
+}
+
+fn key(name: &str) -> ObjectKey {
+    ObjectKey { namespace: "default".to_owned(), name: name.to_owned() }
+}
+
+fn instance(name: &str) -> Trigger {
+    Trigger::Instance(InstanceKind::ScaleSetVM, key(name))
+}
+
+fn own(name: &str) -> Trigger {
+    Trigger::Set(key(name), When::Now)
+}
+
+fn by_member(name: &str) -> Trigger {
+    Trigger::Set(key(name), When::Spaced)
+}
+
+fn of(change: CacheChange) -> Vec<Trigger> {
+    triggers(&change, &two_members())
+}
+
+#[test]
+fn a_changed_model_concerns_every_member() {
+    let change = change(Some(set(1)), Some(set(2)));
+    assert_eq!(of(CacheChange::ScaleSet(change)), [own("web"), instance("web-0"), instance("web-1")]);
+}
+
+#[test]
+fn a_changed_status_of_a_set_concerns_no_member() {
+    let change = change(Some(set(1)), Some(set(1)));
+    assert_eq!(of(CacheChange::ScaleSet(change)), [own("web")]);
+}
+
+#[test]
+fn a_set_that_is_being_deleted_or_has_gone_concerns_its_members() {
+    let mut marked = set(1);
+    marked.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
+    let marking = change(Some(set(1)), Some(marked.clone()));
+    assert_eq!(of(CacheChange::ScaleSet(marking)), [own("web"), instance("web-0"), instance("web-1")]);
+    let going = change(Some(marked), None);
+    assert_eq!(of(CacheChange::ScaleSet(going)), [instance("web-0"), instance("web-1")]);
+}
+
+#[test]
+fn a_member_concerns_itself_and_its_set_spaced() {
+    let change = change(Some(vm("web-0", "r1")), Some(vm("web-0", "r2")));
+    assert_eq!(of(CacheChange::ScaleSetVM(change)), [instance("web-0"), by_member("web")]);
+}
+
+#[test]
+fn a_member_that_has_gone_concerns_only_its_set() {
+    let change = change(Some(vm("web-0", "r1")), None);
+    assert_eq!(of(CacheChange::ScaleSetVM(change)), [by_member("web")]);
+}
+
+#[test]
+fn a_member_that_has_moved_concerns_both_sets() {
+    let mut moved = vm("web-0", "r1");
+    moved.spec.scale_set_ref.name = "api".to_owned();
+    let change = change(Some(vm("web-0", "r1")), Some(moved));
+    assert_eq!(of(CacheChange::ScaleSetVM(change)), [instance("web-0"), by_member("api"), by_member("web")]);
+}
+
+#[test]
+fn only_owners_that_are_sets_of_ours_are_concerned() {
+    let mut owned = vm("web-0", "r1");
+    let reference = |kind: &str, api_version: &str, name: &str| OwnerReference {
+        kind: kind.to_owned(),
+        api_version: api_version.to_owned(),
+        name: name.to_owned(),
+        ..OwnerReference::default()
+    };
+    owned.metadata.owner_references = Some(vec![
+        reference("ScaleSet", "compute.scaleset.io/v1alpha1", "owner"),
+        reference("Deployment", "apps/v1", "deployment"),
+        reference("ScaleSet", "elsewhere.io/v1", "stranger"),
+    ]);
+    let change = change(None, Some(owned));
+    assert_eq!(of(CacheChange::ScaleSetVM(change)), [instance("web-0"), by_member("owner"), by_member("web")]);
+}
+
+#[test]
+fn a_new_revision_concerns_its_set_and_those_that_wait_for_it() {
+    let owner = OwnerReference {
+        kind: "ScaleSet".to_owned(),
+        api_version: "compute.scaleset.io/v1alpha1".to_owned(),
+        name: "web".to_owned(),
+        uid: "web-uid".to_owned(),
+        ..OwnerReference::default()
+    };
+    let metadata = ObjectMeta {
+        namespace: Some("default".to_owned()),
+        name: Some("r2".to_owned()),
+        owner_references: Some(vec![owner]),
+        ..ObjectMeta::default()
+    };
+    let revision = ControllerRevision { metadata, ..ControllerRevision::default() };
+    let new = change(None, Some(revision.clone()));
+    assert_eq!(of(CacheChange::ControllerRevision(new)), [by_member("web"), instance("web-1")]);
+    let gone = change(Some(revision), None);
+    assert_eq!(of(CacheChange::ControllerRevision(gone)), [by_member("web")]);
+}
+
+#[test]
+fn a_machine_concerns_its_owner() {
+    let owner = |kind: &str| Owner {
+        kind: kind.to_owned(),
+        namespace: "default".to_owned(),
+        name: "web-0".to_owned(),
+        set_uid: None,
+        instance_number: None,
+    };
+    assert_eq!(of_machine(&owner("ScaleSetVM")), Some(instance("web-0")));
+    assert_eq!(of_machine(&owner("FlexVM")), Some(Trigger::Instance(InstanceKind::FlexVM, key("web-0"))));
+    assert_eq!(of_machine(&owner("Toaster")), None);
+}
