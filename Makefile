@@ -27,7 +27,7 @@ control-plane: tools ## Build etcd, kube-apiserver, kube-controller-manager, kub
 	@$(XTASK) control-plane
 
 generate: check ## Generate the manifests of the kinds from their types
-	@cargo run --quiet --package scaleset-crds --bin crdgen -- crds/manifests
+	@cargo run --quiet --package scaleset-crds --bin crdgen -- crds/manifests charts/scaleset-crds/templates
 
 lint: check ## Formatting and clippy, warnings denied
 	cargo fmt --all --check

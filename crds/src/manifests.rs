@@ -29,13 +29,28 @@ pub fn custom_resource_definitions() -> Vec<CustomResourceDefinition> {
 /// Every manifest as (file name, text): one file for each kind, and one for the admission policy and its binding with
 /// the user name that a local run gives to the controller.
 pub fn files() -> Vec<(String, String)> {
-    let mut files: Vec<(String, String)> = custom_resource_definitions()
+    render(custom_resource_definitions(), FIELD_MANAGER)
+}
+
+/// The same as templates of the chart `scaleset-crds`: definitions outlive the release, so that uninstalling it deletes
+/// no set, and the controller's user name is a value.
+pub fn chart_templates() -> Vec<(String, String)> {
+    let mut definitions = custom_resource_definitions();
+    for definition in &mut definitions {
+        let annotations = definition.metadata.annotations.get_or_insert_default();
+        annotations.insert("helm.sh/resource-policy".to_owned(), "keep".to_owned());
+    }
+    render(definitions, "{{ .Values.controllerUsername }}")
+}
+
+fn render(definitions: Vec<CustomResourceDefinition>, controller_username: &str) -> Vec<(String, String)> {
+    let mut files: Vec<(String, String)> = definitions
         .iter()
         .map(|definition| {
             (format!("{}.yaml", definition.spec.names.plural), format!("{HEADER}{}", to_yaml(definition)))
         })
         .collect();
-    let (policy, binding) = instance_guard(FIELD_MANAGER);
+    let (policy, binding) = instance_guard(controller_username);
     let text = format!("{HEADER}{}---\n{}", to_yaml(&policy), to_yaml(&binding));
     files.push(("admission-policy.yaml".to_owned(), text));
     files

@@ -1,11 +1,12 @@
 //! What must hold of every generated schema, whatever fields it gets: bounds, descriptions, costs, freshness.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::path::Path;
 
 use scaleset_crds::condition::{FlexVMCondition, InstanceCondition, Reason, ScaleSetCondition};
 use scaleset_crds::impact::{IMPACT_TABLE, ImpactRow, markdown_table};
-use scaleset_crds::manifests::{custom_resource_definitions, files};
+use scaleset_crds::manifests::{chart_templates, custom_resource_definitions, files};
 use scaleset_crds::vocabulary::Impact;
 use serde_json::Value;
 
@@ -203,19 +204,26 @@ fn immutable_fields_have_a_rule() {
 }
 
 #[test]
-fn committed_manifests_are_fresh() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests");
-    let mut expected: Vec<String> = files().into_iter().map(|(name, _)| name).collect();
-    let mut present: Vec<String> = std::fs::read_dir(&directory)
-        .expect("the manifests are there")
-        .map(|entry| entry.expect("the directory can be read").file_name().to_string_lossy().into_owned())
-        .collect();
+fn the_committed_manifests_are_the_generated_ones() {
+    assert_committed("manifests", &files());
+}
+
+#[test]
+fn the_committed_chart_is_the_generated_one() {
+    assert_committed("../charts/scaleset-crds/templates", &chart_templates());
+}
+
+fn assert_committed(directory: &str, generated: &[(String, String)]) {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join(directory);
+    let mut expected: Vec<String> = generated.iter().map(|(name, _)| name.clone()).collect();
     expected.sort();
-    present.sort();
-    assert_eq!(present, expected, "files in crds/manifests; run `make generate`");
-    for (name, text) in files() {
-        let committed = std::fs::read_to_string(directory.join(&name)).expect("the manifest can be read");
-        assert!(committed == text, "crds/manifests/{name} is stale: run `make generate`");
+    let entries = fs::read_dir(&directory).unwrap();
+    let mut found: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    found.sort();
+    assert_eq!(found, expected, "{}: run `make generate`", directory.display());
+    for (name, text) in generated {
+        let committed = fs::read_to_string(directory.join(name)).unwrap();
+        assert!(committed == *text, "{}/{name} is stale: run `make generate`", directory.display());
     }
 }
 
