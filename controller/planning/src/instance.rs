@@ -24,6 +24,7 @@ use std::time::Duration;
 use scaleset_crds::condition::Reason;
 use scaleset_crds::vocabulary::{Impact, PowerState, PowerWish};
 
+use crate::limits::extensions_refusal;
 use crate::snapshot::{Assigned, Belonging, Failure, FinalizerState, InstanceSnapshot, MemberLife, ReleaseRule};
 use crate::view::{HardwareView, InstanceView, ModelView, OperationState, ViewDiff, diff};
 
@@ -150,6 +151,10 @@ fn create(snapshot: &InstanceSnapshot, model: &ModelView) -> Decision {
     if let Belonging::Refused { scale_set: _, refusal } = &snapshot.belonging {
         let message = refusal.message.clone();
         return (Step::Hold(refusal.clone()), message, None);
+    }
+    if let Some(refusal) = extensions_refusal("spec.extensions", &model.model.extensions) {
+        let message = refusal.message.clone();
+        return (Step::Hold(refusal), message, None);
     }
     let reason = if snapshot.status.vm_id.is_some() { "the hardware is gone" } else { "there is no hardware yet" };
     decide(Step::Create(model.clone()), reason)

@@ -3,8 +3,11 @@
 //! Sources: Azure's "Choosing the right number of fault domains" (counts by mode and shape), "Working with large
 //! Virtual Machine Scale Sets" (100 per placement group), "Orchestration modes" (Flexible and memory-preserving sizes).
 
+use std::collections::BTreeSet;
+
 use scaleset_crds::VirtualMachineProfile;
 use scaleset_crds::condition::Reason;
+use scaleset_crds::profile::Extension;
 use scaleset_crds::vocabulary::OrchestrationMode;
 
 use crate::snapshot::{Failure, Maintenance, RegionFacts, ScaleSetSnapshot, SetFacts};
@@ -83,6 +86,7 @@ pub fn profile_refusal(snapshot: &ScaleSetSnapshot, profile: &VirtualMachineProf
         .or_else(|| size_of_vm_refusal(set, region, profile))
         .or_else(|| image_refusal(region, profile))
         .or_else(|| subnet_refusal(region, profile))
+        .or_else(|| extensions_refusal("spec.virtualMachineProfile.extensions", &profile.extensions))
 }
 
 fn zones_refusal(set: &SetFacts, region: &RegionFacts) -> Option<Failure> {
@@ -144,6 +148,28 @@ fn subnet_refusal(region: &RegionFacts, profile: &VirtualMachineProfile) -> Opti
         region.subnets.join(", ")
     );
     refused(Reason::SubnetNotFound, message)
+}
+
+/// Why the extensions can never all run: some wait for each other (Azure: sequence extension provisioning). `path` is
+/// where they stand in the spec.
+pub fn extensions_refusal(path: &str, extensions: &[Extension]) -> Option<Failure> {
+    let mut waiting: Vec<&Extension> = extensions.iter().collect();
+    loop {
+        let names: BTreeSet<&str> = waiting.iter().map(|extension| extension.name.as_str()).collect();
+        let blocked = |extension: &&Extension| {
+            extension.provision_after_extensions.iter().any(|name| names.contains(name.as_str()))
+        };
+        let still: Vec<&Extension> = waiting.iter().copied().filter(blocked).collect();
+        if still.is_empty() {
+            return None;
+        }
+        if still.len() == waiting.len() {
+            let names = still.iter().map(|extension| extension.name.as_str()).collect::<Vec<_>>().join(", ");
+            let message = format!("{path}: {names} wait for each other in provisionAfterExtensions; break the cycle");
+            return refused(Reason::InvalidParameter, message);
+        }
+        waiting = still;
+    }
 }
 
 fn refused(reason: Reason, message: String) -> Option<Failure> {

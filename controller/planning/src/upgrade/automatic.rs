@@ -9,6 +9,7 @@ use scaleset_crds::condition::Reason;
 use scaleset_crds::vocabulary::Impact;
 
 use super::{Outdated, UpgradeDecision, UpgradeInput, outdated};
+use crate::budget::Allowance;
 use crate::plan::{Action, Assignment, Hold, Removal, RemovalCause};
 use crate::snapshot::{Member, Protection, UpgradeSwitch};
 
@@ -49,7 +50,9 @@ pub fn decide(input: &UpgradeInput<'_>) -> UpgradeDecision {
             held += 1;
         }
     }
-    hold_some(&mut decision, Reason::AllowanceSpent, held, &format!("outdated, {}", input.allowance));
+    let granted = input.allowance.left() - left;
+    let spent = Allowance { spent: input.allowance.spent + granted, ..input.allowance };
+    hold_some(&mut decision, Reason::AllowanceSpent, held, &format!("outdated, {spent}"));
     decision
 }
 
