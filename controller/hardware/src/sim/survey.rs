@@ -12,7 +12,7 @@ use super::placement::{Host, HostCondition};
 use super::quota::QuotaUse;
 use super::region::{LoadBalancerDefinition, ProbeDefinition};
 use super::store::JournalPage;
-use super::vm::{Record, primary_interface};
+use super::vm::Record;
 use super::world::{ControlCode, ControlError, Region, World};
 use crate::catalog::Catalog;
 use crate::machine::{Health, Machine};
@@ -266,7 +266,7 @@ fn subnet_view(name: &str, pool: &AddressPool) -> SubnetView {
 
 /// The machine as a backend of a load balancer in `subnet`, if its primary interface is in it.
 fn backend(world: &World, record: &Record, subnet: &str, now: Timestamp) -> Option<Backend> {
-    let primary = primary_interface(world.model(record)).and_then(|name| record.interfaces.get(name))?;
+    let primary = record.primary_interface(world.model(record))?;
     let healthy = record.visible_health(now, world.host_state(record)) == Health::Healthy;
     (primary.subnet == subnet).then(|| Backend {
         uid: record.uid.clone(),

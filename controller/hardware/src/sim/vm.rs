@@ -54,8 +54,8 @@ pub(crate) struct Record {
     pub(crate) model: ModelKey,
     pub(crate) image: Image,
     pub(crate) created_at: Timestamp,
-    /// Addresses by interface.
-    pub(crate) interfaces: BTreeMap<String, Interface>,
+    /// Addresses of the interfaces, in the order of the model.
+    pub(crate) interfaces: Vec<Interface>,
     pub(crate) os_disk: String,
     /// Data disks by lun.
     pub(crate) data_disks: BTreeMap<i32, String>,
@@ -88,6 +88,7 @@ pub(crate) struct Image {
 /// Addresses of one interface.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Interface {
+    pub(crate) name: String,
     pub(crate) subnet: String,
     pub(crate) private: Ipv4Addr,
     pub(crate) public: Option<Ipv4Addr>,
@@ -243,7 +244,7 @@ impl Record {
     pub(crate) fn view(&self, now: Timestamp, surroundings: Surroundings<'_>) -> Machine {
         let Surroundings { model, host } = surroundings;
         let known = self.guest_is_known(now);
-        let primary = primary_interface(model).and_then(|name| self.interfaces.get(name));
+        let primary = self.primary_interface(model);
         let mut placement = self.placement.clone();
         if self.host.is_none() {
             placement.placement_group = None;
@@ -273,6 +274,13 @@ impl Record {
             extensions: self.extensions.iter().map(|(name, run)| (name.clone(), run.state(now))).collect(),
             health: self.visible_health(now, host),
         }
+    }
+
+    /// The interface that carries the machine's address: the primary one, else the first.
+    pub(crate) fn primary_interface(&self, model: &VirtualMachineModel) -> Option<&Interface> {
+        let wanted = model.network_profile.network_interfaces.iter().find(|interface| interface.primary);
+        let primary = wanted.and_then(|wanted| self.interfaces.iter().find(|interface| interface.name == wanted.name));
+        primary.or_else(|| self.interfaces.first())
     }
 
     /// What a probe of the guest hears.
@@ -307,13 +315,6 @@ impl HostState {
             Self::Down(since) => Some(since),
         }
     }
-}
-
-/// The interface that carries the machine's address: the primary one, else the first.
-pub(crate) fn primary_interface(model: &VirtualMachineModel) -> Option<&str> {
-    let interfaces = &model.network_profile.network_interfaces;
-    let primary = interfaces.iter().find(|interface| interface.primary).or_else(|| interfaces.first());
-    primary.map(|interface| interface.name.as_str())
 }
 
 fn agent_version(model: &VirtualMachineModel) -> &'static str {

@@ -58,7 +58,7 @@ pub(crate) struct World {
     /// Versions that came through the control endpoint, by image family.
     published: BTreeMap<String, Vec<String>>,
     regions: BTreeMap<String, Region>,
-    machines: BTreeMap<String, Record>,
+    machines: BTreeMap<String, Box<Record>>,
     models: Models,
     instance_numbers: BTreeMap<String, i64>,
     faults: BTreeMap<String, Fault>,
@@ -134,11 +134,11 @@ impl World {
     }
 
     pub(crate) fn record(&self, uid: &str) -> Option<&Record> {
-        self.machines.get(uid)
+        self.machines.get(uid).map(Box::as_ref)
     }
 
     pub(crate) fn records(&self) -> impl Iterator<Item = &Record> {
-        self.machines.values()
+        self.machines.values().map(Box::as_ref)
     }
 
     pub(crate) fn model(&self, record: &Record) -> &Arc<VirtualMachineModel> {
@@ -212,7 +212,7 @@ impl World {
 
     /// Every machine, as if each had changed.
     pub(crate) fn everything(&self) -> Vec<Change> {
-        self.machines.values().map(change_of).collect()
+        self.records().map(change_of).collect()
     }
 
     /// The state of the host that a machine is on.
@@ -262,7 +262,7 @@ impl World {
             return;
         };
         if let Some(region) = self.regions.get_mut(&record.placement.location) {
-            record.interfaces.values().for_each(|interface| region.release(interface));
+            record.interfaces.iter().for_each(|interface| region.release(interface));
         }
         self.release_model(record.model);
         self.writes.push(Write::RemoveMachine(uid.to_owned()));

@@ -209,6 +209,14 @@ async fn refusals_name_code_and_field() {
             "InvalidParameter",
             json!("sometimes"),
         ),
+        (
+            Method::PUT,
+            "/faults/x",
+            r#"{"effect": {"type": "failCalls", "calls": ["control"]}}"#,
+            400,
+            "InvalidParameter",
+            json!("effect.calls"),
+        ),
         (Method::POST, "/images", r#"{"image": "golden", "version": "1"}"#, 409, "Conflict", json!("version")),
         (Method::POST, "/images", r#"{"image": "lead", "version": "1"}"#, 404, "NotFound", json!("name")),
     ];

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use futures::StreamExt;
 use jiff::Timestamp;
 use redb::{Database, ReadableDatabase, ReadableTableMetadata, TableDefinition};
 use scaleset_crds::vocabulary::PowerWish;
@@ -11,7 +12,7 @@ use scaleset_hardware::sim::{
     Call, ClockSource, Drift, Fault, FaultEffect, LatencySource, OpenError, Outage, RegionFile, RegionSource, Selector,
     Simulation, SimulationOptions, Storage, StoreError, VirtualClock,
 };
-use scaleset_hardware::{Hardware, Inventory};
+use scaleset_hardware::{Hardware, Inventory, Provisioning};
 
 use crate::fixture::{REGION, model, request, request_of, target};
 
@@ -105,6 +106,25 @@ async fn scenario_time_goes_on_from_run_to_run_whatever_the_scale() {
     let wall = Timestamp::now();
     assert!(slow.now().duration_since(wall).as_mins() >= 59, "the slow clock is still ahead of wall time");
     assert_eq!(slow.wall_duration(Duration::from_secs(3)), Duration::from_secs(3));
+}
+
+#[tokio::test]
+async fn under_a_scaled_clock_changes_are_announced_in_time() {
+    let simulation = Simulation::open(SimulationOptions {
+        region: RegionSource::Given(Box::new(RegionFile::parse("the test's", REGION).unwrap())),
+        storage: Storage::Memory,
+        clock: ClockSource::Wall { time_scale: 1_000.0 },
+        latency: LatencySource::RegionFile,
+    })
+    .unwrap();
+    let mut changes = simulation.changes();
+    let created = simulation.create(request("a")).await.unwrap();
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    while simulation.observe("a").await.unwrap().unwrap().provisioning != Provisioning::Succeeded {
+        let change = tokio::time::timeout_at(deadline, changes.next()).await.expect("45 seconds take 45 ms").unwrap();
+        assert_eq!((change.uid, change.owner), (created.uid.clone(), created.owner.clone()));
+    }
+    assert!(simulation.now().duration_since(created.created_at).as_secs() >= 45);
 }
 
 #[test]

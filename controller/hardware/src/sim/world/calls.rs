@@ -36,7 +36,7 @@ impl World {
         let image = self.image(&model.storage_profile.image_reference)?;
         self.check_model(model, &placement.location)?;
         let region = self.region(&placement.location)?;
-        region.check_addresses(&BTreeMap::new(), interfaces)?;
+        region.check_addresses(&[], interfaces)?;
         region.quota.check(&claim, None)?;
         let need =
             Need { size: &model.vm_size, claim: &claim, placement, set_uid: owner.set_uid.as_deref(), current: None };
@@ -46,8 +46,7 @@ impl World {
         self.insert(request, image, now);
         self.take_host(&target.uid, host, &claim);
         let location = &placement.location;
-        let assigned =
-            self.regions.get_mut(location).map(|region| region.assign_addresses(BTreeMap::new(), interfaces));
+        let assigned = self.regions.get_mut(location).map(|region| region.assign_addresses(Vec::new(), interfaces));
         if let Some(record) = self.machines.get_mut(&target.uid) {
             record.interfaces = assigned.unwrap_or_default();
         }
@@ -224,7 +223,7 @@ impl World {
             model: self.acquire_model(model),
             image,
             created_at: now,
-            interfaces: BTreeMap::new(),
+            interfaces: Vec::new(),
             os_disk: self.os_disk_name(&target.uid, &owner.name),
             data_disks: self.data_disk_names(&target.uid, &owner.name, model, BTreeMap::new()),
             extensions: runs.by_name,
@@ -237,7 +236,7 @@ impl World {
             disturbed_at: None,
             sequence: 0,
         };
-        self.machines.insert(target.uid.clone(), record);
+        self.machines.insert(target.uid.clone(), Box::new(record));
     }
 
     /// Name of a fresh OS disk.

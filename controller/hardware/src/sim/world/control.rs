@@ -11,6 +11,7 @@ use thiserror::Error;
 use super::World;
 use crate::machine::Health;
 use crate::sim::fault::{Fault, FaultEffect, Outage};
+use crate::sim::journal::Call;
 use crate::sim::placement::Need;
 use crate::sim::store::Write;
 use crate::sim::vm::{OperationKind, PowerStep, Record};
@@ -232,7 +233,7 @@ impl World {
     }
 
     fn machine(&mut self, uid: &str) -> Result<&mut Record, ControlError> {
-        self.machines.get_mut(uid).ok_or_else(|| ControlError {
+        self.machines.get_mut(uid).map(Box::as_mut).ok_or_else(|| ControlError {
             code: ControlCode::NotFound,
             field: "uid",
             message: format!("no machine {uid}"),
@@ -262,7 +263,7 @@ impl World {
         self.writes.push(Write::state("hostChanges", &self.host_changes));
         let struck =
             self.machines.values().filter(|record| record.host.as_ref().is_some_and(|host| changed.contains(host)));
-        let struck: Vec<_> = struck.map(super::change_of).collect();
+        let struck: Vec<_> = struck.map(|record| super::change_of(record)).collect();
         self.announcements.extend(struck);
     }
 }
@@ -284,6 +285,13 @@ fn check_fault(fault: &Fault) -> Controlled {
         {
             let message = format!("{retry_after_seconds} is out of range: 0 to {LONGEST_WAIT_SECONDS}");
             Err(invalid("effect.retryAfterSeconds", message))
+        }
+        FaultEffect::ThrottleCalls { calls, retry_after_seconds: _ }
+        | FaultEffect::FailCalls { calls }
+        | FaultEffect::LoseAnswers { calls }
+            if calls.contains(&Call::Control) =>
+        {
+            Err(invalid("effect.calls", "the control endpoint itself cannot be disturbed".to_owned()))
         }
         FaultEffect::SlowBoot { factor: _ }
         | FaultEffect::FailBoot { code: _ }

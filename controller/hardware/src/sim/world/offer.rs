@@ -1,8 +1,6 @@
 //! What a region offers for a model, and what it answers when it does not: size, image, zone, subnet, addresses.
 //! Every refusal names what there is.
 
-use std::collections::BTreeMap;
-
 use scaleset_crds::VirtualMachineModel;
 use scaleset_crds::profile::{ImageReference, NetworkInterface};
 
@@ -125,16 +123,11 @@ impl Region {
     }
 
     /// Checks that there are as many free addresses as `wanted` needs once the ones that it does not keep are back.
-    pub(super) fn check_addresses(
-        &self,
-        held: &BTreeMap<String, Interface>,
-        wanted: &[NetworkInterface],
-    ) -> Result<(), HardwareError> {
+    pub(super) fn check_addresses(&self, held: &[Interface], wanted: &[NetworkInterface]) -> Result<(), HardwareError> {
         for (name, pool) in &self.subnets {
-            let given_back = held.iter().filter(|(_, has)| has.subnet == *name);
-            let given_back = given_back.filter(|(interface, has)| !keeps(interface, has, wanted)).count();
+            let given_back = held.iter().filter(|has| has.subnet == *name && !keeps(has, wanted)).count();
             let needed = wanted.iter().filter(|wants| wants.subnet == *name);
-            let needed = needed.filter(|wants| held.get(&wants.name).is_none_or(|has| has.subnet != *name)).count();
+            let needed = needed.filter(|wants| !held.iter().any(|has| is_for(has, wants))).count();
             if needed > pool.free() as usize + given_back {
                 let message = format!(
                     "subnet {name} with prefix {} has {} of {} addresses free, {needed} are needed",
@@ -145,7 +138,7 @@ impl Region {
                 return Err(HardwareError::NoCapacity { code: "SubnetIsFull", message });
             }
         }
-        let given_back = held.values().filter(|has| has.public.is_some()).count();
+        let given_back = held.iter().filter(|has| has.public.is_some()).count();
         let needed = wanted.iter().filter(|wants| wants.public_ip_address).count();
         if needed > self.public.free() as usize + given_back {
             let message = format!(
@@ -160,41 +153,44 @@ impl Region {
     }
 
     /// Gives each wanted interface its addresses; one that stays in its subnet keeps them.
-    pub(super) fn assign_addresses(
-        &mut self,
-        mut held: BTreeMap<String, Interface>,
-        wanted: &[NetworkInterface],
-    ) -> BTreeMap<String, Interface> {
-        for (name, interface) in &mut held {
-            let public = wanted.iter().any(|wants| wants.name == *name && wants.public_ip_address);
-            if !keeps(name, interface, wanted) {
-                self.release(interface);
-            } else if let Some(address) = interface.public.take_if(|_| !public) {
+    pub(super) fn assign_addresses(&mut self, held: Vec<Interface>, wanted: &[NetworkInterface]) -> Vec<Interface> {
+        let (mut kept, given_up): (Vec<_>, Vec<_>) = held.into_iter().partition(|interface| keeps(interface, wanted));
+        for interface in &given_up {
+            self.release(interface);
+        }
+        for interface in &mut kept {
+            let public = wanted.iter().any(|wants| wants.name == interface.name && wants.public_ip_address);
+            if let Some(address) = interface.public.take_if(|_| !public) {
                 self.public.release(address);
             }
         }
-        held.retain(|name, interface| keeps(name, interface, wanted));
+        let mut assigned = Vec::with_capacity(wanted.len());
         for wants in wanted {
-            let interface = match held.remove(&wants.name) {
-                Some(interface) => Some(interface),
-                None => self.subnets.get_mut(&wants.subnet).and_then(AddressPool::take).map(|private| Interface {
-                    subnet: wants.subnet.clone(),
-                    private,
-                    public: None,
-                }),
+            let mut interface = match kept.iter().position(|has| is_for(has, wants)) {
+                Some(index) => kept.swap_remove(index),
+                None => self.fresh_interface(wants),
             };
-            let mut interface = interface.expect("free addresses were counted before");
             if wants.public_ip_address && interface.public.is_none() {
                 interface.public = self.public.take();
             }
-            held.insert(wants.name.clone(), interface);
+            assigned.push(interface);
         }
-        held
+        assigned
+    }
+
+    fn fresh_interface(&mut self, wants: &NetworkInterface) -> Interface {
+        let private = self.subnets.get_mut(&wants.subnet).and_then(AddressPool::take);
+        Interface {
+            name: wants.name.clone(),
+            subnet: wants.subnet.clone(),
+            private: private.expect("free addresses were counted before"),
+            public: None,
+        }
     }
 
     /// Takes the addresses of an interface back.
     pub(super) fn release(&mut self, interface: &Interface) {
-        let Interface { subnet, private, public } = interface;
+        let Interface { name: _, subnet, private, public } = interface;
         if let Some(pool) = self.subnets.get_mut(subnet) {
             pool.release(*private);
         }
@@ -223,8 +219,13 @@ impl Region {
     }
 }
 
-fn keeps(name: &str, held: &Interface, wanted: &[NetworkInterface]) -> bool {
-    wanted.iter().any(|wants| wants.name == name && wants.subnet == held.subnet)
+/// Whether one of the wanted interfaces keeps these addresses.
+fn keeps(held: &Interface, wanted: &[NetworkInterface]) -> bool {
+    wanted.iter().any(|wants| is_for(held, wants))
+}
+
+fn is_for(held: &Interface, wants: &NetworkInterface) -> bool {
+    wants.name == held.name && wants.subnet == held.subnet
 }
 
 pub(super) fn refused(code: &'static str, message: String) -> HardwareError {

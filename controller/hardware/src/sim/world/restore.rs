@@ -121,14 +121,14 @@ impl World {
             }
             region.quota.take(&claim);
         }
-        for interface in record.interfaces.values() {
+        for interface in &record.interfaces {
             let claimed = region.subnets.get_mut(&interface.subnet).is_some_and(|pool| pool.claim(interface.private));
             let public = interface.public.is_none_or(|address| region.public.claim(address));
             if !claimed || !public {
                 return Err(format!("machine {uid} has address {} of subnet {}", interface.private, interface.subnet));
             }
         }
-        self.machines.insert(uid.clone(), record);
+        self.machines.insert(uid.clone(), Box::new(record));
         self.follow(&uid, now);
         Ok(())
     }
