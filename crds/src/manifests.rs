@@ -29,7 +29,7 @@ pub fn custom_resource_definitions() -> Vec<CustomResourceDefinition> {
 /// Every manifest as (file name, text): one file for each kind, and one for the admission policy and its binding with
 /// the user name that a local run gives to the controller.
 pub fn files() -> Vec<(String, String)> {
-    render(custom_resource_definitions(), FIELD_MANAGER)
+    render(&custom_resource_definitions(), FIELD_MANAGER)
 }
 
 /// The same as templates of the chart `scaleset-crds`: definitions outlive the release, so that uninstalling it deletes
@@ -40,10 +40,10 @@ pub fn chart_templates() -> Vec<(String, String)> {
         let annotations = definition.metadata.annotations.get_or_insert_default();
         annotations.insert("helm.sh/resource-policy".to_owned(), "keep".to_owned());
     }
-    render(definitions, "{{ .Values.controllerUsername }}")
+    render(&definitions, "{{ .Values.controllerUsername }}")
 }
 
-fn render(definitions: Vec<CustomResourceDefinition>, controller_username: &str) -> Vec<(String, String)> {
+fn render(definitions: &[CustomResourceDefinition], controller_username: &str) -> Vec<(String, String)> {
     let mut files: Vec<(String, String)> = definitions
         .iter()
         .map(|definition| {

@@ -217,12 +217,14 @@ fn assert_committed(directory: &str, generated: &[(String, String)]) {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join(directory);
     let mut expected: Vec<String> = generated.iter().map(|(name, _)| name.clone()).collect();
     expected.sort();
-    let entries = fs::read_dir(&directory).unwrap();
-    let mut found: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let entries = fs::read_dir(&directory).expect("the directory is there");
+    let mut found: Vec<String> = entries
+        .map(|entry| entry.expect("the directory can be read").file_name().to_string_lossy().into_owned())
+        .collect();
     found.sort();
     assert_eq!(found, expected, "{}: run `make generate`", directory.display());
     for (name, text) in generated {
-        let committed = fs::read_to_string(directory.join(name)).unwrap();
+        let committed = fs::read_to_string(directory.join(name)).expect("the manifest can be read");
         assert!(committed == *text, "{}/{name} is stale: run `make generate`", directory.display());
     }
 }

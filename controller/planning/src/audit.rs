@@ -27,7 +27,7 @@ fn judge_life(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &mut V
         .count();
     match snapshot.set.life {
         SetLife::Orphaning if !plan.actions.is_empty() => {
-            findings.push("acts on a set that is being orphaned".to_owned())
+            findings.push("acts on a set that is being orphaned".to_owned());
         }
         SetLife::Terminating if creates > 0 => findings.push(format!("{creates} creates for a terminating set")),
         SetLife::Live | SetLife::Orphaning | SetLife::Terminating => {}

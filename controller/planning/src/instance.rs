@@ -29,7 +29,7 @@ use crate::snapshot::{Assigned, Belonging, Failure, FinalizerState, InstanceSnap
 use crate::view::{HardwareView, InstanceView, ModelView, OperationState, ViewDiff, diff};
 
 const RETRY_FIRST: Duration = Duration::from_secs(30);
-const RETRY_MAX: Duration = Duration::from_secs(600);
+const RETRY_MAX: Duration = Duration::from_mins(10);
 
 /// What one pass over an instance does.
 #[derive(Clone, Debug)]

@@ -172,6 +172,7 @@ pub fn extensions_refusal(path: &str, extensions: &[Extension]) -> Option<Failur
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it is the answer of functions that may have none")]
 fn refused(reason: Reason, message: String) -> Option<Failure> {
     Some(Failure { reason, message })
 }

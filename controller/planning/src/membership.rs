@@ -106,6 +106,7 @@ fn fault_domain_refusal(set: &SetShape<'_>, vm: &MemberShape<'_>) -> Option<Fail
     None
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it is the answer of functions that may have none")]
 fn refused(reason: Reason, message: String) -> Option<Failure> {
     Some(Failure { reason, message })
 }

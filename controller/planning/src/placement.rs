@@ -108,7 +108,9 @@ impl Occupancy {
     /// The first group with room, and in it the update domain with the fewest members.
     fn join_group(&mut self) -> (Option<String>, Option<i32>) {
         let full = |group: &BTreeMap<i32, usize>| group.values().sum::<usize>() >= PLACEMENT_GROUP_MAX;
-        let number = (0..).find(|number| !self.groups.get(number).is_some_and(full)).expect("numbers do not run out");
+        let number = (0..=self.groups.len())
+            .find(|number| !self.groups.get(number).is_some_and(full))
+            .expect("one more number than groups is free");
         let group = self.groups.entry(number).or_default();
         let domain = (0..UPDATE_DOMAIN_COUNT)
             .min_by_key(|domain| (group.get(domain).copied().unwrap_or(0), *domain))

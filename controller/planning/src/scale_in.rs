@@ -35,14 +35,14 @@ pub struct Victim<'member> {
 
 /// The first `count` victims among `members` (live ones), fewer where protection leaves no more. `zones` are the set's.
 pub fn victims<'member>(members: &'member [Member], zones: &[String], count: usize) -> Vec<Victim<'member>> {
-    let mut groups = Groups::of(members, zones);
-    (0..count).map_while(|_| groups.take_next()).collect()
+    let mut candidates = Candidates::of(members, zones);
+    (0..count).map_while(|_| candidates.take_next()).collect()
 }
 
 type GroupKey<'member> = (Option<&'member str>, Option<i32>);
 
 /// Members by zone and fault domain: how many there are, and which of them may go.
-struct Groups<'member> {
+struct Candidates<'member> {
     zonal_set: bool,
     members_in_zone: BTreeMap<Option<&'member str>, usize>,
     groups: BTreeMap<GroupKey<'member>, Group<'member>>,
@@ -55,7 +55,7 @@ struct Group<'member> {
     candidates: Vec<&'member Member>,
 }
 
-impl<'member> Groups<'member> {
+impl<'member> Candidates<'member> {
     fn of(members: &'member [Member], zones: &[String]) -> Self {
         let mut all = Self { zonal_set: !zones.is_empty(), members_in_zone: BTreeMap::new(), groups: BTreeMap::new() };
         for member in members.iter().filter(|member| member.is_live()) {

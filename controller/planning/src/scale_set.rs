@@ -24,7 +24,7 @@ use crate::upgrade::{UpgradeDecision, UpgradeInput, automatic, manual};
 pub const CREATES_PER_PASS_MAX: usize = 1_000;
 const NEXT_VICTIMS: usize = 5;
 /// How soon to look again at what only the region can change (an image, a size, a zone).
-const REGION_RETRY: Duration = Duration::from_secs(60);
+const REGION_RETRY: Duration = Duration::from_mins(1);
 
 /// Plans one pass over a set.
 pub fn plan(snapshot: &ScaleSetSnapshot) -> ScaleSetPlan {
@@ -37,7 +37,7 @@ pub fn plan(snapshot: &ScaleSetSnapshot) -> ScaleSetPlan {
     };
     match snapshot.set.life {
         SetLife::Orphaning => {
-            hold(&mut plan, Reason::Orphaning, snapshot.members.len(), "the set is deleted with cascade=orphan")
+            hold(&mut plan, Reason::Orphaning, snapshot.members.len(), "the set is deleted with cascade=orphan");
         }
         SetLife::Terminating => plan_deletion(snapshot, &mut plan),
         SetLife::Live => plan_live(snapshot, &mut plan),

@@ -124,9 +124,8 @@ impl Pass<'_> {
 
     async fn release(&self, rule: ReleaseRule) -> Executed {
         match (self.context.hardware.delete(self.target.clone()).await, rule) {
-            (Ok(Deletion::Gone), _) => self.let_go(ObjectAfter::LetGo).await,
+            (Ok(Deletion::Gone) | Err(HardwareError::NotFound { .. }), _) => self.let_go(ObjectAfter::LetGo).await,
             (Ok(Deletion::InProgress), _) => self.observed_again().await,
-            (Err(HardwareError::NotFound { .. }), _) => self.let_go(ObjectAfter::LetGo).await,
             (Err(HardwareError::Transient { .. }), ReleaseRule::MayAbandon) => {
                 self.let_go(ObjectAfter::LetGoWithHardware).await
             }

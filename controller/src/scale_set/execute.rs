@@ -165,7 +165,8 @@ impl Pass<'_> {
     fn profile(&self, revision: &str) -> Option<&VirtualMachineProfile> {
         let kept = self.snapshot.revisions.iter().find(|kept| kept.name == revision).map(|kept| &*kept.profile);
         let newest = self.plan.effective.newest_revision.as_deref() == Some(revision);
-        kept.or_else(|| if newest { self.snapshot.set.profile.as_deref() } else { None })
+        let wished = if newest { self.snapshot.set.profile.as_deref() } else { None };
+        kept.or(wished)
     }
 
     async fn delete(&self, kind: Kind, name: &str, uid: &str, resource_version: &str) -> Result<(), ClusterError> {

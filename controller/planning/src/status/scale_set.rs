@@ -56,7 +56,7 @@ pub fn scale_set_status(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, outcom
         single_placement_group: effective.single_placement_group,
         instance_view: Some(instance_view(snapshot, &verdicts)),
         zones: zones(snapshot),
-        zones_summary: zones_summary(snapshot),
+        zones_summary: Some(zones_summary(snapshot)),
         blockers: blockers(snapshot, plan),
         scale_in: preview(plan),
         conditions,
@@ -131,10 +131,10 @@ fn zones(snapshot: &ScaleSetSnapshot) -> Vec<ZoneCount> {
     if snapshot.set.zones.is_empty() { Vec::new() } else { zones.collect() }
 }
 
-fn zones_summary(snapshot: &ScaleSetSnapshot) -> Option<String> {
+fn zones_summary(snapshot: &ScaleSetSnapshot) -> String {
     let named = |zone: &ZoneCount| if zone.zone.is_empty() { "regional".to_owned() } else { zone.zone.clone() };
     let parts: Vec<String> = zones(snapshot).iter().map(|zone| format!("{}:{}", named(zone), zone.replicas)).collect();
-    Some(if parts.is_empty() { "regional".to_owned() } else { parts.join(" ") })
+    if parts.is_empty() { "regional".to_owned() } else { parts.join(" ") }
 }
 
 /// One entry for each code; times are kept while the code stays.

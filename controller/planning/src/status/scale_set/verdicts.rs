@@ -149,8 +149,8 @@ impl<'pass> Verdicts<'pass> {
         if updated == made {
             return Verdict::new(Truth::True, Reason::ModelApplied, message);
         }
-        let held = [Reason::Paused, Reason::ManualUpgradePolicy, Reason::Protected, Reason::AllowanceSpent];
-        let hold = self.plan.holds.iter().find(|hold| held.contains(&hold.reason) || needs_a_person(hold.reason));
+        let withheld = [Reason::Paused, Reason::ManualUpgradePolicy, Reason::Protected, Reason::AllowanceSpent];
+        let hold = self.plan.holds.iter().find(|hold| withheld.contains(&hold.reason) || needs_a_person(hold.reason));
         let newest = self.plan.effective.newest_revision.as_deref();
         let pending_reimage = self.made().all(|member| member.report.running_revision.as_deref() == newest);
         match hold {
@@ -209,9 +209,9 @@ impl<'pass> Verdicts<'pass> {
     }
 
     fn stalled(&self) -> Verdict {
-        let held = self.plan.holds.iter().find(|hold| needs_a_person(hold.reason));
+        let waiting = self.plan.holds.iter().find(|hold| needs_a_person(hold.reason));
         let failed = self.outcome.failures.iter().find(|failure| needs_a_person(failure.reason));
-        match (held, failed) {
+        match (waiting, failed) {
             (Some(hold), _) => Verdict::new(Truth::True, hold.reason, hold.message.clone()),
             (None, Some(failure)) => Verdict::new(Truth::True, failure.reason, failure.message.clone()),
             (None, None) => Verdict::new(Truth::False, Reason::Converged, "nothing waits for a person"),
@@ -234,6 +234,7 @@ impl<'pass> Verdicts<'pass> {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it is the answer of functions that may have none")]
 fn unfinished(reason: Reason, message: String) -> Option<Failure> {
     Some(Failure { reason, message })
 }
