@@ -26,10 +26,16 @@ pub struct Health {
 
 /// The address cannot be listened on.
 #[derive(Debug, Error)]
-#[error("cannot listen on {address}: {source}; choose another with --health-listen")]
+#[error("cannot listen on {address}: {source}; choose another with {flag}")]
 pub struct ListenError {
     address: SocketAddr,
+    flag: &'static str,
     source: std::io::Error,
+}
+
+/// Opens the address that `flag` names.
+pub async fn bind(address: SocketAddr, flag: &'static str) -> Result<TcpListener, ListenError> {
+    TcpListener::bind(address).await.map_err(|source| ListenError { address, flag, source })
 }
 
 impl Health {
@@ -57,7 +63,7 @@ impl Health {
 
 /// Opens the address; what is returned serves it until it is dropped.
 pub async fn listen(address: SocketAddr, health: Health) -> Result<impl Future<Output = ()>, ListenError> {
-    let listener = TcpListener::bind(address).await.map_err(|source| ListenError { address, source })?;
+    let listener = bind(address, "--health-listen").await?;
     let router = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use scaleset_hardware::sim::{
     ClockSource, LatencySource, OpenError, RegionFile, RegionFileError, RegionSource, Simulation, SimulationOptions,
-    Storage,
+    Storage, control,
 };
 use thiserror::Error;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{Instant, interval_at};
@@ -44,6 +45,9 @@ pub enum StartError {
     /// An address to listen on.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// The endpoint at which the simulated world can be changed.
+    #[error("{0}; choose another address with --control-listen")]
+    Control(#[source] std::io::Error),
     /// The API server.
     #[error(transparent)]
     Connect(#[from] ConnectError),
@@ -72,6 +76,11 @@ pub async fn run(args: Args) -> Result<(), StartError> {
     let hardware = open_hardware(&args)?;
     let health = Health::default();
     let endpoints = health::listen(args.health_listen, health.clone()).await?;
+    let control = match args.control_listen {
+        Some(address) => Some(health::bind(address, "--control-listen").await?),
+        None => None,
+    };
+    let world = serve_world(control, hardware.clone());
     let kubeconfig = args.kubeconfig.as_deref().filter(|path| *path != Path::new(""));
     let connection = connect(kubeconfig).await?;
     info!(
@@ -80,11 +89,12 @@ pub async fn run(args: Args) -> Result<(), StartError> {
     );
     let (stop, stopping) = watch::channel(false);
     let work = work(connection, hardware, health, stopping);
-    tokio::pin!(work, endpoints);
+    tokio::pin!(work, endpoints, world);
     loop {
         tokio::select! {
             ended = &mut work => return ended,
             () = &mut endpoints => return Err(StartError::Broken("the health endpoints stopped".to_owned())),
+            error = &mut world => return Err(error),
             name = signals.next() => {
                 info!(signal = name, "stopping");
                 // Whoever listens is part of `work`, which is polled until it ends.
@@ -132,6 +142,15 @@ async fn never_listed(cluster: &KubernetesCluster) -> StartError {
             return StartError::NotListed { kinds, seconds: begun.elapsed().as_secs(), failures };
         }
         warn!(kinds, failures, "waiting for the first lists");
+    }
+}
+
+/// Lets the simulated world be changed where an address is given for it; ends only when that fails.
+async fn serve_world(listener: Option<TcpListener>, hardware: Simulation) -> StartError {
+    let Some(listener) = listener else { return std::future::pending().await };
+    match control::serve(listener, hardware, std::future::pending()).await {
+        Ok(()) => StartError::Broken("the control endpoint stopped".to_owned()),
+        Err(error) => StartError::Control(error),
     }
 }
 
