@@ -2,6 +2,7 @@
 //!
 //! `cargo run -p scaleset-hardware --example serve [store [port]]`
 
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use scaleset_crds::VirtualMachineModel;
@@ -18,7 +19,17 @@ const MODEL: &str = r#"{
 }"#;
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> ExitCode {
+    match serve().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve() -> Result<(), Box<dyn std::error::Error>> {
     let store = std::env::args().nth(1).unwrap_or_else(|| "region.redb".to_owned());
     let port: u16 = std::env::args().nth(2).map_or(Ok(0), |port| port.parse())?;
     let simulation = Simulation::open(SimulationOptions {

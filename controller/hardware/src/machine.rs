@@ -104,8 +104,10 @@ pub struct Machine {
     /// When it was created, scenario time.
     pub created_at: Timestamp,
     /// Private address of the primary interface.
+    #[serde(rename = "privateIPAddress")]
     pub private_ip_address: Option<String>,
     /// Public address of the primary interface, if it has one.
+    #[serde(rename = "publicIPAddress")]
     pub public_ip_address: Option<String>,
     /// Operating system, for example `ubuntu`; known once the guest has booted.
     pub os_name: Option<String>,

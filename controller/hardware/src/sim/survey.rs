@@ -102,6 +102,7 @@ pub(crate) struct LoadBalancerView {
 struct Backend {
     uid: String,
     owner: String,
+    #[serde(rename = "privateIPAddress")]
     private_ip_address: String,
     state: ProbeState,
 }
