@@ -1,17 +1,12 @@
 //! Builds what runs: the control plane and the controller.
 
 use std::io::{IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, bail};
 use scaleset_control_plane::binaries::{Binaries, Progress};
-
-/// The root of the checkout.
-pub(crate) fn workspace() -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    root.canonicalize().unwrap_or(root)
-}
+use scaleset_control_plane::workspace_root;
 
 /// Builds the programs of the control plane that are missing, with progress.
 pub(crate) fn control_plane() -> anyhow::Result<()> {
@@ -51,12 +46,12 @@ pub(crate) fn controller() -> anyhow::Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
         .args(["build", "--release", "--package", "scaleset-controller"])
-        .current_dir(workspace())
+        .current_dir(workspace_root())
         .status()
         .context("cargo could not be run")?;
     if !status.success() {
         bail!("the controller could not be built");
     }
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace_root().join("target"), PathBuf::from);
     Ok(target.join("release/scaleset-controller"))
 }

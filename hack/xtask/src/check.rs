@@ -5,8 +5,7 @@ use std::process::Command;
 
 use anyhow::bail;
 use scaleset_control_plane::binaries::{go_version, module_directory};
-
-use crate::build::workspace;
+use scaleset_control_plane::workspace_root;
 
 const DISK_GIB_MIN: u64 = 6;
 const GO_MIN: (u32, u32) = (1, 26);
@@ -53,7 +52,7 @@ fn compiler() -> Option<String> {
 }
 
 fn disk() -> Option<String> {
-    let directory = workspace();
+    let directory = workspace_root();
     let free = rustix::fs::statvfs(&directory).ok()?;
     let gib = free.f_bavail.saturating_mul(free.f_frsize) / (1 << 30);
     if gib >= DISK_GIB_MIN {

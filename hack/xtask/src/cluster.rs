@@ -5,8 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, bail};
 use scaleset_control_plane::binaries::Binaries;
-
-use crate::build::workspace;
+use scaleset_control_plane::workspace_root;
 
 const KINDS: [&str; 3] = ["scalesets", "scalesetvms", "flexvms"];
 /// The user that the controller is, wherever it runs from here; its rights are in `controller/manifests`.
@@ -30,7 +29,7 @@ impl Cluster {
             .arg(&self.kubeconfig)
             // The cache in the user's home is for the user's clusters.
             .arg("--cache-dir")
-            .arg(workspace().join(".run/kubectl-cache"))
+            .arg(workspace_root().join(".run/kubectl-cache"))
             .args(arguments)
             .output()
             .with_context(|| format!("{} could not be run", self.kubectl.display()))?;
@@ -49,7 +48,7 @@ impl Cluster {
     /// Installs definitions, admission policy and the controller's rights, and waits until the kinds are served.
     pub(crate) fn install(&self) -> anyhow::Result<()> {
         for directory in ["crds/manifests", "controller/manifests"] {
-            let directory = workspace().join(directory).display().to_string();
+            let directory = workspace_root().join(directory).display().to_string();
             self.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", &directory])?;
         }
         for kind in KINDS {
@@ -60,7 +59,7 @@ impl Cluster {
     }
 
     pub(crate) fn apply_samples(&self) -> anyhow::Result<()> {
-        let directory = workspace().join("hack/samples").display().to_string();
+        let directory = workspace_root().join("hack/samples").display().to_string();
         print!("{}", self.kubectl(&["apply", "-f", &directory])?);
         Ok(())
     }

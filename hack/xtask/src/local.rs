@@ -9,7 +9,7 @@ use std::sync::mpsc;
 
 use anyhow::Context;
 use clap::Args;
-use scaleset_control_plane::{ControlPlane, Durability, Lifetime, Supervisor};
+use scaleset_control_plane::{ControlPlane, Durability, Lifetime, Supervisor, workspace_root};
 
 use crate::build;
 use crate::cluster::{CONTROLLER_USER, Cluster};
@@ -114,7 +114,7 @@ pub(crate) fn status() -> anyhow::Result<()> {
 }
 
 fn root() -> PathBuf {
-    build::workspace().join(".run")
+    workspace_root().join(".run")
 }
 
 /// The directory of our own cluster and those of existing ones, as far as they are there.
@@ -137,6 +137,8 @@ fn start(options: &Options, lifetime: Lifetime) -> anyhow::Result<Running> {
     let Options { time_scale, region_file, kubeconfig } = options;
     build::control_plane()?;
     let program = build::controller()?;
+    // Held until all of it runs: two that start at once would each find nothing and start their own.
+    let _starting = lock_start()?;
     let (directory, cluster, plane) = if let Some(kubeconfig) = kubeconfig {
         let (directory, cluster) = existing_cluster(kubeconfig)?;
         (directory, cluster, None)
@@ -173,6 +175,16 @@ fn start_control_plane(directory: &Path, lifetime: Lifetime) -> anyhow::Result<C
     let directory = Some(directory.join("control-plane"));
     let options = scaleset_control_plane::Options { directory, lifetime, durability: Durability::Durable };
     Ok(ControlPlane::start(options)?)
+}
+
+fn lock_start() -> anyhow::Result<fs::File> {
+    let path = make(root())?.join("start.lock");
+    let lock = fs::File::create(&path).with_context(|| path.display().to_string())?;
+    if lock.try_lock().is_err() {
+        println!("another `make up` or `make run` is starting, waiting for it");
+        lock.lock().with_context(|| path.display().to_string())?;
+    }
+    Ok(lock)
 }
 
 fn make(directory: PathBuf) -> anyhow::Result<PathBuf> {

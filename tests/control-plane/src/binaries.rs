@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 
 use crate::error::{ControlPlaneError, file};
+use crate::workspace::workspace_root;
 
 /// Kubernetes version that the programs report.
 const KUBERNETES_VERSION: &str = "v1.37.2";
@@ -181,7 +182,7 @@ fn watch(build: &mut Child, mut tell: impl FnMut(Duration)) -> Result<Option<Str
 
 /// The Go module that pins the programs.
 pub fn module_directory() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../hack/control-plane")
+    workspace_root().join("hack/control-plane")
 }
 
 fn cache_root() -> Result<PathBuf, ControlPlaneError> {

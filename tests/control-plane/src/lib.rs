@@ -11,7 +11,9 @@ mod kubeconfig;
 mod plane;
 mod process;
 mod state;
+mod workspace;
 
 pub use error::ControlPlaneError;
 pub use plane::{ControlPlane, Durability, Options};
 pub use process::{Lifetime, ProcessId, Supervisor};
+pub use workspace::workspace_root;
