@@ -119,7 +119,9 @@ pub(crate) fn set_shape(set: &ScaleSet) -> SetShape<'_> {
 
 fn members(observed: &Observed) -> Vec<Member> {
     let set_uid = &observed.id.uid;
-    let uniform = observed.members.scale_set_vms.iter().map(|vm| uniform_member(vm));
+    // The owner counts, not the name: an instance that was left behind with cascade=orphan still names its set.
+    let owned = observed.members.scale_set_vms.iter().filter(|vm| is_owned_by(&vm.metadata, set_uid));
+    let uniform = owned.map(|vm| uniform_member(vm));
     let flexible = observed.members.flex_vms.iter().filter_map(|vm| flexible_member(&observed.set, set_uid, vm));
     let mut members: Vec<Member> = match observed.set.spec.orchestration_mode {
         OrchestrationMode::Uniform => uniform.collect(),

@@ -64,9 +64,12 @@ impl ProcessId {
         Some(Self { pid, start_ticks })
     }
 
-    /// Whether it runs: it is there, is the same one, and is no zombie.
+    /// Whether it runs: it is there, is the same one, and is no zombie. While one of its threads is still ending, its
+    /// files and locks are its own, so it runs.
     pub fn is_running(self) -> bool {
-        stat(self.pid).is_some_and(|(state, start_ticks)| start_ticks == self.start_ticks && state != 'Z')
+        let threads = || fs::read_dir(format!("/proc/{}/task", self.pid)).map_or(0, Iterator::count);
+        stat(self.pid)
+            .is_some_and(|(state, start_ticks)| start_ticks == self.start_ticks && (state != 'Z' || threads() > 1))
     }
 
     /// Ends it, by force after ten seconds. Whether it is gone.
@@ -122,7 +125,7 @@ impl Supervisor {
     }
 
     /// The same; with [`Lifetime::WithParent`], `leftovers` is removed once the processes have ended.
-    pub(crate) fn removing(lifetime: Lifetime, leftovers: Option<&Path>) -> Result<Self, ControlPlaneError> {
+    pub fn removing(lifetime: Lifetime, leftovers: Option<&Path>) -> Result<Self, ControlPlaneError> {
         match lifetime {
             Lifetime::Detached => Ok(Self(Kind::Detached)),
             Lifetime::WithParent => {
