@@ -1,0 +1,230 @@
+//! The controller as a child process that ends with its parent, and can be killed and started again on the same state.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use kube::{Client, Config};
+use rustix::process::{Pid, Signal, kill_process};
+use scaleset_control_plane::{Lifetime, ProcessId, Supervisor};
+use serde::Deserialize;
+use tempfile::TempDir;
+use tokio::sync::OnceCell;
+
+use super::cluster::workspace;
+use super::hardware::HardwareEndpoint;
+use super::until;
+
+const READY_LIMIT: Duration = Duration::from_mins(1);
+const GONE_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long the simulated hardware takes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Latency {
+    /// As the region file says, in scenario time that runs so much faster than wall time.
+    TimesFaster(f64),
+    /// No time at all.
+    Zero,
+}
+
+/// What a controller runs with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Whose API server, and as whom.
+    pub kubeconfig: PathBuf,
+    /// Instead of the embedded regions.
+    pub region_file: Option<PathBuf>,
+    /// How long the hardware takes.
+    pub latency: Latency,
+}
+
+/// A controller that has been started; it ends when this is dropped, or with the process.
+#[derive(Debug)]
+pub struct LocalController {
+    settings: Settings,
+    supervisor: Supervisor,
+    process: ProcessId,
+    endpoints: Endpoints,
+    /// Log and hardware store; goes with the process, also where nobody drops this.
+    directory: TempDir,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Endpoints {
+    control: SocketAddr,
+    health: SocketAddr,
+}
+
+impl LocalController {
+    /// Builds and starts the controller with hardware of its own, and returns when it is ready.
+    pub async fn start(settings: Settings) -> anyhow::Result<Self> {
+        let directory = tempfile::Builder::new().prefix("scaleset-controller-").tempdir()?;
+        let mut supervisor = Supervisor::removing(Lifetime::WithParent, Some(directory.path()))?;
+        let (process, endpoints) = spawn(&settings, directory.path(), &mut supervisor).await?;
+        let controller = Self { settings, supervisor, process, endpoints, directory };
+        controller.wait_until_ready().await?;
+        Ok(controller)
+    }
+
+    /// Ends it as `kill -9` does, and returns when it is gone.
+    pub async fn kill(&self) -> anyhow::Result<()> {
+        let pid = Pid::from_raw(self.process.pid).context("a process id is above 0")?;
+        ensure!(self.process.is_running(), "the controller has ended by itself:\n{}", self.log_tail(20));
+        kill_process(pid, Signal::KILL)?;
+        until("the killed controller is gone", GONE_LIMIT, async || {
+            ensure!(!self.process.is_running(), "process {} is there", self.process.pid);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Starts it again after [`Self::kill`], on the same hardware, and returns when it is ready.
+    pub async fn restart(&mut self) -> anyhow::Result<()> {
+        ensure!(!self.process.is_running(), "the controller is running");
+        (self.process, self.endpoints) = spawn(&self.settings, self.directory.path(), &mut self.supervisor).await?;
+        self.wait_until_ready().await
+    }
+
+    /// Its simulated hardware.
+    pub fn hardware(&self) -> anyhow::Result<HardwareEndpoint> {
+        Ok(HardwareEndpoint::new(http(self.endpoints.control)?))
+    }
+
+    /// The file in which its simulated hardware lives.
+    pub fn hardware_store(&self) -> PathBuf {
+        store(self.directory.path())
+    }
+
+    /// One counter of its `/metrics`, all label values together.
+    pub async fn counter(&self, name: &str) -> anyhow::Result<f64> {
+        let request = http::Request::get("/metrics").body(Vec::new())?;
+        let text = http(self.endpoints.health)?.request_text(request).await?;
+        let of_counter = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
+        let values = text.lines().filter(of_counter).filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok());
+        Ok(values.sum())
+    }
+
+    /// What it holds in memory, in KiB.
+    pub fn resident_kib(&self) -> anyhow::Result<u64> {
+        resident_kib(self.process)
+    }
+
+    /// Its process.
+    pub const fn process(&self) -> ProcessId {
+        self.process
+    }
+
+    /// The end of its log.
+    pub fn log_tail(&self, lines: usize) -> String {
+        tail(&log(self.directory.path()), lines)
+    }
+
+    /// The last lines of its log that hold `text`.
+    pub fn log_about(&self, text: &str, lines: usize) -> String {
+        let log = fs::read_to_string(log(self.directory.path())).unwrap_or_default();
+        let found: Vec<&str> = log.lines().filter(|line| line.contains(text)).collect();
+        found[found.len().saturating_sub(lines)..].join("\n")
+    }
+
+    async fn wait_until_ready(&self) -> anyhow::Result<()> {
+        let client = http(self.endpoints.health)?;
+        until("the controller is ready", READY_LIMIT, async || {
+            let answer = client.request_text(http::Request::get("/readyz").body(Vec::new())?).await;
+            answer.with_context(|| format!("the end of its log:\n{}", self.log_tail(20)))
+        })
+        .await?;
+        Ok(())
+    }
+}
+
+async fn spawn(
+    settings: &Settings,
+    directory: &Path,
+    supervisor: &mut Supervisor,
+) -> anyhow::Result<(ProcessId, Endpoints)> {
+    let Settings { kubeconfig, region_file, latency } = settings;
+    let endpoints = Endpoints { control: free_address()?, health: free_address()? };
+    let mut arguments = vec![
+        format!("--kubeconfig={}", kubeconfig.display()),
+        format!("--hardware-store={}", store(directory).display()),
+        format!("--control-listen={}", endpoints.control),
+        format!("--health-listen={}", endpoints.health),
+    ];
+    arguments.extend(region_file.iter().map(|path| format!("--region-file={}", path.display())));
+    arguments.push(match latency {
+        Latency::TimesFaster(scale) => format!("--time-scale={scale}"),
+        Latency::Zero => "--hardware-latency=zero".to_owned(),
+    });
+    Ok((supervisor.start(&binary().await?, &arguments, &log(directory))?, endpoints))
+}
+
+/// Path of the controller's binary, built once for each process in the profile of the caller.
+pub async fn binary() -> anyhow::Result<PathBuf> {
+    static BINARY: OnceCell<PathBuf> = OnceCell::const_new();
+    Ok(BINARY.get_or_try_init(|| async { tokio::task::spawn_blocking(build).await? }).await?.clone())
+}
+
+fn build() -> anyhow::Result<PathBuf> {
+    #[derive(Deserialize)]
+    struct Message {
+        executable: Option<PathBuf>,
+    }
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    // What cargo tells a test about its package would make build scripts of dependencies run again.
+    for (name, _) in std::env::vars_os() {
+        let about_package =
+            ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|prefix| name.to_string_lossy().starts_with(prefix));
+        if about_package {
+            command.env_remove(name);
+        }
+    }
+    let output = command
+        .args(["build", "--package=scaleset-controller", "--bin=scaleset-controller"])
+        .arg("--message-format=json-render-diagnostics")
+        .args((!cfg!(debug_assertions)).then_some("--release"))
+        .current_dir(workspace())
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cargo could not be run")?;
+    if !output.status.success() {
+        bail!("the controller could not be built");
+    }
+    let messages = serde_json::Deserializer::from_slice(&output.stdout).into_iter::<Message>();
+    let executable = messages.filter_map(Result::ok).filter_map(|message| message.executable).last();
+    executable.context("cargo names no executable of the controller")
+}
+
+/// What a process holds in memory, in KiB.
+pub fn resident_kib(process: ProcessId) -> anyhow::Result<u64> {
+    let path = format!("/proc/{}/status", process.pid);
+    let text = fs::read_to_string(&path).context(path)?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    Ok(line.trim().trim_end_matches(" kB").parse()?)
+}
+
+fn http(address: SocketAddr) -> anyhow::Result<Client> {
+    Ok(Client::try_from(Config::new(format!("http://{address}").parse()?))?)
+}
+
+fn free_address() -> anyhow::Result<SocketAddr> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("a free port on 127.0.0.1")?;
+    Ok(listener.local_addr()?)
+}
+
+fn store(directory: &Path) -> PathBuf {
+    directory.join("hardware.redb")
+}
+
+fn log(directory: &Path) -> PathBuf {
+    directory.join("controller.log")
+}
+
+fn tail(path: &Path, lines: usize) -> String {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let all: Vec<&str> = text.lines().collect();
+    all[all.len().saturating_sub(lines)..].join("\n")
+}

@@ -1,0 +1,32 @@
+//! The whole operator: a real API server, the real controller as a child process under its own identity, simulated
+//! hardware with a journal. What a person does is done with kubectl; what happened is told by the API server and the
+//! hardware, never by the controller.
+
+#[path = "end_to_end/converged.rs"]
+mod converged;
+#[path = "end_to_end/crash.rs"]
+mod crash;
+#[path = "end_to_end/deletion.rs"]
+mod deletion;
+#[path = "end_to_end/drift.rs"]
+mod drift;
+#[path = "end_to_end/flexible.rs"]
+mod flexible;
+#[path = "end_to_end/kstatus.rs"]
+mod kstatus;
+#[path = "end_to_end/life.rs"]
+mod life;
+#[path = "end_to_end/refusals.rs"]
+mod refusals;
+#[path = "end_to_end/rights.rs"]
+mod rights;
+#[path = "end_to_end/samples.rs"]
+mod samples;
+#[path = "end_to_end/scene.rs"]
+mod scene;
+#[path = "end_to_end/start.rs"]
+mod start;
+#[path = "end_to_end/upgrade.rs"]
+mod upgrade;
+#[path = "end_to_end/world.rs"]
+mod world;

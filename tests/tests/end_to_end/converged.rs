@@ -1,0 +1,38 @@
+//! What is as it should be costs nothing.
+
+use anyhow::ensure;
+use scaleset_tests::local::requests::{RequestKind, Requests};
+use serde_json::json;
+
+use crate::scene::{Scene, uniform, vm};
+use crate::world::run_alone;
+
+#[test]
+fn passes_over_what_is_converged_write_nothing_and_list_nothing() {
+    run_alone(async |world| {
+        let scene = Scene::new(world, "converged").await;
+        scene.apply(&uniform("web", 10, json!({"zones": ["1", "2", "3"]})))?;
+        scene.apply(&vm("alone", json!({})))?;
+        scene.settled("web").await?;
+        scene.flex_vm_settled("alone").await?;
+        let before = Requests::of(&world.client).await?;
+        let passes = world.controller.counter("scaleset_passes_total").await?;
+        // Twelve objects are touched, so that each gets at least one pass more.
+        scene.kubectl(&["annotate", "vmss", "--all", "touched=yes"])?;
+        scene
+            .until("twelve passes have ended", async || {
+                let ended = world.controller.counter("scaleset_passes_total").await? - passes;
+                ensure!(ended >= 12.0, "{ended} have");
+                Ok(())
+            })
+            .await?;
+        let asked = Requests::of(&world.client).await?.since(&before).only(RequestKind::is_ours);
+        let touches = |kind: &RequestKind| kind.verb == "PATCH" && !kind.resource.contains('/');
+        assert_eq!(asked.only(touches).total(), 12, "ours, by kubectl: {asked}");
+        let others = asked.only(|kind| kind.is_write() && !touches(kind));
+        assert_eq!(others.total(), 0, "{others}");
+        // kubectl lists the three kinds once each, to find what it annotates.
+        assert_eq!(asked.only(RequestKind::is_list).total(), 3, "{asked}");
+        Ok(())
+    });
+}
