@@ -1,0 +1,16 @@
+//! The planner's rules as tables: each test builds a snapshot, plans, and has the plan audited.
+
+#[path = "planner/fleet.rs"]
+mod fleet;
+#[path = "planner/instance.rs"]
+mod instance;
+#[path = "planner/placement.rs"]
+mod placement;
+#[path = "planner/scale_in.rs"]
+mod scale_in;
+#[path = "planner/status.rs"]
+mod status;
+#[path = "planner/upgrade.rs"]
+mod upgrade;
+#[path = "planner/views.rs"]
+mod views;

@@ -1,0 +1,172 @@
+//! Snapshots to plan from: a set, its region and its members, all well unless a test says otherwise.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use scaleset_crds::vocabulary::{OrchestrationMode, PowerState, PowerWish, ProvisioningState, UpgradeMode};
+use scaleset_crds::{ScaleSetStatus, VirtualMachineProfile};
+use scaleset_planning::audit::audit;
+use scaleset_planning::plan::{Action, NewMember, ScaleSetPlan};
+use scaleset_planning::revision;
+use scaleset_planning::scale_set::plan;
+use scaleset_planning::snapshot::{
+    FinalizerState, Maintenance, Member, MemberKind, MemberLife, MemberReport, Observation, Origin, Protection,
+    RegionFacts, Revision, ScaleSetSnapshot, SetFacts, SetLife, SizeFacts, UpgradeSwitch, ZoneFacts,
+};
+use serde_json::json;
+
+pub(crate) fn profile(size: &str) -> VirtualMachineProfile {
+    serde_json::from_value(json!({
+        "vmSize": size,
+        "osProfile": {"adminUsername": "azureuser"},
+        "storageProfile": {"imageReference": {"publisher": "Canonical", "offer": "ubuntu-server", "sku": "22_04-lts"}},
+        "networkProfile": {"networkInterfaces": [{"name": "nic0", "primary": true, "subnet": "default"}]},
+    }))
+    .expect("the profile is whole")
+}
+
+fn region() -> RegionFacts {
+    let zones: Vec<String> = ["1", "2", "3"].map(str::to_owned).to_vec();
+    let size = |maintenance| SizeFacts { zones: zones.clone(), maintenance };
+    RegionFacts {
+        zones: zones.iter().map(|zone| (zone.clone(), ZoneFacts::Available)).collect(),
+        fault_domain_count: 3,
+        sizes: [
+            ("Standard_D2s_v3".to_owned(), size(Maintenance::MemoryPreserving)),
+            ("Standard_D4s_v3".to_owned(), size(Maintenance::MemoryPreserving)),
+            ("Standard_M64s".to_owned(), size(Maintenance::NotMemoryPreserving)),
+        ]
+        .into(),
+        images: [("Canonical:ubuntu-server:22_04-lts".to_owned(), vec!["22.04.1".to_owned()])].into(),
+        subnets: vec!["default".to_owned()],
+    }
+}
+
+/// A Uniform set over `zones` with `replicas` wished, its finalizer on and its revision kept.
+pub(crate) fn snapshot(zones: &[&str], replicas: i32) -> ScaleSetSnapshot {
+    let profile = Arc::new(profile("Standard_D2s_v3"));
+    let newest = revision::name("web", "set-uid", &profile);
+    ScaleSetSnapshot {
+        now: Timestamp::UNIX_EPOCH,
+        wall_now: Timestamp::UNIX_EPOCH,
+        set: SetFacts {
+            namespace: "default".to_owned(),
+            name: "web".to_owned(),
+            uid: "set-uid".to_owned(),
+            generation: 1,
+            life: SetLife::Live,
+            finalizer: FinalizerState::Held,
+            mode: OrchestrationMode::Uniform,
+            location: "eastus".to_owned(),
+            zones: zones.iter().map(|zone| (*zone).to_owned()).collect(),
+            platform_fault_domain_count: Some(1),
+            single_placement_group: None,
+            replicas: Some(replicas),
+            upgrade_mode: UpgradeMode::Automatic,
+            upgrades: UpgradeSwitch::On,
+            profile: Some(Arc::clone(&profile)),
+        },
+        members: Vec::new(),
+        revisions: vec![Revision {
+            name: newest,
+            uid: "revision-uid".to_owned(),
+            resource_version: "1".to_owned(),
+            number: 1,
+            profile,
+        }],
+        region: Some(region()),
+        locations: vec!["eastus".to_owned()],
+        highest_hardware_number: None,
+        status: ScaleSetStatus::default(),
+    }
+}
+
+pub(crate) fn newest(snapshot: &ScaleSetSnapshot) -> String {
+    revision::name("web", "set-uid", snapshot.set.profile.as_ref().expect("the set has a profile"))
+}
+
+/// A member that the set made, running its revision.
+pub(crate) fn member(number: i64, zone: Option<&str>, fault_domain: Option<i32>, revision: &str) -> Member {
+    Member {
+        kind: MemberKind::ScaleSetVM,
+        name: format!("web-{number}"),
+        uid: format!("uid-{number}"),
+        resource_version: "1".to_owned(),
+        origin: Origin::Set,
+        number: Some(number),
+        life: MemberLife::Live,
+        created: Timestamp::UNIX_EPOCH,
+        zone: zone.map(str::to_owned),
+        fault_domain,
+        placement_group: Some("0".to_owned()),
+        update_domain: Some(i32::try_from(number % 5).expect("a remainder of 5 fits")),
+        assigned_revision: Some(revision.to_owned()),
+        protection: Protection::None,
+        power_wish: PowerWish::Running,
+        report: MemberReport {
+            observation: Observation::Current,
+            provisioning: ProvisioningState::Succeeded,
+            power: PowerState::Running,
+            running_revision: Some(revision.to_owned()),
+            healthy_on_revision: Some(revision.to_owned()),
+            nothing_pending: true,
+            failure: None,
+            extensions: BTreeMap::new(),
+        },
+    }
+}
+
+/// Members spread as `counts` by zone say.
+pub(crate) fn spread(counts: &[(Option<&str>, usize)], revision: &str) -> Vec<Member> {
+    let zones = counts.iter().flat_map(|(zone, count)| std::iter::repeat_n(*zone, *count));
+    zones.zip(0..).map(|(zone, number)| member(number, zone, None, revision)).collect()
+}
+
+/// Gives the set another profile, which is not a revision yet.
+pub(crate) fn change_profile(snapshot: &mut ScaleSetSnapshot, profile: VirtualMachineProfile) {
+    snapshot.set.profile = Some(Arc::new(profile));
+    snapshot.set.generation += 1;
+}
+
+/// Plans, and fails where the audit finds anything.
+pub(crate) fn audited(snapshot: &ScaleSetSnapshot) -> ScaleSetPlan {
+    let plan = plan(snapshot);
+    assert_eq!(audit(snapshot, &plan), Vec::<String>::new(), "{plan}");
+    plan
+}
+
+/// Zones of the members that the plan makes.
+pub(crate) fn created_by_zone(plan: &ScaleSetPlan) -> BTreeMap<String, usize> {
+    let mut zones = BTreeMap::new();
+    for member in created(plan) {
+        *zones.entry(member.zone.clone().unwrap_or_default()).or_default() += 1;
+    }
+    zones
+}
+
+/// The members that the plan makes.
+pub(crate) fn created(plan: &ScaleSetPlan) -> Vec<&NewMember> {
+    plan.actions
+        .iter()
+        .filter_map(|action| if let Action::CreateMember(member) = action { Some(member) } else { None })
+        .collect()
+}
+
+/// Names of the members that the plan deletes.
+pub(crate) fn deleted(plan: &ScaleSetPlan) -> Vec<&str> {
+    plan.actions
+        .iter()
+        .filter_map(
+            |action| if let Action::DeleteMember(removal) = action { Some(removal.name.as_str()) } else { None },
+        )
+        .collect()
+}
+
+/// Names of the members that are to follow another revision.
+pub(crate) fn assigned(plan: &ScaleSetPlan) -> Vec<&str> {
+    plan.actions
+        .iter()
+        .filter_map(|action| if let Action::AssignRevision(moved) = action { Some(moved.name.as_str()) } else { None })
+        .collect()
+}

@@ -1,0 +1,288 @@
+//! One VM's next step.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use scaleset_crds::InstanceStatus;
+use scaleset_crds::condition::{Reason, find};
+use scaleset_crds::vocabulary::{PowerState, PowerWish, ProvisioningState};
+use scaleset_planning::instance::{Step, Wait, plan};
+use scaleset_planning::snapshot::{
+    Assigned, Belonging, Failure, FinalizerState, InstanceSnapshot, MemberKind, MemberLife, ReleaseRule,
+};
+use scaleset_planning::status::instance::{InstanceOutcome, instance_status};
+use scaleset_planning::view::{HardwareView, InstanceView, ModelView, OperationState};
+
+use crate::fleet::profile;
+
+fn model(revision: &str, size: &str) -> ModelView {
+    ModelView { revision: revision.to_owned(), model: Arc::new(profile(size).model()) }
+}
+
+fn old() -> ModelView {
+    model("r1", "Standard_D2s_v3")
+}
+
+fn view(model: &ModelView, operation: OperationState, power: PowerState) -> InstanceView {
+    InstanceView {
+        vm_id: "vm".to_owned(),
+        computer_name: "web000000".to_owned(),
+        revision: model.revision.clone(),
+        model: Arc::clone(&model.model),
+        operation,
+        power,
+        changed_at: Timestamp::UNIX_EPOCH,
+        zone: None,
+        platform_fault_domain: None,
+        update_domain: None,
+        placement_group: None,
+        host: None,
+        os_name: None,
+        os_version: None,
+        vm_agent_version: None,
+        disks: Vec::new(),
+        extensions: BTreeMap::new(),
+        private_ip_address: None,
+        public_ip_address: None,
+    }
+}
+
+fn running(model: &ModelView) -> HardwareView {
+    HardwareView::Present(Box::new(view(model, OperationState::Succeeded, PowerState::Running)))
+}
+
+fn snapshot(hardware: HardwareView) -> InstanceSnapshot {
+    InstanceSnapshot {
+        now: Timestamp::UNIX_EPOCH,
+        wall_now: Timestamp::UNIX_EPOCH,
+        kind: MemberKind::ScaleSetVM,
+        name: "web-0".to_owned(),
+        generation: 1,
+        life: MemberLife::Live,
+        finalizer: FinalizerState::Held,
+        release: ReleaseRule::HardwareFirst,
+        power_wish: PowerWish::Running,
+        assigned: Assigned::Known(old()),
+        newest: Some(old()),
+        zone: None,
+        fault_domain: None,
+        belonging: Belonging::Made { scale_set: "web".to_owned() },
+        hardware,
+        status: InstanceStatus::default(),
+    }
+}
+
+fn unknown() -> HardwareView {
+    HardwareView::Unknown { message: "no answer".to_owned() }
+}
+
+fn busy() -> HardwareView {
+    HardwareView::Present(Box::new(view(&old(), OperationState::Updating, PowerState::Running)))
+}
+
+fn power(power: PowerState) -> HardwareView {
+    HardwareView::Present(Box::new(view(&old(), OperationState::Succeeded, power)))
+}
+
+fn failed(attempts: u32) -> HardwareView {
+    let operation =
+        OperationState::Failed { code: "OSProvisioningTimedOut".to_owned(), message: "no boot".to_owned(), attempts };
+    HardwareView::Present(Box::new(view(&old(), operation, PowerState::Stopped)))
+}
+
+fn step_of(change: impl FnOnce(&mut InstanceSnapshot), hardware: HardwareView) -> Step {
+    let mut snapshot = snapshot(hardware);
+    change(&mut snapshot);
+    plan(&snapshot).step
+}
+
+fn nothing(_: &mut InstanceSnapshot) {}
+
+#[test]
+fn life_and_hardware_decide_the_step() {
+    let dying = |snapshot: &mut InstanceSnapshot| snapshot.life = MemberLife::Terminating;
+    assert_eq!(step_of(nothing, HardwareView::Absent), Step::Create(old()));
+    assert_eq!(step_of(nothing, unknown()), Step::Wait(Wait::HardwareUnknown), "unknown is not absent");
+    assert_eq!(step_of(nothing, busy()), Step::Wait(Wait::HardwareBusy));
+    assert_eq!(step_of(nothing, running(&old())), Step::None);
+    assert_eq!(
+        step_of(|snapshot| snapshot.finalizer = FinalizerState::Absent, HardwareView::Absent),
+        Step::AddFinalizer
+    );
+    for hardware in [HardwareView::Absent, unknown(), busy(), running(&old())] {
+        assert_eq!(step_of(dying, hardware), Step::Release(ReleaseRule::HardwareFirst));
+    }
+    let forgotten = |snapshot: &mut InstanceSnapshot| {
+        snapshot.life = MemberLife::Terminating;
+        snapshot.finalizer = FinalizerState::Absent;
+    };
+    assert_eq!(step_of(forgotten, running(&old())), Step::Forget);
+}
+
+#[test]
+fn power_follows_the_wish() {
+    let table = [
+        (PowerWish::Running, PowerState::Stopped, Step::SetPower(PowerWish::Running)),
+        (PowerWish::Running, PowerState::Deallocated, Step::SetPower(PowerWish::Running)),
+        (PowerWish::Stopped, PowerState::Running, Step::SetPower(PowerWish::Stopped)),
+        (PowerWish::Stopped, PowerState::Deallocated, Step::None),
+        (PowerWish::Deallocated, PowerState::Stopped, Step::SetPower(PowerWish::Deallocated)),
+        (PowerWish::Deallocated, PowerState::Deallocated, Step::None),
+        (PowerWish::Running, PowerState::Starting, Step::Wait(Wait::HardwareBusy)),
+        (PowerWish::Running, PowerState::Unknown, Step::Wait(Wait::HardwareUnknown)),
+    ];
+    for (wish, reported, step) in table {
+        assert_eq!(step_of(|snapshot| snapshot.power_wish = wish, power(reported)), step, "{wish:?} {reported:?}");
+    }
+}
+
+#[test]
+fn the_cheapest_step_brings_it_to_its_revision() {
+    let newer = |size: &str| model("r2", size);
+    let follow = |wished: ModelView| move |snapshot: &mut InstanceSnapshot| snapshot.assigned = Assigned::Known(wished);
+    let resized = newer("Standard_D4s_v3");
+    assert_eq!(step_of(follow(resized.clone()), running(&old())), Step::UpdateWithRestart(resized));
+    let same = newer("Standard_D2s_v3");
+    assert_eq!(step_of(follow(same.clone()), running(&old())), Step::UpdateOnline(same), "only the name is new");
+    let mut reimaged = profile("Standard_D2s_v3").model();
+    reimaged.storage_profile.image_reference.version = Some("22.04.1".to_owned());
+    let reimaged = ModelView { revision: "r2".to_owned(), model: Arc::new(reimaged) };
+    assert_eq!(step_of(follow(reimaged.clone()), running(&old())), Step::Reimage(reimaged));
+}
+
+#[test]
+fn drift_is_mended_on_the_same_revision() {
+    let drifted = model("r1", "Standard_D4s_v3");
+    assert_eq!(step_of(nothing, running(&drifted)), Step::UpdateWithRestart(old()));
+}
+
+#[test]
+fn a_persons_own_vm_is_not_thrown_away_for_a_field() {
+    let disk = |gigabytes| serde_json::from_value(serde_json::json!({"lun": 0, "diskSizeGB": gigabytes})).unwrap();
+    let with_disk = |gigabytes| {
+        let mut model = profile("Standard_D2s_v3").model();
+        model.storage_profile.data_disks = vec![disk(gigabytes)];
+        ModelView { revision: "r1".to_owned(), model: Arc::new(model) }
+    };
+    let shrink = |belonging: Belonging| {
+        step_of(
+            |snapshot| {
+                snapshot.belonging = belonging;
+                snapshot.assigned = Assigned::Known(with_disk(32));
+            },
+            running(&with_disk(64)),
+        )
+    };
+    assert_eq!(shrink(Belonging::Made { scale_set: "web".to_owned() }), Step::Recreate);
+    let Step::Hold(Failure { reason, message }) = shrink(Belonging::Alone) else { panic!("it is held") };
+    assert_eq!(reason, Reason::OperationNotAllowed);
+    assert!(message.contains("storageProfile.dataDisks[lun=0].diskSizeGB: 64 -> 32"), "{message}");
+}
+
+#[test]
+fn a_failed_vm_is_tried_again_after_twice_as_long_each_time() {
+    for (attempts, seconds) in [(1, 30), (2, 60), (3, 120), (6, 600), (30, 600)] {
+        let mut waiting = snapshot(failed(attempts));
+        let planned = plan(&waiting);
+        assert_eq!(planned.step, Step::Wait(Wait::Backoff), "attempt {attempts}");
+        assert_eq!(planned.wake_after.map(|wait| wait.as_secs()), Some(seconds), "attempt {attempts}");
+        waiting.now = Timestamp::from_second(seconds.cast_signed()).unwrap();
+        assert_eq!(plan(&waiting).step, Step::Reimage(old()), "attempt {attempts}");
+    }
+    let newer = model("r2", "Standard_D2s_v3");
+    let step = step_of(|snapshot| snapshot.assigned = Assigned::Known(newer.clone()), failed(9));
+    assert_eq!(step, Step::Reimage(newer), "a good revision mends a bad one at once");
+}
+
+#[test]
+fn a_refused_member_does_not_boot_and_runs_on_if_it_has() {
+    let refusal = Failure { reason: Reason::InvalidParameter, message: "no such set".to_owned() };
+    let refused = |snapshot: &mut InstanceSnapshot| {
+        snapshot.belonging = Belonging::Refused { scale_set: "x".to_owned(), refusal: refusal.clone() };
+    };
+    assert_eq!(step_of(refused, HardwareView::Absent), Step::Hold(refusal.clone()));
+    assert_eq!(step_of(refused, running(&old())), Step::None);
+}
+
+#[test]
+fn without_its_revision_a_vm_waits_or_runs_on() {
+    let missing =
+        |snapshot: &mut InstanceSnapshot| snapshot.assigned = Assigned::Missing { revision: "gone".to_owned() };
+    assert_eq!(step_of(missing, HardwareView::Absent), Step::Wait(Wait::Revision));
+    assert_eq!(step_of(missing, running(&old())), Step::None);
+    assert_eq!(step_of(missing, power(PowerState::Stopped)), Step::SetPower(PowerWish::Running));
+}
+
+fn status_of(snapshot: &InstanceSnapshot, failure: Option<Failure>) -> InstanceStatus {
+    let outcome = InstanceOutcome { hardware: snapshot.hardware.clone(), failure };
+    instance_status(snapshot, &plan(snapshot).step, &outcome)
+}
+
+fn condition(status: &InstanceStatus, name: &str) -> (String, String) {
+    let condition = find(&status.conditions, name).expect("all conditions are written");
+    (condition.status.clone(), condition.reason.clone())
+}
+
+#[test]
+fn conditions_tell_running_failed_busy_and_unknown() {
+    let pair = |status: &str, reason: &str| (status.to_owned(), reason.to_owned());
+    let ready = status_of(&snapshot(running(&old())), None);
+    assert_eq!(condition(&ready, "Ready"), pair("True", "Ready"));
+    assert_eq!(condition(&ready, "UpToDate"), pair("True", "ModelApplied"));
+    assert_eq!(condition(&ready, "Reconciling"), pair("False", "Converged"));
+    assert_eq!(ready.healthy_on_revision.as_deref(), Some("r1"));
+    assert_eq!(ready.latest_model_applied, Some(true));
+
+    let broken = status_of(&snapshot(failed(2)), None);
+    assert_eq!(condition(&broken, "Provisioned"), pair("False", "OSProvisioningTimedOut"));
+    assert_eq!(condition(&broken, "Reconciling").0, "True");
+    assert_eq!(broken.provisioning_state, Some(ProvisioningState::Failed));
+
+    assert_eq!(condition(&status_of(&snapshot(busy()), None), "Ready"), pair("False", "Updating"));
+
+    let mut silent = snapshot(unknown());
+    silent.status = ready.clone();
+    let silent = status_of(&silent, None);
+    assert_eq!(condition(&silent, "Ready"), pair("Unknown", "HardwareUnavailable"));
+    assert_eq!(silent.vm_id, ready.vm_id, "what was last known stays");
+}
+
+#[test]
+fn no_room_waits_for_time_and_an_unknown_size_for_a_person() {
+    let full = Failure { reason: Reason::AllocationFailed, message: "full".to_owned() };
+    let status = status_of(&snapshot(HardwareView::Absent), Some(full));
+    assert_eq!(condition(&status, "Stalled").0, "False");
+    assert_eq!(condition(&status, "Reconciling").0, "True");
+    let unknown = Failure { reason: Reason::SkuNotAvailable, message: "no such size".to_owned() };
+    let status = status_of(&snapshot(HardwareView::Absent), Some(unknown));
+    assert_eq!(condition(&status, "Stalled").0, "True");
+    assert_eq!(condition(&status, "Reconciling").0, "False");
+}
+
+#[test]
+fn an_outdated_vm_names_what_differs() {
+    let mut outdated = snapshot(running(&old()));
+    outdated.newest = Some(model("r2", "Standard_D4s_v3"));
+    let status = status_of(&outdated, None);
+    assert_eq!(status.latest_model_applied, Some(false));
+    assert_eq!(status.pending_changes.len(), 1);
+    assert_eq!(status.pending_changes[0].path, "vmSize");
+    assert_eq!(condition(&status, "UpToDate").0, "False");
+    assert_eq!(condition(&status, "Ready").0, "True", "being outdated is the set's business");
+}
+
+#[test]
+fn stopped_as_wished_is_ready() {
+    let mut stopped = snapshot(power(PowerState::Deallocated));
+    stopped.power_wish = PowerWish::Deallocated;
+    assert_eq!(condition(&status_of(&stopped, None), "Ready"), ("True".to_owned(), "StoppedByWish".to_owned()));
+}
+
+#[test]
+fn an_equal_status_stays_equal() {
+    let mut first = snapshot(running(&old()));
+    first.status = status_of(&first, None);
+    first.wall_now = Timestamp::from_second(3_600).unwrap();
+    assert_eq!(status_of(&first, None), first.status, "nothing changed, so no time stamp moves");
+}

@@ -1,0 +1,127 @@
+//! Where new members go.
+
+use scaleset_crds::condition::Reason;
+use scaleset_planning::snapshot::{MemberLife, ZoneFacts};
+
+use crate::fleet::{audited, created, created_by_zone, member, newest, snapshot, spread};
+
+const ZONES: [&str; 3] = ["1", "2", "3"];
+
+fn counts(list: &[(&str, usize)]) -> std::collections::BTreeMap<String, usize> {
+    list.iter().map(|(zone, count)| ((*zone).to_owned(), *count)).collect()
+}
+
+#[test]
+fn members_are_spread_evenly_and_recover_balance() {
+    let table: [(&str, &[(Option<&str>, usize)], i32, &[(&str, usize)]); 5] = [
+        ("75 from nothing", &[], 75, &[("1", 25), ("2", 25), ("3", 25)]),
+        ("100 from nothing", &[], 100, &[("1", 34), ("2", 33), ("3", 33)]),
+        ("recovery of 0/2/4 to 8", &[(Some("2"), 2), (Some("3"), 4)], 8, &[("1", 2)]),
+        ("one more into the emptiest", &[(Some("1"), 2), (Some("2"), 1), (Some("3"), 2)], 6, &[("2", 1)]),
+        ("5 regional, zones added, to 10", &[(None, 5)], 10, &[("1", 2), ("2", 2), ("3", 1)]),
+    ];
+    for (case, existing, target, expected) in table {
+        let mut snapshot = snapshot(&ZONES, target);
+        snapshot.members = spread(existing, &newest(&snapshot));
+        assert_eq!(created_by_zone(&audited(&snapshot)), counts(expected), "{case}");
+    }
+}
+
+#[test]
+fn one_zone_down_is_worked_around_and_two_hold_everything() {
+    let mut snapshot = snapshot(&ZONES, 4);
+    let mut fail = |zone: &str| snapshot.region.as_mut().unwrap().zones.insert(zone.to_owned(), ZoneFacts::Unavailable);
+    fail("2");
+    let one_down = audited(&snapshot);
+    assert_eq!(created_by_zone(&one_down), counts(&[("1", 2), ("3", 2)]));
+    let mut fail = |zone: &str| snapshot.region.as_mut().unwrap().zones.insert(zone.to_owned(), ZoneFacts::Unavailable);
+    fail("3");
+    let two_down = audited(&snapshot);
+    assert!(created_by_zone(&two_down).is_empty());
+    assert_eq!(two_down.holds[0].reason, Reason::ZonalAllocationFailed);
+    assert_eq!(two_down.holds[0].count, 4);
+    assert!(two_down.wake_after.is_some(), "only the region can end it: look again");
+}
+
+#[test]
+fn fault_domains_placement_groups_and_update_domains_fill_evenly() {
+    let mut snapshot = snapshot(&[], 12);
+    snapshot.set.platform_fault_domain_count = Some(5);
+    let plan = audited(&snapshot);
+    let mut domains = [0; 5];
+    let mut updates = [0; 5];
+    for member in created(&plan) {
+        domains[usize::try_from(member.fault_domain.unwrap()).unwrap()] += 1;
+        updates[usize::try_from(member.update_domain.unwrap()).unwrap()] += 1;
+        assert_eq!(member.placement_group.as_deref(), Some("0"));
+    }
+    assert_eq!((domains, updates), ([3, 3, 2, 2, 2], [3, 3, 2, 2, 2]));
+}
+
+#[test]
+fn the_hundred_and_first_member_opens_a_second_placement_group() {
+    let snapshot = snapshot(&ZONES, 101);
+    let plan = audited(&snapshot);
+    let groups: Vec<String> = created(&plan).into_iter().filter_map(|member| member.placement_group.clone()).collect();
+    assert_eq!(groups.iter().filter(|group| *group == "0").count(), 100);
+    assert_eq!(groups.last().map(String::as_str), Some("1"));
+}
+
+#[test]
+fn a_single_placement_group_holds_no_more_than_a_hundred() {
+    let mut snapshot = snapshot(&[], 101);
+    snapshot.set.platform_fault_domain_count = Some(5);
+    let plan = audited(&snapshot);
+    assert!(created_by_zone(&plan).is_empty());
+    assert_eq!(plan.holds[0].reason, Reason::OperationNotAllowed);
+    assert!(plan.holds[0].message.contains("101 is more than 100"), "{}", plan.holds[0].message);
+}
+
+#[test]
+fn numbers_go_on_after_the_highest_and_never_come_back() {
+    let table = [
+        ("from the record", Some(20), None, 15, 20),
+        ("lost, rebuilt from the cluster", None, None, 15, 15),
+        ("lost, rebuilt from the hardware", None, Some(40), 15, 41),
+    ];
+    for (case, recorded, hardware, existing, first) in table {
+        let mut snapshot = snapshot(&[], 18);
+        snapshot.set.platform_fault_domain_count = Some(5);
+        let revision = newest(&snapshot);
+        snapshot.members = (0..existing).map(|number| member(number, None, Some(0), &revision)).collect();
+        snapshot.status.next_instance_id = recorded;
+        snapshot.highest_hardware_number = hardware;
+        let plan = audited(&snapshot);
+        let numbers: Vec<i64> = created(&plan).into_iter().map(|member| member.number).collect();
+        assert_eq!(numbers, [first, first + 1, first + 2], "{case}");
+    }
+}
+
+#[test]
+fn a_member_that_goes_is_replaced_at_once_and_takes_no_place() {
+    let mut snapshot = snapshot(&ZONES, 3);
+    snapshot.members = spread(&[(Some("1"), 1), (Some("2"), 1), (Some("3"), 1)], &newest(&snapshot));
+    snapshot.members[1].life = MemberLife::Terminating;
+    assert_eq!(created_by_zone(&audited(&snapshot)), counts(&[("2", 1)]));
+}
+
+#[test]
+fn an_unknown_size_starts_nothing() {
+    let mut snapshot = snapshot(&ZONES, 3);
+    crate::fleet::change_profile(&mut snapshot, crate::fleet::profile("Standard_Nope"));
+    snapshot.revisions.clear();
+    let plan = audited(&snapshot);
+    assert!(created_by_zone(&plan).is_empty());
+    assert_eq!(plan.holds[0].reason, Reason::SkuNotAvailable);
+    assert!(plan.holds[0].message.starts_with("spec.virtualMachineProfile.vmSize: Standard_Nope"));
+}
+
+#[test]
+fn new_members_take_the_newest_revision_that_the_region_can_make() {
+    let mut snapshot = snapshot(&ZONES, 1);
+    let good = newest(&snapshot);
+    crate::fleet::change_profile(&mut snapshot, crate::fleet::profile("Standard_Nope"));
+    let plan = audited(&snapshot);
+    let revisions: Vec<_> = created(&plan).into_iter().map(|member| &member.revision).collect();
+    assert_eq!(revisions, [&good]);
+}

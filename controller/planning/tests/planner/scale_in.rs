@@ -1,0 +1,68 @@
+//! Who goes when a set shrinks.
+
+use scaleset_crds::condition::Reason;
+use scaleset_planning::scale_in::victims;
+use scaleset_planning::snapshot::{Member, Origin, Protection};
+
+use crate::fleet::{audited, deleted, member, newest, snapshot, spread};
+
+fn chosen(members: &[Member], zones: &[&str], count: usize) -> Vec<i64> {
+    let zones: Vec<String> = zones.iter().map(|zone| (*zone).to_owned()).collect();
+    victims(members, &zones, count).iter().map(|victim| victim.member.number.unwrap()).collect()
+}
+
+fn placed(list: &[(i64, Option<&str>, Option<i32>)]) -> Vec<Member> {
+    list.iter().map(|(number, zone, domain)| member(*number, *zone, *domain, "r")).collect()
+}
+
+#[test]
+fn regional_sets_take_the_highest_id_of_the_fullest_fault_domain() {
+    let members =
+        placed(&[(0, None, Some(0)), (1, None, Some(1)), (2, None, Some(0)), (3, None, Some(1)), (4, None, Some(0))]);
+    assert_eq!(chosen(&members, &[], 4), [4, 3, 2, 1]);
+}
+
+#[test]
+fn zones_are_drained_from_the_fullest_and_counted_anew() {
+    let members = spread(&[(Some("1"), 1), (Some("2"), 2), (Some("3"), 4)], "r");
+    // 1/2/4: zone 3 gives two (6, 5), then it and zone 2 are equal and the higher id goes, then the other.
+    assert_eq!(chosen(&members, &["1", "2", "3"], 4), [6, 5, 4, 2]);
+}
+
+#[test]
+fn zoneless_members_of_a_zonal_set_go_first() {
+    let members = spread(&[(None, 2), (Some("1"), 3), (Some("2"), 3)], "r");
+    assert_eq!(chosen(&members, &["1", "2"], 3), [1, 0, 7]);
+}
+
+#[test]
+fn protected_and_hand_made_members_stay_but_count() {
+    let mut members = spread(&[(Some("1"), 3), (Some("2"), 1)], "r");
+    members[2].protection = Protection::FromScaleIn;
+    members[1].origin = Origin::Hand;
+    // Zone 1 stays the fullest while 1 and 2 are in it: 0 goes, then nobody is left there.
+    assert_eq!(chosen(&members, &["1", "2"], 3), [0, 3]);
+}
+
+#[test]
+fn what_protection_leaves_over_is_held_with_its_number() {
+    let mut snapshot = snapshot(&[], 1);
+    snapshot.members = spread(&[(None, 4)], &newest(&snapshot));
+    for index in [0, 3] {
+        snapshot.members[index].protection = Protection::FromScaleIn;
+    }
+    let plan = audited(&snapshot);
+    assert_eq!(deleted(&plan), ["web-2", "web-1"]);
+    assert_eq!((plan.holds[0].reason, plan.holds[0].count), (Reason::Protected, 1));
+}
+
+#[test]
+fn absent_replicas_keep_the_count_in_force() {
+    let mut snapshot = snapshot(&[], 0);
+    snapshot.set.replicas = None;
+    snapshot.members = spread(&[(None, 3)], &newest(&snapshot));
+    snapshot.status.target_replicas = Some(3);
+    assert!(deleted(&audited(&snapshot)).is_empty());
+    snapshot.status.target_replicas = None;
+    assert_eq!(deleted(&audited(&snapshot)).len(), 3, "a set that never had a count has 0");
+}

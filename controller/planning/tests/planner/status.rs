@@ -1,0 +1,142 @@
+//! What people read of a set.
+
+use jiff::Timestamp;
+use scaleset_crds::condition::{Reason, ScaleSetCondition, find};
+use scaleset_crds::vocabulary::{PowerState, PowerWish, ProvisioningState, UpgradeMode};
+use scaleset_crds::{ScaleSetStatus, condition};
+use scaleset_planning::scale_set::plan;
+use scaleset_planning::snapshot::{Failure, Origin, ScaleSetSnapshot, SetLife, UpgradeSwitch};
+use scaleset_planning::status::scale_set::{ScaleSetOutcome, scale_set_status};
+
+use crate::fleet::{change_profile, newest, profile, snapshot, spread};
+
+fn converged() -> ScaleSetSnapshot {
+    let mut snapshot = snapshot(&["1", "2", "3"], 6);
+    snapshot.members = spread(&[(Some("1"), 2), (Some("2"), 2), (Some("3"), 2)], &newest(&snapshot));
+    snapshot
+}
+
+fn status_of(snapshot: &ScaleSetSnapshot) -> ScaleSetStatus {
+    scale_set_status(snapshot, &plan(snapshot), &ScaleSetOutcome::default())
+}
+
+fn verdict(status: &ScaleSetStatus, condition: ScaleSetCondition) -> (String, String) {
+    let found = find(&status.conditions, condition.as_str()).expect("all conditions are written");
+    (found.status.clone(), found.reason.clone())
+}
+
+fn pair(status: &str, reason: Reason) -> (String, String) {
+    (status.to_owned(), reason.as_str().to_owned())
+}
+
+#[test]
+fn a_converged_set_is_ready_and_counts() {
+    let status = status_of(&converged());
+    for (condition, expected) in [
+        (ScaleSetCondition::Ready, pair("True", Reason::Ready)),
+        (ScaleSetCondition::Available, pair("True", Reason::MinimumAvailable)),
+        (ScaleSetCondition::UpToDate, pair("True", Reason::ModelApplied)),
+        (ScaleSetCondition::Progressing, pair("False", Reason::Converged)),
+        (ScaleSetCondition::CapacitySatisfied, pair("True", Reason::Allocated)),
+        (ScaleSetCondition::Paused, pair("False", Reason::NotPaused)),
+        (ScaleSetCondition::Reconciling, pair("False", Reason::Converged)),
+        (ScaleSetCondition::Stalled, pair("False", Reason::Converged)),
+    ] {
+        assert_eq!(verdict(&status, condition), expected, "{condition}");
+    }
+    assert_eq!(status.zones_summary.as_deref(), Some("1:2 2:2 3:2"));
+    assert_eq!(status.selector.as_deref(), Some("compute.scaleset.io/scale-set=web"));
+    assert_eq!(
+        (status.capacity, status.replicas, status.ready_replicas, status.updated_replicas),
+        (Some(6), Some(6), Some(6), Some(6))
+    );
+    let codes: Vec<(String, i32)> =
+        status.instance_view.unwrap().statuses_summary.into_iter().map(|line| (line.code, line.count)).collect();
+    assert_eq!(codes, [("PowerState/running".to_owned(), 6), ("ProvisioningState/succeeded".to_owned(), 6)]);
+}
+
+#[test]
+fn a_manual_set_with_outdated_members_is_ready_and_not_up_to_date() {
+    let mut snapshot = converged();
+    snapshot.set.upgrade_mode = UpgradeMode::Manual;
+    change_profile(&mut snapshot, profile("Standard_D4s_v3"));
+    let status = status_of(&snapshot);
+    assert_eq!(verdict(&status, ScaleSetCondition::Ready).0, "True");
+    assert_eq!(verdict(&status, ScaleSetCondition::UpToDate), pair("False", Reason::ManualUpgradePolicy));
+    assert_eq!(status.updated_replicas, Some(0));
+    assert_eq!(status.blockers[0].count, 6);
+}
+
+#[test]
+fn an_automatic_set_is_ready_only_when_everybody_follows_or_it_is_paused() {
+    let mut snapshot = converged();
+    change_profile(&mut snapshot, profile("Standard_D4s_v3"));
+    assert_eq!(verdict(&status_of(&snapshot), ScaleSetCondition::Ready), pair("False", Reason::Upgrading));
+    snapshot.set.upgrades = UpgradeSwitch::Paused;
+    let paused = status_of(&snapshot);
+    assert_eq!(verdict(&paused, ScaleSetCondition::Ready).0, "True");
+    assert_eq!(verdict(&paused, ScaleSetCondition::UpToDate), pair("False", Reason::Paused));
+    assert_eq!(verdict(&paused, ScaleSetCondition::Paused), pair("True", Reason::Paused));
+}
+
+#[test]
+fn what_a_person_must_mend_stalls_and_what_time_mends_does_not() {
+    let mut snapshot = converged();
+    change_profile(&mut snapshot, profile("Standard_Nope"));
+    let stalled = status_of(&snapshot);
+    assert_eq!(verdict(&stalled, ScaleSetCondition::Stalled), pair("True", Reason::SkuNotAvailable));
+    assert_eq!(verdict(&stalled, ScaleSetCondition::Ready), pair("False", Reason::SkuNotAvailable));
+    assert_eq!(verdict(&stalled, ScaleSetCondition::Reconciling).0, "False");
+
+    let mut full = converged();
+    full.members[3].report.provisioning = ProvisioningState::Failed;
+    full.members[3].report.failure = Some(Failure { reason: Reason::AllocationFailed, message: "full".to_owned() });
+    let waiting = status_of(&full);
+    assert_eq!(verdict(&waiting, ScaleSetCondition::CapacitySatisfied), pair("False", Reason::AllocationFailed));
+    assert_eq!(verdict(&waiting, ScaleSetCondition::Stalled).0, "False");
+    assert_eq!(verdict(&waiting, ScaleSetCondition::Reconciling).0, "True");
+}
+
+#[test]
+fn members_stopped_by_wish_hold_nothing_back() {
+    let mut snapshot = converged();
+    snapshot.members[0].power_wish = PowerWish::Deallocated;
+    snapshot.members[0].report.power = PowerState::Deallocated;
+    let status = status_of(&snapshot);
+    assert_eq!(verdict(&status, ScaleSetCondition::Ready).0, "True");
+    assert_eq!((status.ready_replicas, status.replicas), (Some(5), Some(6)));
+}
+
+#[test]
+fn hand_made_members_add_to_the_capacity() {
+    let mut snapshot = converged();
+    snapshot.set.replicas = Some(5);
+    snapshot.members[5].origin = Origin::Hand;
+    let status = status_of(&snapshot);
+    assert_eq!((status.target_replicas, status.capacity), (Some(5), Some(6)));
+    assert_eq!(status.blockers[0].code, "HandMadeMember");
+}
+
+#[test]
+fn a_terminating_set_with_hand_made_members_names_them() {
+    let mut snapshot = converged();
+    snapshot.set.life = SetLife::Terminating;
+    snapshot.members[2].origin = Origin::Hand;
+    let planned = plan(&snapshot);
+    assert!(planned.actions.is_empty());
+    let status = scale_set_status(&snapshot, &planned, &ScaleSetOutcome::default());
+    let ready = condition::find(&status.conditions, "Ready").unwrap();
+    assert_eq!(ready.reason, "OperationNotAllowed");
+    assert!(ready.message.contains("web-2"), "{}", ready.message);
+}
+
+#[test]
+fn an_equal_status_stays_equal_and_a_blocker_keeps_its_time() {
+    let mut snapshot = converged();
+    snapshot.set.upgrade_mode = UpgradeMode::Manual;
+    change_profile(&mut snapshot, profile("Standard_D4s_v3"));
+    snapshot.status = status_of(&snapshot);
+    snapshot.wall_now = Timestamp::from_second(3_600).unwrap();
+    snapshot.now = snapshot.wall_now;
+    assert_eq!(status_of(&snapshot), snapshot.status);
+}

@@ -1,0 +1,122 @@
+//! How existing members follow a changed model.
+
+use scaleset_crds::condition::Reason;
+use scaleset_crds::vocabulary::{PowerState, PowerWish, ProvisioningState, UpgradeMode};
+use scaleset_planning::plan::Action;
+use scaleset_planning::snapshot::{Protection, ScaleSetSnapshot, UpgradeSwitch};
+
+use crate::fleet::{assigned, audited, change_profile, deleted, newest, profile, snapshot, spread};
+
+/// Ten running members and a changed size.
+fn resized() -> ScaleSetSnapshot {
+    let mut snapshot = snapshot(&[], 10);
+    snapshot.members = spread(&[(None, 10)], &newest(&snapshot));
+    change_profile(&mut snapshot, profile("Standard_D4s_v3"));
+    snapshot
+}
+
+#[test]
+fn manual_touches_nobody() {
+    let mut snapshot = resized();
+    snapshot.set.upgrade_mode = UpgradeMode::Manual;
+    let plan = audited(&snapshot);
+    assert!(assigned(&plan).is_empty());
+    assert_eq!((plan.holds[0].reason, plan.holds[0].count), (Reason::ManualUpgradePolicy, 10));
+    assert!(plan.actions.iter().any(|action| matches!(action, Action::CreateRevision { .. })), "the model is kept");
+}
+
+#[test]
+fn automatic_takes_as_many_as_the_allowance_has_left() {
+    let mut snapshot = resized();
+    let plan = audited(&snapshot);
+    assert_eq!(assigned(&plan), ["web-0", "web-5"], "update domain by update domain");
+    assert_eq!((plan.holds[0].reason, plan.holds[0].count), (Reason::AllowanceSpent, 8));
+    let newest = newest(&snapshot);
+    snapshot.members[0].assigned_revision = Some(newest);
+    assert_eq!(assigned(&audited(&snapshot)), ["web-5"], "one is on its way and spends");
+}
+
+#[test]
+fn a_paused_set_holds_upgrades_and_still_scales() {
+    let mut snapshot = resized();
+    snapshot.set.upgrades = UpgradeSwitch::Paused;
+    snapshot.set.replicas = Some(11);
+    let plan = audited(&snapshot);
+    assert!(assigned(&plan).is_empty());
+    assert_eq!(plan.holds[0].reason, Reason::Paused);
+    assert!(plan.actions.iter().any(|action| matches!(action, Action::CreateMember(_))));
+}
+
+#[test]
+fn members_that_are_down_anyway_and_stopped_ones_cost_nothing() {
+    let mut snapshot = resized();
+    snapshot.members[8].report.provisioning = ProvisioningState::Failed;
+    snapshot.members[9].power_wish = PowerWish::Deallocated;
+    snapshot.members[9].report.power = PowerState::Deallocated;
+    assert_eq!(assigned(&audited(&snapshot)), ["web-9", "web-8", "web-0", "web-5"]);
+}
+
+#[test]
+fn protected_members_are_left_and_named_as_the_reason() {
+    let mut snapshot = resized();
+    snapshot.members[0].protection = Protection::FromSetActions;
+    let plan = audited(&snapshot);
+    assert_eq!(assigned(&plan), ["web-5", "web-1"]);
+    assert!(plan.holds.iter().any(|hold| hold.reason == Reason::Protected && hold.count == 1));
+}
+
+#[test]
+fn a_change_that_nobody_notices_goes_to_all_at_once() {
+    let mut snapshot = snapshot(&[], 10);
+    snapshot.members = spread(&[(None, 10)], &newest(&snapshot));
+    let mut tagged = profile("Standard_D2s_v3");
+    tagged.tags.insert("team".to_owned(), "web".to_owned());
+    change_profile(&mut snapshot, tagged);
+    assert_eq!(assigned(&audited(&snapshot)).len(), 10);
+}
+
+#[test]
+fn a_change_that_needs_a_new_vm_replaces_within_the_allowance() {
+    let mut snapshot = snapshot(&[], 10);
+    let disk = |gigabytes| serde_json::from_value(serde_json::json!({"lun": 0, "diskSizeGB": gigabytes})).unwrap();
+    let mut large = profile("Standard_D2s_v3");
+    large.storage_profile.data_disks = vec![disk(64)];
+    change_profile(&mut snapshot, large.clone());
+    let old = newest(&snapshot);
+    snapshot.revisions[0].name.clone_from(&old);
+    snapshot.revisions[0].profile = std::sync::Arc::new(large.clone());
+    snapshot.members = spread(&[(None, 10)], &old);
+    large.storage_profile.data_disks = vec![disk(32)];
+    change_profile(&mut snapshot, large);
+    let plan = audited(&snapshot);
+    assert_eq!(deleted(&plan), ["web-0", "web-5"]);
+    assert!(!plan.actions.iter().any(|action| matches!(action, Action::CreateMember(_))), "made anew once they go");
+}
+
+#[test]
+fn a_bad_model_is_not_started_in_any_part() {
+    let mut snapshot = resized();
+    change_profile(&mut snapshot, profile("Standard_Nope"));
+    let plan = audited(&snapshot);
+    assert!(assigned(&plan).is_empty());
+    assert_eq!(plan.holds[0].reason, Reason::SkuNotAvailable);
+}
+
+#[test]
+fn going_back_to_an_earlier_model_takes_its_old_name() {
+    let mut snapshot = resized();
+    let before = newest(&snapshot);
+    change_profile(&mut snapshot, profile("Standard_D2s_v3"));
+    assert_ne!(newest(&snapshot), before);
+    let plan = audited(&snapshot);
+    assert!(plan.actions.is_empty(), "it is kept and everybody runs it: {plan}");
+}
+
+#[test]
+fn an_up_to_date_set_is_left_alone() {
+    let mut snapshot = snapshot(&[], 10);
+    snapshot.members = spread(&[(None, 10)], &newest(&snapshot));
+    snapshot.status.next_instance_id = Some(10);
+    let plan = audited(&snapshot);
+    assert!(plan.actions.is_empty() && plan.holds.is_empty(), "{plan}");
+}
