@@ -7,6 +7,7 @@
 pub mod cluster;
 pub mod controller;
 pub mod hardware;
+pub mod process;
 pub mod requests;
 
 use std::time::{Duration, Instant};

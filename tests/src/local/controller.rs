@@ -107,11 +107,6 @@ impl LocalController {
         Ok(values.sum())
     }
 
-    /// What it holds in memory, in KiB.
-    pub fn resident_kib(&self) -> anyhow::Result<u64> {
-        resident_kib(self.process)
-    }
-
     /// Its process.
     pub const fn process(&self) -> ProcessId {
         self.process
@@ -196,14 +191,6 @@ fn build() -> anyhow::Result<PathBuf> {
     let messages = serde_json::Deserializer::from_slice(&output.stdout).into_iter::<Message>();
     let executable = messages.filter_map(Result::ok).filter_map(|message| message.executable).last();
     executable.context("cargo names no executable of the controller")
-}
-
-/// What a process holds in memory, in KiB.
-pub fn resident_kib(process: ProcessId) -> anyhow::Result<u64> {
-    let path = format!("/proc/{}/status", process.pid);
-    let text = fs::read_to_string(&path).context(path)?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-    Ok(line.trim().trim_end_matches(" kB").parse()?)
 }
 
 fn http(address: SocketAddr) -> anyhow::Result<Client> {

@@ -1,0 +1,75 @@
+//! `make bench`: how fast and how large the controller is, against the same API server in the same run.
+//!
+//! Two arms take turns (floor, ours, ours, floor, …), so that a machine that gets slower or faster meanwhile does so for
+//! both. The floor is a writer that makes only the writes that nobody can do without. What is judged are ratios and
+//! counts, never seconds. The report goes to standard output and to `docs/benchmarks.md`; the exit code says whether
+//! every target was met.
+
+mod floor;
+mod ours;
+mod report;
+
+use std::fs;
+use std::process::ExitCode;
+
+use kube::Client;
+use scaleset_tests::local::cluster::{LocalCluster, client_from, workspace};
+
+use floor::Floor;
+use ours::{Ours, Round};
+use report::Report;
+
+/// Instances in each round.
+const INSTANCES: usize = 1_000;
+/// Instances of the rounds that only warm up the API server.
+const WARM_UP: usize = 100;
+
+/// Whose turn it is.
+#[derive(Clone, Copy, Debug)]
+enum Arm {
+    Floor,
+    Ours,
+}
+
+/// Each arm four times, the middle of each half in the other order.
+const ORDER: [Arm; 8] = [Arm::Floor, Arm::Ours, Arm::Ours, Arm::Floor, Arm::Floor, Arm::Ours, Arm::Ours, Arm::Floor];
+
+#[tokio::main]
+async fn main() -> anyhow::Result<ExitCode> {
+    println!("starting a control plane, building the controller");
+    let cluster = tokio::task::spawn_blocking(LocalCluster::installed).await??;
+    let admin = cluster.client().await?;
+    // As fast as the API server lets it: the same identity, so the same share of the server.
+    let writer = client_from(&cluster.controller_kubeconfig()?).await?;
+    let report = measure(&cluster, &admin, &writer).await?;
+    println!("\n{}", report.verdicts());
+    fs::write(workspace().join("docs/benchmarks.md"), report.page())?;
+    println!("written to docs/benchmarks.md");
+    Ok(if report.all_met() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn measure(cluster: &LocalCluster, admin: &Client, writer: &Client) -> anyhow::Result<Report> {
+    let ours = Ours { cluster, admin };
+    println!("warming up");
+    let warm = ours.run("warm-ours", WARM_UP, Round::Plain).await?;
+    let floor = Floor { admin, writer, template: warm.template };
+    floor.run("warm-floor", WARM_UP).await?;
+    let mut report = Report::new(INSTANCES);
+    for (turn, arm) in ORDER.into_iter().enumerate() {
+        match arm {
+            Arm::Floor => {
+                let measured = floor.run(&format!("floor-{turn}"), INSTANCES).await?;
+                println!("floor  {INSTANCES} ready in {:.2} s", measured.seconds);
+                report.floors.push(measured);
+            }
+            Arm::Ours => {
+                let last = report.ours.len() + 1 == ORDER.len() / 2;
+                let round = if last { Round::WithQuietMinute } else { Round::Plain };
+                let measured = ours.run(&format!("ours-{turn}"), INSTANCES, round).await?;
+                println!("ours   {INSTANCES} ready in {:.2} s", measured.seconds);
+                report.ours.push(measured);
+            }
+        }
+    }
+    Ok(report)
+}

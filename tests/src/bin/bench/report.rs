@@ -1,0 +1,141 @@
+//! What was measured against what was promised, for the terminal and for `docs/benchmarks.md`.
+
+use std::fmt::Write;
+
+use scaleset_tests::local::requests::RequestKind;
+
+use crate::floor::FloorRound;
+use crate::ours::OursRound;
+
+const READING: &str = "\
+# Benchmarks
+
+`make bench` writes this page. It starts a control plane and takes turns between two arms on it: a raw writer (*floor*)
+and the controller (*ours*), each with a fresh namespace and 1,000 instances. The API server, etcd and both arms share 2
+cores; etcd does not write through to the disk. The simulated hardware, in the controller's own process, takes no time,
+so what is left is the cost of control.
+
+The *floor* makes only the writes that no controller can do without: one create with the finalizer in its body and one
+status for each instance, to remove it one delete and one patch that takes the finalizer off. It has no watch, no cache
+and no logic, writes objects of the same size as ours, and has 16 writes in flight.
+
+How to read it:
+
+- **Ratios and counts are judged, seconds are not**: seconds depend on the machine and on what else it does; the ratio
+  of two medians of the same run hardly does.
+- **Writes** are counted by the API server (`apiserver_request_total`), events included, tries in vain included, over the
+  whole life of an instance: created, Ready, gone. Four is the least that is possible.
+- **A converged set** is watched for a minute, in which nothing may be written and nothing listed.
+- **Resident memory** is `VmRSS` of the whole process, its simulated hardware and allocator included.
+
+";
+
+/// One promise.
+struct Verdict {
+    measure: &'static str,
+    target: &'static str,
+    measured: String,
+    met: bool,
+}
+
+/// Everything that was measured.
+pub(crate) struct Report {
+    instances: usize,
+    pub(crate) floors: Vec<FloorRound>,
+    pub(crate) ours: Vec<OursRound>,
+}
+
+impl Report {
+    pub(crate) const fn new(instances: usize) -> Self {
+        Self { instances, floors: Vec::new(), ours: Vec::new() }
+    }
+
+    pub(crate) fn all_met(&self) -> bool {
+        self.judged().iter().all(|verdict| verdict.met)
+    }
+
+    /// One line for each promise.
+    pub(crate) fn verdicts(&self) -> String {
+        let mut table = "| measure | target | measured | verdict |\n|---|---|---|---|\n".to_owned();
+        for Verdict { measure, target, measured, met } in self.judged() {
+            let verdict = if met { "met" } else { "**missed**" };
+            writeln!(table, "| {measure} | {target} | {measured} | {verdict} |").expect("a string takes everything");
+        }
+        table
+    }
+
+    /// The whole page.
+    pub(crate) fn page(&self) -> String {
+        format!("{READING}## Promises\n\n{}\n## Rounds\n\n{}", self.verdicts(), self.rounds())
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+    fn judged(&self) -> Vec<Verdict> {
+        let ratio = self.ratio();
+        let per_instance = |count: u64| count as f64 / self.instances as f64;
+        let writes = median(self.ours.iter().map(|round| per_instance(round.write_count)));
+        let of_set = |round: &OursRound| round.writes.only(|kind| kind.resource == "scalesets/status").total();
+        let set_status = median(self.ours.iter().map(|round| per_instance(of_set(round))));
+        let quiet = self.ours.iter().find_map(|round| round.quiet.as_ref());
+        let quiet_writes = quiet.map(|asked| asked.only(RequestKind::is_write).total());
+        let quiet_lists = quiet.map(|asked| asked.only(RequestKind::is_list).total());
+        let resident = self.ours.iter().map(|round| round.resident_kib).max().unwrap_or(0) as f64 / 1_024.0;
+        let counted = |count: Option<u64>| count.map_or("not measured".to_owned(), |count| count.to_string());
+        vec![
+            verdict("time from creation to 1,000 Ready, ours ÷ floor", "≤ 1.5", format!("{ratio:.2}"), ratio <= 1.5),
+            verdict("API writes for each instance's life", "≤ 5.0", format!("{writes:.3}"), writes <= 5.0),
+            verdict("of these, writes of the set's status", "< 0.05", format!("{set_status:.3}"), set_status < 0.05),
+            verdict("writes of a converged set in 60 s", "0", counted(quiet_writes), quiet_writes == Some(0)),
+            verdict("list calls of a converged set in 60 s", "0", counted(quiet_lists), quiet_lists == Some(0)),
+            verdict("resident memory at 1,000 instances", "< 45 MiB", format!("{resident:.1} MiB"), resident < 45.0),
+        ]
+    }
+
+    fn ratio(&self) -> f64 {
+        median(self.ours.iter().map(|round| round.seconds)) / median(self.floors.iter().map(|round| round.seconds))
+    }
+
+    fn rounds(&self) -> String {
+        let seconds =
+            |values: Vec<f64>| values.iter().map(|value| format!("{value:.2}")).collect::<Vec<_>>().join(", ");
+        let floors = seconds(self.floors.iter().map(|round| round.seconds).collect());
+        let ours = seconds(self.ours.iter().map(|round| round.seconds).collect());
+        let floor_removals = seconds(self.floors.iter().map(|round| round.removal_seconds).collect());
+        let removals = seconds(self.ours.iter().map(|round| round.removal_seconds).collect());
+        let mut text = String::new();
+        let rows = [
+            ("floor, 0 to 1,000 Ready, s", floors),
+            ("ours, 0 to 1,000 Ready, s", ours),
+            ("floor, 1,000 to 0, s", floor_removals),
+            ("ours, 1,000 to 0, s", removals),
+        ];
+        text.push_str("In the order floor, ours, ours, floor, and the same again.\n\n| | each round |\n|---|---|\n");
+        for (what, values) in rows {
+            writeln!(text, "| {what} | {values} |").expect("a string takes everything");
+        }
+        if let Some(last) = self.ours.last() {
+            let cpu = last.cpu_seconds.iter().map(|(name, seconds)| format!("{name} {seconds:.2}"));
+            let cpu: Vec<String> = cpu.collect();
+            writeln!(text, "\nCore seconds from creation to Ready, last round: {}.", cpu.join(", ")).expect("as above");
+            writeln!(text, "\nWrites of the last round, with the two of the benchmark itself: {}.", last.writes)
+                .expect("as above");
+        }
+        text
+    }
+}
+
+fn verdict(measure: &'static str, target: &'static str, measured: String, met: bool) -> Verdict {
+    Verdict { measure, target, measured, met }
+}
+
+/// The middle value; of an even number the mean of the two in the middle.
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => f64::NAN,
+        odd if odd % 2 == 1 => values[middle],
+        _ => f64::midpoint(values[middle - 1], values[middle]),
+    }
+}
