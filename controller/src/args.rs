@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Parser, ValueEnum};
 
 /// Runs virtual machine scale sets on a Kubernetes API server.
@@ -10,7 +11,7 @@ use clap::{Parser, ValueEnum};
 #[command(name = "scaleset-controller", version, max_term_width = 100)]
 pub struct Args {
     /// Kubeconfig of the API server; without it the pod's own account is used.
-    #[arg(long, env = "KUBECONFIG", value_name = "PATH")]
+    #[arg(long, env = "KUBECONFIG", value_name = "PATH", value_parser = possibly_empty())]
     pub kubeconfig: Option<PathBuf>,
     /// Description of the simulated regions; without it the built-in ones are used.
     #[arg(long, value_name = "PATH")]
@@ -59,6 +60,11 @@ pub enum HardwareLatency {
     Zero,
 }
 
+/// An empty `KUBECONFIG` counts as none, as it does for kubectl.
+fn possibly_empty() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
+}
+
 /// Above 0, up to a day in less than a second.
 fn time_scale(text: &str) -> Result<f64, String> {
     let scale: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
@@ -75,6 +81,12 @@ mod tests {
         assert!(args.health_listen.ip().is_loopback());
         assert_eq!(args.control_listen, None, "the world is not open to everybody");
         assert!((args.time_scale - 1.0).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn an_empty_kubeconfig_is_accepted_as_none() {
+        let args = Args::try_parse_from(["scaleset-controller", "--kubeconfig="]).unwrap();
+        assert_eq!(args.kubeconfig, Some(PathBuf::new()));
     }
 
     #[test]
