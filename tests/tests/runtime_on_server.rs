@@ -1,5 +1,7 @@
 //! The real side of the controller's door to the cluster, on a real API server and with the controller's own rights.
 
+#![expect(clippy::unwrap_used, reason = "a helper of a test may fail it like the test itself")]
+
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};

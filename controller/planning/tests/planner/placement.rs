@@ -11,9 +11,12 @@ fn counts(list: &[(&str, usize)]) -> std::collections::BTreeMap<String, usize> {
     list.iter().map(|(zone, count)| ((*zone).to_owned(), *count)).collect()
 }
 
+/// What it shows, members by zone that are there, the target, members by zone that are made.
+type Case = (&'static str, &'static [(Option<&'static str>, usize)], i32, &'static [(&'static str, usize)]);
+
 #[test]
 fn members_are_spread_evenly_and_recover_balance() {
-    let table: [(&str, &[(Option<&str>, usize)], i32, &[(&str, usize)]); 5] = [
+    let table: [Case; 5] = [
         ("75 from nothing", &[], 75, &[("1", 25), ("2", 25), ("3", 25)]),
         ("100 from nothing", &[], 100, &[("1", 34), ("2", 33), ("3", 33)]),
         ("recovery of 0/2/4 to 8", &[(Some("2"), 2), (Some("3"), 4)], 8, &[("1", 2)]),

@@ -107,6 +107,7 @@ fn by_member(name: &str) -> Trigger {
     Trigger::Set(key(name), When::Spaced)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "callers make it on the spot")]
 fn of(change: CacheChange) -> Vec<Trigger> {
     triggers(&change, &two_members())
 }
