@@ -44,11 +44,16 @@ fn show(progress: &Progress<'_>) {
 /// Builds the controller and returns its path; cargo shows its own progress.
 pub(crate) fn controller() -> anyhow::Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
-        .args(["build", "--release", "--package", "scaleset-controller"])
-        .current_dir(workspace_root())
-        .status()
-        .context("cargo could not be run")?;
+    let mut build = Command::new(cargo);
+    build.args(["build", "--release", "--package", "scaleset-controller"]).current_dir(workspace_root());
+    // `cargo run` describes this package in variables that build scripts watch. Handed on, they would make every crate
+    // above such a script be built again whenever this build and one from the shell take turns.
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
+            build.env_remove(name);
+        }
+    }
+    let status = build.status().context("cargo could not be run")?;
     if !status.success() {
         bail!("the controller could not be built");
     }
