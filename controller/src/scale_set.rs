@@ -9,6 +9,7 @@ mod observe;
 mod report;
 mod validate;
 
+use scaleset_planning::audit::audit;
 use scaleset_planning::scale_set::plan;
 use tracing::debug;
 
@@ -29,6 +30,7 @@ pub async fn reconcile(context: &Context, key: &ObjectKey) -> Result<Wake, PassE
     let observed = observe::observe(context, set).await?;
     let snapshot = validate::validate(&observed)?;
     let plan = plan(&snapshot);
+    debug_assert_eq!(audit(&snapshot, &plan), Vec::<String>::new(), "the plan breaks a rule: {plan}");
     debug!(set = %key.name, namespace = %key.namespace, plan = %plan, "planned");
     let executed = execute::execute(context, &observed, &snapshot, &plan).await;
     report::report(context, &observed, &snapshot, &plan, executed).await

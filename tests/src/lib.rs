@@ -1,3 +1,4 @@
 //! Tests.
 
 pub mod local;
+pub mod simulation;

@@ -108,9 +108,7 @@ fn next_step(snapshot: &InstanceSnapshot) -> Decision {
         (MemberLife::Terminating, FinalizerState::Absent) => {
             return decide(Step::Forget, "being deleted, nothing of ours is on it");
         }
-        (MemberLife::Terminating, FinalizerState::Held) => {
-            return decide(Step::Release(snapshot.release), "being deleted");
-        }
+        (MemberLife::Terminating, FinalizerState::Held) => return release(snapshot),
         (MemberLife::Live, FinalizerState::Absent) => {
             return decide(Step::AddFinalizer, "before there is hardware to lose");
         }
@@ -124,6 +122,18 @@ fn next_step(snapshot: &InstanceSnapshot) -> Decision {
             decide(Step::Wait(Wait::Revision), &format!("revision {revision} is not there"))
         }
         (Assigned::Missing { revision: _ }, HardwareView::Present(view)) => run_on(snapshot, view),
+    }
+}
+
+/// Hardware that is being deleted already is waited for, not asked again.
+fn release(snapshot: &InstanceSnapshot) -> Decision {
+    match &snapshot.hardware {
+        HardwareView::Present(view) if view.operation == OperationState::Deleting => {
+            decide(Step::Wait(Wait::HardwareBusy), &busy(view))
+        }
+        HardwareView::Present(_) | HardwareView::Absent | HardwareView::Unknown { message: _ } => {
+            decide(Step::Release(snapshot.release), "being deleted")
+        }
     }
 }
 

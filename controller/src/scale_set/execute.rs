@@ -85,7 +85,7 @@ impl Pass<'_> {
             let results: Vec<_> = futures::stream::iter(attempts).buffered(WRITES_IN_FLIGHT_MAX).collect().await;
             let mut failed = false;
             for (action, result) in results {
-                failed |= note(action, result, executed);
+                failed |= note(&self.snapshot.set.name, action, result, executed);
             }
             if failed {
                 return false;
@@ -205,10 +205,10 @@ enum FinalizerEdit {
 }
 
 /// Logs and files one result; whether it failed.
-fn note(action: &Action, result: Result<(), ClusterError>, executed: &mut Executed) -> bool {
+fn note(set: &str, action: &Action, result: Result<(), ClusterError>, executed: &mut Executed) -> bool {
     match result {
         Ok(()) => {
-            info!(action = %action, "done");
+            info!(set, action = %action, "done");
             match action {
                 Action::CreateMember(member) => executed.created.push(member.name.clone()),
                 Action::AssignRevision(assignment) => executed.assigned.push(assignment.name.clone()),
@@ -221,11 +221,11 @@ fn note(action: &Action, result: Result<(), ClusterError>, executed: &mut Execut
         }
         // Somebody was faster: what they did reaches the cache and wakes the next pass, which decides anew.
         Err(error @ (ClusterError::Conflict { .. } | ClusterError::Gone { .. })) => {
-            info!(action = %action, error = %error, "overtaken");
+            info!(set, action = %action, error = %error, "overtaken");
             false
         }
         Err(error) => {
-            warn!(action = %action, error = %error, "failed");
+            warn!(set, action = %action, error = %error, "failed");
             if let ClusterError::Refused { .. } = &error {
                 let message = format!("{action}: {error}");
                 executed.outcome.failures.push(Failure { reason: Reason::InternalExecutionError, message });

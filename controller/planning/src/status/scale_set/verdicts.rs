@@ -87,18 +87,19 @@ impl<'pass> Verdicts<'pass> {
         let live = self.made().count();
         let leaving = self.snapshot.members.iter().filter(|member| !member.is_live()).count();
         let target = usize::try_from(self.plan.effective.target).unwrap_or(0);
-        let planned = self.plan.actions.iter().any(|action| matches!(action, Action::DeleteMember(_)));
+        let planned = self.plan.actions.iter().filter(|action| matches!(action, Action::DeleteMember(_))).count();
         if live < target {
             return unfinished(Reason::ScalingOut, format!("{live} of {target} made"));
         }
         if live > target || leaving > 0 {
-            return unfinished(Reason::ScalingIn, format!("{live} of {target} stay, {leaving} are leaving"));
+            let message = format!("{target} are to stay, {} leaving", leaving + planned);
+            return unfinished(Reason::ScalingIn, message);
         }
-        if planned { unfinished(Reason::Upgrading, self.update_counts()) } else { None }
+        if planned > 0 { unfinished(Reason::Upgrading, self.update_counts()) } else { None }
     }
 
     fn not_settled(&self) -> Option<Failure> {
-        let wished: Vec<&Member> = self.snapshot.members.iter().filter(|member| !member.is_stopped_by_wish()).collect();
+        let wished: Vec<&Member> = self.wished().collect();
         let ready = wished.iter().filter(|member| is_ready(member)).count();
         if ready == wished.len() {
             return None;
@@ -128,11 +129,11 @@ impl<'pass> Verdicts<'pass> {
     }
 
     fn available(&self) -> Verdict {
-        let wished: Vec<&Member> = self.snapshot.members.iter().filter(|member| !member.is_stopped_by_wish()).collect();
-        let available = wished.iter().filter(|member| member.is_available()).count();
+        let wished = self.wished().count();
+        let available = self.wished().filter(|member| member.is_available()).count();
         let target = usize::try_from(self.plan.effective.target).unwrap_or(0);
-        let stopped = self.snapshot.members.len() - wished.len();
-        let needed = wished.len().max(target.saturating_sub(stopped));
+        let stopped = self.staying().count() - wished;
+        let needed = wished.max(target.saturating_sub(stopped));
         let allowance = Allowance::new(target.max(1), DEFAULT_BATCH_PERCENT, needed.saturating_sub(available));
         let message = format!("{available} of {needed} are available, {} may be missing", allowance.total);
         if needed == available || (available > 0 && allowance.spent <= allowance.total) {
@@ -143,10 +144,8 @@ impl<'pass> Verdicts<'pass> {
     }
 
     fn up_to_date(&self) -> Verdict {
-        let made = self.made().count();
-        let updated = self.made().filter(|member| is_updated(member, self.plan)).count();
         let message = self.update_counts();
-        if updated == made {
+        if !self.made().any(|member| self.is_outdated(member)) {
             return Verdict::new(Truth::True, Reason::ModelApplied, message);
         }
         let withheld = [Reason::Paused, Reason::ManualUpgradePolicy, Reason::Protected, Reason::AllowanceSpent];
@@ -222,9 +221,27 @@ impl<'pass> Verdicts<'pass> {
         self.snapshot.members.iter().filter(|member| member.is_made() && member.is_live())
     }
 
+    /// Members that are not going, made by hand or not.
+    fn staying(&self) -> impl Iterator<Item = &'pass Member> {
+        self.snapshot.members.iter().filter(|member| member.is_live())
+    }
+
+    /// Members that are to run.
+    fn wished(&self) -> impl Iterator<Item = &'pass Member> {
+        self.staying().filter(|member| !member.is_stopped_by_wish())
+    }
+
+    /// A member that is made at the newest model and has no hardware yet is not behind.
+    fn is_outdated(&self, member: &Member) -> bool {
+        let newest = self.plan.effective.newest_revision.as_deref();
+        let on_its_way = member.assigned_revision.as_deref() == newest && member.report.running_revision.is_none();
+        !on_its_way && !is_updated(member, self.plan)
+    }
+
     fn update_counts(&self) -> String {
-        let updated = self.made().filter(|member| is_updated(member, self.plan)).count();
-        format!("{updated} of {} have the newest model", self.made().count())
+        let outdated = self.made().filter(|member| self.is_outdated(member)).count();
+        let made = self.made().count();
+        format!("{} of {made} have the newest model", made - outdated)
     }
 
     fn counts(&self) -> String {

@@ -1,0 +1,159 @@
+//! An independent judge: what must hold after every round, read from the hardware's journal and the objects as they are
+//! stored, without a line of the planner. What must hold once everything is healed and at rest is in [`converged`].
+
+mod rest;
+mod seen;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use scaleset_hardware::sim::Call;
+
+use super::stage::{Stage, took_effect};
+pub use rest::{balanced, converged};
+use seen::{MemberSeen, Protected, Seen};
+
+/// What the judge remembers between rounds.
+#[derive(Clone, Debug, Default)]
+pub struct Judge {
+    before: Seen,
+    highest_ids: BTreeMap<String, i64>,
+    members_known: BTreeSet<String>,
+    /// Objects that a person touched since the round before.
+    by_hand: BTreeSet<String>,
+}
+
+impl Judge {
+    /// A person has changed or deleted the object of that name: for this round it proves nothing against the controller.
+    pub fn touched_by_hand(&mut self, name: &str) {
+        self.by_hand.insert(name.to_owned());
+    }
+
+    /// Every rule that is broken now, one line each.
+    pub fn findings(&mut self, stage: &Stage) -> Vec<String> {
+        let now = Seen::of(stage);
+        let mut findings = Vec::new();
+        self.ids_only_rise(&now, &mut findings);
+        self.counts_stay_in_target(&now, &mut findings);
+        self.still_sets_touch_nobody(&now, &mut findings);
+        self.removals_are_allowed(&now, &mut findings);
+        one_create_for_each_object(stage, &mut findings);
+        machines_have_objects(stage, &now, &mut findings);
+        self.before = now;
+        self.by_hand.clear();
+        findings
+    }
+
+    /// A member that was not there before has a higher id than all that were.
+    fn ids_only_rise(&mut self, now: &Seen, findings: &mut Vec<String>) {
+        let before = self.highest_ids.clone();
+        for member in now.members.values() {
+            let Some(id) = member.id else { continue };
+            let given = before.get(&member.set).copied().unwrap_or(-1);
+            if self.members_known.insert(member.uid.clone()) && id <= given {
+                findings.push(format!("{} has id {id}, {given} was given before", member.name));
+            }
+            let highest = self.highest_ids.entry(member.set.clone()).or_insert(-1);
+            *highest = id.max(*highest);
+        }
+    }
+
+    /// A set never makes more members than it is told to.
+    fn counts_stay_in_target(&self, now: &Seen, findings: &mut Vec<String>) {
+        for (uid, set) in &now.sets {
+            let Some(before) = self.before.sets.get(uid) else { continue };
+            let (were, are) = (self.before.live_made(uid).count(), now.live_made(uid).count());
+            let allowed = usize::try_from(set.target.max(before.target)).unwrap_or(0);
+            if are > were && are > allowed {
+                findings.push(format!("{} grew from {were} to {are} members, {allowed} are wished", set.name));
+            }
+        }
+    }
+
+    /// In Manual, and while paused, no member is given another model; nor is one that a person made, ever.
+    fn still_sets_touch_nobody(&self, now: &Seen, findings: &mut Vec<String>) {
+        for (uid, member) in &now.members {
+            let Some(before) = self.before.members.get(uid) else { continue };
+            if self.by_hand.contains(&member.name) || member.terminating {
+                continue;
+            }
+            let still = |seen: &Seen| seen.sets.get(&member.owner).is_some_and(|set| set.still);
+            if before.revision != member.revision && still(&self.before) && still(now) {
+                findings.push(format!("{} was given a model although its set is Manual or paused", member.name));
+            }
+            if member.owner.is_empty() && before.generation != member.generation {
+                findings.push(format!("{} was made by hand and its spec was changed", member.name));
+            }
+            if member.protected == Protected::FromActions
+                && before.protected == Protected::FromActions
+                && before.revision != member.revision
+            {
+                findings.push(format!("{} was given a model in spite of its protection", member.name));
+            }
+        }
+    }
+
+    /// While a set lives, it deletes no protected member and none that a person made.
+    fn removals_are_allowed(&self, now: &Seen, findings: &mut Vec<String>) {
+        for (uid, before) in &self.before.members {
+            let going = now.members.get(uid).is_none_or(|member| member.terminating);
+            if before.terminating || !going || self.by_hand.contains(&before.name) {
+                continue;
+            }
+            if before.owner.is_empty() {
+                findings.push(format!("{} was made by hand and is deleted", before.name));
+            }
+            let lives = now.sets.get(&before.owner).is_some_and(|set| set.live);
+            if lives && self.is_kept(before, now) {
+                findings.push(format!("{} is protected ({:?}) and is deleted", before.name, before.protected));
+            }
+        }
+    }
+
+    /// What protects from scale-in alone does not protect from being replaced by a newer model.
+    fn is_kept(&self, member: &MemberSeen, now: &Seen) -> bool {
+        let shrinks = |seen: &Seen| {
+            let target = seen.sets.get(&member.owner).map_or(0, |set| set.target);
+            seen.live_made(&member.owner).count() > usize::try_from(target).unwrap_or(0)
+        };
+        let outdated = |seen: &Seen| seen.sets.get(&member.owner).is_some_and(|set| set.newest != member.revision);
+        match member.protected {
+            Protected::No => false,
+            Protected::FromScaleIn => (shrinks(&self.before) || shrinks(now)) && !outdated(now),
+            Protected::FromActions => true,
+        }
+    }
+}
+
+/// The hardware has created one machine for an object, unless it was deleted or vanished in between.
+fn one_create_for_each_object(stage: &Stage, findings: &mut Vec<String>) {
+    let mut there: BTreeSet<String> = BTreeSet::new();
+    for entry in stage.journal() {
+        if !took_effect(&entry.outcome) {
+            continue;
+        }
+        match entry.call {
+            Call::Create if !there.insert(entry.uid.clone()) => {
+                findings.push(format!("a machine of {} was created twice", entry.owner));
+            }
+            Call::Delete => drop(there.remove(&entry.uid)),
+            Call::Control if entry.detail == "vanish" => drop(there.remove(&entry.uid)),
+            Call::Create
+            | Call::Control
+            | Call::Update
+            | Call::SetPower
+            | Call::Reimage
+            | Call::Observe
+            | Call::ObserveAll
+            | Call::Catalog => {}
+        }
+    }
+}
+
+/// A machine belongs to an object that is there.
+fn machines_have_objects(stage: &Stage, now: &Seen, findings: &mut Vec<String>) {
+    for (uid, machine) in stage.machines() {
+        if !now.members.contains_key(&uid) {
+            findings.push(format!("machine {uid} ({}) belongs to nobody", machine.owner));
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! The objects as the judge reads them: from their stored form, in its own words.
+
+use std::collections::BTreeMap;
+
+use scaleset_controller::cluster::Kind;
+use scaleset_crds::labels;
+use serde_json::Value;
+
+use crate::simulation::stage::Stage;
+
+/// Sets and members by uid.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Seen {
+    pub(super) sets: BTreeMap<String, SetSeen>,
+    pub(super) members: BTreeMap<String, MemberSeen>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct SetSeen {
+    pub(super) name: String,
+    pub(super) target: i64,
+    /// Not being deleted.
+    pub(super) live: bool,
+    /// Manual or paused.
+    pub(super) still: bool,
+    pub(super) newest: String,
+    pub(super) zones: Vec<String>,
+    pub(super) object: Value,
+}
+
+/// What a member is protected from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protected {
+    No,
+    FromScaleIn,
+    FromActions,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct MemberSeen {
+    pub(super) name: String,
+    pub(super) uid: String,
+    /// Uid of the set that made it; empty for one made by hand.
+    pub(super) owner: String,
+    /// Namespaced name of the set that it belongs to, with that set's uid where it owns it.
+    pub(super) set: String,
+    pub(super) id: Option<i64>,
+    pub(super) zone: String,
+    pub(super) revision: String,
+    pub(super) generation: i64,
+    pub(super) terminating: bool,
+    pub(super) protected: Protected,
+    pub(super) power_wish: String,
+    pub(super) object: Value,
+}
+
+impl Seen {
+    pub(super) fn of(stage: &Stage) -> Self {
+        let sets = stage.cluster.all(Kind::ScaleSet).into_iter().map(|object| (uid(&object), set(object)));
+        let members = [Kind::ScaleSetVM, Kind::FlexVM].into_iter().flat_map(|kind| stage.cluster.all(kind));
+        Self { sets: sets.collect(), members: members.map(|object| (uid(&object), member(object))).collect() }
+    }
+
+    /// Members that the set made and that are not going.
+    pub(super) fn live_made(&self, set_uid: &str) -> impl Iterator<Item = &MemberSeen> {
+        self.members.values().filter(move |member| member.owner == set_uid && !member.terminating)
+    }
+}
+
+fn set(object: Value) -> SetSeen {
+    let (spec, policy) = (&object["spec"], &object["spec"]["upgradePolicy"]);
+    SetSeen {
+        name: text(&object["metadata"]["name"]),
+        target: spec["replicas"].as_i64().or(object["status"]["targetReplicas"].as_i64()).unwrap_or(0),
+        live: object["metadata"]["deletionTimestamp"].is_null(),
+        still: policy["mode"] == "Manual" || policy["paused"] == true,
+        newest: text(&object["status"]["modelRevision"]),
+        zones: spec["zones"].as_array().into_iter().flatten().map(text).collect(),
+        object,
+    }
+}
+
+fn member(object: Value) -> MemberSeen {
+    let (metadata, spec) = (&object["metadata"], &object["spec"]);
+    let owner = text(&metadata["ownerReferences"][0]["uid"]);
+    let policy = &spec["protectionPolicy"];
+    let protected = match (&policy["protectFromScaleSetActions"], &policy["protectFromScaleIn"]) {
+        (Value::Bool(true), _) => Protected::FromActions,
+        (_, Value::Bool(true)) => Protected::FromScaleIn,
+        (_, _) => Protected::No,
+    };
+    MemberSeen {
+        name: text(&metadata["name"]),
+        uid: uid(&object),
+        set: format!("{}/{owner}", text(&spec["scaleSetRef"]["name"])),
+        owner,
+        id: spec["instanceId"].as_str().and_then(|id| id.parse().ok()),
+        zone: text(&spec["zone"]),
+        revision: text(&metadata["labels"][labels::MODEL_REVISION]),
+        generation: metadata["generation"].as_i64().unwrap_or_default(),
+        terminating: !metadata["deletionTimestamp"].is_null(),
+        protected,
+        power_wish: spec["powerState"].as_str().unwrap_or("Running").to_owned(),
+        object,
+    }
+}
+
+pub(super) fn uid(object: &Value) -> String {
+    text(&object["metadata"]["uid"])
+}
+
+pub(super) fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,267 @@
+//! The language of stories: one command a line, read by a person first.
+//!
+//! ```text
+//! region small.yaml                               first of all: other regions than the embedded ones
+//! set web Uniform eastus zones=1,2,3 replicas=3   a person creates a set
+//! vm newvm centralindia set=demo                  … creates a FlexVM
+//! change web replicas=5 mode=Automatic size=…     … changes a set or a FlexVM; `spec` lists the names
+//! power web-1 Deallocated                         … the wished power of an instance
+//! protect web-1 scale-in | actions | none         … its protection
+//! delete web-1 | delete web foreground | orphan   … deletes an object
+//! forget web                                      … loses the record of the next number in a set's status
+//! vanish web-1   drift web-1 size=…               the hardware loses or changes a VM
+//! crash web-1                                     … its guest stops by itself
+//! zone eastus 2 down | up                         … a zone fails and comes back
+//! fail-boot web-3 | heal-boot                     … boots fail, by the beginning of the name
+//! fail-calls observe | heal-calls                 … calls fail and change nothing
+//! publish Canonical:ubuntu-server:22_04-lts 22.04.9
+//! settle                                          passes run, and time between them, until nothing moves
+//! settle-for 90                                   the same, for so many seconds of scenario time at most
+//! step 2                                          so many rounds of all passes, no time between them
+//! lag 20                                          the cache is so many writes behind
+//! show | revisions web                            the objects, as a table; the revisions of a set
+//! ```
+//!
+//! A story is told by the log lines of the passes, events, and conditions that turn, each with the seconds since the
+//! beginning. It ends with one more round of all passes, which must do nothing.
+
+mod spec;
+mod table;
+
+use std::fmt::Write;
+use std::path::Path;
+
+use scaleset_controller::cluster::Kind;
+use scaleset_hardware::sim::{
+    BootFailure, ControlError, Drift, Fault, FaultEffect, MachineFault, Outage, RegionFile, Selector,
+};
+use serde_json::{Value, json};
+
+use super::checkers::Judge;
+use super::cluster::Cascade;
+use super::stage::{Limit, Order, Stage};
+use spec::{flex_vm_spec, merge, option, profile, spec_of};
+
+/// What a story is played with.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting<'story> {
+    /// Where region files are.
+    pub directory: &'story Path,
+    /// In which order the passes run.
+    pub order: Order,
+}
+
+/// Plays a story and returns its transcript. Panics, with the transcript so far, where the story is wrong, where an
+/// invariant is broken, or where the passes do not come to rest.
+pub fn play(story: &str, setting: Setting<'_>) -> String {
+    let mut teller = Teller::new(story, setting);
+    for line in story.lines() {
+        teller.tell(line);
+    }
+    teller.end()
+}
+
+/// Tells one story, command by command.
+pub struct Teller {
+    stage: Stage,
+    judge: Judge,
+    transcript: String,
+}
+
+impl Teller {
+    /// The beginning of a story.
+    pub fn new(story: &str, setting: Setting<'_>) -> Self {
+        let named = story.lines().find_map(|line| line.strip_prefix("region "));
+        let region = named.map_or_else(RegionFile::embedded, |name| {
+            RegionFile::read(&setting.directory.join(name.trim())).expect("the region file can be read")
+        });
+        Self { stage: Stage::new(region, setting.order), judge: Judge::default(), transcript: String::new() }
+    }
+
+    /// What the story is played on.
+    pub const fn stage(&mut self) -> &mut Stage {
+        &mut self.stage
+    }
+
+    /// What has been told so far.
+    pub fn transcript(&self) -> &str {
+        &self.transcript
+    }
+
+    /// Carries out one line.
+    pub fn tell(&mut self, line: &str) {
+        let line = line.trim();
+        if line.starts_with('#') || line.starts_with("region ") {
+            self.say(line);
+        } else if !line.is_empty() {
+            self.say(&format!("\n> {line}"));
+            let words: Vec<&str> = line.split_whitespace().collect();
+            self.run(words[0], &words[1..]);
+        }
+    }
+
+    /// One more round of all passes, which must do nothing; the transcript.
+    pub fn end(mut self) -> String {
+        self.say("\n> plan again, expect nothing");
+        let round = self.stage.round();
+        let lines = self.stage.take_lines();
+        self.require(!round.moved, &format!("a settled story moves again:\n{}", lines.join("\n")));
+        self.transcript
+    }
+
+    fn say(&mut self, line: &str) {
+        writeln!(self.transcript, "{line}").expect("writing to a string cannot fail");
+    }
+
+    fn require(&self, holds: bool, otherwise: &str) {
+        assert!(holds, "{}\n{otherwise}", self.transcript);
+    }
+
+    fn run(&mut self, verb: &str, words: &[&str]) {
+        match (verb, words) {
+            ("set", [name, mode, location, options @ ..]) => self.create_set(name, [*mode, *location], options),
+            ("vm", [name, location, options @ ..]) => {
+                self.stage.cluster.create_by_hand(Kind::FlexVM, name, flex_vm_spec(location, options));
+            }
+            ("change", [name, options @ ..]) => self.change_spec(name, options),
+            ("power", [name, wish]) => self.patch(name, &json!({"spec": {"powerState": wish}})),
+            ("protect", [name, from]) => self.protect(name, from),
+            ("delete", [name]) => self.delete(name, Cascade::Background),
+            ("delete", [name, "foreground"]) => self.delete(name, Cascade::Foreground),
+            ("delete", [name, "orphan"]) => self.delete(name, Cascade::Orphan),
+            ("forget", [name]) => self.patch(name, &json!({"status": {"nextInstanceId": null}})),
+            ("settle", []) => self.settle(Limit::None),
+            ("settle-for", [seconds]) => self.settle(Limit::Seconds(number(seconds))),
+            ("step", [rounds]) => (0..number(rounds)).for_each(|_| self.step()),
+            ("lag", [writes]) => self.stage.cluster.lag(usize::try_from(number(writes)).expect("a small number")),
+            ("show", []) => self.say(&table::objects(&self.stage)),
+            ("revisions", [set]) => self.say(&table::revisions(&self.stage, set)),
+            _ => {
+                let done = self.disturb(verb, words);
+                self.require(done.is_ok(), &format!("{verb} {words:?}: {done:?}"));
+            }
+        }
+    }
+
+    /// What the hardware does without being asked.
+    fn disturb(&self, verb: &str, words: &[&str]) -> Result<(), ControlError> {
+        let stage = &self.stage;
+        let hardware = &stage.hardware;
+        match (verb, words) {
+            ("vanish", [name]) => stage.block_on(hardware.vanish(&self.uid_of(name))),
+            ("drift", [name, options @ ..]) => {
+                let vm_size = option(options, "size").map(str::to_owned);
+                let tags = option(options, "tag").map(|team| [("team".to_owned(), team.to_owned())].into());
+                stage.block_on(hardware.drift(&self.uid_of(name), Drift { vm_size, tags, remove_extension: None }))
+            }
+            ("crash", [name]) => stage.block_on(hardware.fail_machine(&self.uid_of(name), MachineFault::Crash)),
+            ("publish", [image, version]) => stage.block_on(hardware.publish_image(image, version)),
+            ("zone", [location, zone, "down"]) => {
+                let outage = Outage {
+                    location: (*location).to_owned(),
+                    zone: Some((*zone).to_owned()),
+                    fault_domain: None,
+                    host: None,
+                };
+                stage.block_on(hardware.set_outage(zone, outage))
+            }
+            ("zone", [_, zone, "up"]) => stage.block_on(hardware.clear_outage(zone)),
+            ("fail-boot", [prefix]) => {
+                let selector = Selector { name_prefix: Some((*prefix).to_owned()), ..Selector::default() };
+                let effect = FaultEffect::FailBoot { code: BootFailure::OSProvisioningTimedOut };
+                stage.block_on(
+                    hardware.set_fault("boot", Fault { selector, effect, rate_percent: 100.0, remaining: None }),
+                )
+            }
+            ("fail-calls", [call]) => {
+                let call = serde_json::from_value(json!(call)).expect("it is a call of the hardware");
+                let effect = FaultEffect::FailCalls { calls: vec![call] };
+                let selector = Selector::default();
+                stage.block_on(
+                    hardware.set_fault("calls", Fault { selector, effect, rate_percent: 100.0, remaining: None }),
+                )
+            }
+            ("heal-calls", []) => stage.block_on(hardware.clear_fault("calls")),
+            ("heal-boot", []) => stage.block_on(hardware.clear_fault("boot")),
+            _ => panic!("{}\nthere is no command {verb} {words:?}", self.transcript),
+        }
+    }
+
+    fn create_set(&self, name: &str, [mode, location]: [&str; 2], options: &[&str]) {
+        let mut spec = json!({
+            "orchestrationMode": mode,
+            "location": location,
+            "upgradePolicy": {"mode": "Manual", "paused": false},
+            "virtualMachineProfile": profile(),
+        });
+        merge(&mut spec, &spec_of(options));
+        if spec["virtualMachineProfile"].is_null() {
+            spec.as_object_mut().expect("it is one").remove("virtualMachineProfile");
+        }
+        self.stage.cluster.create_by_hand(Kind::ScaleSet, name, spec);
+    }
+
+    fn change_spec(&mut self, name: &str, options: &[&str]) {
+        let spec = match self.kind_of(name) {
+            Kind::FlexVM => spec_of(options)["virtualMachineProfile"].take(),
+            Kind::ScaleSet | Kind::ScaleSetVM | Kind::ControllerRevision => spec_of(options),
+        };
+        self.patch(name, &json!({"spec": spec}));
+    }
+
+    fn patch(&mut self, name: &str, patch: &Value) {
+        self.judge.touched_by_hand(name);
+        self.stage.cluster.change_by_hand(self.kind_of(name), name, patch);
+    }
+
+    fn protect(&mut self, name: &str, from: &str) {
+        let policy = match from {
+            "scale-in" => json!({"protectFromScaleIn": true}),
+            "actions" => json!({"protectFromScaleSetActions": true}),
+            "none" => Value::Null,
+            other => panic!("protection is from scale-in or actions, not {other}"),
+        };
+        self.patch(name, &json!({"spec": {"protectionPolicy": policy}}));
+    }
+
+    fn delete(&mut self, name: &str, cascade: Cascade) {
+        self.judge.touched_by_hand(name);
+        self.stage.cluster.delete_by_hand(self.kind_of(name), name, cascade);
+    }
+
+    fn step(&mut self) {
+        self.stage.round();
+        let lines = self.stage.take_lines();
+        hear(&mut self.judge, &mut self.transcript, &self.stage, lines);
+    }
+
+    fn settle(&mut self, limit: Limit) {
+        let Self { stage, judge, transcript } = self;
+        stage.settle(limit, |stage, lines| hear(judge, transcript, stage, lines));
+    }
+
+    fn kind_of(&self, name: &str) -> Kind {
+        [Kind::ScaleSet, Kind::ScaleSetVM, Kind::FlexVM]
+            .into_iter()
+            .find(|kind| self.stage.cluster.get(*kind, name).is_some())
+            .unwrap_or_else(|| panic!("{}\nthere is no {name}", self.transcript))
+    }
+
+    fn uid_of(&self, name: &str) -> String {
+        let object = self.stage.cluster.get(self.kind_of(name), name).expect("it was found");
+        object["metadata"]["uid"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+/// Writes down what was said in a round, and lets the judge look.
+fn hear(judge: &mut Judge, transcript: &mut String, stage: &Stage, lines: Vec<String>) {
+    for line in lines {
+        writeln!(transcript, "{:>5}s  {line}", stage.elapsed_seconds()).expect("writing to a string cannot fail");
+    }
+    let findings = judge.findings(stage);
+    assert!(findings.is_empty(), "{transcript}\nBROKEN: {}", findings.join("\nBROKEN: "));
+}
+
+fn number(word: &str) -> u64 {
+    word.parse().unwrap_or_else(|_| panic!("{word} is not a number"))
+}

@@ -1,0 +1,96 @@
+//! `name=value` words and the parts of a spec that they say.
+
+use serde_json::{Value, json};
+
+/// The value of `name=value` among the words.
+pub(super) fn option<'word>(words: &[&'word str], name: &str) -> Option<&'word str> {
+    words.iter().find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
+}
+
+/// The part of a set's spec that the words say. `profile=none` leaves the profile out.
+pub(super) fn spec_of(words: &[&str]) -> Value {
+    let mut spec = json!({});
+    for word in words {
+        let (name, value) = word.split_once('=').unwrap_or_else(|| panic!("{word} is not name=value"));
+        let number = || value.parse::<i64>().unwrap_or_else(|_| panic!("{word}: not a number"));
+        let part = match name {
+            "replicas" => json!({"replicas": number()}),
+            "zones" => json!({"zones": value.split(',').collect::<Vec<_>>()}),
+            "fd" => json!({"platformFaultDomainCount": number()}),
+            "spg" => json!({"singlePlacementGroup": value == "true"}),
+            "mode" => json!({"upgradePolicy": {"mode": value}}),
+            "paused" => json!({"upgradePolicy": {"paused": value == "true"}}),
+            "profile" if value == "none" => json!({"virtualMachineProfile": null}),
+            other => json!({"virtualMachineProfile": profile_part(other, value)}),
+        };
+        merge(&mut spec, &part);
+    }
+    spec
+}
+
+fn profile_part(name: &str, value: &str) -> Value {
+    let number = || value.parse::<i64>().unwrap_or_else(|_| panic!("{name}={value}: not a number"));
+    match name {
+        "size" => json!({"vmSize": value}),
+        "image" => json!({"storageProfile": {"imageReference": {"version": value}}}),
+        "disk" => json!({"storageProfile": {"dataDisks": [
+            {"lun": 0, "diskSizeGB": number(), "storageAccountType": "Premium_LRS"}
+        ]}}),
+        "key" => json!({"osProfile": {"sshPublicKeys": [value]}}),
+        "prefix" => json!({"osProfile": {"computerNamePrefix": value}}),
+        "subnet" => json!({"networkProfile": {"networkInterfaces": [
+            {"name": "nic0", "primary": true, "subnet": value, "publicIPAddress": false}
+        ]}}),
+        "app" => json!({"extensions": [{
+            "name": "app", "publisher": "Microsoft.Azure.Extensions", "type": "CustomScript",
+            "typeHandlerVersion": "2.0", "settings": {"commandToExecute": value},
+        }]}),
+        "tag" => json!({"tags": {"team": value}}),
+        other => panic!("nothing is called {other}"),
+    }
+}
+
+/// The spec of a FlexVM in `location`, with what the words say of it.
+pub(super) fn flex_vm_spec(location: &str, words: &[&str]) -> Value {
+    let mut spec = profile();
+    spec["location"] = json!(location);
+    for word in words {
+        let (name, value) = word.split_once('=').unwrap_or_else(|| panic!("{word} is not name=value"));
+        let part = match name {
+            "zone" => json!({"zone": value}),
+            "set" => json!({"scaleSetRef": {"name": value}}),
+            "fd" => json!({"platformFaultDomain": value.parse::<i32>().expect("a fault domain is a number")}),
+            other => profile_part(other, value),
+        };
+        merge(&mut spec, &part);
+    }
+    spec
+}
+
+/// Puts a part into a whole; a null of the part stays one.
+pub(super) fn merge(target: &mut Value, part: &Value) {
+    match (target.as_object_mut(), part.as_object()) {
+        (Some(target), Some(part)) => {
+            for (name, value) in part {
+                merge(target.entry(name.clone()).or_insert(Value::Null), value);
+            }
+        }
+        (_, _) => *target = part.clone(),
+    }
+}
+
+pub(super) fn profile() -> Value {
+    json!({
+        "vmSize": "Standard_D2s_v3",
+        "osProfile": {"adminUsername": "azureuser"},
+        "storageProfile": {
+            "imageReference": {
+                "publisher": "Canonical", "offer": "ubuntu-server", "sku": "22_04-lts", "version": "latest",
+            },
+            "osDisk": {"osType": "Linux", "diskSizeGB": 30, "storageAccountType": "Premium_LRS"},
+        },
+        "networkProfile": {"networkInterfaces": [
+            {"name": "nic0", "primary": true, "subnet": "default", "publicIPAddress": false}
+        ]},
+    })
+}

@@ -1,0 +1,109 @@
+//! Tables in the manner of kubectl.
+
+use scaleset_controller::cluster::Kind;
+use serde_json::Value;
+
+use crate::simulation::stage::Stage;
+
+/// Sets, instances, what is held back, what is pending, and how many machines there are.
+pub(super) fn objects(stage: &Stage) -> String {
+    let sets = stage.cluster.all(Kind::ScaleSet);
+    let vms: Vec<Value> =
+        [Kind::ScaleSetVM, Kind::FlexVM].into_iter().flat_map(|kind| stage.cluster.all(kind)).collect();
+    let mut lines = Vec::new();
+    if !sets.is_empty() {
+        let head = ["SET", "DESIRED", "REPLICAS", "READY", "UP-TO-DATE", "AVAILABLE", "STATUS", "ZONES", "NEXT"];
+        lines.extend(aligned(&head, sets.iter().map(set_row).collect()));
+    }
+    if !vms.is_empty() {
+        let head = ["VM", "SIZE", "ZONE", "FD", "POWER", "PROVISIONING", "LATEST", "COMPUTER-NAME"];
+        lines.extend(aligned(&head, vms.iter().map(vm_row).collect()));
+    }
+    lines.extend(sets.iter().flat_map(blockers));
+    lines.extend(vms.iter().flat_map(pending));
+    lines.push(format!("machines: {}", stage.machines().len()));
+    lines.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+}
+
+/// The revisions of a set by number, with how many instances are to follow each.
+pub(super) fn revisions(stage: &Stage, set: &str) -> String {
+    let uid = stage.cluster.get(Kind::ScaleSet, set).map(|set| text(&set["metadata"]["uid"])).unwrap_or_default();
+    let mut revisions: Vec<Value> = stage.cluster.all(Kind::ControllerRevision);
+    revisions.retain(|revision| text(&revision["metadata"]["ownerReferences"][0]["uid"]) == uid);
+    revisions.sort_by_key(|revision| revision["revision"].as_i64());
+    let instances = stage.cluster.all(Kind::ScaleSetVM);
+    let rows = revisions.iter().map(|revision| {
+        let name = &revision["metadata"]["name"];
+        let followers = instances.iter().filter(|vm| vm["spec"]["modelRevision"] == *name).count();
+        vec![text(&revision["revision"]), text(name), followers.to_string()]
+    });
+    let lines = aligned(&["NUMBER", "REVISION", "FOLLOWED-BY"], rows.collect());
+    lines.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+}
+
+fn set_row(set: &Value) -> Vec<String> {
+    let status = &set["status"];
+    let fields = ["capacity", "replicas", "readyReplicas", "updatedReplicas", "availableReplicas"];
+    let counts = fields.iter().map(|field| text(&status[*field]));
+    let ready = status["conditions"].as_array().into_iter().flatten().find(|condition| condition["type"] == "Ready");
+    let reason = ready.map_or_else(|| "-".to_owned(), |ready| text(&ready["reason"]));
+    std::iter::once(text(&set["metadata"]["name"]))
+        .chain(counts)
+        .chain([reason, text(&status["zonesSummary"]), text(&status["nextInstanceId"])])
+        .collect()
+}
+
+fn vm_row(vm: &Value) -> Vec<String> {
+    let (spec, status) = (&vm["spec"], &vm["status"]);
+    let cells = [
+        &vm["metadata"]["name"],
+        &status["vmSize"],
+        &spec["zone"],
+        &spec["platformFaultDomain"],
+        &status["powerState"],
+        &status["provisioningState"],
+        &status["latestModelApplied"],
+        &status["computerName"],
+    ];
+    cells.into_iter().map(text).collect()
+}
+
+fn blockers(set: &Value) -> Vec<String> {
+    let of_set = text(&set["metadata"]["name"]);
+    let blockers = set["status"]["blockers"].as_array().into_iter().flatten();
+    let line = |blocker: &Value| {
+        format!("{of_set} held: {} x{}: {}", text(&blocker["code"]), blocker["count"], text(&blocker["message"]))
+    };
+    blockers.map(line).collect()
+}
+
+fn pending(vm: &Value) -> Vec<String> {
+    let of_vm = text(&vm["metadata"]["name"]);
+    let changes = vm["status"]["pendingChanges"].as_array().into_iter().flatten();
+    let line = |change: &Value| {
+        let [path, from, to, impact] = ["path", "from", "to", "impact"].map(|field| text(&change[field]));
+        format!("{of_vm} pending: {path}: {from} -> {to} ({impact})")
+    };
+    changes.map(line).collect()
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(string) => string.clone(),
+        other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => other.to_string(),
+    }
+}
+
+/// Columns as wide as their widest cell.
+fn aligned(head: &[&str], rows: Vec<Vec<String>>) -> Vec<String> {
+    let head: Vec<String> = head.iter().map(|cell| (*cell).to_owned()).collect();
+    let rows: Vec<Vec<String>> = std::iter::once(head).chain(rows).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
+}

@@ -1,0 +1,259 @@
+//! Plays the real passes against both simulated doors until nothing moves any more.
+
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use scaleset_controller::cluster::{Kind, ObjectKey};
+use scaleset_controller::context::{Context, Wake};
+use scaleset_controller::error::PassError;
+use scaleset_controller::instance::InstanceKind;
+use scaleset_controller::pace::StatusPace;
+use scaleset_controller::{instance, scale_set};
+use scaleset_hardware::Hardware;
+use scaleset_hardware::sim::{Call, Outcome, RegionFile, Simulation, VirtualClock};
+use tokio::runtime::Runtime;
+use tracing::subscriber::with_default;
+
+use super::cluster::SimulatedCluster;
+use super::collector::{Collector, Lines};
+use super::random::Random;
+
+/// So many rounds without rest mean that there will never be any.
+const ROUNDS_MAX: usize = 600;
+/// Passes that are called again by their own wish and do nothing, so often in a row, are waiting and not working.
+const IDLE_LOOKS_MAX: usize = 3;
+/// When a failed pass is tried again.
+const RETRY: Duration = Duration::from_secs(30);
+
+/// In which order the passes of a round run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Sets, then instances by name.
+    Fixed,
+    /// Shuffled by a seed.
+    Seeded(u64),
+}
+
+/// How long to wait for rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// Until nothing moves.
+    None,
+    /// At most so many seconds of scenario time.
+    Seconds(u64),
+}
+
+/// How waiting ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// Nothing moves and nothing is due.
+    Reached,
+    /// Something is still to come.
+    NotYet,
+}
+
+/// What one round did.
+#[derive(Clone, Debug, Default)]
+pub struct Round {
+    /// Whether the cluster was written or the hardware did something.
+    pub moved: bool,
+    /// The soonest that a pass wants to be called again, scenario time.
+    pub wake: Option<Duration>,
+    /// Passes that failed.
+    pub failures: Vec<String>,
+}
+
+/// The key of a pass.
+#[derive(Clone, Debug)]
+enum PassKey {
+    Set(ObjectKey),
+    Instance(InstanceKind, ObjectKey),
+}
+
+/// A cluster, a region, and the controller's passes between them.
+pub struct Stage {
+    /// The API.
+    pub cluster: SimulatedCluster,
+    /// The hardware.
+    pub hardware: Simulation,
+    /// Its clock.
+    pub clock: VirtualClock,
+    context: Context,
+    runtime: Runtime,
+    lines: Lines,
+    order: Order,
+    rounds: u64,
+    crashed: bool,
+}
+
+impl Stage {
+    /// An empty cluster beside the regions.
+    pub fn new(region: RegionFile, order: Order) -> Self {
+        let clock = VirtualClock::default();
+        let hardware = Simulation::in_memory_with(region, clock.clone());
+        let lines = Lines::default();
+        let cluster = SimulatedCluster::new(clock.clone(), Arc::clone(&lines));
+        let context = context(&cluster, &hardware);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime can be made");
+        Self { cluster, hardware, clock, context, runtime, lines, order, rounds: 0, crashed: false }
+    }
+
+    /// Runs a future of the hardware's control surface.
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.runtime.block_on(future)
+    }
+
+    /// Seconds of scenario time since the story began.
+    pub fn elapsed_seconds(&self) -> i64 {
+        let start = VirtualClock::default().now();
+        self.clock.now().duration_since(start).as_secs()
+    }
+
+    /// What the passes and the cluster have said since the last call.
+    pub fn take_lines(&self) -> Vec<String> {
+        std::mem::take(&mut *self.lines.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether the controller has died since it was started.
+    pub const fn has_crashed(&self) -> bool {
+        self.crashed
+    }
+
+    /// Starts a controller that knows nothing of the one before.
+    pub fn restart(&mut self) {
+        self.crashed = false;
+        self.cluster.restart();
+        self.context = context(&self.cluster, &self.hardware);
+    }
+
+    /// Every pass once, unless the controller dies, then the garbage collector.
+    pub fn round(&mut self) -> Round {
+        let before = (self.cluster.version(), self.effects());
+        let mut round = Round::default();
+        let collector = Collector { lines: Arc::clone(&self.lines) };
+        with_default(collector, || self.run_passes(&mut round));
+        self.cluster.collect_garbage();
+        let delivered = self.cluster.deliver(1 + self.keys().len() / 2);
+        self.hardware.settle();
+        self.rounds += 1;
+        round.moved = delivered > 0 || before != (self.cluster.version(), self.effects());
+        round
+    }
+
+    fn run_passes(&mut self, round: &mut Round) {
+        for key in self.keys() {
+            match self.pass(&key) {
+                Some(Ok(Wake::OnChange)) => {}
+                Some(Ok(Wake::After(wait))) => {
+                    round.wake = Some(round.wake.map_or(wait, |sooner| sooner.min(wait)));
+                }
+                Some(Err(error)) => round.failures.push(error.to_string()),
+                None => {
+                    self.crashed = true;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Rounds, and time between them, until nothing moves and nothing is due, or the limit is reached, or the controller
+    /// dies. `tell` is given the lines of each round.
+    pub fn settle(&mut self, limit: Limit, mut tell: impl FnMut(&Self, Vec<String>)) -> Rest {
+        let end = match limit {
+            Limit::None => Timestamp::MAX,
+            Limit::Seconds(seconds) => self.clock.now() + Duration::from_secs(seconds),
+        };
+        let mut idle_looks = 0;
+        for _ in 0..ROUNDS_MAX {
+            let round = self.round();
+            tell(self, self.take_lines());
+            if self.crashed {
+                return Rest::NotYet;
+            }
+            if round.moved {
+                idle_looks = 0;
+                continue;
+            }
+            let retry = if round.failures.is_empty() { None } else { Some(RETRY) };
+            let look = round.wake.into_iter().chain(retry).min().map(|wait| self.clock.now() + wait);
+            let event = self.hardware.next_event_at();
+            let next = match (event, look) {
+                (None, None) => return Rest::Reached,
+                (None, Some(_)) if idle_looks == IDLE_LOOKS_MAX && limit == Limit::None => return Rest::Reached,
+                (Some(event), None) => event,
+                (event, Some(look)) => event.map_or(look, |event| event.min(look)),
+            };
+            idle_looks = if event == Some(next) { 0 } else { idle_looks + 1 };
+            self.clock.advance_to(next.min(end));
+            self.hardware.settle();
+            if next > end {
+                return Rest::NotYet;
+            }
+        }
+        panic!("not settled after {ROUNDS_MAX} rounds");
+    }
+
+    /// Calls that could have changed the hardware and were not refused.
+    pub fn effects(&self) -> u64 {
+        let changing = [Call::Create, Call::Update, Call::SetPower, Call::Reimage, Call::Delete];
+        let calls = self.hardware.calls();
+        changing.iter().filter_map(|call| calls.get(call)).map(|count| count.accepted + count.unchanged).sum()
+    }
+
+    /// Everything that the hardware was asked to do.
+    pub fn journal(&self) -> Vec<scaleset_hardware::sim::JournalEntry> {
+        self.hardware.journal().expect("a journal in memory can be read")
+    }
+
+    /// Every machine that there is, by the uid of its object.
+    pub fn machines(&self) -> std::collections::BTreeMap<String, scaleset_hardware::Machine> {
+        self.block_on(self.hardware.observe_all()).map(|inventory| inventory.machines).unwrap_or_default()
+    }
+
+    fn keys(&self) -> Vec<PassKey> {
+        let sets = self.cluster.keys(Kind::ScaleSet).into_iter().map(PassKey::Set);
+        let uniform = self.cluster.keys(Kind::ScaleSetVM).into_iter();
+        let flexible = self.cluster.keys(Kind::FlexVM).into_iter();
+        let uniform = uniform.map(|key| PassKey::Instance(InstanceKind::ScaleSetVM, key));
+        let flexible = flexible.map(|key| PassKey::Instance(InstanceKind::FlexVM, key));
+        let mut keys: Vec<PassKey> = sets.chain(uniform).chain(flexible).collect();
+        if let Order::Seeded(seed) = self.order {
+            Random::new(seed ^ self.rounds.wrapping_mul(0x9E37_79B9_7F4A_7C15)).shuffle(&mut keys);
+        }
+        keys
+    }
+
+    /// One pass; `None` when the controller died in it.
+    fn pass(&self, key: &PassKey) -> Option<Result<Wake, PassError>> {
+        let pass = async {
+            match key {
+                PassKey::Set(key) => scale_set::reconcile(&self.context, key).await,
+                PassKey::Instance(kind, key) => instance::reconcile(&self.context, *kind, key).await,
+            }
+        };
+        self.block_on(async {
+            tokio::select! {
+                biased;
+                result = pass => Some(result),
+                () = self.cluster.crashed() => None,
+            }
+        })
+    }
+}
+
+fn context(cluster: &SimulatedCluster, hardware: &Simulation) -> Context {
+    Context {
+        cluster: Arc::new(cluster.clone()),
+        hardware: Arc::new(hardware.clone()),
+        pace: Arc::new(StatusPace::new(Duration::ZERO)),
+    }
+}
+
+/// Whether a call did something.
+pub fn took_effect(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Accepted | Outcome::AnswerLost => true,
+        Outcome::Unchanged | Outcome::Refused { .. } => false,
+    }
+}
