@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use scaleset_crds::vocabulary::{OrchestrationMode, PowerState, PowerWish, ProvisioningState, UpgradeMode};
 
 use crate::plan::{Action, RemovalCause, ScaleSetPlan};
-use crate::snapshot::{MemberLife, Observation, Origin, Protection, ScaleSetSnapshot, SetLife, UpgradeSwitch};
+use crate::snapshot::{MemberLife, Origin, Protection, ScaleSetSnapshot, SetLife, UpgradeSwitch};
 
 /// Every rule that the plan breaks, one line each; empty for a sound plan.
 pub fn audit(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan) -> Vec<String> {
@@ -121,7 +121,6 @@ fn judge_upgrades(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &m
         .iter()
         .map(|m| {
             let well = m.life == MemberLife::Live
-                && m.report.observation == Observation::Current
                 && m.report.provisioning == ProvisioningState::Succeeded
                 && m.report.power == PowerState::Running
                 && m.power_wish == PowerWish::Running;

@@ -3,6 +3,12 @@
 //! A = max(1, floor(N x percent / 100)), N = members that the set made. Azure's rolling-upgrade policy gives the
 //! percentage (maxBatchInstancePercent, default 20) and the rounding; that every mode shares it is ours
 //! (`docs/decisions`).
+//!
+//! Spent by: members that the target still misses; members that are being brought to the newest model; members that
+//! are not available, or of whom nobody can tell. Not by members that a person stopped, nor by those that have never
+//! been healthy on the outdated model that they follow, nor by those that failed on the newest.
+
+use crate::snapshot::{Availability, Member};
 
 /// Azure's default of `maxBatchInstancePercent`.
 pub const DEFAULT_BATCH_PERCENT: i32 = 20;
@@ -18,13 +24,48 @@ pub struct Allowance {
     pub total: usize,
     /// Members that spend of it already: being changed, or not available.
     pub spent: usize,
+    /// Those of them that are on their way to the newest model.
+    pub in_flight: usize,
+}
+
+/// The allowance of a set that is to have `target` members and whose newest revision is `newest`.
+pub fn of_set(members: &[Member], target: i32, newest: &str) -> Allowance {
+    let live: Vec<&Member> = members.iter().filter(|member| member.is_made() && member.is_live()).collect();
+    let target = usize::try_from(target).unwrap_or(0);
+    let missing = target.saturating_sub(live.len());
+    let spent = live.iter().filter(|member| spends(member, newest)).count();
+    let in_flight = live.iter().filter(|member| follows(member, newest) && spends(member, newest)).count();
+    Allowance { in_flight, ..Allowance::new(live.len().max(target), DEFAULT_BATCH_PERCENT, missing + spent) }
+}
+
+fn follows(member: &Member, revision: &str) -> bool {
+    member.assigned_revision.as_deref() == Some(revision)
+}
+
+fn spends(member: &Member, newest: &str) -> bool {
+    if member.is_stopped_by_wish() {
+        return false;
+    }
+    let on_its_way = member.report.running_revision.as_deref() != Some(newest) || !member.is_settled();
+    match (member.availability(), follows(member, newest)) {
+        (Availability::Available, true) => on_its_way,
+        (Availability::Available, false) => false,
+        (Availability::Unknown, _) => true,
+        (Availability::Unavailable, true) => !member.has_failed(),
+        (Availability::Unavailable, false) => was_healthy(member),
+    }
+}
+
+/// Whether it has been healthy since it took the model that it follows.
+pub(crate) fn was_healthy(member: &Member) -> bool {
+    member.assigned_revision.is_some() && member.report.healthy_on_revision == member.assigned_revision
 }
 
 impl Allowance {
     /// The allowance of a set of `made` members, of whom `spent` spend already.
     pub fn new(made: usize, percent: i32, spent: usize) -> Self {
         let share = made * usize::try_from(percent).unwrap_or(0) / 100;
-        Self { made, percent, total: share.max(1), spent }
+        Self { made, percent, total: share.max(1), spent, in_flight: 0 }
     }
 
     /// How many more may be disturbed now; 0 when more are unavailable than allowed.
@@ -35,7 +76,7 @@ impl Allowance {
 
 impl std::fmt::Display for Allowance {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { made, percent, total, spent } = self;
+        let Self { made, percent, total, spent, in_flight: _ } = self;
         write!(formatter, "{spent} in flight or unavailable of {total} allowed ({percent} % of {made})")
     }
 }

@@ -126,16 +126,29 @@ fn usable_zones(snapshot: &ScaleSetSnapshot) -> Result<Vec<Option<String>>, Fail
     if zones.is_empty() {
         return Ok(vec![None]);
     }
-    let state = |zone: &String| snapshot.region.as_ref().and_then(|region| region.zones.get(zone)).copied();
-    let down: Vec<&str> =
-        zones.iter().filter(|zone| state(zone) != Some(ZoneFacts::Available)).map(String::as_str).collect();
-    if down.len() >= 2 || down.len() == zones.len() {
-        let message = format!(
-            "zones {} of {} are unavailable; with two or more zones down nothing is scaled out",
-            down.join(", "),
-            zones.join(", ")
-        );
-        return Err(Failure { reason: Reason::ZonalAllocationFailed, message });
+    if let Some(refusal) = outage(snapshot) {
+        return Err(refusal);
+    }
+    let down = zones_down(snapshot);
+    if down.len() == zones.len() {
+        return Err(unavailable(&down, "there is no zone left to place members in"));
     }
     Ok(zones.iter().filter(|zone| !down.contains(&zone.as_str())).cloned().map(Some).collect())
+}
+
+/// Why nothing is scaled, neither out nor in: two or more of the set's zones are down.
+pub fn outage(snapshot: &ScaleSetSnapshot) -> Option<Failure> {
+    let down = zones_down(snapshot);
+    (down.len() >= 2).then(|| unavailable(&down, "with two or more zones down nothing is scaled"))
+}
+
+fn zones_down(snapshot: &ScaleSetSnapshot) -> Vec<&str> {
+    let state = |zone: &str| snapshot.region.as_ref().and_then(|region| region.zones.get(zone)).copied();
+    let zones = snapshot.set.zones.iter().map(String::as_str);
+    zones.filter(|zone| state(zone) != Some(ZoneFacts::Available)).collect()
+}
+
+fn unavailable(zones: &[&str], consequence: &str) -> Failure {
+    let message = format!("zones that are unavailable: {}; {consequence}", zones.join(", "));
+    Failure { reason: Reason::ZonalAllocationFailed, message }
 }

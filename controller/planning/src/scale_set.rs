@@ -10,10 +10,10 @@ use scaleset_crds::VirtualMachineProfile;
 use scaleset_crds::condition::Reason;
 use scaleset_crds::vocabulary::{OrchestrationMode, OsType, UpgradeMode};
 
-use crate::budget::{Allowance, DEFAULT_BATCH_PERCENT};
+use crate::budget;
 use crate::limits;
 use crate::naming;
-use crate::placement::Occupancy;
+use crate::placement::{self, Occupancy};
 use crate::plan::{Action, Effective, Hold, NewMember, Removal, RemovalCause, ScaleSetPlan};
 use crate::revision;
 use crate::scale_in;
@@ -52,7 +52,7 @@ fn effective(snapshot: &ScaleSetSnapshot) -> Effective {
         fault_domain_count,
         single_placement_group: limits::single_placement_group(snapshot, fault_domain_count),
         next_number: next_number(snapshot),
-        newest_revision: None,
+        newest_revision: revision::newest(snapshot).0.map(|newest| newest.name),
     }
 }
 
@@ -85,7 +85,6 @@ fn plan_live(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan) {
     }
     let (newest, creation) = revision::newest(snapshot);
     plan.actions.extend(creation);
-    plan.effective.newest_revision = newest.as_ref().map(|newest| newest.name.clone());
     hold_hand_made(snapshot, plan);
     if let Some(newest) = &newest {
         plan_upgrade(snapshot, plan, newest);
@@ -101,7 +100,9 @@ fn plan_live(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan) {
 /// A revision that the region cannot make is not started in any part.
 fn plan_upgrade(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: &Revision) {
     if let Some(refusal) = limits::profile_refusal(snapshot, &newest.profile) {
-        hold_region(plan, &refusal);
+        let waiting = snapshot.members.iter().filter(|member| member.is_made() && member.is_live());
+        let waiting = waiting.filter(|member| member.assigned_revision.as_ref() != Some(&newest.name)).count();
+        hold_region(plan, &refusal, waiting);
         return;
     }
     let input = UpgradeInput {
@@ -109,7 +110,7 @@ fn plan_upgrade(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: &R
         revisions: &snapshot.revisions,
         newest,
         switch: snapshot.set.upgrades,
-        allowance: allowance(snapshot, plan.effective.target, &newest.name),
+        allowance: budget::of_set(&snapshot.members, plan.effective.target, &newest.name),
     };
     let UpgradeDecision { actions, holds } = match snapshot.set.upgrade_mode {
         UpgradeMode::Manual => manual::decide(&input),
@@ -119,27 +120,17 @@ fn plan_upgrade(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: &R
     plan.holds.extend(holds);
 }
 
-/// What may be disturbed. Members that the target still misses spend of it, as does every member on the newest revision
-/// until it is available or has failed; one that a person stopped does not.
-fn allowance(snapshot: &ScaleSetSnapshot, target: i32, newest: &str) -> Allowance {
-    let live = || snapshot.members.iter().filter(|member| member.is_made() && member.is_live());
-    let in_flight = |member: &&Member| {
-        let follows_newest = member.assigned_revision.as_deref() == Some(newest);
-        let arrived = member.is_available() && member.report.running_revision.as_deref() == Some(newest);
-        follows_newest && !arrived && !member.has_failed() && !member.is_stopped_by_wish()
-    };
-    let target = usize::try_from(target).unwrap_or(0);
-    let missing = target.saturating_sub(live().count());
-    Allowance::new(live().count().max(target), DEFAULT_BATCH_PERCENT, live().filter(in_flight).count() + missing)
-}
-
 fn plan_scale(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: Option<&Revision>) {
     let target = usize::try_from(plan.effective.target).unwrap_or(0);
     let replaced = plan.actions.iter().filter(|action| matches!(action, Action::DeleteMember(_))).count();
     let live = snapshot.members.iter().filter(|member| member.is_made() && member.is_live()).count();
     if live > target {
         // Members that are replaced anyway count as gone; they are created anew only when the target needs them.
-        scale_in(snapshot, plan, (live - target).saturating_sub(replaced));
+        let excess = (live - target).saturating_sub(replaced);
+        match placement::outage(snapshot) {
+            Some(refusal) => hold_region(plan, &refusal, excess),
+            None => scale_in(snapshot, plan, excess),
+        }
     } else if live < target && replaced == 0 {
         scale_out(snapshot, plan, newest, target - live);
     }
@@ -183,7 +174,7 @@ fn scale_out(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: Optio
     }
     let Some(usable) = usable_revision(snapshot, newest) else {
         if let Some(refusal) = limits::profile_refusal(snapshot, &newest.profile) {
-            hold_region(plan, &refusal);
+            hold_region(plan, &refusal, missing);
         }
         return;
     };
@@ -273,10 +264,12 @@ fn hold_hand_made(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan) {
     }
 }
 
-fn hold_region(plan: &mut ScaleSetPlan, refusal: &Failure) {
+/// One refusal is told once, with everybody who waits for it.
+fn hold_region(plan: &mut ScaleSetPlan, refusal: &Failure, count: usize) {
     plan.wake_after = Some(REGION_RETRY);
-    if !plan.holds.iter().any(|hold| hold.reason == refusal.reason) {
-        hold(plan, refusal.reason, 0, &refusal.message);
+    match plan.holds.iter_mut().find(|hold| hold.reason == refusal.reason) {
+        Some(held) => held.count += count,
+        None => hold(plan, refusal.reason, count, &refusal.message),
     }
 }
 

@@ -146,6 +146,28 @@ pub enum Observation {
     Current,
     /// The instance has not been looked at since its spec changed.
     Behind,
+    /// The hardware did not answer when the instance was looked at last.
+    Unseen,
+}
+
+/// Whether the agent in a guest reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GuestAgent {
+    /// It does: the guest is up.
+    Reports,
+    /// It does not, or not yet.
+    Silent,
+}
+
+/// Whether a member does its work. Unknown is not unavailable, and not available either.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Availability {
+    /// It runs.
+    Available,
+    /// It does not.
+    Unavailable,
+    /// Nobody can tell at present.
+    Unknown,
 }
 
 /// What holds the set's hand from a member.
@@ -205,6 +227,8 @@ pub struct MemberReport {
     pub provisioning: ProvisioningState,
     /// Power.
     pub power: PowerState,
+    /// Whether its guest is up.
+    pub agent: GuestAgent,
     /// The revision that the hardware runs.
     pub running_revision: Option<String>,
     /// The last revision on which it was seen as it should be.
@@ -245,12 +269,30 @@ impl Member {
         }
     }
 
-    /// Whether it is provisioned and running, by a report that speaks of its present spec.
+    /// Whether it does its work, as far as its hardware was seen; a spec that has changed since does not stop it. A running
+    /// VM that is changed in place goes on working.
+    pub fn availability(&self) -> Availability {
+        let MemberReport { observation, provisioning, power, agent, .. } = &self.report;
+        match (observation, provisioning, power, agent) {
+            (Observation::Unseen, _, _, _)
+            | (_, ProvisioningState::Unknown, _, _)
+            | (_, ProvisioningState::Succeeded | ProvisioningState::Updating, PowerState::Unknown, _) => {
+                Availability::Unknown
+            }
+            (_, ProvisioningState::Succeeded, PowerState::Running, _)
+            | (_, ProvisioningState::Updating, PowerState::Running, GuestAgent::Reports) => Availability::Available,
+            (_, _, _, _) => Availability::Unavailable,
+        }
+    }
+
+    /// Whether it is there to stay and is known to do its work.
     pub fn is_available(&self) -> bool {
-        self.is_live()
-            && self.report.observation == Observation::Current
-            && self.report.provisioning == ProvisioningState::Succeeded
-            && self.report.power == PowerState::Running
+        self.is_live() && self.availability() == Availability::Available
+    }
+
+    /// Whether it is available and nothing is being done to it.
+    pub fn is_settled(&self) -> bool {
+        self.is_available() && self.report.provisioning == ProvisioningState::Succeeded
     }
 
     /// Whether its last operation failed.

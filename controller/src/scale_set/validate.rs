@@ -13,8 +13,9 @@ use scaleset_crds::{FINALIZER, FlexVM, InstanceStatus, ScaleSet, ScaleSetVM, Vir
 use scaleset_hardware::catalog::{Region, ZoneState};
 use scaleset_planning::membership::{MemberShape, SetShape, refusal};
 use scaleset_planning::snapshot::{
-    Failure, FinalizerState, Maintenance, Member, MemberKind, MemberLife, MemberReport, Observation, Origin,
-    Protection, RegionFacts, Revision, ScaleSetSnapshot, SetFacts, SetLife, SizeFacts, UpgradeSwitch, ZoneFacts,
+    Failure, FinalizerState, GuestAgent, Maintenance, Member, MemberKind, MemberLife, MemberReport, Observation,
+    Origin, Protection, RegionFacts, Revision, ScaleSetSnapshot, SetFacts, SetLife, SizeFacts, UpgradeSwitch,
+    ZoneFacts,
 };
 
 use super::observe::Observed;
@@ -242,14 +243,22 @@ fn report(metadata: &ObjectMeta, status: Option<&InstanceStatus>) -> MemberRepor
     let extensions: BTreeMap<String, String> = view
         .map(|view| view.extensions.iter().map(|state| (state.name.clone(), state.code.clone())).collect())
         .unwrap_or_default();
+    let seen = status.is_none_or(|status| {
+        find(&status.conditions, InstanceCondition::Provisioned.as_str())
+            .is_none_or(|provisioned| provisioned.status != "Unknown")
+    });
     MemberReport {
-        observation: if observed.is_some() && observed == metadata.generation {
-            Observation::Current
-        } else {
-            Observation::Behind
+        observation: match (observed.is_some() && observed == metadata.generation, seen) {
+            (true, true) => Observation::Current,
+            (true, false) => Observation::Unseen,
+            (false, _) => Observation::Behind,
         },
         provisioning,
         power: status.and_then(|status| status.power_state).unwrap_or(PowerState::Unknown),
+        agent: match view.and_then(|view| view.vm_agent.as_ref()) {
+            Some(_) => GuestAgent::Reports,
+            None => GuestAgent::Silent,
+        },
         running_revision: status.and_then(|status| status.model_revision.clone()),
         healthy_on_revision: status.and_then(|status| status.healthy_on_revision.clone()),
         nothing_pending: status.is_some_and(|status| status.pending_changes.is_empty()),

@@ -1,5 +1,6 @@
 //! Plays the real passes against both simulated doors until nothing moves any more.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -10,8 +11,8 @@ use scaleset_controller::error::PassError;
 use scaleset_controller::instance::InstanceKind;
 use scaleset_controller::pace::StatusPace;
 use scaleset_controller::{instance, scale_set};
-use scaleset_hardware::Hardware;
-use scaleset_hardware::sim::{Call, Outcome, RegionFile, Simulation, VirtualClock};
+use scaleset_hardware::sim::{Call, JournalEntry, Outcome, RegionFile, Simulation, VirtualClock};
+use scaleset_hardware::{Hardware, Machine};
 use tokio::runtime::Runtime;
 use tracing::subscriber::with_default;
 
@@ -58,14 +59,20 @@ pub enum Rest {
 pub struct Round {
     /// Whether the cluster was written or the hardware did something.
     pub moved: bool,
-    /// The soonest that a pass wants to be called again, scenario time.
-    pub wake: Option<Duration>,
+    /// The soonest that a pass is to be called again although nothing changes.
+    pub look: Option<Timestamp>,
     /// Passes that failed.
     pub failures: Vec<String>,
 }
 
+impl Round {
+    fn look_at(&mut self, instant: Timestamp) {
+        self.look = Some(self.look.map_or(instant, |sooner| sooner.min(instant)));
+    }
+}
+
 /// The key of a pass.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum PassKey {
     Set(ObjectKey),
     Instance(InstanceKind, ObjectKey),
@@ -85,6 +92,8 @@ pub struct Stage {
     order: Order,
     rounds: u64,
     crashed: bool,
+    /// Passes that failed, with when they are tried again and what their object was when they failed.
+    failed: BTreeMap<PassKey, (Timestamp, i64)>,
 }
 
 impl Stage {
@@ -96,7 +105,18 @@ impl Stage {
         let cluster = SimulatedCluster::new(clock.clone(), Arc::clone(&lines));
         let context = context(&cluster, &hardware);
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime can be made");
-        Self { cluster, hardware, clock, context, runtime, lines, order, rounds: 0, crashed: false }
+        Self {
+            cluster,
+            hardware,
+            clock,
+            context,
+            runtime,
+            lines,
+            order,
+            rounds: 0,
+            crashed: false,
+            failed: BTreeMap::new(),
+        }
     }
 
     /// Runs a future of the hardware's control surface.
@@ -123,6 +143,7 @@ impl Stage {
     /// Starts a controller that knows nothing of the one before.
     pub fn restart(&mut self) {
         self.crashed = false;
+        self.failed.clear();
         self.cluster.restart();
         self.context = context(&self.cluster, &self.hardware);
     }
@@ -143,17 +164,26 @@ impl Stage {
 
     fn run_passes(&mut self, round: &mut Round) {
         for key in self.keys() {
+            let (now, generation) = (self.clock.now(), self.generation(&key));
+            if self.failed.get(&key).is_some_and(|(until, of)| now < *until && *of == generation) {
+                continue;
+            }
+            self.failed.remove(&key);
             match self.pass(&key) {
                 Some(Ok(Wake::OnChange)) => {}
-                Some(Ok(Wake::After(wait))) => {
-                    round.wake = Some(round.wake.map_or(wait, |sooner| sooner.min(wait)));
+                Some(Ok(Wake::After(wait))) => round.look_at(now + wait),
+                Some(Err(error)) => {
+                    round.failures.push(error.to_string());
+                    self.failed.insert(key, (now + RETRY, generation));
                 }
-                Some(Err(error)) => round.failures.push(error.to_string()),
                 None => {
                     self.crashed = true;
                     return;
                 }
             }
+        }
+        for (until, _) in self.failed.values() {
+            round.look_at(*until);
         }
     }
 
@@ -175,10 +205,8 @@ impl Stage {
                 idle_looks = 0;
                 continue;
             }
-            let retry = if round.failures.is_empty() { None } else { Some(RETRY) };
-            let look = round.wake.into_iter().chain(retry).min().map(|wait| self.clock.now() + wait);
             let event = self.hardware.next_event_at();
-            let next = match (event, look) {
+            let next = match (event, round.look) {
                 (None, None) => return Rest::Reached,
                 (None, Some(_)) if idle_looks == IDLE_LOOKS_MAX && limit == Limit::None => return Rest::Reached,
                 (Some(event), None) => event,
@@ -202,13 +230,23 @@ impl Stage {
     }
 
     /// Everything that the hardware was asked to do.
-    pub fn journal(&self) -> Vec<scaleset_hardware::sim::JournalEntry> {
+    pub fn journal(&self) -> Vec<JournalEntry> {
         self.hardware.journal().expect("a journal in memory can be read")
     }
 
     /// Every machine that there is, by the uid of its object.
-    pub fn machines(&self) -> std::collections::BTreeMap<String, scaleset_hardware::Machine> {
+    pub fn machines(&self) -> BTreeMap<String, Machine> {
         self.block_on(self.hardware.observe_all()).map(|inventory| inventory.machines).unwrap_or_default()
+    }
+
+    /// Of the object that a pass is about: what a person changes raises it.
+    fn generation(&self, key: &PassKey) -> i64 {
+        let object = match key {
+            PassKey::Set(key) => self.cluster.get(Kind::ScaleSet, &key.name),
+            PassKey::Instance(InstanceKind::ScaleSetVM, key) => self.cluster.get(Kind::ScaleSetVM, &key.name),
+            PassKey::Instance(InstanceKind::FlexVM, key) => self.cluster.get(Kind::FlexVM, &key.name),
+        };
+        object.and_then(|object| object["metadata"]["generation"].as_i64()).unwrap_or_default()
     }
 
     fn keys(&self) -> Vec<PassKey> {

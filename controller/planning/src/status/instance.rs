@@ -300,6 +300,9 @@ impl Verdicts<'_> {
                 let message = format!("{} as wished", view.power.code());
                 Verdict::new(Truth::True, Reason::StoppedByWish, message)
             }
+            (PowerWish::Running | PowerWish::Stopped | PowerWish::Deallocated, PowerState::Unknown) => {
+                Verdict::new(Truth::Unknown, Reason::HardwareUnavailable, "power is unknown")
+            }
             (PowerWish::Running, power) => {
                 Verdict::new(Truth::False, Reason::Starting, format!("power is {}", power.code()))
             }

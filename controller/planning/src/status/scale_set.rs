@@ -65,7 +65,7 @@ pub fn scale_set_status(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, outcom
 
 /// Provisioned, running, and on the revision that it is to follow.
 fn is_ready(member: &Member) -> bool {
-    member.is_available() && (!member.is_made() || member.report.running_revision == member.assigned_revision)
+    member.is_settled() && (!member.is_made() || member.report.running_revision == member.assigned_revision)
 }
 
 fn is_updated(member: &Member, plan: &ScaleSetPlan) -> bool {

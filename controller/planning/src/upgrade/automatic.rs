@@ -2,16 +2,17 @@
 //! within the allowance (Azure: upgrade policy modes; that an allowance bounds it is ours, `docs/decisions`).
 //!
 //! Order: differences that disturb nothing and members stopped by wish are free and go at once; then members that are
-//! not available anyway, at most one allowance of them at a time; then the others, as far as the allowance reaches.
-//! Inside: zone, update domain, fault domain, number, name. Members protected from the set's actions are left.
+//! not available anyway, at most one allowance of them on their way at a time; then the others, as far as the allowance
+//! reaches. A member that nobody can see may be running: it is one of the others. Inside: zone, update domain, fault
+//! domain, number, name. Members protected from the set's actions are left.
 
 use scaleset_crds::condition::Reason;
 use scaleset_crds::vocabulary::Impact;
 
 use super::{Outdated, UpgradeDecision, UpgradeInput, outdated};
-use crate::budget::Allowance;
+use crate::budget::{Allowance, was_healthy};
 use crate::plan::{Action, Assignment, Hold, Removal, RemovalCause};
-use crate::snapshot::{Member, Protection, UpgradeSwitch};
+use crate::snapshot::{Availability, Member, Protection, UpgradeSwitch};
 
 /// What an upgrade of a member spends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,7 +37,7 @@ pub fn decide(input: &UpgradeInput<'_>) -> UpgradeDecision {
     }
     waiting.sort_by_key(|outdated| (price(outdated), order(outdated.member)));
     let mut left = input.allowance.left();
-    let mut paid_left = input.allowance.total;
+    let mut paid_left = input.allowance.total.saturating_sub(input.allowance.in_flight);
     let mut held = 0;
     for outdated in &waiting {
         let granted = match price(outdated) {
@@ -44,6 +45,10 @@ pub fn decide(input: &UpgradeInput<'_>) -> UpgradeDecision {
             Price::AlreadyPaid => take(&mut paid_left),
             Price::One => take(&mut left),
         };
+        if granted && price(outdated) == Price::AlreadyPaid && !was_healthy(outdated.member) {
+            // It did not spend before, and does from now on.
+            left = left.saturating_sub(1);
+        }
         if granted {
             decision.actions.push(action(input, outdated));
         } else {
@@ -65,11 +70,11 @@ fn take(left: &mut usize) -> bool {
 fn price(outdated: &Outdated<'_>) -> Price {
     let harmless = !outdated.diff.is_empty() && outdated.impact() <= Impact::NextReimage;
     if harmless || outdated.member.is_stopped_by_wish() {
-        Price::Free
-    } else if outdated.member.is_available() {
-        Price::One
-    } else {
-        Price::AlreadyPaid
+        return Price::Free;
+    }
+    match outdated.member.availability() {
+        Availability::Available | Availability::Unknown => Price::One,
+        Availability::Unavailable => Price::AlreadyPaid,
     }
 }
 

@@ -11,8 +11,8 @@ use scaleset_planning::plan::{Action, NewMember, ScaleSetPlan};
 use scaleset_planning::revision;
 use scaleset_planning::scale_set::plan;
 use scaleset_planning::snapshot::{
-    FinalizerState, Maintenance, Member, MemberKind, MemberLife, MemberReport, Observation, Origin, Protection,
-    RegionFacts, Revision, ScaleSetSnapshot, SetFacts, SetLife, SizeFacts, UpgradeSwitch, ZoneFacts,
+    FinalizerState, GuestAgent, Maintenance, Member, MemberKind, MemberLife, MemberReport, Observation, Origin,
+    Protection, RegionFacts, Revision, ScaleSetSnapshot, SetFacts, SetLife, SizeFacts, UpgradeSwitch, ZoneFacts,
 };
 use serde_json::json;
 
@@ -108,6 +108,7 @@ pub(crate) fn member(number: i64, zone: Option<&str>, fault_domain: Option<i32>,
             observation: Observation::Current,
             provisioning: ProvisioningState::Succeeded,
             power: PowerState::Running,
+            agent: GuestAgent::Reports,
             running_revision: Some(revision.to_owned()),
             healthy_on_revision: Some(revision.to_owned()),
             nothing_pending: true,

@@ -3,7 +3,7 @@
 use scaleset_crds::condition::Reason;
 use scaleset_crds::vocabulary::{PowerState, PowerWish, ProvisioningState, UpgradeMode};
 use scaleset_planning::plan::Action;
-use scaleset_planning::snapshot::{Protection, ScaleSetSnapshot, UpgradeSwitch};
+use scaleset_planning::snapshot::{Member, Observation, Protection, ScaleSetSnapshot, UpgradeSwitch};
 
 use crate::fleet::{assigned, audited, change_profile, deleted, newest, profile, snapshot, spread};
 
@@ -48,12 +48,54 @@ fn a_paused_set_holds_upgrades_and_still_scales() {
 }
 
 #[test]
-fn members_that_are_down_anyway_and_stopped_ones_cost_nothing() {
+fn members_that_are_down_anyway_go_first_and_spend() {
     let mut snapshot = resized();
     snapshot.members[8].report.provisioning = ProvisioningState::Failed;
+    assert_eq!(
+        assigned(&audited(&snapshot)),
+        ["web-8", "web-0"],
+        "it broke later: it is one of the two that may be down"
+    );
+    snapshot.members[8].report.healthy_on_revision = None;
+    assert_eq!(assigned(&audited(&snapshot)), ["web-8", "web-0"], "it was never healthy: it spends from now on");
+    snapshot.members[7] = snapshot.members[8].clone();
+    "web-7".clone_into(&mut snapshot.members[7].name);
+    snapshot.members[6] = snapshot.members[8].clone();
+    "web-6".clone_into(&mut snapshot.members[6].name);
+    assert_eq!(assigned(&audited(&snapshot)), ["web-6", "web-7"], "in batches, before the healthy ones");
+}
+
+#[test]
+fn a_member_stopped_by_wish_is_free() {
+    let mut snapshot = resized();
     snapshot.members[9].power_wish = PowerWish::Deallocated;
     snapshot.members[9].report.power = PowerState::Deallocated;
-    assert_eq!(assigned(&audited(&snapshot)), ["web-9", "web-8", "web-0", "web-5"]);
+    assert_eq!(assigned(&audited(&snapshot)), ["web-9", "web-0", "web-5"]);
+}
+
+#[test]
+fn a_member_that_nobody_can_see_spends_and_is_not_taken_for_down() {
+    for hide in [
+        |member: &mut Member| member.report.observation = Observation::Unseen,
+        |member: &mut Member| member.report.power = PowerState::Unknown,
+    ] {
+        let mut snapshot = resized();
+        hide(&mut snapshot.members[0]);
+        assert_eq!(assigned(&audited(&snapshot)), ["web-0"], "two are allowed, and it may be one of them");
+        hide(&mut snapshot.members[1]);
+        assert!(assigned(&audited(&snapshot)).is_empty());
+    }
+}
+
+#[test]
+fn a_member_that_failed_on_the_newest_model_does_not_hold_the_others() {
+    let mut snapshot = resized();
+    let newest = newest(&snapshot);
+    for number in [0, 5] {
+        snapshot.members[number].assigned_revision = Some(newest.clone());
+        snapshot.members[number].report.provisioning = ProvisioningState::Failed;
+    }
+    assert_eq!(assigned(&audited(&snapshot)), ["web-1", "web-6"]);
 }
 
 #[test]

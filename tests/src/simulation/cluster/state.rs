@@ -199,7 +199,9 @@ impl State {
             let old = find(before, name).unwrap_or(Value::Null);
             let turned = old["status"] != new["status"] || old["reason"] != new["reason"];
             // The first word of a condition that says that nothing is wrong is no news.
-            let quiet = old.is_null() && ["Paused", "Stalled", "Member"].contains(name) && new["status"] == "False";
+            let quiet = old.is_null()
+                && new["status"] == "False"
+                && (["Paused", "Stalled"].contains(name) || new["reason"] == "NoScaleSet");
             if turned && !quiet {
                 let text = |field: &str| new[field].as_str().unwrap_or_default().to_owned();
                 let line = format!("{name}={} {}: {}", text("status"), text("reason"), text("message"));

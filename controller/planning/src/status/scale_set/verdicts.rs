@@ -8,7 +8,7 @@ use super::{ScaleSetOutcome, is_ready, is_updated};
 use crate::budget::{Allowance, DEFAULT_BATCH_PERCENT};
 use crate::plan::{Action, ScaleSetPlan};
 use crate::scale_set::some_names;
-use crate::snapshot::{Failure, Member, Protection, ScaleSetSnapshot, SetLife, UpgradeSwitch};
+use crate::snapshot::{Availability, Failure, Member, Protection, ScaleSetSnapshot, SetLife, UpgradeSwitch};
 
 /// What the conditions are made from.
 pub(crate) struct Verdicts<'pass> {
@@ -104,14 +104,28 @@ impl<'pass> Verdicts<'pass> {
         if ready == wished.len() {
             return None;
         }
-        let newest = self.plan.effective.newest_revision.as_deref();
-        let upgrading = wished.iter().any(|member| {
-            !is_ready(member)
-                && member.assigned_revision.as_deref() == newest
-                && member.report.healthy_on_revision.is_some()
-        });
-        let reason = if upgrading { Reason::Upgrading } else { Reason::Provisioning };
+        let waiting: Vec<&Member> = wished.iter().copied().filter(|member| !is_ready(member)).collect();
+        let reason = self.not_settled_reason(&waiting);
         unfinished(reason, format!("{ready} of {} that are to run are ready", wished.len()))
+    }
+
+    /// Upgrading: a member that was healthy on an earlier model is being brought to the newest.
+    fn not_settled_reason(&self, waiting: &[&Member]) -> Reason {
+        let newest = self.plan.effective.newest_revision.as_deref();
+        let unseen = |member: &&Member| {
+            member.report.running_revision.is_some() && member.availability() == Availability::Unknown
+        };
+        let upgrading = |member: &&Member| {
+            let healthy_on = member.report.healthy_on_revision.as_deref();
+            member.assigned_revision.as_deref() == newest && healthy_on.is_some() && healthy_on != newest
+        };
+        if waiting.iter().any(unseen) {
+            Reason::HardwareUnavailable
+        } else if waiting.iter().any(upgrading) {
+            Reason::Upgrading
+        } else {
+            Reason::Provisioning
+        }
     }
 
     /// In Automatic and not paused, every member that may be upgraded must run the newest revision; what waits for the next
@@ -145,6 +159,9 @@ impl<'pass> Verdicts<'pass> {
 
     fn up_to_date(&self) -> Verdict {
         let message = self.update_counts();
+        if self.snapshot.set.life != SetLife::Live {
+            return Verdict::new(Truth::Unknown, Reason::Deleting, "nobody is upgraded any more");
+        }
         if !self.made().any(|member| self.is_outdated(member)) {
             return Verdict::new(Truth::True, Reason::ModelApplied, message);
         }
