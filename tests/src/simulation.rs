@@ -6,6 +6,7 @@
 pub mod checkers;
 pub mod cluster;
 mod collector;
+pub mod fuzz;
 pub mod random;
 pub mod script;
 pub mod stage;

@@ -17,7 +17,7 @@ use scaleset_hardware::HardwareError;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tracing::{debug, error, info, warn};
+use tracing::{Instrument, debug, error, info, info_span, warn};
 
 use super::queue::WorkQueue;
 use crate::backoff::Backoff;
@@ -62,7 +62,9 @@ impl<K: Clone + Eq + Hash + Ord + Display + Send + Sync + 'static> Worker<K> {
                 _ = stop.wait_for(|stop| *stop) => break,
                 Some(ended) = passes.join_next() => self.finish(ended, &mut failures),
                 key = self.queue.next(), if passes.len() < self.concurrency => {
-                    passes.spawn(attempt(key, Arc::clone(&self.reconcile)));
+                    // Whatever is logged in a pass says which object it is about, namespace included.
+                    let span = info_span!("pass", controller = self.name, object = %key);
+                    passes.spawn(attempt(key, Arc::clone(&self.reconcile)).instrument(span));
                 }
             }
         }

@@ -6,6 +6,8 @@ mod seen;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use scaleset_crds::vocabulary::PowerState;
+use scaleset_hardware::Machine;
 use scaleset_hardware::sim::Call;
 
 use super::stage::{Stage, took_effect};
@@ -20,12 +22,20 @@ pub struct Judge {
     members_known: BTreeSet<String>,
     /// Objects that a person touched since the round before.
     by_hand: BTreeSet<String>,
+    /// The set whose members nobody but its upgrade may take down.
+    steady: Option<String>,
+    effects: u64,
 }
 
 impl Judge {
     /// A person has changed or deleted the object of that name: for this round it proves nothing against the controller.
     pub fn touched_by_hand(&mut self, name: &str) {
         self.by_hand.insert(name.to_owned());
+    }
+
+    /// From now on nothing but its upgrade takes down members of the set: the allowance is all that may be missing.
+    pub fn expect_steady(&mut self, set: &str) {
+        self.steady = Some(set.to_owned());
     }
 
     /// Every rule that is broken now, one line each.
@@ -36,8 +46,13 @@ impl Judge {
         self.counts_stay_in_target(&now, &mut findings);
         self.still_sets_touch_nobody(&now, &mut findings);
         self.removals_are_allowed(&now, &mut findings);
-        one_create_for_each_object(stage, &mut findings);
-        machines_have_objects(stage, &now, &mut findings);
+        if stage.effects() != self.effects {
+            one_create_for_each_object(stage, &mut findings);
+        }
+        self.effects = stage.effects();
+        let machines = stage.machines();
+        machines_have_objects(&machines, &now, &mut findings);
+        self.few_are_down(&machines, &now, &mut findings);
         self.before = now;
         self.by_hand.clear();
         findings
@@ -109,6 +124,21 @@ impl Judge {
         }
     }
 
+    /// Of a steady set at most max(1, N / 5) members are not running.
+    fn few_are_down(&self, machines: &BTreeMap<String, Machine>, now: &Seen, findings: &mut Vec<String>) {
+        let steady = now.sets.iter().filter(|(_, set)| self.steady.as_ref() == Some(&set.name));
+        for (uid, set) in steady {
+            let target = usize::try_from(set.target).unwrap_or(0);
+            let runs = |member: &&MemberSeen| {
+                machines.get(&member.uid).is_some_and(|machine| machine.power == PowerState::Running)
+            };
+            let running = now.live_made(uid).filter(runs).count();
+            if running + (target / 5).max(1) < target {
+                findings.push(format!("only {running} of {target} members of {} run", set.name));
+            }
+        }
+    }
+
     /// What protects from scale-in alone does not protect from being replaced by a newer model.
     fn is_kept(&self, member: &MemberSeen, now: &Seen) -> bool {
         let shrinks = |seen: &Seen| {
@@ -150,9 +180,9 @@ fn one_create_for_each_object(stage: &Stage, findings: &mut Vec<String>) {
 }
 
 /// A machine belongs to an object that is there.
-fn machines_have_objects(stage: &Stage, now: &Seen, findings: &mut Vec<String>) {
-    for (uid, machine) in stage.machines() {
-        if !now.members.contains_key(&uid) {
+fn machines_have_objects(machines: &BTreeMap<String, Machine>, now: &Seen, findings: &mut Vec<String>) {
+    for (uid, machine) in machines {
+        if !now.members.contains_key(uid) {
             findings.push(format!("machine {uid} ({}) belongs to nobody", machine.owner));
         }
     }

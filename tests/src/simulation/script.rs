@@ -13,12 +13,15 @@
 //! crash web-1                                     … its guest stops by itself
 //! zone eastus 2 down | up                         … a zone fails and comes back
 //! fail-boot web-3 | heal-boot                     … boots fail, by the beginning of the name
-//! fail-calls observe | heal-calls                 … calls fail and change nothing
+//! calls observe fail | calls any lose 20          … calls fail, are throttled, or lose their answer, in so many of 100 cases
+//! calls heal                                      … and work again
 //! publish Canonical:ubuntu-server:22_04-lts 22.04.9
 //! settle                                          passes run, and time between them, until nothing moves
 //! settle-for 90                                   the same, for so many seconds of scenario time at most
 //! step 2                                          so many rounds of all passes, no time between them
 //! lag 20                                          the cache is so many writes behind
+//! api unreliable 5 7 | api reliable               so many of 100 writes are refused, as many lose their answer, by a seed
+//! die before 3 | die after 0                      the controller dies at the write of that number, and is started again
 //! show | revisions web                            the objects, as a table; the revisions of a set
 //! ```
 //!
@@ -38,8 +41,8 @@ use scaleset_hardware::sim::{
 use serde_json::{Value, json};
 
 use super::checkers::Judge;
-use super::cluster::Cascade;
-use super::stage::{Limit, Order, Stage};
+use super::cluster::{Cascade, CrashPoint, Trouble};
+use super::stage::{Limit, Order, Rest, Stage};
 use spec::{flex_vm_spec, merge, option, profile, spec_of};
 
 /// What a story is played with.
@@ -81,6 +84,11 @@ impl Teller {
     /// What the story is played on.
     pub const fn stage(&mut self) -> &mut Stage {
         &mut self.stage
+    }
+
+    /// Who judges it.
+    pub const fn judge(&mut self) -> &mut Judge {
+        &mut self.judge
     }
 
     /// What has been told so far.
@@ -134,6 +142,19 @@ impl Teller {
             ("settle-for", [seconds]) => self.settle(Limit::Seconds(number(seconds))),
             ("step", [rounds]) => (0..number(rounds)).for_each(|_| self.step()),
             ("lag", [writes]) => self.stage.cluster.lag(usize::try_from(number(writes)).expect("a small number")),
+            ("api", ["reliable"]) => self.stage.cluster.trouble(Trouble::None),
+            ("api", ["unreliable", percent, seed]) => {
+                let percent = usize::try_from(number(percent)).expect("a percentage");
+                self.stage.cluster.trouble(Trouble::Unreliable { percent, seed: number(seed) });
+            }
+            ("die", [side, write]) => {
+                let point = match *side {
+                    "before" => CrashPoint::Before,
+                    "after" => CrashPoint::After,
+                    other => panic!("it dies before or after a write, not {other}"),
+                };
+                self.stage.cluster.trouble(Trouble::Crash { write: number(write), point });
+            }
             ("show", []) => self.say(&table::objects(&self.stage)),
             ("revisions", [set]) => self.say(&table::revisions(&self.stage, set)),
             _ => {
@@ -173,15 +194,10 @@ impl Teller {
                     hardware.set_fault("boot", Fault { selector, effect, rate_percent: 100.0, remaining: None }),
                 )
             }
-            ("fail-calls", [call]) => {
-                let call = serde_json::from_value(json!(call)).expect("it is a call of the hardware");
-                let effect = FaultEffect::FailCalls { calls: vec![call] };
-                let selector = Selector::default();
-                stage.block_on(
-                    hardware.set_fault("calls", Fault { selector, effect, rate_percent: 100.0, remaining: None }),
-                )
+            ("calls", ["heal"]) => stage.block_on(hardware.clear_fault("calls")),
+            ("calls", [calls, how, percent @ ..]) => {
+                stage.block_on(hardware.set_fault("calls", calls_fault(calls, how, percent)))
             }
-            ("heal-calls", []) => stage.block_on(hardware.clear_fault("calls")),
             ("heal-boot", []) => stage.block_on(hardware.clear_fault("boot")),
             _ => panic!("{}\nthere is no command {verb} {words:?}", self.transcript),
         }
@@ -237,7 +253,8 @@ impl Teller {
 
     fn settle(&mut self, limit: Limit) {
         let Self { stage, judge, transcript } = self;
-        stage.settle(limit, |stage, lines| hear(judge, transcript, stage, lines));
+        let rest = stage.settle(limit, |stage, lines| hear(judge, transcript, stage, lines));
+        assert!(rest != Rest::Never, "{transcript}\nBROKEN: it does not come to rest");
     }
 
     fn kind_of(&self, name: &str) -> Kind {
@@ -260,6 +277,21 @@ fn hear(judge: &mut Judge, transcript: &mut String, stage: &Stage, lines: Vec<St
     }
     let findings = judge.findings(stage);
     assert!(findings.is_empty(), "{transcript}\nBROKEN: {}", findings.join("\nBROKEN: "));
+}
+
+fn calls_fault(calls: &str, how: &str, percent: &[&str]) -> Fault {
+    let calls = match calls {
+        "any" => Vec::new(),
+        call => vec![serde_json::from_value(json!(call)).expect("it is a call of the hardware")],
+    };
+    let effect = match how {
+        "fail" => FaultEffect::FailCalls { calls },
+        "lose" => FaultEffect::LoseAnswers { calls },
+        "throttle" => FaultEffect::ThrottleCalls { calls, retry_after_seconds: 2.0 },
+        other => panic!("calls fail, lose or throttle, they do not {other}"),
+    };
+    let rate_percent = percent.first().map_or(100.0, |percent| percent.parse().expect("a percentage"));
+    Fault { selector: Selector::default(), effect, rate_percent, remaining: None }
 }
 
 fn number(word: &str) -> u64 {

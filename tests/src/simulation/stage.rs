@@ -22,6 +22,10 @@ use super::random::Random;
 
 /// So many rounds without rest mean that there will never be any.
 const ROUNDS_MAX: usize = 600;
+/// So many rounds in a row that moved something took some time: calls that fail at random would move for ever without it.
+const BUSY_ROUNDS: usize = 20;
+/// How much time.
+const BUSY_TIME: Duration = Duration::from_secs(10);
 /// Passes that are called again by their own wish and do nothing, so often in a row, are waiting and not working.
 const IDLE_LOOKS_MAX: usize = 3;
 /// When a failed pass is tried again.
@@ -52,6 +56,8 @@ pub enum Rest {
     Reached,
     /// Something is still to come.
     NotYet,
+    /// It moved in each of so many rounds that it never will rest.
+    Never,
 }
 
 /// What one round did.
@@ -91,7 +97,6 @@ pub struct Stage {
     lines: Lines,
     order: Order,
     rounds: u64,
-    crashed: bool,
     /// Passes that failed, with when they are tried again and what their object was when they failed.
     failed: BTreeMap<PassKey, (Timestamp, i64)>,
 }
@@ -105,18 +110,7 @@ impl Stage {
         let cluster = SimulatedCluster::new(clock.clone(), Arc::clone(&lines));
         let context = context(&cluster, &hardware);
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime can be made");
-        Self {
-            cluster,
-            hardware,
-            clock,
-            context,
-            runtime,
-            lines,
-            order,
-            rounds: 0,
-            crashed: false,
-            failed: BTreeMap::new(),
-        }
+        Self { cluster, hardware, clock, context, runtime, lines, order, rounds: 0, failed: BTreeMap::new() }
     }
 
     /// Runs a future of the hardware's control surface.
@@ -135,20 +129,19 @@ impl Stage {
         std::mem::take(&mut *self.lines.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Whether the controller has died since it was started.
-    pub const fn has_crashed(&self) -> bool {
-        self.crashed
-    }
-
     /// Starts a controller that knows nothing of the one before.
-    pub fn restart(&mut self) {
-        self.crashed = false;
+    fn restart(&mut self) {
+        self.lines
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push("the controller died, and is started again".into());
         self.failed.clear();
         self.cluster.restart();
         self.context = context(&self.cluster, &self.hardware);
     }
 
-    /// Every pass once, unless the controller dies, then the garbage collector.
+    /// Every pass once, then the garbage collector. A controller that dies is started again and has its passes in the
+    /// next round.
     pub fn round(&mut self) -> Round {
         let before = (self.cluster.version(), self.effects());
         let mut round = Round::default();
@@ -158,12 +151,14 @@ impl Stage {
         let delivered = self.cluster.deliver(1 + self.keys().len() / 2);
         self.hardware.settle();
         self.rounds += 1;
-        round.moved = delivered > 0 || before != (self.cluster.version(), self.effects());
+        round.moved |= delivered > 0 || before != (self.cluster.version(), self.effects());
         round
     }
 
     fn run_passes(&mut self, round: &mut Round) {
-        for key in self.keys() {
+        let keys = self.keys();
+        self.failed.retain(|key, _| keys.contains(key));
+        for key in keys {
             let (now, generation) = (self.clock.now(), self.generation(&key));
             if self.failed.get(&key).is_some_and(|(until, of)| now < *until && *of == generation) {
                 continue;
@@ -177,8 +172,8 @@ impl Stage {
                     self.failed.insert(key, (now + RETRY, generation));
                 }
                 None => {
-                    self.crashed = true;
-                    return;
+                    round.moved = true;
+                    return self.restart();
                 }
             }
         }
@@ -187,39 +182,38 @@ impl Stage {
         }
     }
 
-    /// Rounds, and time between them, until nothing moves and nothing is due, or the limit is reached, or the controller
-    /// dies. `tell` is given the lines of each round.
+    /// Rounds, and time between them, until nothing moves and nothing is due, or the limit is reached. `tell` is
+    /// given the lines of each round.
     pub fn settle(&mut self, limit: Limit, mut tell: impl FnMut(&Self, Vec<String>)) -> Rest {
         let end = match limit {
             Limit::None => Timestamp::MAX,
             Limit::Seconds(seconds) => self.clock.now() + Duration::from_secs(seconds),
         };
-        let mut idle_looks = 0;
+        let (mut idle_looks, mut busy_rounds) = (0, 0);
         for _ in 0..ROUNDS_MAX {
             let round = self.round();
             tell(self, self.take_lines());
-            if self.crashed {
-                return Rest::NotYet;
-            }
-            if round.moved {
-                idle_looks = 0;
-                continue;
-            }
             let event = self.hardware.next_event_at();
             let next = match (event, round.look) {
+                _ if round.moved && busy_rounds < BUSY_ROUNDS => {
+                    (idle_looks, busy_rounds) = (0, busy_rounds + 1);
+                    continue;
+                }
+                _ if round.moved => self.clock.now() + BUSY_TIME,
                 (None, None) => return Rest::Reached,
                 (None, Some(_)) if idle_looks == IDLE_LOOKS_MAX && limit == Limit::None => return Rest::Reached,
                 (Some(event), None) => event,
                 (event, Some(look)) => event.map_or(look, |event| event.min(look)),
             };
-            idle_looks = if event == Some(next) { 0 } else { idle_looks + 1 };
+            busy_rounds = 0;
+            idle_looks = if event == Some(next) || round.moved { 0 } else { idle_looks + 1 };
             self.clock.advance_to(next.min(end));
             self.hardware.settle();
             if next > end {
                 return Rest::NotYet;
             }
         }
-        panic!("not settled after {ROUNDS_MAX} rounds");
+        Rest::Never
     }
 
     /// Calls that could have changed the hardware and were not refused.
@@ -241,12 +235,11 @@ impl Stage {
 
     /// Of the object that a pass is about: what a person changes raises it.
     fn generation(&self, key: &PassKey) -> i64 {
-        let object = match key {
-            PassKey::Set(key) => self.cluster.get(Kind::ScaleSet, &key.name),
-            PassKey::Instance(InstanceKind::ScaleSetVM, key) => self.cluster.get(Kind::ScaleSetVM, &key.name),
-            PassKey::Instance(InstanceKind::FlexVM, key) => self.cluster.get(Kind::FlexVM, &key.name),
-        };
-        object.and_then(|object| object["metadata"]["generation"].as_i64()).unwrap_or_default()
+        match key {
+            PassKey::Set(key) => self.cluster.generation(Kind::ScaleSet, key),
+            PassKey::Instance(InstanceKind::ScaleSetVM, key) => self.cluster.generation(Kind::ScaleSetVM, key),
+            PassKey::Instance(InstanceKind::FlexVM, key) => self.cluster.generation(Kind::FlexVM, key),
+        }
     }
 
     fn keys(&self) -> Vec<PassKey> {

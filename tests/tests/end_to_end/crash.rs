@@ -139,3 +139,22 @@ fn a_namespace_deleted_while_the_controller_is_down_goes_when_it_is_back() {
         Ok(())
     });
 }
+
+#[test]
+fn with_the_definitions_everything_goes_and_the_controller_works_on_when_they_are_back() {
+    run_alone(async |world| {
+        let namespace = "definitions";
+        let set = uniform("web", 5, json!({}));
+        Scene::new(world, namespace).await.apply(&set)?;
+        scene(world, namespace).settled("web").await?;
+        let names = ["scalesets", "scalesetvms", "flexvms"].map(|kind| format!("crd/{kind}.{}", scaleset_crds::GROUP));
+        let names = names.each_ref().map(String::as_str);
+        world.cluster.kubectl(&[&["delete", "--timeout=60s"], &names[..]].concat())?;
+        assert_eq!(world.hardware.machines(namespace).await?.len(), 0, "they are held until the last machine is gone");
+        world.cluster.install()?;
+        let scene = scene(world, namespace);
+        scene.apply(&set)?;
+        scene.settled("web").await?;
+        scene.one_machine_for_each_instance().await
+    });
+}

@@ -1,13 +1,15 @@
 //! What goes with a set, how, and what stays.
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
+use http::Method;
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, ListParams};
+use scaleset_crds::condition::find;
 use scaleset_crds::{FINALIZER, FlexVM, ScaleSet, ScaleSetVM};
 use scaleset_hardware::sim::Call;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::kstatus::Reading;
 use crate::scene::{Scene, flexible, reading, uniform, vm};
@@ -114,6 +116,38 @@ fn a_set_of_the_same_name_does_not_take_the_orphans_of_the_last_one() {
             .map(|instance| instance.owner_references().first().map(|owner| owner.uid.clone()))
             .collect();
         assert_eq!(owners, [None, set.uid()], "the orphan keeps its name, the new member takes the next");
+        Ok(())
+    });
+}
+
+#[test]
+fn hardware_that_does_not_let_go_is_named_and_can_be_left_behind() {
+    run("stuck", async |scene| {
+        scene.apply(&uniform("web", 2, json!({})))?;
+        scene.settled("web").await?;
+        let fault = json!({
+            "selector": {"namespace": scene.namespace, "namePrefix": "web-0"},
+            "effect": {"type": "failCalls", "calls": ["delete"]},
+        });
+        scene.world.hardware.send::<Value>(Method::PUT, "/faults/stuck", &fault).await?;
+        scene.kubectl(&["delete", "sset", "web", "--wait=false"])?;
+        scene
+            .until("only web-0 is left, and says what holds it", async || {
+                let ids = scene.ids().await?;
+                ensure!(ids == [0], "ids are {ids:?}");
+                let instance: ScaleSetVM = scene.api().get("web-0").await?;
+                let conditions = instance.status.unwrap_or_default().conditions;
+                let provisioned = find(&conditions, "Provisioned").context("it has no such condition")?;
+                ensure!(provisioned.message.contains("the hardware is not released"), "{}", provisioned.message);
+                Ok(())
+            })
+            .await?;
+        assert_eq!(reading(&scene.set("web").await?), Reading::Terminating);
+        scene.kubectl(&["annotate", "ssvm", "web-0", "compute.scaleset.io/abandon-hardware=true"])?;
+        scene.gone::<ScaleSet>("web").await?;
+        scene.event("web-0", "HardwareAbandoned").await?;
+        assert_eq!(scene.machines().await?.len(), 1, "it was left behind, as the person asked");
+        scene.world.hardware.send::<Value>(Method::DELETE, "/faults/stuck", &Value::Null).await?;
         Ok(())
     });
 }

@@ -203,12 +203,12 @@ impl<'world> Scene<'world> {
     fn report(&self) -> String {
         let shown = |arguments: &[&str]| self.kubectl(arguments).unwrap_or_else(|error| error.to_string());
         format!(
-            "namespace {}\n{}\n{}\n{}\nthe end of the controller's log:\n{}",
+            "namespace {}\n{}\n{}\n{}\nwhat the controller logged of it last:\n{}",
             self.namespace,
             shown(&["get", "vmss", "-o", "wide"]),
             shown(&["get", "scalesets", "-o", "yaml"]),
             shown(&["get", "events.events.k8s.io"]),
-            self.world.controller.log_tail(LOG_LINES)
+            self.world.controller.log_about(&format!(" {}/", self.namespace), LOG_LINES)
         )
     }
 }

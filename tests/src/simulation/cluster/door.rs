@@ -9,26 +9,24 @@ use scaleset_controller::cluster::{
     Cluster, ClusterError, EventType, Freshness, Kind, Members, NewObject, Notice, ObjectId, ObjectKey,
 };
 use scaleset_crds::{FlexVM, ScaleSet, ScaleSetVM};
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::SimulatedCluster;
-use super::state::State;
+use super::state::{Cached, State};
 use super::trouble::{CrashPoint, Fate, unavailable};
 
 /// How soon a pass should look again for what it wrote.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 impl SimulatedCluster {
-    fn read<T: DeserializeOwned>(&self, kind: Kind, key: &ObjectKey) -> Option<Arc<T>> {
-        let object = self.lock().cached.get(&(kind, key.clone())).cloned()?;
-        Some(typed(object))
+    fn read<T: Send + Sync + 'static>(&self, kind: Kind, key: &ObjectKey) -> Option<Arc<T>> {
+        self.lock().cached.get(&(kind, key.clone())).map(typed)
     }
 
-    fn list<T: DeserializeOwned>(&self, kind: Kind, wanted: impl Fn(&Value) -> bool) -> Vec<Arc<T>> {
+    fn list<T: Send + Sync + 'static>(&self, kind: Kind, wanted: impl Fn(&Value) -> bool) -> Vec<Arc<T>> {
         let state = self.lock();
-        let of_kind = state.cached.iter().filter(|((of, _), object)| *of == kind && wanted(object));
-        of_kind.map(|(_, object)| typed(object.clone())).collect()
+        let of_kind = state.cached.iter().filter(|((of, _), object)| *of == kind && wanted(&object.json));
+        of_kind.map(|(_, object)| typed(object)).collect()
     }
 
     /// Carries out one write of the object with `uid`, unless something goes wrong.
@@ -68,8 +66,8 @@ impl SimulatedCluster {
     }
 }
 
-fn typed<T: DeserializeOwned>(object: Value) -> Arc<T> {
-    Arc::new(serde_json::from_value(object).expect("stored objects are of their kind"))
+fn typed<T: Send + Sync + 'static>(object: &Cached) -> Arc<T> {
+    Arc::clone(&object.typed).downcast().expect("the cache has it by its kind")
 }
 
 fn owned_by(object: &Value, uid: &str) -> bool {

@@ -1,10 +1,14 @@
 //! What is stored, what the cache shows of it, and how an object changes.
 
+use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
+use k8s_openapi::api::apps::v1::ControllerRevision;
 use scaleset_controller::cluster::{ClusterError, Kind, ObjectId, ObjectKey};
+use scaleset_crds::{FlexVM, ScaleSet, ScaleSetVM};
 use scaleset_hardware::sim::VirtualClock;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::trouble::Troubles;
@@ -22,10 +26,33 @@ struct Unseen {
     on_behalf_of: Option<String>,
 }
 
+/// An object as the cache shows it: read once, shown often.
+#[derive(Debug)]
+pub(super) struct Cached {
+    pub(super) json: Value,
+    pub(super) typed: Arc<dyn Any + Send + Sync>,
+}
+
+impl Cached {
+    fn of(kind: Kind, json: Value) -> Self {
+        let typed: Arc<dyn Any + Send + Sync> = match kind {
+            Kind::ScaleSet => typed::<ScaleSet>(&json),
+            Kind::ScaleSetVM => typed::<ScaleSetVM>(&json),
+            Kind::FlexVM => typed::<FlexVM>(&json),
+            Kind::ControllerRevision => typed::<ControllerRevision>(&json),
+        };
+        Self { json, typed }
+    }
+}
+
+fn typed<T: DeserializeOwned + Send + Sync + 'static>(json: &Value) -> Arc<dyn Any + Send + Sync> {
+    Arc::new(T::deserialize(json).expect("stored objects are of their kind"))
+}
+
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) stored: BTreeMap<Key, Value>,
-    pub(super) cached: BTreeMap<Key, Value>,
+    pub(super) cached: BTreeMap<Key, Cached>,
     unseen: VecDeque<Unseen>,
     lag: usize,
     /// Whose write is being carried out.
@@ -68,7 +95,7 @@ impl State {
         let count = seen.len();
         for Unseen { id, object, on_behalf_of: _ } in seen {
             match object {
-                Some(object) => drop(self.cached.insert(id, object)),
+                Some(object) => drop(self.cached.insert(id.clone(), Cached::of(id.0, object))),
                 None => drop(self.cached.remove(&id)),
             }
         }

@@ -1,0 +1,190 @@
+//! Stories that nobody wrote: random commands on two sets and a few VMs made by hand, random faults, then healing.
+//!
+//! The same seed tells the same story. What must hold is the judge's business.
+
+use scaleset_controller::cluster::Kind;
+
+use super::checkers::converged;
+use super::random::Random;
+use super::script::{Setting, Teller};
+
+/// How many commands a story has before it heals.
+const COMMANDS: usize = 24;
+
+/// Plays the story of a seed to its end: commands, healing, rest. The transcript, and what does not hold at the end.
+pub fn play_seed(seed: u64, setting: Setting<'_>) -> (String, Vec<String>) {
+    let mut author = Author { random: Random::new(seed), teller: Teller::new("", setting), broken: Vec::new(), vms: 0 };
+    author.begin();
+    for _ in 0..COMMANDS {
+        author.next_command();
+    }
+    author.heal();
+    let findings = converged(author.teller.stage());
+    (author.teller.end(), findings)
+}
+
+struct Author {
+    random: Random,
+    teller: Teller,
+    /// How to mend what is broken now.
+    broken: Vec<String>,
+    vms: usize,
+}
+
+impl Author {
+    fn begin(&mut self) {
+        let mode = *self.random.pick(&["Manual", "Automatic"]);
+        let replicas = self.random.below(7);
+        self.tell(&format!("set web Uniform eastus zones=1,2,3 replicas={replicas} mode={mode}"));
+        let mode = *self.random.pick(&["Manual", "Automatic"]);
+        let replicas = self.random.below(5);
+        self.tell(&format!("set demo Flexible centralindia replicas={replicas} mode={mode}"));
+        if self.random.below(2) == 0 {
+            let lag = self.random.below(30);
+            self.tell(&format!("lag {lag}"));
+        }
+    }
+
+    fn tell(&mut self, line: &str) {
+        self.teller.tell(line);
+    }
+
+    fn next_command(&mut self) {
+        match self.random.below(20) {
+            0..=4 => self.scale(),
+            5..=7 => self.change_model(),
+            8 => self.change_policy(),
+            9..=11 => self.touch_member(),
+            12 => self.make_vm(),
+            13..=15 => self.break_something(),
+            16 => self.die(),
+            _ => {}
+        }
+        let pause = match self.random.below(4) {
+            0 => "step 1".to_owned(),
+            1 => format!("settle-for {}", 1 + self.random.below(20)),
+            _ => format!("settle-for {}", 20 + self.random.below(200)),
+        };
+        self.tell(&pause);
+    }
+
+    fn set(&mut self) -> &'static str {
+        self.random.pick::<&'static str>(&["web", "web", "demo"])
+    }
+
+    fn scale(&mut self) {
+        let (set, replicas) = (self.set(), self.random.below(12));
+        self.tell(&format!("change {set} replicas={replicas}"));
+    }
+
+    fn change_model(&mut self) {
+        let set = self.set();
+        let change = *self.random.pick(&[
+            "size=Standard_D2s_v3",
+            "size=Standard_D4s_v3",
+            "image=latest",
+            "image=22.04.202411010",
+            "tag=red",
+            "tag=blue",
+            "disk=32",
+            "disk=64",
+            "key=ssh-ed25519-one",
+            "key=ssh-ed25519-two",
+            "app=./install",
+        ]);
+        self.tell(&format!("change {set} {change}"));
+    }
+
+    fn change_policy(&mut self) {
+        let set = self.set();
+        let change = *self.random.pick(&["mode=Manual", "mode=Automatic", "paused=true", "paused=false"]);
+        self.tell(&format!("change {set} {change}"));
+    }
+
+    fn touch_member(&mut self) {
+        let Some(name) = self.some_member() else { return };
+        let line = match self.random.below(8) {
+            0 | 1 => format!("delete {name}"),
+            2 => format!("power {name} Deallocated"),
+            3 => format!("power {name} Stopped"),
+            4 => format!("power {name} Running"),
+            5 => format!("protect {name} scale-in"),
+            6 => format!("protect {name} actions"),
+            _ => format!("protect {name} none"),
+        };
+        self.tell(&line);
+    }
+
+    fn make_vm(&mut self) {
+        self.vms += 1;
+        let line = match self.random.below(3) {
+            0 => format!("vm hand-{} centralindia", self.vms),
+            _ => format!("vm hand-{} centralindia set=demo", self.vms),
+        };
+        self.tell(&line);
+    }
+
+    fn die(&mut self) {
+        let (side, write) = (*self.random.pick(&["before", "after"]), self.random.below(12));
+        self.tell(&format!("die {side} {write}"));
+        self.broken.retain(|mend| mend != "api reliable");
+    }
+
+    fn break_something(&mut self) {
+        let zone = 1 + self.random.below(3);
+        let percent = 5 + self.random.below(40);
+        let seed = self.random.below(1_000);
+        let (line, mend) = match self.random.below(8) {
+            0 => return self.break_machine(),
+            1 => return self.break_machine(),
+            2 => (format!("zone eastus {zone} down"), format!("zone eastus {zone} up")),
+            3 => ("fail-boot web-".to_owned(), "heal-boot".to_owned()),
+            4 => (format!("calls any fail {percent}"), "calls heal".to_owned()),
+            5 => (format!("calls any lose {percent}"), "calls heal".to_owned()),
+            6 => (format!("calls any throttle {percent}"), "calls heal".to_owned()),
+            _ => (format!("api unreliable {} {seed}", percent / 4), "api reliable".to_owned()),
+        };
+        // What is broken is mended by the same command instead.
+        if let Some(index) = self.broken.iter().position(|broken| *broken == mend) {
+            self.broken.remove(index);
+            self.tell(&mend);
+        } else {
+            self.broken.push(mend);
+            self.tell(&line);
+        }
+    }
+
+    fn break_machine(&mut self) {
+        let machines = self.teller.stage().machines();
+        let idle: Vec<String> = machines
+            .values()
+            .filter(|machine| machine.power == scaleset_crds::vocabulary::PowerState::Running)
+            .filter(|machine| machine.provisioning == scaleset_hardware::Provisioning::Succeeded)
+            .map(|machine| machine.owner.name.clone())
+            .collect();
+        if idle.is_empty() {
+            return;
+        }
+        let name = self.random.pick(&idle).clone();
+        let what =
+            *self.random.pick(&["vanish NAME", "crash NAME", "drift NAME size=Standard_D8s_v3", "drift NAME tag=x"]);
+        self.tell(&what.replace("NAME", &name));
+    }
+
+    /// A member or another VM; the one of a Uniform set by its name.
+    fn some_member(&mut self) -> Option<String> {
+        let cluster = self.teller.stage().cluster.clone();
+        let keys = [Kind::ScaleSetVM, Kind::FlexVM].into_iter().flat_map(|kind| cluster.keys(kind));
+        let names: Vec<String> = keys.map(|key| key.name).collect();
+        if names.is_empty() { None } else { Some(self.random.pick(&names).clone()) }
+    }
+
+    fn heal(&mut self) {
+        for mend in std::mem::take(&mut self.broken) {
+            self.tell(&mend);
+        }
+        self.tell("api reliable");
+        self.tell("lag 0");
+        self.tell("settle");
+    }
+}
