@@ -2,6 +2,8 @@
 //!
 //! The same seed tells the same story. What must hold is the judge's business.
 
+use std::sync::{Mutex, PoisonError};
+
 use scaleset_controller::cluster::Kind;
 
 use super::checkers::converged;
@@ -12,8 +14,10 @@ use super::script::{Setting, Teller};
 const COMMANDS: usize = 24;
 
 /// Plays the story of a seed to its end: commands, healing, rest. The transcript, and what does not hold at the end.
-pub fn play_seed(seed: u64, setting: Setting<'_>) -> (String, Vec<String>) {
-    let mut author = Author { random: Random::new(seed), teller: Teller::new("", setting), broken: Vec::new(), vms: 0 };
+/// Each command is noted in `told` before it is carried out, so that it is known also when the story panics.
+pub fn play_seed(seed: u64, setting: Setting<'_>, told: &Mutex<Vec<String>>) -> (String, Vec<String>) {
+    let teller = Teller::new("", setting);
+    let mut author = Author { random: Random::new(seed), teller, told, broken: Vec::new(), vms: 0 };
     author.begin();
     for _ in 0..COMMANDS {
         author.next_command();
@@ -23,15 +27,16 @@ pub fn play_seed(seed: u64, setting: Setting<'_>) -> (String, Vec<String>) {
     (author.teller.end(), findings)
 }
 
-struct Author {
+struct Author<'story> {
     random: Random,
     teller: Teller,
+    told: &'story Mutex<Vec<String>>,
     /// How to mend what is broken now.
     broken: Vec<String>,
     vms: usize,
 }
 
-impl Author {
+impl Author<'_> {
     fn begin(&mut self) {
         let mode = *self.random.pick(&["Manual", "Automatic"]);
         let replicas = self.random.below(7);
@@ -46,6 +51,7 @@ impl Author {
     }
 
     fn tell(&mut self, line: &str) {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).push(line.to_owned());
         self.teller.tell(line);
     }
 
