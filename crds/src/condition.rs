@@ -97,6 +97,8 @@ closed_enum! {
         Converged,
         /// No member is known to be unhealthy.
         AllHealthy,
+        /// The health source says so.
+        Healthy,
         /// There was room for everything.
         Allocated,
         /// The reference to the set is accepted.
@@ -124,6 +126,8 @@ closed_enum! {
         Provisioning,
         /// The cache or the hardware has not shown the last change yet.
         Waiting,
+        /// The application is coming up.
+        Initializing,
         // Held back.
         /// `spec.upgradePolicy.paused` holds upgrades.
         Paused,
@@ -145,6 +149,13 @@ closed_enum! {
         NoHealthSource,
         /// The object is orphaned or is being collected: nothing is touched.
         Orphaning,
+        // What a health source says.
+        /// The application answers badly, or the load balancer cannot reach it.
+        Unhealthy,
+        /// The application does not answer: counts as unhealthy.
+        HealthUnknown,
+        /// The health source says nothing: not the same as unhealthy.
+        HealthMissing,
         // Refusals and failures, in Azure's words.
         /// A value is out of range, or names what does not exist.
         InvalidParameter,

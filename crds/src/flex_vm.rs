@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::condition::{FlexVMCondition, InstanceCondition, unknown_conditions};
 use crate::instance::{InstanceStatus, ProtectionPolicy, ScaleSetReference};
-use crate::profile::{Credentials, Extension, NetworkProfile, StorageProfile, VirtualMachineModel};
-use crate::rules::{self, instance, profile as refuse};
+use crate::profile::{Credentials, Extension, NetworkInterface, NetworkProfile, StorageProfile, VirtualMachineModel};
+use crate::rules::{self, health, instance, profile as refuse};
 use crate::vocabulary::PowerWish;
 
 /// An ordinary VM. It works alone, or joins a Flexible scale set by reference when it is created.
@@ -39,7 +39,7 @@ use crate::vocabulary::PowerWish;
     printcolumn(
         name = "HEALTH",
         type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="ApplicationHealthy")].status"#
+        json_path = r#".status.conditions[?(@.type=="ApplicationHealthy")].reason"#
     ),
     printcolumn(name = "LATEST", type_ = "boolean", json_path = ".status.latestModelApplied"),
     printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp"),
@@ -60,7 +60,9 @@ use crate::vocabulary::PowerWish;
     validation = refuse::windows_computer_name(),
     validation = refuse::unique_extension_names(),
     validation = refuse::extensions_wait_for_known(),
-    validation = refuse::extensions_wait_for_others()
+    validation = refuse::extensions_wait_for_others(),
+    validation = health::one_health_extension(),
+    validation = health::health_extension_of_os()
 )]
 pub struct FlexVMSpec {
     /// The Flexible set that this VM joins, in the same namespace; none by default: the VM stands alone. Given at
@@ -94,7 +96,7 @@ pub struct FlexVMSpec {
     /// Image and disks. Required.
     pub storage_profile: StorageProfile,
     /// Network interfaces. Required.
-    pub network_profile: NetworkProfile,
+    pub network_profile: FlexVMNetworkProfile,
     /// Extensions that run in the guest; at most 32, each name once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
@@ -128,7 +130,7 @@ impl FlexVMSpec {
             vm_size: self.vm_size.clone(),
             credentials: self.os_profile.credentials.clone(),
             storage_profile: self.storage_profile.clone(),
-            network_profile: self.network_profile.clone(),
+            network_profile: self.network_profile.clone().into(),
             extensions: self.extensions.clone(),
             tags: self.tags.clone(),
         }
@@ -140,4 +142,28 @@ pub(crate) fn default_status() -> serde_json::Value {
     let names = InstanceCondition::ALL.iter().map(|name| name.as_str());
     let names = names.chain(FlexVMCondition::ALL.iter().map(|name| name.as_str()));
     serde_json::json!({"conditions": unknown_conditions(names)})
+}
+
+/// Network of a `FlexVM`: without the probe of a load balancer, which only Uniform sets have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = refuse::unique_interface_names(), validation = refuse::one_primary_interface())]
+pub struct FlexVMNetworkProfile {
+    /// Network interfaces, 1 to 8, each name once, exactly one of them primary.
+    #[schemars(length(min = 1, max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub network_interfaces: Vec<NetworkInterface>,
+}
+
+impl From<FlexVMNetworkProfile> for NetworkProfile {
+    fn from(FlexVMNetworkProfile { network_interfaces }: FlexVMNetworkProfile) -> Self {
+        Self { network_interfaces, health_probe: None }
+    }
+}
+
+/// Leaves out the probe: a Flexible set has none.
+impl From<NetworkProfile> for FlexVMNetworkProfile {
+    fn from(NetworkProfile { network_interfaces, health_probe: _ }: NetworkProfile) -> Self {
+        Self { network_interfaces }
+    }
 }

@@ -68,6 +68,7 @@ pub const IMPACT_TABLE: &[ImpactRow] = &[
     row("storageProfile.dataDisks[].diskSizeGB(smaller)", Impact::Replace, "a disk cannot shrink"),
     row("storageProfile.dataDisks[].storageAccountType", Impact::Replace, "a disk cannot move to other storage"),
     row("networkProfile.networkInterfaces[]", Impact::Online, "the interface is changed in place"),
+    row("networkProfile.healthProbe", Impact::Online, "the load balancer asks differently"),
     row("extensions[]", Impact::Online, "the agent runs the extension"),
     row("tags", Impact::None, "nothing on the VM notices"),
 ];

@@ -137,6 +137,9 @@ pub struct InstanceView {
     /// The agent in the guest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vm_agent: Option<VirtualMachineAgent>,
+    /// What the health source of the model that the VM runs says; absent without a source, and while it says nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vm_health: Option<VirtualMachineHealth>,
     /// Names of the disks: the OS disk first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 65), inner(length(max = 256)))]
@@ -161,6 +164,14 @@ pub struct VirtualMachineAgent {
     /// Version of the agent.
     #[schemars(length(max = 64))]
     pub version: String,
+}
+
+/// What a health source says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct VirtualMachineHealth {
+    /// `HealthState/healthy`, `/unhealthy`, `/unknown` or `/initializing`, since when.
+    pub status: InstanceViewStatus,
 }
 
 /// State of one extension.

@@ -9,6 +9,7 @@
 pub mod admission;
 pub mod condition;
 pub mod flex_vm;
+pub mod health;
 pub mod impact;
 pub mod instance;
 pub mod labels;

@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::rules::{self, profile as refuse};
-use crate::vocabulary::{OsType, StorageAccountType};
+use crate::health::HealthProbe;
+use crate::rules::{self, health, profile as refuse};
+use crate::vocabulary::{ApplicationProtocol, OsType, StorageAccountType};
 
 /// What each VM that the set makes should be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -20,7 +21,10 @@ use crate::vocabulary::{OsType, StorageAccountType};
     validation = refuse::windows_computer_name_prefix(),
     validation = refuse::unique_extension_names(),
     validation = refuse::extensions_wait_for_known(),
-    validation = refuse::extensions_wait_for_others()
+    validation = refuse::extensions_wait_for_others(),
+    validation = health::one_health_extension(),
+    validation = health::health_extension_of_os(),
+    validation = health::one_health_source()
 )]
 pub struct VirtualMachineProfile {
     /// Size of the VM, as in Azure's `sku.name`, for example `Standard_D2s_v3`. Required.
@@ -185,6 +189,10 @@ pub struct NetworkProfile {
     #[schemars(length(min = 1, max = 8))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub network_interfaces: Vec<NetworkInterface>,
+    /// Probe of a load balancer that tells the VMs' health, none by default; Uniform only, and not beside an
+    /// application-health extension.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_probe: Option<HealthProbe>,
 }
 
 /// One network interface.
@@ -212,6 +220,19 @@ pub struct NetworkInterface {
 /// One extension: a program that the VM's agent runs in the guest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = health::protocol_required(),
+    validation = health::health_settings_of_health_only(),
+    validation = health::tcp_needs_port(),
+    validation = health::http_needs_path(),
+    validation = health::tcp_has_no_path(),
+    validation = health::port_range(),
+    validation = health::interval_range(),
+    validation = health::probes_range(),
+    validation = health::grace_period_range(),
+    validation = health::grace_period_needs_rich_states(),
+    validation = health::handler_version()
+)]
 pub struct Extension {
     /// Name, unique in the profile. Required.
     #[schemars(length(min = 1, max = 64))]
@@ -243,7 +264,8 @@ pub struct Extension {
     pub suppress_failures: bool,
 }
 
-/// Settings of an extension: the keys of the custom-script extension, and plain values for any other.
+/// Settings of an extension: the keys of the custom-script and application-health extensions, and plain values for any
+/// other.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ExtensionSettings {
@@ -256,6 +278,31 @@ pub struct ExtensionSettings {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
     pub command_to_execute: Option<String>,
+    /// What the application-health extension speaks to the application: http, https or tcp.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<ApplicationProtocol>,
+    /// Port that the application-health extension asks, 1 to 65535; required for tcp, default 80 for http and 443 for
+    /// https.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = -1_000_000, max = 1_000_000))]
+    pub port: Option<i32>,
+    /// Path that the application-health extension asks for; required for http and https, not for tcp.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 2048))]
+    pub request_path: Option<String>,
+    /// Seconds of scenario time between two questions of the application-health extension, 5 (default) to 60.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = -1_000_000, max = 1_000_000))]
+    pub interval_in_seconds: Option<i32>,
+    /// Equal answers in a row that change the health state, 1 (default) to 24.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = -1_000_000, max = 1_000_000))]
+    pub number_of_probes: Option<i32>,
+    /// Seconds of scenario time within which an application may come up, 5 to 14400; version 2.0 of the
+    /// application-health extension only; the default is intervalInSeconds times numberOfProbes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = -1_000_000, max = 1_000_000))]
+    pub grace_period: Option<i32>,
     /// Settings of other extensions; at most 32, names and values of up to 256 characters.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32), schema_with = "rules::settings_map")]

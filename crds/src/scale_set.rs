@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::condition::{ScaleSetCondition, unknown_conditions};
 use crate::instance::InstanceViewStatus;
 use crate::profile::VirtualMachineProfile;
-use crate::rules::{self, scale_set as refuse};
+use crate::rules::{self, health, scale_set as refuse};
 use crate::vocabulary::{OrchestrationMode, ScaleInRule, UpgradeMode};
 
 /// A set of VMs made from one profile (Uniform), or grouping ordinary VMs (Flexible), after Azure's Virtual Machine
@@ -60,7 +60,8 @@ use crate::vocabulary::{OrchestrationMode, ScaleInRule, UpgradeMode};
     validation = refuse::uniform_zonal_fault_domains(),
     validation = refuse::flexible_regional_fault_domains(),
     validation = refuse::flexible_zonal_fault_domains(),
-    validation = refuse::flexible_placement_group_limit()
+    validation = refuse::flexible_placement_group_limit(),
+    validation = health::probe_of_uniform()
 )]
 pub struct ScaleSetSpec {
     /// Uniform: instances are children made from the profile. Flexible: instances are `FlexVM`s, made from the profile or

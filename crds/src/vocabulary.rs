@@ -93,6 +93,32 @@ pub enum StorageAccountType {
     Standard_LRS,
 }
 
+// What speaks to the application (Azure: Application Health extension, settings; in lower case there).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ApplicationProtocol {
+    Http,
+    Https,
+    Tcp,
+}
+
+// What a load balancer's probe speaks (Azure: Load Balancer health probes).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum ProbeProtocol {
+    Http,
+    Https,
+    Tcp,
+}
+
+// What a health source says of a VM (Azure: Application Health extension, health states).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum HealthState {
+    Initializing,
+    Healthy,
+    Unhealthy,
+    Unknown,
+}
+
 // Severity of a status line in an instance view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum StatusLevel {
@@ -126,6 +152,26 @@ impl ProvisioningState {
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
             Self::Deleting => "deleting",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl HealthState {
+    /// The state of a code `HealthState/…`.
+    pub fn from_code(code: &str) -> Option<Self> {
+        let value = code.strip_prefix("HealthState/")?;
+        [Self::Initializing, Self::Healthy, Self::Unhealthy, Self::Unknown]
+            .into_iter()
+            .find(|state| state.code() == value)
+    }
+
+    /// The value in a code `HealthState/…`.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Initializing => "initializing",
+            Self::Healthy => "healthy",
+            Self::Unhealthy => "unhealthy",
             Self::Unknown => "unknown",
         }
     }

@@ -7,6 +7,8 @@ mod admission;
 mod case;
 #[path = "schema_on_server/flex_vm.rs"]
 mod flex_vm;
+#[path = "schema_on_server/health.rs"]
+mod health;
 #[path = "schema_on_server/objects.rs"]
 mod objects;
 #[path = "schema_on_server/profile.rs"]

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use scaleset_crds::condition::Reason;
-use scaleset_crds::vocabulary::{OrchestrationMode, PowerState, PowerWish, ProvisioningState, UpgradeMode};
+use scaleset_crds::vocabulary::{
+    HealthState, OrchestrationMode, PowerState, PowerWish, ProvisioningState, UpgradeMode,
+};
 use scaleset_crds::{InstanceStatus, ScaleSetStatus, VirtualMachineProfile};
 
-use crate::view::{HardwareView, ModelView};
+use crate::view::{HardwareView, Health, ModelView};
 
 /// Everything that a pass over a set may look at.
 #[derive(Clone, Debug)]
@@ -239,6 +241,8 @@ pub struct MemberReport {
     pub failure: Option<Failure>,
     /// `ProvisioningState/…` of each extension.
     pub extensions: BTreeMap<String, String>,
+    /// What is known of its application.
+    pub health: Health,
 }
 
 /// Why a member is not provisioned.
@@ -270,8 +274,23 @@ impl Member {
     }
 
     /// Whether it does its work, as far as its hardware was seen; a spec that has changed since does not stop it. A running
-    /// VM that is changed in place goes on working.
+    /// VM that is changed in place goes on working. Its health source, where it has one, has the last word.
     pub fn availability(&self) -> Availability {
+        match (self.running(), self.report.health) {
+            (Availability::Available, Health::NoSource | Health::Known(HealthState::Healthy)) => {
+                Availability::Available
+            }
+            (Availability::Available, Health::Missing) => Availability::Unknown,
+            (
+                Availability::Available,
+                Health::Known(HealthState::Initializing | HealthState::Unhealthy | HealthState::Unknown),
+            ) => Availability::Unavailable,
+            (otherwise @ (Availability::Unavailable | Availability::Unknown), _) => otherwise,
+        }
+    }
+
+    /// The same without what its health source says.
+    pub fn running(&self) -> Availability {
         let MemberReport { observation, provisioning, power, agent, .. } = &self.report;
         match (observation, provisioning, power, agent) {
             (Observation::Unseen, _, _, _)

@@ -5,5 +5,5 @@ pub mod instance;
 pub mod model;
 
 pub use diff::{Difference, ViewDiff, diff, diff_models};
-pub use instance::{HardwareView, InstanceView, OperationState};
+pub use instance::{HardwareView, Health, InstanceView, OperationState, ReportedHealth};
 pub use model::ModelView;

@@ -35,6 +35,7 @@ pub(super) fn present(machine: &Machine) -> HardwareView {
         vm_agent_version: machine.vm_agent_version,
         disks: machine.disks,
         extensions,
+        reported_health: None,
         private_ip_address: machine.private_ip_address,
         public_ip_address: machine.public_ip_address,
     }))

@@ -57,7 +57,7 @@ fn flex_vm_spec(set: &SetFacts, member: &NewMember, profile: &VirtualMachineProf
             credentials: os_profile.credentials,
         },
         storage_profile,
-        network_profile,
+        network_profile: network_profile.into(),
         extensions,
         tags,
     }

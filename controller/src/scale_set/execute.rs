@@ -155,7 +155,7 @@ impl Pass<'_> {
         wished.vm_size = vm_size;
         wished.os_profile.credentials = os_profile.credentials;
         wished.storage_profile = storage_profile;
-        wished.network_profile = network_profile;
+        wished.network_profile = network_profile.into();
         wished.extensions = extensions;
         wished.tags = tags;
         let json = |spec| serde_json::to_value(spec).expect("a spec is plain data");

@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 use scaleset_crds::condition::{InstanceCondition, Reason, find};
 use scaleset_crds::instance::ProtectionPolicy;
-use scaleset_crds::vocabulary::{OrchestrationMode, PowerState, ProvisioningState};
+use scaleset_crds::vocabulary::{HealthState, OrchestrationMode, PowerState, ProvisioningState};
 use scaleset_crds::{FINALIZER, FlexVM, InstanceStatus, ScaleSet, ScaleSetVM, VirtualMachineProfile, labels};
 use scaleset_hardware::catalog::{Region, ZoneState};
 use scaleset_planning::membership::{MemberShape, SetShape, refusal};
@@ -17,6 +17,7 @@ use scaleset_planning::snapshot::{
     Origin, Protection, RegionFacts, Revision, ScaleSetSnapshot, SetFacts, SetLife, SizeFacts, UpgradeSwitch,
     ZoneFacts,
 };
+use scaleset_planning::view::Health;
 
 use super::observe::Observed;
 use crate::error::PassError;
@@ -236,6 +237,19 @@ fn protection(policy: Option<&ProtectionPolicy>) -> Protection {
     }
 }
 
+/// What is known of the application of a VM; that its source says nothing is told by the condition alone.
+fn health(status: Option<&InstanceStatus>) -> Health {
+    let Some(status) = status else { return Health::NoSource };
+    let said = status.instance_view.as_ref().and_then(|view| view.vm_health.as_ref());
+    let condition = find(&status.conditions, InstanceCondition::ApplicationHealthy.as_str());
+    let missing = condition.is_some_and(|condition| condition.reason == Reason::HealthMissing.as_str());
+    match said.and_then(|health| HealthState::from_code(&health.status.code)) {
+        Some(state) => Health::Known(state),
+        None if missing => Health::Missing,
+        None => Health::NoSource,
+    }
+}
+
 fn report(metadata: &ObjectMeta, status: Option<&InstanceStatus>) -> MemberReport {
     let observed = status.and_then(|status| status.observed_generation);
     let provisioning = status.and_then(|status| status.provisioning_state).unwrap_or(ProvisioningState::Unknown);
@@ -264,6 +278,7 @@ fn report(metadata: &ObjectMeta, status: Option<&InstanceStatus>) -> MemberRepor
         nothing_pending: status.is_some_and(|status| status.pending_changes.is_empty()),
         failure: if provisioning == ProvisioningState::Failed { status.and_then(failure) } else { None },
         extensions,
+        health: health(status),
     }
 }
 

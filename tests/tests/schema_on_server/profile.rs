@@ -48,7 +48,7 @@ impl Host {
 }
 
 /// The case for both kinds; `field` and the patches are relative to the profile.
-fn of_both(when: When, accepted: &Value, refused: &Value, field: &str, message: &str) -> Vec<Case> {
+pub fn of_both(when: When, accepted: &Value, refused: &Value, field: &str, message: &str) -> Vec<Case> {
     hosts()
         .iter()
         .map(|host| {

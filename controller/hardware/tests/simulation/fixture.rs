@@ -122,7 +122,7 @@ pub fn model() -> VirtualMachineModel {
             os_disk: OsDisk::default(),
             data_disks: Vec::new(),
         },
-        network_profile: NetworkProfile { network_interfaces: vec![interface("nic01", "default")] },
+        network_profile: NetworkProfile { network_interfaces: vec![interface("nic01", "default")], health_probe: None },
         extensions: Vec::new(),
         tags: std::collections::BTreeMap::new(),
     }

@@ -7,13 +7,14 @@ use scaleset_crds::InstanceStatus;
 use scaleset_crds::condition::{FlexVMCondition, InstanceCondition, Reason, keep_transition_times};
 use scaleset_crds::instance::{
     ExtensionView, InstanceView as InstanceViewStatusField, InstanceViewStatus, PendingChange, VirtualMachineAgent,
+    VirtualMachineHealth,
 };
-use scaleset_crds::vocabulary::{Impact, PowerState, PowerWish, ProvisioningState, StatusLevel};
+use scaleset_crds::vocabulary::{HealthState, Impact, PowerState, PowerWish, ProvisioningState, StatusLevel};
 
 use super::{Truth, Verdict, cut, needs_a_person, whole_seconds};
 use crate::instance::{Step, Wait};
 use crate::snapshot::{Assigned, Belonging, Failure, InstanceSnapshot, MemberKind, MemberLife};
-use crate::view::{HardwareView, InstanceView, OperationState, ViewDiff, diff};
+use crate::view::{HardwareView, Health, InstanceView, OperationState, ReportedHealth, ViewDiff, diff};
 
 const PENDING_CHANGES_MAX: usize = 32;
 
@@ -124,9 +125,28 @@ fn run_time_details(snapshot: &InstanceSnapshot, view: &InstanceView) -> Instanc
         os_name: view.os_name.clone(),
         os_version: view.os_version.clone(),
         vm_agent: view.vm_agent_version.clone().map(|version| VirtualMachineAgent { version }),
+        vm_health: view.reported_health.map(health),
         disks: view.disks.clone(),
         extensions: extensions.collect(),
         statuses: statuses(snapshot, view),
+    }
+}
+
+fn health(health: ReportedHealth) -> VirtualMachineHealth {
+    let ReportedHealth { state, since } = health;
+    let level = match state {
+        HealthState::Initializing | HealthState::Healthy => StatusLevel::Info,
+        HealthState::Unhealthy => StatusLevel::Error,
+        HealthState::Unknown => StatusLevel::Warning,
+    };
+    VirtualMachineHealth {
+        status: InstanceViewStatus {
+            code: format!("HealthState/{}", state.code()),
+            level,
+            display_status: format!("The application is {}", state.code()),
+            message: None,
+            time: Some(Time(whole_seconds(since))),
+        },
     }
 }
 
@@ -160,6 +180,27 @@ fn statuses(snapshot: &InstanceSnapshot, view: &InstanceView) -> Vec<InstanceVie
     ]
 }
 
+fn application_healthy(health: Health) -> Verdict {
+    match health {
+        Health::NoSource => {
+            Verdict::new(Truth::Unknown, Reason::NoHealthSource, "the model that it runs names no health source")
+        }
+        Health::Missing => Verdict::new(Truth::Unknown, Reason::HealthMissing, "the health source says nothing"),
+        Health::Known(HealthState::Initializing) => {
+            Verdict::new(Truth::Unknown, Reason::Initializing, "the application is coming up")
+        }
+        Health::Known(HealthState::Healthy) => {
+            Verdict::new(Truth::True, Reason::Healthy, "the application answers well")
+        }
+        Health::Known(HealthState::Unhealthy) => {
+            Verdict::new(Truth::False, Reason::Unhealthy, "the application answers badly, or cannot be reached")
+        }
+        Health::Known(HealthState::Unknown) => {
+            Verdict::new(Truth::False, Reason::HealthUnknown, "the application does not answer")
+        }
+    }
+}
+
 /// One method per condition.
 struct Verdicts<'pass> {
     snapshot: &'pass InstanceSnapshot,
@@ -177,9 +218,12 @@ impl Verdicts<'_> {
                     InstanceCondition::Ready => self.ready(),
                     InstanceCondition::Provisioned => self.provisioned(),
                     InstanceCondition::UpToDate => self.up_to_date(),
-                    InstanceCondition::ApplicationHealthy => {
-                        Verdict::new(Truth::Unknown, Reason::NoHealthSource, "the model names no health source")
-                    }
+                    InstanceCondition::ApplicationHealthy => match &self.outcome.hardware {
+                        HardwareView::Present(view) => application_healthy(view.health()),
+                        HardwareView::Absent | HardwareView::Unknown { .. } => {
+                            Verdict::new(Truth::Unknown, Reason::Waiting, "the hardware has not been seen")
+                        }
+                    },
                     InstanceCondition::Reconciling => self.reconciling(),
                     InstanceCondition::Stalled => self.stalled(),
                 };
@@ -292,9 +336,7 @@ impl Verdicts<'_> {
             (PowerWish::Running, PowerState::Running) if self.behind_its_model(view) => {
                 Verdict::new(Truth::False, Reason::Updating, "the model that it follows is being applied")
             }
-            (PowerWish::Running, PowerState::Running) => {
-                Verdict::new(Truth::True, Reason::Ready, "provisioned and running")
-            }
+            (PowerWish::Running, PowerState::Running) => Self::running(view.health()),
             (PowerWish::Stopped, PowerState::Stopped | PowerState::Deallocated)
             | (PowerWish::Deallocated, PowerState::Deallocated) => {
                 let message = format!("{} as wished", view.power.code());
@@ -308,6 +350,20 @@ impl Verdicts<'_> {
             }
             (PowerWish::Stopped | PowerWish::Deallocated, power) => {
                 Verdict::new(Truth::False, Reason::Stopping, format!("power is {}", power.code()))
+            }
+        }
+    }
+
+    /// Of a running VM the health source has the last word.
+    fn running(health: Health) -> Verdict {
+        match health {
+            Health::NoSource => Verdict::new(Truth::True, Reason::Ready, "provisioned and running"),
+            Health::Known(HealthState::Healthy) => {
+                Verdict::new(Truth::True, Reason::Ready, "provisioned, running and healthy")
+            }
+            Health::Missing
+            | Health::Known(HealthState::Initializing | HealthState::Unhealthy | HealthState::Unknown) => {
+                Verdict { truth: Truth::False, ..application_healthy(health) }
             }
         }
     }

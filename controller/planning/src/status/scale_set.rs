@@ -15,6 +15,7 @@ use scaleset_crds::vocabulary::StatusLevel;
 use super::{Truth, cut, whole_seconds};
 use crate::plan::ScaleSetPlan;
 use crate::snapshot::{Failure, Member, ScaleSetSnapshot};
+use crate::view::Health;
 use verdicts::Verdicts;
 
 mod verdicts;
@@ -86,6 +87,9 @@ fn instance_view(snapshot: &ScaleSetSnapshot, verdicts: &Verdicts<'_>) -> ScaleS
     for member in &snapshot.members {
         *codes.entry(format!("ProvisioningState/{}", member.report.provisioning.code())).or_default() += 1;
         *codes.entry(format!("PowerState/{}", member.report.power.code())).or_default() += 1;
+        if let Health::Known(state) = member.report.health {
+            *codes.entry(format!("HealthState/{}", state.code())).or_default() += 1;
+        }
         for (name, code) in &member.report.extensions {
             *extensions.entry(name).or_default().entry(code).or_default() += 1;
         }

@@ -147,7 +147,9 @@ fn compare_data_disk(found: &mut Collector, path: &str, from: &DataDisk, to: &Da
 }
 
 fn compare_network(found: &mut Collector, from: &NetworkProfile, to: &NetworkProfile) {
-    let NetworkProfile { network_interfaces } = to;
+    let NetworkProfile { network_interfaces, health_probe } = to;
+    let path = "networkProfile.healthProbe";
+    found.compare(path, path, &from.health_probe, health_probe);
     let row = "networkProfile.networkInterfaces[]";
     for (key, pair) in pair_up(&from.network_interfaces, network_interfaces, |interface| interface.name.clone()) {
         let path = format!("networkProfile.networkInterfaces[{key}]");

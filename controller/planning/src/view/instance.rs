@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use scaleset_crds::VirtualMachineModel;
-use scaleset_crds::vocabulary::PowerState;
+use scaleset_crds::vocabulary::{HealthState, PowerState};
 
 /// What is known of a VM's hardware. Unknown is not absent: nothing is created or released on an unknown.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +41,36 @@ pub enum OperationState {
     },
     /// Being deleted.
     Deleting,
+}
+
+/// What is known of a VM's application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// The model that the VM runs names no source.
+    NoSource,
+    /// The source says nothing, which is not the same as unhealthy (Azure: Application Health extension).
+    Missing,
+    /// What it says.
+    Known(HealthState),
+}
+
+impl Health {
+    /// Whether the source says so; what it does not say is not bad news.
+    pub fn is_unhealthy(self) -> bool {
+        match self {
+            Self::NoSource | Self::Missing | Self::Known(HealthState::Initializing | HealthState::Healthy) => false,
+            Self::Known(HealthState::Unhealthy | HealthState::Unknown) => true,
+        }
+    }
+}
+
+/// What the health source of a VM's model says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReportedHealth {
+    /// The state.
+    pub state: HealthState,
+    /// Since when, scenario time.
+    pub since: Timestamp,
 }
 
 /// One VM as the hardware reports it.
@@ -80,8 +110,21 @@ pub struct InstanceView {
     pub disks: Vec<String>,
     /// `ProvisioningState/…` by name of extension.
     pub extensions: BTreeMap<String, &'static str>,
+    /// What the health source says; none without a source, and while it says nothing.
+    pub reported_health: Option<ReportedHealth>,
     /// Private address.
     pub private_ip_address: Option<String>,
     /// Public address.
     pub public_ip_address: Option<String>,
+}
+
+impl InstanceView {
+    /// What is known of its application.
+    pub fn health(&self) -> Health {
+        match (self.model.health_source(), self.reported_health) {
+            (None, _) => Health::NoSource,
+            (Some(_), None) => Health::Missing,
+            (Some(_), Some(reported)) => Health::Known(reported.state),
+        }
+    }
 }

@@ -14,6 +14,7 @@ use scaleset_planning::snapshot::{
     FinalizerState, GuestAgent, Maintenance, Member, MemberKind, MemberLife, MemberReport, Observation, Origin,
     Protection, RegionFacts, Revision, ScaleSetSnapshot, SetFacts, SetLife, SizeFacts, UpgradeSwitch, ZoneFacts,
 };
+use scaleset_planning::view::Health;
 use serde_json::json;
 
 pub(crate) fn profile(size: &str) -> VirtualMachineProfile {
@@ -113,6 +114,7 @@ pub(crate) fn member(number: i64, zone: Option<&str>, fault_domain: Option<i32>,
             healthy_on_revision: Some(revision.to_owned()),
             nothing_pending: true,
             failure: None,
+            health: Health::NoSource,
             extensions: BTreeMap::new(),
         },
     }

@@ -26,6 +26,7 @@ fn old() -> ModelView {
 
 fn view(model: &ModelView, operation: OperationState, power: PowerState) -> InstanceView {
     InstanceView {
+        reported_health: None,
         vm_id: "vm".to_owned(),
         computer_name: "web000000".to_owned(),
         revision: model.revision.clone(),

@@ -1,7 +1,7 @@
 //! The conditions of a `ScaleSet`: one method each, covering true, false and unknown.
 
 use scaleset_crds::condition::{Reason, ScaleSetCondition};
-use scaleset_crds::vocabulary::UpgradeMode;
+use scaleset_crds::vocabulary::{HealthState, UpgradeMode};
 
 use super::super::{Truth, Verdict, is_capacity, needs_a_person};
 use super::{ScaleSetOutcome, is_ready, is_updated};
@@ -9,6 +9,7 @@ use crate::budget::{Allowance, DEFAULT_BATCH_PERCENT};
 use crate::plan::{Action, ScaleSetPlan};
 use crate::scale_set::some_names;
 use crate::snapshot::{Availability, Failure, Member, Protection, ScaleSetSnapshot, SetLife, UpgradeSwitch};
+use crate::view::Health;
 
 /// What the conditions are made from.
 pub(crate) struct Verdicts<'pass> {
@@ -32,11 +33,7 @@ impl<'pass> Verdicts<'pass> {
             ScaleSetCondition::Available => self.available(),
             ScaleSetCondition::UpToDate => self.up_to_date(),
             ScaleSetCondition::Progressing => self.progressing(),
-            ScaleSetCondition::Healthy => Verdict::new(
-                Truth::True,
-                Reason::NoHealthSource,
-                "the model names no health source, no member is known to be unhealthy",
-            ),
+            ScaleSetCondition::Healthy => self.healthy(),
             ScaleSetCondition::CapacitySatisfied => self.capacity_satisfied(),
             ScaleSetCondition::Paused => self.paused(),
             ScaleSetCondition::Reconciling => self.reconciling(),
@@ -112,15 +109,16 @@ impl<'pass> Verdicts<'pass> {
     /// Upgrading: a member that was healthy on an earlier model is being brought to the newest.
     fn not_settled_reason(&self, waiting: &[&Member]) -> Reason {
         let newest = self.plan.effective.newest_revision.as_deref();
-        let unseen = |member: &&Member| {
-            member.report.running_revision.is_some() && member.availability() == Availability::Unknown
-        };
+        let unseen =
+            |member: &&Member| member.report.running_revision.is_some() && member.running() == Availability::Unknown;
         let upgrading = |member: &&Member| {
             let healthy_on = member.report.healthy_on_revision.as_deref();
             member.assigned_revision.as_deref() == newest && healthy_on.is_some() && healthy_on != newest
         };
         if waiting.iter().any(unseen) {
             Reason::HardwareUnavailable
+        } else if waiting.iter().any(|member| member.report.health.is_unhealthy()) {
+            Reason::Unhealthy
         } else if waiting.iter().any(upgrading) {
             Reason::Upgrading
         } else {
@@ -185,6 +183,32 @@ impl<'pass> Verdicts<'pass> {
             }
             Some(unfinished) => Verdict::new(Truth::False, unfinished.reason, unfinished.message),
             None => Verdict::new(Truth::False, Reason::Converged, self.counts()),
+        }
+    }
+
+    /// Of the members that are to run; one that says nothing is not unhealthy.
+    fn healthy(&self) -> Verdict {
+        let named = |is: fn(Health) -> bool| -> Vec<&str> {
+            let chosen = self.wished().filter(|member| is(member.report.health));
+            chosen.map(|member| member.name.as_str()).collect()
+        };
+        let asked = named(|health| health != Health::NoSource);
+        let unhealthy = named(Health::is_unhealthy);
+        let coming_up = named(|health| health == Health::Known(HealthState::Initializing));
+        let missing = named(|health| health == Health::Missing);
+        let said =
+            |what: &str, names: &[&str]| format!("{} of {} {what}: {}", names.len(), asked.len(), some_names(names));
+        if asked.is_empty() {
+            let message = "the model names no health source, no member is known to be unhealthy";
+            Verdict::new(Truth::True, Reason::NoHealthSource, message)
+        } else if !unhealthy.is_empty() {
+            Verdict::new(Truth::False, Reason::Unhealthy, said("unhealthy", &unhealthy))
+        } else if !coming_up.is_empty() {
+            Verdict::new(Truth::Unknown, Reason::Initializing, said("coming up", &coming_up))
+        } else if !missing.is_empty() {
+            Verdict::new(Truth::Unknown, Reason::HealthMissing, said("say nothing", &missing))
+        } else {
+            Verdict::new(Truth::True, Reason::AllHealthy, format!("{0} of {0} healthy", asked.len()))
         }
     }
 
