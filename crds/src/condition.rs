@@ -137,6 +137,16 @@ closed_enum! {
         ManualUpgradePolicy,
         /// The allowance is used up.
         AllowanceSpent,
+        /// The health source has not yet said of the last batch that it is well.
+        BatchInProgress,
+        /// The pause between two batches.
+        PauseBetweenBatches,
+        /// The rolling upgrade was cancelled; a changed model or a start operation begins a new one.
+        RollingUpgradeCancelled,
+        /// Failed members are going back to the model on which they were well.
+        RollingBack,
+        /// A rolling upgrade to this revision was rolled back; it is not started again until the model is changed.
+        RevisionFailed,
         /// Protected members are left as they are.
         Protected,
         /// Members made by hand are left as they are.
@@ -163,6 +173,14 @@ closed_enum! {
         OperationNotAllowed,
         /// An immutable property differs.
         PropertyChangeNotAllowed,
+        /// The rolling upgrade found too many members unhealthy before it began.
+        MaxUnhealthyInstancePercentExceededBeforeRollingUpgrade,
+        /// The rolling upgrade found too many members unhealthy between two batches.
+        MaxUnhealthyInstancePercentExceededInRollingUpgrade,
+        /// Too many of the members that the rolling upgrade has changed are unhealthy.
+        MaxUnhealthyUpgradedInstancePercentExceededInRollingUpgrade,
+        /// Some upgraded members failed, and the rolling upgrade goes on.
+        RollingUpgradeInProgressWithFailedUpgradedVMs,
         /// The size is not offered here.
         SkuNotAvailable,
         /// The image is not offered here.

@@ -15,6 +15,7 @@ pub mod instance;
 pub mod labels;
 pub mod manifests;
 pub mod profile;
+pub mod rolling_upgrade;
 pub mod rules;
 pub mod scale_set;
 pub mod scale_set_vm;

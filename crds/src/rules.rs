@@ -14,6 +14,7 @@
 pub(crate) mod health;
 pub(crate) mod instance;
 pub(crate) mod profile;
+pub(crate) mod rolling_upgrade;
 pub(crate) mod scale_set;
 
 use kube::core::{Reason, Rule};
@@ -24,6 +25,8 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 pub(crate) enum Code {
     /// A value or a combination of values is not legal.
     InvalidParameter,
+    /// The combination is not supported.
+    BadRequest,
     /// The state that is asked for is not available here.
     OperationNotAllowed,
     /// The field cannot be changed, or not in this direction.
@@ -34,6 +37,7 @@ impl Code {
     const fn as_str(self) -> &'static str {
         match self {
             Self::InvalidParameter => "InvalidParameter",
+            Self::BadRequest => "BadRequest",
             Self::OperationNotAllowed => "OperationNotAllowed",
             Self::PropertyChangeNotAllowed => "PropertyChangeNotAllowed",
         }
@@ -41,7 +45,7 @@ impl Code {
 
     fn reason(self) -> Reason {
         match self {
-            Self::InvalidParameter => Reason::FieldValueInvalid,
+            Self::InvalidParameter | Self::BadRequest => Reason::FieldValueInvalid,
             Self::OperationNotAllowed | Self::PropertyChangeNotAllowed => Reason::FieldValueForbidden,
         }
     }

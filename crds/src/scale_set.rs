@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::condition::{ScaleSetCondition, unknown_conditions};
 use crate::instance::InstanceViewStatus;
 use crate::profile::VirtualMachineProfile;
-use crate::rules::{self, health, scale_set as refuse};
+use crate::rolling_upgrade::{FailedRevision, RollingUpgradePolicy, RollingUpgradeStatus};
+use crate::rules::{self, health, rolling_upgrade, scale_set as refuse};
 use crate::vocabulary::{OrchestrationMode, ScaleInRule, UpgradeMode};
 
 /// A set of VMs made from one profile (Uniform), or grouping ordinary VMs (Flexible), after Azure's Virtual Machine
@@ -61,7 +62,8 @@ use crate::vocabulary::{OrchestrationMode, ScaleInRule, UpgradeMode};
     validation = refuse::flexible_regional_fault_domains(),
     validation = refuse::flexible_zonal_fault_domains(),
     validation = refuse::flexible_placement_group_limit(),
-    validation = health::probe_of_uniform()
+    validation = health::probe_of_uniform(),
+    validation = rolling_upgrade::rolling_needs_health()
 )]
 pub struct ScaleSetSpec {
     /// Uniform: instances are children made from the profile. Flexible: instances are `FlexVM`s, made from the profile or
@@ -109,18 +111,28 @@ pub struct ScaleSetSpec {
 /// How existing VMs catch up with a changed profile.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = refuse::rolling_is_not_available())]
+#[x_kube(
+    validation = rolling_upgrade::batch_range(),
+    validation = rolling_upgrade::unhealthy_range(),
+    validation = rolling_upgrade::unhealthy_upgraded_range(),
+    validation = rolling_upgrade::pause_range(),
+    validation = rolling_upgrade::health_timeout_range(),
+    validation = rolling_upgrade::batch_not_above_unhealthy()
+)]
 pub struct UpgradePolicy {
     /// Manual (default): existing VMs stay as they are until they are reimaged or replaced; new VMs take the new
     /// profile. Automatic: every outdated VM is brought up to date by the cheapest action that the difference allows
-    /// (in place, restart, reimage, new VM), at most 20 % of the set at a time, but at least one VM. Rolling is not
-    /// available in this version.
+    /// (in place, restart, reimage, new VM), within the allowance. Rolling: in batches, each of which must be healthy
+    /// before the next; it needs a health source in the profile. The allowance is
+    /// rollingUpgradePolicy.maxBatchInstancePercent of the set in every mode, at least one VM.
     #[serde(default)]
-    #[schemars(extend("enum" = ["Manual", "Automatic", "Rolling"]))]
     pub mode: UpgradeMode,
     /// Holds every upgrade that has not started, default false. Scaling and the mending of broken VMs go on.
     #[serde(default)]
     pub paused: bool,
+    /// How a rolling upgrade goes. Its maxBatchInstancePercent also bounds the mode Automatic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rolling_upgrade_policy: Option<RollingUpgradePolicy>,
 }
 
 /// Which VMs go first when the set shrinks.
@@ -178,6 +190,12 @@ pub struct ScaleSetStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub model_revision: Option<String>,
+    /// Revisions that matter beside the newest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revisions: Option<RevisionsStatus>,
+    /// The latest rolling upgrade; none before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rolling_upgrade: Option<RollingUpgradeStatus>,
     /// Number that the next member gets; written before the members that use it are created, and never lowered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_instance_id: Option<i64>,
@@ -212,6 +230,25 @@ pub struct ScaleSetStatus {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
+}
+
+/// Revisions that matter beside the newest.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RevisionsStatus {
+    /// The revision that new members take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub current: Option<String>,
+    /// The last revision on which every member was well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub last_healthy: Option<String>,
+    /// Revisions that a rolling upgrade was rolled back from: not started again; the last 10.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub failed: Vec<FailedRevision>,
 }
 
 /// Run-time summary of a set, as Azure's instance view has it.

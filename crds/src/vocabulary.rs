@@ -20,6 +20,24 @@ pub enum UpgradeMode {
     #[default]
     Manual,
     Automatic,
+    Rolling,
+}
+
+// State of a rolling upgrade (Azure: RollingUpgradeStatusCode; RollingBack is shown there within a roll).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum RollingUpgradeCode {
+    RollingForward,
+    RollingBack,
+    Completed,
+    Cancelled,
+    Faulted,
+}
+
+// What was asked last of a rolling upgrade (Azure: RollingUpgradeActionType).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum RollingUpgradeAction {
+    Start,
+    Cancel,
 }
 
 // Which VMs scale-in takes first (Azure: use custom scale-in policies with Virtual Machine Scale Sets).

@@ -111,7 +111,7 @@ fn every_field_is_described_and_none_is_nullable() {
 
 #[test]
 fn every_rule_answers_with_a_code_that_azure_has() {
-    let codes = ["InvalidParameter: ", "OperationNotAllowed: ", "PropertyChangeNotAllowed: "];
+    let codes = ["BadRequest: ", "InvalidParameter: ", "OperationNotAllowed: ", "PropertyChangeNotAllowed: "];
     for (kind, root) in roots() {
         walk("", &root, &mut |path, schema| {
             for rule in schema["x-kubernetes-validations"].as_array().into_iter().flatten() {

@@ -71,8 +71,9 @@ fn judge_count(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &mut 
     let live = snapshot.members.iter().filter(|m| m.origin == Origin::Set && m.life == MemberLife::Live).count();
     let creates = plan.actions.iter().filter(|action| matches!(action, Action::CreateMember(_))).count();
     let scale_in = removals(plan).filter(|(_, cause)| *cause == RemovalCause::ScaleIn).count();
+    let replaced = removals(plan).filter(|(_, cause)| *cause == RemovalCause::Replace).count();
     let target = usize::try_from(plan.effective.target).unwrap_or(0);
-    if creates > 0 && live + creates > target {
+    if creates > 0 && live + creates > target + replaced {
         findings.push(format!("{live} live and {creates} new are more than the target {target}"));
     }
     if scale_in > 0 && live - scale_in < target {
@@ -151,7 +152,8 @@ fn judge_upgrades(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &m
         findings.push(format!("{touched} members touched in a set that is Manual or paused"));
     }
     let made = snapshot.members.iter().filter(|m| m.origin == Origin::Set && m.life == MemberLife::Live).count();
-    let allowed = (made.max(usize::try_from(plan.effective.target).unwrap_or(0)) / 5).max(1);
+    let percent = usize::try_from(snapshot.set.rolling_policy.max_batch_percent).unwrap_or(0);
+    let allowed = (made.max(usize::try_from(plan.effective.target).unwrap_or(0)) * percent / 100).max(1);
     if disturbed > allowed {
         findings.push(format!("{disturbed} healthy members disturbed, {allowed} allowed"));
     }

@@ -1,7 +1,7 @@
 //! The one disruption allowance of a set, computed first and spent by everything that disturbs members.
 //!
 //! A = max(1, floor(N x percent / 100)), N = members that the set made. Azure's rolling-upgrade policy gives the
-//! percentage (maxBatchInstancePercent, default 20) and the rounding; that every mode shares it is ours
+//! percentage (maxBatchInstancePercent) and the rounding; that every mode shares it is ours
 //! (`docs/decisions`).
 //!
 //! Spent by: members that the target still misses; members that are being brought to the newest model; members that
@@ -9,9 +9,6 @@
 //! been healthy on the outdated model that they follow, nor by those that failed on the newest.
 
 use crate::snapshot::{Availability, Member};
-
-/// Azure's default of `maxBatchInstancePercent`.
-pub const DEFAULT_BATCH_PERCENT: i32 = 20;
 
 /// What may be disturbed, and what of it is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,14 +25,14 @@ pub struct Allowance {
     pub in_flight: usize,
 }
 
-/// The allowance of a set that is to have `target` members and whose newest revision is `newest`.
-pub fn of_set(members: &[Member], target: i32, newest: &str) -> Allowance {
+/// The allowance of a set that is to have `target` members and whose newest revision is `newest`, `percent` of it.
+pub fn of_set(members: &[Member], target: i32, newest: &str, percent: i32) -> Allowance {
     let live: Vec<&Member> = members.iter().filter(|member| member.is_made() && member.is_live()).collect();
     let target = usize::try_from(target).unwrap_or(0);
     let missing = target.saturating_sub(live.len());
     let spent = live.iter().filter(|member| spends(member, newest)).count();
     let in_flight = live.iter().filter(|member| follows(member, newest) && spends(member, newest)).count();
-    Allowance { in_flight, ..Allowance::new(live.len().max(target), DEFAULT_BATCH_PERCENT, missing + spent) }
+    Allowance { in_flight, ..Allowance::new(live.len().max(target), percent, missing + spent) }
 }
 
 fn follows(member: &Member, revision: &str) -> bool {

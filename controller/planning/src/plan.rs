@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use scaleset_crds::VirtualMachineProfile;
 use scaleset_crds::condition::Reason;
+use scaleset_crds::rolling_upgrade::{FailedRevision, RollingUpgradeStatus};
 use scaleset_crds::vocabulary::Impact;
 
-use crate::snapshot::MemberKind;
+use crate::snapshot::{MemberKind, RollMark};
 
 /// What one pass over a set does and does not do.
 #[derive(Clone, Debug)]
@@ -24,6 +25,10 @@ pub struct ScaleSetPlan {
     pub holds: Vec<Hold>,
     /// The next members that scale-in would take, with what chose them.
     pub next_victims: Vec<(String, String)>,
+    /// The latest rolling upgrade, after this plan.
+    pub rolling_upgrade: Option<RollingUpgradeStatus>,
+    /// Revisions that are not started again, after this plan.
+    pub failed_revisions: Vec<FailedRevision>,
     /// When to look again although nothing changes, scenario time.
     pub wake_after: Option<Duration>,
 }
@@ -41,6 +46,8 @@ pub struct Effective {
     pub next_number: i64,
     /// The newest revision; `None` without a profile.
     pub newest_revision: Option<String>,
+    /// The revision that new members take; `None` where the region can make none.
+    pub current_revision: Option<String>,
 }
 
 /// One thing to do.
@@ -102,6 +109,8 @@ pub struct NewMember {
     pub placement_group: Option<String>,
     /// Update domain, Uniform only.
     pub update_domain: Option<i32>,
+    /// The mark of the rolling upgrade in which it takes the place of another.
+    pub roll: Option<RollMark>,
     /// What chose the place, numbers included.
     pub reason: String,
 }
@@ -121,6 +130,8 @@ pub struct Assignment {
     pub revision: String,
     /// The dearest difference.
     pub impact: Impact,
+    /// The mark of the rolling upgrade that does it; none leaves the mark that is there.
+    pub roll: Option<RollMark>,
     /// Why now, numbers included.
     pub reason: String,
 }
@@ -174,7 +185,8 @@ impl fmt::Display for Action {
             Self::ReserveNumbers { next } => write!(formatter, "reserve numbers below {next}"),
             Self::CreateMember(member) => write_new_member(formatter, member),
             Self::AssignRevision(assignment) => {
-                let Assignment { name, revision, impact, reason, kind: _, uid: _, resource_version: _ } = assignment;
+                let Assignment { name, revision, impact, reason, roll: _, kind: _, uid: _, resource_version: _ } =
+                    assignment;
                 write!(formatter, "assign {revision} to {name} ({impact:?}): {reason}")
             }
             Self::DeleteMember(removal) => {
@@ -197,6 +209,7 @@ fn write_new_member(formatter: &mut fmt::Formatter<'_>, member: &NewMember) -> f
         placement_group,
         update_domain,
         reason,
+        roll: _,
         kind: _,
         number: _,
     } = member;
@@ -222,7 +235,15 @@ impl fmt::Display for Hold {
 
 impl fmt::Display for ScaleSetPlan {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { effective: _, actions, holds, next_victims: _, wake_after: _ } = self;
+        let Self {
+            effective: _,
+            actions,
+            holds,
+            next_victims: _,
+            rolling_upgrade: _,
+            failed_revisions: _,
+            wake_after: _,
+        } = self;
         for action in actions {
             writeln!(formatter, "{action}")?;
         }

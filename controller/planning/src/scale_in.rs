@@ -3,7 +3,8 @@
 //! Source: Azure's "Use custom scale-in policies with Virtual Machine Scale Sets", policy Default: protected members
 //! never; zoneless members of a set that has zones first; then, one at a time and counted anew after each, from the
 //! zones with most members, in them the fault domains with most members, the highest instance id (Uniform) or the
-//! newest member (Flexible). Members made by hand are never candidates, but they count for the balance.
+//! newest member (Flexible). While a set is being upgraded, outdated members go before the others of their zone (ours).
+//! Members made by hand are never candidates, but they count for the balance.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use crate::snapshot::{Member, Protection};
 struct VictimRank<'member> {
     regional_in_zonal_set: bool,
     members_in_zone: usize,
+    outdated: bool,
     members_in_fault_domain: usize,
     number: Option<i64>,
     created: Timestamp,
@@ -33,9 +35,15 @@ pub struct Victim<'member> {
     pub rank: String,
 }
 
-/// The first `count` victims among `members` (live ones), fewer where protection leaves no more. `zones` are the set's.
-pub fn victims<'member>(members: &'member [Member], zones: &[String], count: usize) -> Vec<Victim<'member>> {
-    let mut candidates = Candidates::of(members, zones);
+/// The first `count` victims among `members` (live ones), fewer where protection leaves no more. `zones` are the set's;
+/// members that do not follow `upgrading_to` go first inside a zone.
+pub fn victims<'member>(
+    members: &'member [Member],
+    zones: &[String],
+    upgrading_to: Option<&str>,
+    count: usize,
+) -> Vec<Victim<'member>> {
+    let mut candidates = Candidates::of(members, zones, upgrading_to);
     (0..count).map_while(|_| candidates.take_next()).collect()
 }
 
@@ -44,6 +52,7 @@ type GroupKey<'member> = (Option<&'member str>, Option<i32>);
 /// Members by zone and fault domain: how many there are, and which of them may go.
 struct Candidates<'member> {
     zonal_set: bool,
+    upgrading_to: Option<String>,
     members_in_zone: BTreeMap<Option<&'member str>, usize>,
     groups: BTreeMap<GroupKey<'member>, Group<'member>>,
 }
@@ -56,8 +65,13 @@ struct Group<'member> {
 }
 
 impl<'member> Candidates<'member> {
-    fn of(members: &'member [Member], zones: &[String]) -> Self {
-        let mut all = Self { zonal_set: !zones.is_empty(), members_in_zone: BTreeMap::new(), groups: BTreeMap::new() };
+    fn of(members: &'member [Member], zones: &[String], upgrading_to: Option<&str>) -> Self {
+        let mut all = Self {
+            zonal_set: !zones.is_empty(),
+            upgrading_to: upgrading_to.map(str::to_owned),
+            members_in_zone: BTreeMap::new(),
+            groups: BTreeMap::new(),
+        };
         for member in members.iter().filter(|member| member.is_live()) {
             *all.members_in_zone.entry(member.zone.as_deref()).or_default() += 1;
             let group = all.groups.entry((member.zone.as_deref(), member.fault_domain)).or_default();
@@ -66,8 +80,12 @@ impl<'member> Candidates<'member> {
                 group.candidates.push(member);
             }
         }
-        for group in all.groups.values_mut() {
-            group.candidates.sort_by_key(|member| (member.number, member.created, Reverse(member.name.as_str())));
+        let Self { groups, upgrading_to, .. } = &mut all;
+        for group in groups.values_mut() {
+            group.candidates.sort_by_key(|member| {
+                let outdated = is_outdated(member, upgrading_to.as_deref());
+                (outdated, member.number, member.created, Reverse(member.name.as_str()))
+            });
         }
         all
     }
@@ -89,6 +107,7 @@ impl<'member> Candidates<'member> {
         Some(VictimRank {
             regional_in_zonal_set: self.zonal_set && key.0.is_none(),
             members_in_zone: self.members_in_zone[&key.0],
+            outdated: is_outdated(member, self.upgrading_to.as_deref()),
             members_in_fault_domain: group.members,
             number: member.number,
             created: member.created,
@@ -98,7 +117,10 @@ impl<'member> Candidates<'member> {
 
     fn describe(&self, key: GroupKey<'member>) -> String {
         let group = &self.groups[&key];
-        let newest = if group.candidates.last().is_some_and(|member| member.number.is_some()) {
+        let outdated = group.candidates.last().is_some_and(|member| is_outdated(member, self.upgrading_to.as_deref()));
+        let newest = if outdated {
+            "outdated"
+        } else if group.candidates.last().is_some_and(|member| member.number.is_some()) {
             "highest instance id"
         } else {
             "newest"
@@ -114,4 +136,8 @@ impl<'member> Candidates<'member> {
             (None, None) => newest.to_owned(),
         }
     }
+}
+
+fn is_outdated(member: &Member, upgrading_to: Option<&str>) -> bool {
+    upgrading_to.is_some() && member.assigned_revision.as_deref() != upgrading_to
 }

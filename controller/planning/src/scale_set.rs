@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use scaleset_crds::VirtualMachineProfile;
 use scaleset_crds::condition::Reason;
-use scaleset_crds::vocabulary::{OrchestrationMode, OsType, UpgradeMode};
+use scaleset_crds::rolling_upgrade::RollingUpgradeStatus;
+use scaleset_crds::vocabulary::{OrchestrationMode, OsType, RollingUpgradeCode, UpgradeMode};
 
 use crate::budget;
 use crate::limits;
@@ -17,12 +18,17 @@ use crate::placement::{self, Occupancy};
 use crate::plan::{Action, Effective, Hold, NewMember, Removal, RemovalCause, ScaleSetPlan};
 use crate::revision;
 use crate::scale_in;
-use crate::snapshot::{Failure, FinalizerState, Member, MemberKind, Origin, Revision, ScaleSetSnapshot, SetLife};
-use crate::upgrade::{UpgradeDecision, UpgradeInput, automatic, manual};
+use crate::snapshot::{
+    Failure, FinalizerState, Member, MemberKind, Origin, Revision, RollMark, ScaleSetSnapshot, SetLife,
+};
+use crate::upgrade::rolling::{RollingDecision, RollingInput};
+use crate::upgrade::{UpgradeDecision, UpgradeInput, automatic, manual, outdated, rolling};
 
 /// Members created in one pass; more wait for the next, so that a changed wish is noticed in between.
 pub const CREATES_PER_PASS_MAX: usize = 1_000;
 const NEXT_VICTIMS: usize = 5;
+/// Failed revisions that the record keeps.
+const FAILED_REVISIONS_MAX: usize = 10;
 /// How soon to look again at what only the region can change (an image, a size, a zone).
 const REGION_RETRY: Duration = Duration::from_mins(1);
 
@@ -33,6 +39,8 @@ pub fn plan(snapshot: &ScaleSetSnapshot) -> ScaleSetPlan {
         actions: Vec::new(),
         holds: Vec::new(),
         next_victims: Vec::new(),
+        rolling_upgrade: snapshot.status.rolling_upgrade.clone(),
+        failed_revisions: snapshot.status.revisions.clone().unwrap_or_default().failed,
         wake_after: None,
     };
     match snapshot.set.life {
@@ -53,6 +61,7 @@ fn effective(snapshot: &ScaleSetSnapshot) -> Effective {
         single_placement_group: limits::single_placement_group(snapshot, fault_domain_count),
         next_number: next_number(snapshot),
         newest_revision: revision::newest(snapshot).0.map(|newest| newest.name),
+        current_revision: None,
     }
 }
 
@@ -89,9 +98,11 @@ fn plan_live(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan) {
     if let Some(newest) = &newest {
         plan_upgrade(snapshot, plan, newest);
     }
+    let current = newest.as_ref().and_then(|newest| usable_revision(snapshot, plan, newest));
+    plan.effective.current_revision = current.as_ref().map(|current| current.name.clone());
     plan_scale(snapshot, plan, newest.as_ref());
     plan.actions.extend(revision::prune(&snapshot.revisions, &snapshot.members, newest.as_ref()));
-    plan.next_victims = scale_in::victims(&snapshot.members, &snapshot.set.zones, NEXT_VICTIMS)
+    plan.next_victims = scale_in::victims(&snapshot.members, &snapshot.set.zones, upgrading_to(plan), NEXT_VICTIMS)
         .into_iter()
         .map(|victim| (victim.member.name.clone(), victim.rank))
         .collect();
@@ -105,19 +116,93 @@ fn plan_upgrade(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: &R
         hold_region(plan, &refusal, waiting);
         return;
     }
+    let percent = snapshot.set.rolling_policy.max_batch_percent;
     let input = UpgradeInput {
         members: &snapshot.members,
         revisions: &snapshot.revisions,
         newest,
         switch: snapshot.set.upgrades,
-        allowance: budget::of_set(&snapshot.members, plan.effective.target, &newest.name),
+        allowance: budget::of_set(&snapshot.members, plan.effective.target, &newest.name, percent),
     };
     let UpgradeDecision { actions, holds } = match snapshot.set.upgrade_mode {
         UpgradeMode::Manual => manual::decide(&input),
+        UpgradeMode::Automatic if plan.failed_revisions.iter().any(|failed| failed.name == newest.name) => {
+            failed_revision(&input)
+        }
         UpgradeMode::Automatic => automatic::decide(&input),
+        UpgradeMode::Rolling => roll(snapshot, plan, input),
     };
     plan.actions.extend(actions);
     plan.holds.extend(holds);
+    if snapshot.set.upgrade_mode == UpgradeMode::Rolling {
+        take_places(snapshot, plan, newest);
+    }
+}
+
+/// In a rolling upgrade a member that needs a new VM is followed at once by one in its place, which the batch waits for.
+/// A set that shrinks makes none.
+fn take_places(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: &Revision) {
+    let Some(record) = &plan.rolling_upgrade else { return };
+    let mark = RollMark { number: record.number, since: snapshot.now };
+    let leaving: Vec<String> = plan
+        .actions
+        .iter()
+        .filter_map(|action| if let Action::DeleteMember(removal) = action { Some(removal.name.clone()) } else { None })
+        .collect();
+    let live = snapshot.members.iter().filter(|member| member.is_made() && member.is_live());
+    let target = usize::try_from(plan.effective.target).unwrap_or(0);
+    let surplus = live.clone().count().saturating_sub(target);
+    let followed: Vec<&Member> = live.filter(|member| leaving.contains(&member.name)).skip(surplus).collect();
+    if followed.is_empty() {
+        return;
+    }
+    let first = plan.effective.next_number;
+    let next = first + i64::try_from(followed.len()).expect("a set has at most 1,000 members");
+    plan.effective.next_number = next;
+    plan.actions.push(Action::ReserveNumbers { next });
+    for (number, member) in (first..next).zip(followed) {
+        let (kind, name, computer_name) = names(snapshot, &newest.profile, number);
+        plan.actions.push(Action::CreateMember(NewMember {
+            kind,
+            name,
+            number,
+            computer_name,
+            revision: newest.name.clone(),
+            zone: member.zone.clone(),
+            fault_domain: member.fault_domain,
+            placement_group: member.placement_group.clone(),
+            update_domain: member.update_domain,
+            roll: Some(mark),
+            reason: format!("takes the place of {}", member.name),
+        }));
+    }
+}
+
+/// What a rolling upgrade has proved bad is not started by another policy either.
+fn failed_revision(input: &UpgradeInput<'_>) -> UpgradeDecision {
+    let count = outdated(input).len();
+    let message = format!("{count} outdated, an upgrade to {} failed; change the model", input.newest.name);
+    let hold = Hold { reason: Reason::RevisionFailed, count, message };
+    UpgradeDecision { actions: Vec::new(), holds: if count > 0 { vec![hold] } else { Vec::new() } }
+}
+
+/// The next step of the set's rolling upgrade, whose record goes into the plan.
+fn roll(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, upgrade: UpgradeInput<'_>) -> UpgradeDecision {
+    let revisions = snapshot.status.revisions.as_ref();
+    let RollingDecision { decision, record, failed, wake_after } = rolling::decide(&RollingInput {
+        upgrade,
+        now: snapshot.now,
+        policy: &snapshot.set.rolling_policy,
+        record: snapshot.status.rolling_upgrade.as_ref(),
+        failed: &plan.failed_revisions,
+        last_healthy: revisions.and_then(|revisions| revisions.last_healthy.as_deref()),
+    });
+    plan.rolling_upgrade = record;
+    plan.failed_revisions.extend(failed);
+    let beyond = plan.failed_revisions.len().saturating_sub(FAILED_REVISIONS_MAX);
+    plan.failed_revisions.drain(..beyond);
+    plan.wake_after = wake_after;
+    decision
 }
 
 fn plan_scale(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: Option<&Revision>) {
@@ -136,6 +221,12 @@ fn plan_scale(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: Opti
     }
 }
 
+/// The revision that a running rolling upgrade brings members to.
+fn upgrading_to(plan: &ScaleSetPlan) -> Option<&str> {
+    let running = |record: &&RollingUpgradeStatus| record.running_status.code == RollingUpgradeCode::RollingForward;
+    plan.rolling_upgrade.as_ref().filter(running).map(|record| record.target_revision.as_str())
+}
+
 fn scale_in(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, excess: usize) {
     let leaving: Vec<String> = plan
         .actions
@@ -144,7 +235,7 @@ fn scale_in(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, excess: usize)
         .collect();
     let members: Vec<Member> =
         snapshot.members.iter().filter(|member| !leaving.contains(&member.name)).cloned().collect();
-    let victims = scale_in::victims(&members, &snapshot.set.zones, excess);
+    let victims = scale_in::victims(&members, &snapshot.set.zones, upgrading_to(plan), excess);
     let short = excess - victims.len();
     let names: Vec<String> = victims.iter().map(|victim| victim.member.name.clone()).collect();
     // A member that goes is not brought up to date first.
@@ -172,9 +263,10 @@ fn scale_out(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: Optio
         hold(plan, refusal.reason, missing, &refusal.message);
         return;
     }
-    let Some(usable) = usable_revision(snapshot, newest) else {
-        if let Some(refusal) = limits::profile_refusal(snapshot, &newest.profile) {
-            hold_region(plan, &refusal, missing);
+    let Some(usable) = usable_revision(snapshot, plan, newest) else {
+        match limits::profile_refusal(snapshot, &newest.profile) {
+            Some(refusal) => hold_region(plan, &refusal, missing),
+            None => hold(plan, Reason::RevisionFailed, missing, "an upgrade to the model failed; change the model"),
         }
         return;
     };
@@ -187,12 +279,13 @@ fn scale_out(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: Optio
     }
 }
 
-/// The newest revision that the region can make.
-fn usable_revision(snapshot: &ScaleSetSnapshot, newest: &Revision) -> Option<Revision> {
+/// The newest revision that the region can make and that no upgrade has proved bad.
+fn usable_revision(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, newest: &Revision) -> Option<Revision> {
+    let failed = |revision: &Revision| plan.failed_revisions.iter().any(|failed| failed.name == revision.name);
     let older = snapshot.revisions.iter().rev().filter(|revision| revision.name != newest.name);
     std::iter::once(newest)
         .chain(older)
-        .find(|revision| limits::profile_refusal(snapshot, &revision.profile).is_none())
+        .find(|revision| !failed(revision) && limits::profile_refusal(snapshot, &revision.profile).is_none())
         .cloned()
 }
 
@@ -221,6 +314,7 @@ fn create_members(
             fault_domain: place.fault_domain,
             placement_group: place.placement_group,
             update_domain: place.update_domain,
+            roll: None,
             reason: place.reason,
         }));
     }

@@ -74,6 +74,11 @@ pub(crate) fn needs_a_person(reason: Reason) -> bool {
         Reason::SkuNotAvailable,
         Reason::ImageNotFound,
         Reason::SubnetNotFound,
+        Reason::MaxUnhealthyInstancePercentExceededBeforeRollingUpgrade,
+        Reason::MaxUnhealthyInstancePercentExceededInRollingUpgrade,
+        Reason::MaxUnhealthyUpgradedInstancePercentExceededInRollingUpgrade,
+        Reason::RevisionFailed,
+        Reason::RollingUpgradeCancelled,
     ]
     .contains(&reason)
 }

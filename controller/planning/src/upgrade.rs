@@ -2,6 +2,7 @@
 
 pub mod automatic;
 pub mod manual;
+pub mod rolling;
 
 use scaleset_crds::vocabulary::Impact;
 
@@ -48,6 +49,10 @@ impl Outdated<'_> {
     /// finds the difference to its hardware itself.
     pub fn impact(&self) -> Impact {
         self.diff.impact()
+    }
+
+    fn describe(&self) -> String {
+        if self.diff.is_empty() { "its revision is unknown".to_owned() } else { self.diff.to_string() }
     }
 }
 

@@ -6,6 +6,8 @@ mod fleet;
 mod instance;
 #[path = "planner/placement.rs"]
 mod placement;
+#[path = "planner/rolling.rs"]
+mod rolling;
 #[path = "planner/scale_in.rs"]
 mod scale_in;
 #[path = "planner/status.rs"]

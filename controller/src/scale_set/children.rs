@@ -76,6 +76,7 @@ fn metadata(set: &SetFacts, member: &NewMember, instance_id: &str) -> ObjectMeta
         name: Some(member.name.clone()),
         namespace: Some(set.namespace.clone()),
         labels: Some(entries.into_iter().collect()),
+        annotations: member.roll.map(|mark| [(labels::ROLLING_UPGRADE.to_owned(), mark.to_string())].into()),
         owner_references: Some(vec![owner(set)]),
         finalizers: Some(vec![FINALIZER.to_owned()]),
         ..ObjectMeta::default()

@@ -132,8 +132,11 @@ impl Pass<'_> {
     }
 
     async fn assign(&self, assignment: &Assignment) -> Result<(), ClusterError> {
-        let Assignment { kind, name, uid, resource_version, revision, impact: _, reason: _ } = assignment;
-        let label = json!({"labels": {labels::MODEL_REVISION: revision}});
+        let Assignment { kind, name, uid, resource_version, revision, roll, impact: _, reason: _ } = assignment;
+        let mut label = json!({"labels": {labels::MODEL_REVISION: revision}});
+        if let Some(mark) = roll {
+            label["annotations"] = json!({labels::ROLLING_UPGRADE: mark.to_string()});
+        }
         let patch = match kind {
             MemberKind::ScaleSetVM => json!({"metadata": label, "spec": {"modelRevision": revision}}),
             MemberKind::FlexVM => {

@@ -2,20 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 use scaleset_crds::condition::{InstanceCondition, Reason, find};
 use scaleset_crds::instance::ProtectionPolicy;
+use scaleset_crds::rolling_upgrade::RollingUpgradePolicy;
 use scaleset_crds::vocabulary::{HealthState, OrchestrationMode, PowerState, ProvisioningState};
 use scaleset_crds::{FINALIZER, FlexVM, InstanceStatus, ScaleSet, ScaleSetVM, VirtualMachineProfile, labels};
 use scaleset_hardware::catalog::{Region, ZoneState};
 use scaleset_planning::membership::{MemberShape, SetShape, refusal};
 use scaleset_planning::snapshot::{
-    Failure, FinalizerState, GuestAgent, Maintenance, Member, MemberKind, MemberLife, MemberReport, Observation,
-    Origin, Protection, RegionFacts, Revision, ScaleSetSnapshot, SetFacts, SetLife, SizeFacts, UpgradeSwitch,
-    ZoneFacts,
+    BreachRule, Failure, FinalizerState, GuestAgent, Maintenance, Member, MemberKind, MemberLife, MemberReport,
+    Observation, Origin, Protection, RegionFacts, Revision, RollMark, RollingPolicy, ScaleSetSnapshot, SetFacts,
+    SetLife, SizeFacts, UnhealthyRule, UpgradeSwitch, ZoneFacts, ZoneRule,
 };
 use scaleset_planning::view::Health;
 
@@ -58,8 +60,44 @@ fn facts(set: &ScaleSet) -> SetFacts {
         single_placement_group: spec.single_placement_group,
         replicas: spec.replicas,
         upgrade_mode: spec.upgrade_policy.mode,
+        rolling_policy: rolling_policy(spec.upgrade_policy.rolling_upgrade_policy.as_ref()),
         upgrades: if spec.upgrade_policy.paused { UpgradeSwitch::Paused } else { UpgradeSwitch::On },
         profile: spec.virtual_machine_profile.clone().map(Arc::new),
+    }
+}
+
+/// Azure's defaults stand where the spec is silent.
+fn rolling_policy(policy: Option<&RollingUpgradePolicy>) -> RollingPolicy {
+    let default = RollingPolicy::default();
+    let Some(policy) = policy else { return default };
+    let RollingUpgradePolicy {
+        max_batch_instance_percent,
+        max_unhealthy_instance_percent,
+        max_unhealthy_upgraded_instance_percent,
+        pause_time_between_batches_seconds,
+        enable_cross_zone_upgrade,
+        prioritize_unhealthy_instances,
+        rollback_failed_instances_on_policy_breach,
+        health_timeout_seconds,
+    } = policy;
+    let seconds =
+        |wished: &Option<i32>| wished.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
+    RollingPolicy {
+        max_batch_percent: max_batch_instance_percent.unwrap_or(default.max_batch_percent),
+        max_unhealthy_percent: max_unhealthy_instance_percent.unwrap_or(default.max_unhealthy_percent),
+        max_unhealthy_upgraded_percent: max_unhealthy_upgraded_instance_percent
+            .unwrap_or(default.max_unhealthy_upgraded_percent),
+        pause: seconds(pause_time_between_batches_seconds).unwrap_or(default.pause),
+        zones: if *enable_cross_zone_upgrade == Some(true) { ZoneRule::Mixed } else { ZoneRule::OneByOne },
+        unhealthy: match prioritize_unhealthy_instances {
+            Some(true) => UnhealthyRule::First,
+            Some(false) | None => UnhealthyRule::InOrder,
+        },
+        on_breach: match rollback_failed_instances_on_policy_breach {
+            Some(true) => BreachRule::RollBack,
+            Some(false) | None => BreachRule::Stop,
+        },
+        health_timeout: seconds(health_timeout_seconds).unwrap_or(default.health_timeout),
     }
 }
 
@@ -221,6 +259,11 @@ fn member(
         update_domain,
         assigned_revision: None,
         protection: Protection::None,
+        roll: metadata
+            .annotations
+            .iter()
+            .flatten()
+            .find_map(|(name, value)| if name == labels::ROLLING_UPGRADE { RollMark::parse(value) } else { None }),
         power_wish: scaleset_crds::vocabulary::PowerWish::Running,
         report: report(metadata, status),
     }

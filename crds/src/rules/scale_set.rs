@@ -175,13 +175,3 @@ pub(crate) fn flexible_placement_group_limit() -> Rule {
          set singlePlacementGroup to false for more",
     )
 }
-
-/// Known to Azure's users, so it gets a sentence rather than a list of legal values.
-pub(crate) fn rolling_is_not_available() -> Rule {
-    require(
-        "self.mode != 'Rolling'",
-        Code::OperationNotAllowed,
-        ".mode",
-        "Rolling is not available in this version; use Automatic or Manual",
-    )
-}

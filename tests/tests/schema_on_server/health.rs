@@ -1,5 +1,5 @@
 //! Cases of the health sources: the application-health extension of both kinds that have a profile, and the load
-//! balancer's probe, which only Uniform sets have.
+//! balancer's probe, which only Uniform sets have; and of the rolling upgrades that rely on them.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use crate::profile::of_both;
 
 /// Every rule about where health comes from.
 pub fn cases() -> Vec<Case> {
-    [settings(), of_the_profile(), probe(), modes()].concat()
+    [settings(), of_the_profile(), probe(), modes(), rolling()].concat()
 }
 
 fn health(settings: &Value) -> Value {
@@ -183,4 +183,45 @@ fn modes() -> Vec<Case> {
         "spec.virtualMachineProfile.networkProfile.healthProbe",
         message,
     )]
+}
+
+fn rolling() -> Vec<Case> {
+    let policy = |policy: Value| json!({"spec": {"upgradePolicy": {"rollingUpgradePolicy": policy}}});
+    let message = "BadRequest: rolling upgrade mode is not supported for this set because no health probe or health \
+                   extension was provided; add an application-health extension, or a healthProbe (Uniform)";
+    let mode = json!({"spec": {"upgradePolicy": {"mode": "Rolling"}}});
+    let mut cases: Vec<Case> = [health(&http()), with_probe(&json!({}))]
+        .iter()
+        .map(|source| {
+            accepting(uniform_set(), When::Always, merged(&mode, &of_uniform(source))).refusing(
+                mode.clone(),
+                "spec.upgradePolicy.mode",
+                message,
+            )
+        })
+        .collect();
+    let both = |batch: i32, unhealthy: i32| {
+        policy(json!({"maxBatchInstancePercent": batch, "maxUnhealthyInstancePercent": unhealthy}))
+    };
+    cases.push(accepting(uniform_set(), When::Always, both(30, 30)).refusing(
+        both(31, 30),
+        "spec.upgradePolicy.rollingUpgradePolicy.maxBatchInstancePercent",
+        "InvalidParameter: maxBatchInstancePercent must not exceed maxUnhealthyInstancePercent where both are set",
+    ));
+    for (name, low, high) in [
+        ("maxBatchInstancePercent", 5, 100),
+        ("maxUnhealthyInstancePercent", 5, 100),
+        ("maxUnhealthyUpgradedInstancePercent", 0, 100),
+        ("pauseTimeBetweenBatchesSeconds", 0, 86_400),
+        ("healthTimeoutSeconds", 10, 86_400),
+    ] {
+        for (inside, outside) in [(low, low - 1), (high, high + 1)] {
+            cases.push(accepting(uniform_set(), When::Always, policy(json!({name: inside}))).refusing(
+                policy(json!({name: outside})),
+                &format!("spec.upgradePolicy.rollingUpgradePolicy.{name}"),
+                &format!("InvalidParameter: {name} must be {low} to {high}"),
+            ));
+        }
+    }
+    cases
 }

@@ -207,7 +207,6 @@ fn counts() -> Vec<Case> {
 }
 
 fn policies() -> Vec<Case> {
-    let mode = |mode: &str| json!({"spec": {"upgradePolicy": {"mode": mode}}});
     let named = |name: &str| json!({"metadata": {"name": name}});
     let name_message = "InvalidParameter: the name must be a DNS label of at most 52 characters: lower-case letters, \
          digits and '-', starting and ending with a letter or a digit";
@@ -220,11 +219,6 @@ fn policies() -> Vec<Case> {
         )
     };
     vec![
-        accepting(uniform_set(), When::Always, mode("Automatic")).refusing(
-            mode("Rolling"),
-            "spec.upgradePolicy.mode",
-            "OperationNotAllowed: Rolling is not available in this version; use Automatic or Manual",
-        ),
         accepting(
             uniform_set(),
             When::OnCreation,

@@ -55,7 +55,7 @@ fn explanations_read_well() {
         for phrase in [
             "How existing VMs catch up with a changed profile. New VMs always take the newest one.",
             "Manual (default): existing VMs stay as they are",
-            "Rolling is not available in this version.",
+            "Rolling: in batches, each of which must be healthy before the next;",
             "Holds every upgrade that has not started, default false.",
         ] {
             assert!(policy.contains(phrase), "{phrase:?} is not in: {policy}");
@@ -242,7 +242,7 @@ fn refusals_read_well_in_kubectl() {
         let (text, success) = apply(server, &merged(&named(&uniform_set(), "refused"), &rolling));
         assert!(!success, "{text}");
         for line in [
-            "spec.upgradePolicy.mode: Forbidden: OperationNotAllowed: Rolling is not available in this version; use Automatic or Manual",
+            "spec.upgradePolicy.mode: Invalid value: BadRequest: rolling upgrade mode is not supported for this set",
             "spec.replicas: Invalid value: InvalidParameter: replicas must be 0 to 1000",
         ] {
             assert!(text.contains(line), "{line:?} is not in: {text}");

@@ -8,7 +8,8 @@ use scaleset_crds::condition::{ScaleSetCondition, keep_transition_times};
 use scaleset_crds::instance::InstanceViewStatus;
 use scaleset_crds::labels;
 use scaleset_crds::scale_set::{
-    Blocker, ExtensionSummary, ScaleInCandidate, ScaleInPreview, ScaleSetInstanceView, StatusCount, ZoneCount,
+    Blocker, ExtensionSummary, RevisionsStatus, ScaleInCandidate, ScaleInPreview, ScaleSetInstanceView, StatusCount,
+    ZoneCount,
 };
 use scaleset_crds::vocabulary::StatusLevel;
 
@@ -52,6 +53,8 @@ pub fn scale_set_status(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, outcom
         available_replicas: Some(count_of(members, Member::is_available)),
         updated_replicas: Some(count_of(members, |member| is_updated(member, plan))),
         model_revision: effective.newest_revision.clone(),
+        revisions: Some(revisions(snapshot, plan)),
+        rolling_upgrade: plan.rolling_upgrade.clone(),
         next_instance_id: Some(effective.next_number),
         platform_fault_domain_count: Some(effective.fault_domain_count),
         single_placement_group: effective.single_placement_group,
@@ -61,6 +64,20 @@ pub fn scale_set_status(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, outcom
         blockers: blockers(snapshot, plan),
         scale_in: preview(plan),
         conditions,
+    }
+}
+
+/// New members take `current`; `lastHealthy` moves on only when every member is well on one revision.
+fn revisions(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan) -> RevisionsStatus {
+    let before = snapshot.status.revisions.clone().unwrap_or_default();
+    let made: Vec<&Member> = snapshot.members.iter().filter(|member| member.is_made() && member.is_live()).collect();
+    let newest = plan.effective.newest_revision.as_ref();
+    let all_well =
+        !made.is_empty() && made.iter().all(|member| is_ready(member) && member.assigned_revision.as_ref() == newest);
+    RevisionsStatus {
+        current: plan.effective.current_revision.clone(),
+        last_healthy: if all_well { newest.cloned() } else { before.last_healthy },
+        failed: plan.failed_revisions.clone(),
     }
 }
 

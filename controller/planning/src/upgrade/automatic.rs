@@ -88,7 +88,7 @@ fn action(input: &UpgradeInput<'_>, outdated: &Outdated<'_>) -> Action {
     let Outdated { member, diff } = outdated;
     let (kind, name, uid, resource_version) =
         (member.kind, member.name.clone(), member.uid.clone(), member.resource_version.clone());
-    let reason = format!("{}; {}", describe(outdated), input.allowance);
+    let reason = format!("{}; {}", outdated.describe(), input.allowance);
     match diff.impact() {
         Impact::Replace => {
             Action::DeleteMember(Removal { kind, name, uid, resource_version, cause: RemovalCause::Replace, reason })
@@ -100,13 +100,18 @@ fn action(input: &UpgradeInput<'_>, outdated: &Outdated<'_>) -> Action {
         | Impact::Reimage
         | Impact::Immutable) => {
             let revision = input.newest.name.clone();
-            Action::AssignRevision(Assignment { kind, name, uid, resource_version, revision, impact, reason })
+            Action::AssignRevision(Assignment {
+                kind,
+                name,
+                uid,
+                resource_version,
+                revision,
+                impact,
+                roll: None,
+                reason,
+            })
         }
     }
-}
-
-fn describe(outdated: &Outdated<'_>) -> String {
-    if outdated.diff.is_empty() { "its revision is unknown".to_owned() } else { outdated.diff.to_string() }
 }
 
 fn hold_some(decision: &mut UpgradeDecision, reason: Reason, count: usize, message: &str) {

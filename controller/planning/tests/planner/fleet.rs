@@ -12,7 +12,8 @@ use scaleset_planning::revision;
 use scaleset_planning::scale_set::plan;
 use scaleset_planning::snapshot::{
     FinalizerState, GuestAgent, Maintenance, Member, MemberKind, MemberLife, MemberReport, Observation, Origin,
-    Protection, RegionFacts, Revision, ScaleSetSnapshot, SetFacts, SetLife, SizeFacts, UpgradeSwitch, ZoneFacts,
+    Protection, RegionFacts, Revision, RollingPolicy, ScaleSetSnapshot, SetFacts, SetLife, SizeFacts, UpgradeSwitch,
+    ZoneFacts,
 };
 use scaleset_planning::view::Health;
 use serde_json::json;
@@ -66,6 +67,7 @@ pub(crate) fn snapshot(zones: &[&str], replicas: i32) -> ScaleSetSnapshot {
             replicas: Some(replicas),
             upgrade_mode: UpgradeMode::Automatic,
             upgrades: UpgradeSwitch::On,
+            rolling_policy: RollingPolicy::default(),
             profile: Some(Arc::clone(&profile)),
         },
         members: Vec::new(),
@@ -104,6 +106,7 @@ pub(crate) fn member(number: i64, zone: Option<&str>, fault_domain: Option<i32>,
         update_domain: Some(i32::try_from(number % 5).expect("a remainder of 5 fits")),
         assigned_revision: Some(revision.to_owned()),
         protection: Protection::None,
+        roll: None,
         power_wish: PowerWish::Running,
         report: MemberReport {
             observation: Observation::Current,

@@ -8,7 +8,7 @@ use crate::fleet::{audited, deleted, member, newest, snapshot, spread};
 
 fn chosen(members: &[Member], zones: &[&str], count: usize) -> Vec<i64> {
     let zones: Vec<String> = zones.iter().map(|zone| (*zone).to_owned()).collect();
-    victims(members, &zones, count).iter().filter_map(|victim| victim.member.number).collect()
+    victims(members, &zones, None, count).iter().filter_map(|victim| victim.member.number).collect()
 }
 
 fn placed(list: &[(i64, Option<&str>, Option<i32>)]) -> Vec<Member> {

@@ -5,7 +5,7 @@ use scaleset_crds::vocabulary::{HealthState, UpgradeMode};
 
 use super::super::{Truth, Verdict, is_capacity, needs_a_person};
 use super::{ScaleSetOutcome, is_ready, is_updated};
-use crate::budget::{Allowance, DEFAULT_BATCH_PERCENT};
+use crate::budget::Allowance;
 use crate::plan::{Action, ScaleSetPlan};
 use crate::scale_set::some_names;
 use crate::snapshot::{Availability, Failure, Member, Protection, ScaleSetSnapshot, SetLife, UpgradeSwitch};
@@ -132,7 +132,7 @@ impl<'pass> Verdicts<'pass> {
         let newest = self.plan.effective.newest_revision.as_deref()?;
         match (self.snapshot.set.upgrade_mode, self.snapshot.set.upgrades) {
             (UpgradeMode::Manual, _) | (_, UpgradeSwitch::Paused) => return None,
-            (UpgradeMode::Automatic, UpgradeSwitch::On) => {}
+            (UpgradeMode::Automatic | UpgradeMode::Rolling, UpgradeSwitch::On) => {}
         }
         let behind = |member: &Member| {
             member.protection != Protection::FromSetActions && member.report.running_revision.as_deref() != Some(newest)
@@ -145,8 +145,9 @@ impl<'pass> Verdicts<'pass> {
         let available = self.wished().filter(|member| member.is_available()).count();
         let target = usize::try_from(self.plan.effective.target).unwrap_or(0);
         let stopped = self.staying().count() - wished;
+        let percent = self.snapshot.set.rolling_policy.max_batch_percent;
         let needed = wished.max(target.saturating_sub(stopped));
-        let allowance = Allowance::new(target.max(1), DEFAULT_BATCH_PERCENT, needed.saturating_sub(available));
+        let allowance = Allowance::new(target.max(1), percent, needed.saturating_sub(available));
         let message = format!("{available} of {needed} are available, {} may be missing", allowance.total);
         if needed == available || (available > 0 && allowance.spent <= allowance.total) {
             Verdict::new(Truth::True, Reason::MinimumAvailable, message)

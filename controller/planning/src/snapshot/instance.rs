@@ -1,0 +1,90 @@
+//! One instance, as its own pass sees it.
+
+use jiff::Timestamp;
+use scaleset_crds::InstanceStatus;
+use scaleset_crds::vocabulary::PowerWish;
+
+use super::{Failure, FinalizerState, MemberKind, MemberLife};
+use crate::view::{HardwareView, ModelView};
+
+/// Everything that a pass over one instance may look at.
+#[derive(Clone, Debug)]
+pub struct InstanceSnapshot {
+    /// Scenario time.
+    pub now: Timestamp,
+    /// Wall time.
+    pub wall_now: Timestamp,
+    /// Kind.
+    pub kind: MemberKind,
+    /// Name.
+    pub name: String,
+    /// Generation.
+    pub generation: i64,
+    /// Life.
+    pub life: MemberLife,
+    /// Whether our finalizer is on it.
+    pub finalizer: FinalizerState,
+    /// Whether the object may go although the hardware does not answer.
+    pub release: ReleaseRule,
+    /// Power that is wished for.
+    pub power_wish: PowerWish,
+    /// What it is to be, by the revision that it follows.
+    pub assigned: Assigned,
+    /// What the newest model says; the assigned one for a VM that stands alone.
+    pub newest: Option<ModelView>,
+    /// Where it is to be.
+    pub zone: Option<String>,
+    /// Fault domain that it is to be in.
+    pub fault_domain: Option<i32>,
+    /// Who decides on a difference that needs a new VM.
+    pub belonging: Belonging,
+    /// What the hardware reports.
+    pub hardware: HardwareView,
+    /// The status that was read, for its records and its times.
+    pub status: InstanceStatus,
+}
+
+/// What an instance is to be.
+#[derive(Clone, Debug)]
+pub enum Assigned {
+    /// The revision is there.
+    Known(ModelView),
+    /// The revision that it names is not (yet) to be found.
+    Missing {
+        /// Its name.
+        revision: String,
+    },
+}
+
+/// Whether an instance belongs to a set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Belonging {
+    /// It stands alone.
+    Alone,
+    /// It is a member that the set made.
+    Made {
+        /// The set.
+        scale_set: String,
+    },
+    /// It is a member that a person made.
+    HandMade {
+        /// The set.
+        scale_set: String,
+    },
+    /// Its reference is not accepted.
+    Refused {
+        /// The set that it names.
+        scale_set: String,
+        /// Why.
+        refusal: Failure,
+    },
+}
+
+/// `compute.scaleset.io/abandon-hardware`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReleaseRule {
+    /// The hardware must be gone first.
+    HardwareFirst,
+    /// The object may go while the hardware does not answer.
+    MayAbandon,
+}

@@ -1,0 +1,246 @@
+//! One member of a set, as the set sees it.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use scaleset_crds::condition::Reason;
+use scaleset_crds::vocabulary::{HealthState, PowerState, PowerWish, ProvisioningState};
+
+use crate::view::Health;
+
+/// What a rolling upgrade leaves on each member that it touches, so that it is known after a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RollMark {
+    /// Number of the upgrade.
+    pub number: i64,
+    /// When it touched the member, scenario time.
+    pub since: Timestamp,
+}
+
+impl RollMark {
+    /// The mark as the annotation spells it; `None` for text that is no mark.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (number, since) = text.split_once(' ')?;
+        Some(Self { number: number.parse().ok()?, since: since.parse().ok()? })
+    }
+}
+
+impl std::fmt::Display for RollMark {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { number, since } = self;
+        write!(formatter, "{number} {since}")
+    }
+}
+
+/// Which kind of object a member is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum MemberKind {
+    /// `ScaleSetVM`.
+    ScaleSetVM,
+    /// `FlexVM`.
+    FlexVM,
+}
+
+/// Who made a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// The set, from its profile.
+    Set,
+    /// A person.
+    Hand,
+}
+
+/// Life of a member's object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemberLife {
+    /// Not being deleted.
+    Live,
+    /// Being deleted.
+    Terminating,
+}
+
+/// Whether an instance's status speaks of its present spec.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Observation {
+    /// It does.
+    Current,
+    /// The instance has not been looked at since its spec changed.
+    Behind,
+    /// The hardware did not answer when the instance was looked at last.
+    Unseen,
+}
+
+/// Whether the agent in a guest reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GuestAgent {
+    /// It does: the guest is up.
+    Reports,
+    /// It does not, or not yet.
+    Silent,
+}
+
+/// Whether a member does its work. Unknown is not unavailable, and not available either.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Availability {
+    /// It runs.
+    Available,
+    /// It does not.
+    Unavailable,
+    /// Nobody can tell at present.
+    Unknown,
+}
+
+/// What holds the set's hand from a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protection {
+    /// Nothing.
+    None,
+    /// Scale-in leaves it.
+    FromScaleIn,
+    /// Scale-in, upgrades and repairs leave it.
+    FromSetActions,
+}
+
+/// One member of a set.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// Kind.
+    pub kind: MemberKind,
+    /// Name.
+    pub name: String,
+    /// Uid.
+    pub uid: String,
+    /// Resource version.
+    pub resource_version: String,
+    /// Who made it.
+    pub origin: Origin,
+    /// The Uniform instance id.
+    pub number: Option<i64>,
+    /// Life.
+    pub life: MemberLife,
+    /// When the object was created.
+    pub created: Timestamp,
+    /// Zone; none: regional.
+    pub zone: Option<String>,
+    /// Fault domain that it was placed in.
+    pub fault_domain: Option<i32>,
+    /// Placement group.
+    pub placement_group: Option<String>,
+    /// Update domain.
+    pub update_domain: Option<i32>,
+    /// The revision that it is to follow.
+    pub assigned_revision: Option<String>,
+    /// Protection.
+    pub protection: Protection,
+    /// Mark of the last rolling upgrade that touched it.
+    pub roll: Option<RollMark>,
+    /// Power that is wished for.
+    pub power_wish: PowerWish,
+    /// What its instance reconciler reported.
+    pub report: MemberReport,
+}
+
+/// What a member's instance reconciler reported: facts that come up.
+#[derive(Clone, Debug)]
+pub struct MemberReport {
+    /// Whether the report speaks of the present spec.
+    pub observation: Observation,
+    /// Last operation.
+    pub provisioning: ProvisioningState,
+    /// Power.
+    pub power: PowerState,
+    /// Whether its guest is up.
+    pub agent: GuestAgent,
+    /// The revision that the hardware runs.
+    pub running_revision: Option<String>,
+    /// The last revision on which it was seen as it should be.
+    pub healthy_on_revision: Option<String>,
+    /// Whether nothing is pending on that revision.
+    pub nothing_pending: bool,
+    /// Why it is not provisioned, where it is not.
+    pub failure: Option<Failure>,
+    /// `ProvisioningState/…` of each extension.
+    pub extensions: BTreeMap<String, String>,
+    /// What is known of its application.
+    pub health: Health,
+}
+
+/// Why a member is not provisioned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Code.
+    pub reason: Reason,
+    /// In words.
+    pub message: String,
+}
+
+impl Member {
+    /// Whether it exists and is not going.
+    pub fn is_live(&self) -> bool {
+        self.life == MemberLife::Live
+    }
+
+    /// Whether the set made it.
+    pub fn is_made(&self) -> bool {
+        self.origin == Origin::Set
+    }
+
+    /// Whether a person wished it not to run: it is then neither unhealthy nor unavailable.
+    pub fn is_stopped_by_wish(&self) -> bool {
+        match self.power_wish {
+            PowerWish::Running => false,
+            PowerWish::Stopped | PowerWish::Deallocated => true,
+        }
+    }
+
+    /// Whether it does its work, as far as its hardware was seen; a spec that has changed since does not stop it. A running
+    /// VM that is changed in place goes on working. Its health source, where it has one, has the last word.
+    pub fn availability(&self) -> Availability {
+        match (self.running(), self.report.health) {
+            (Availability::Available, Health::NoSource | Health::Known(HealthState::Healthy)) => {
+                Availability::Available
+            }
+            (Availability::Available, Health::Missing) => Availability::Unknown,
+            (
+                Availability::Available,
+                Health::Known(HealthState::Initializing | HealthState::Unhealthy | HealthState::Unknown),
+            ) => Availability::Unavailable,
+            (otherwise @ (Availability::Unavailable | Availability::Unknown), _) => otherwise,
+        }
+    }
+
+    /// The same without what its health source says.
+    pub fn running(&self) -> Availability {
+        let MemberReport { observation, provisioning, power, agent, .. } = &self.report;
+        match (observation, provisioning, power, agent) {
+            (Observation::Unseen, _, _, _)
+            | (_, ProvisioningState::Unknown, _, _)
+            | (_, ProvisioningState::Succeeded | ProvisioningState::Updating, PowerState::Unknown, _) => {
+                Availability::Unknown
+            }
+            (_, ProvisioningState::Succeeded, PowerState::Running, _)
+            | (_, ProvisioningState::Updating, PowerState::Running, GuestAgent::Reports) => Availability::Available,
+            (_, _, _, _) => Availability::Unavailable,
+        }
+    }
+
+    /// Whether it is there to stay and is known to do its work.
+    pub fn is_available(&self) -> bool {
+        self.is_live() && self.availability() == Availability::Available
+    }
+
+    /// Whether it is available and nothing is being done to it.
+    pub fn is_settled(&self) -> bool {
+        self.is_available() && self.report.provisioning == ProvisioningState::Succeeded
+    }
+
+    /// Whether its last operation failed.
+    pub fn has_failed(&self) -> bool {
+        self.report.observation == Observation::Current && self.report.provisioning == ProvisioningState::Failed
+    }
+
+    /// Whether the hardware runs `revision` with nothing pending.
+    pub fn runs(&self, revision: &str) -> bool {
+        self.report.running_revision.as_deref() == Some(revision) && self.report.nothing_pending
+    }
+}

@@ -1,0 +1,387 @@
+//! Rolling: outdated members are brought to the newest model in batches, each of which must be well before the next.
+//!
+//! Source: Azure's "Configure rolling upgrades on Virtual Machine Scale Sets": gate, batch arithmetic, order, thresholds
+//! and their codes, state machine. What is ours (`docs/upgrades.md`): members that were never well on their outdated
+//! model do not count against the gate and go first; failed members can be brought back in both modes; an upgrade that
+//! was cancelled or stopped begins anew only when the model changes or somebody asks for it.
+//!
+//! The record in the status is read back, since no fact tells what was decided before: which upgrade runs, where its last
+//! batch stands, why it stopped. Who belongs to it is told by a mark on each member that it touched.
+
+mod batch;
+mod standing;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use scaleset_crds::condition::Reason;
+use scaleset_crds::rolling_upgrade::{
+    FailedRevision, RollingUpgradeBatch, RollingUpgradeError, RollingUpgradePolicy, RollingUpgradeRunningStatus,
+    RollingUpgradeStatus,
+};
+use scaleset_crds::vocabulary::{Impact, RollingUpgradeAction, RollingUpgradeCode};
+
+use super::{Outdated, UpgradeDecision, UpgradeInput, outdated};
+use crate::plan::{Action, Assignment, Hold, Removal, RemovalCause};
+use crate::snapshot::{BreachRule, Member, Protection, RollMark, RollingPolicy, UpgradeSwitch};
+use standing::Census;
+
+/// What a rolling upgrade decides from, beside what every policy does.
+#[derive(Clone, Debug)]
+pub struct RollingInput<'pass> {
+    /// What every policy decides from.
+    pub upgrade: UpgradeInput<'pass>,
+    /// Scenario time.
+    pub now: Timestamp,
+    /// Policy in force.
+    pub policy: &'pass RollingPolicy,
+    /// The latest upgrade, as recorded.
+    pub record: Option<&'pass RollingUpgradeStatus>,
+    /// Revisions that are not started again.
+    pub failed: &'pass [FailedRevision],
+    /// The last revision on which every member was well.
+    pub last_healthy: Option<&'pass str>,
+}
+
+/// What a rolling upgrade decides.
+#[derive(Clone, Debug, Default)]
+pub struct RollingDecision {
+    /// Actions and holds.
+    pub decision: UpgradeDecision,
+    /// The record after this pass.
+    pub record: Option<RollingUpgradeStatus>,
+    /// A revision that has just been proved bad.
+    pub failed: Option<FailedRevision>,
+    /// When to look again although nothing changes, scenario time.
+    pub wake_after: Option<Duration>,
+}
+
+/// Where the latest upgrade stands, as far as the next step depends on it.
+enum Phase {
+    /// Everybody is up to date.
+    Idle,
+    /// A new upgrade is to begin.
+    Start,
+    /// Batches go on.
+    Forward(RollingUpgradeStatus),
+    /// Failed members go back.
+    Back(RollingUpgradeStatus),
+    /// It was stopped, and a person decides.
+    Stopped(RollingUpgradeStatus),
+}
+
+/// The next step of a rolling upgrade.
+pub fn decide(input: &RollingInput<'_>) -> RollingDecision {
+    let (protected, waiting): (Vec<_>, Vec<_>) = outdated(&input.upgrade)
+        .into_iter()
+        .partition(|outdated| outdated.member.protection == Protection::FromSetActions);
+    let mut decision = RollingDecision { record: input.record.cloned(), ..RollingDecision::default() };
+    hold(&mut decision, Reason::Protected, protected.len(), "outdated, protected from scale set actions");
+    match phase(input, &waiting) {
+        Phase::Idle => {}
+        Phase::Start => start(input, &waiting, &mut decision),
+        Phase::Forward(record) => forward(input, &waiting, record, &mut decision),
+        Phase::Back(record) => back(input, record, &mut decision),
+        Phase::Stopped(record) => {
+            let (reason, message) = why_stopped(&record);
+            hold(&mut decision, reason, waiting.len(), &format!("outdated: {message}"));
+        }
+    }
+    decision
+}
+
+fn phase(input: &RollingInput<'_>, waiting: &[Outdated<'_>]) -> Phase {
+    let newest = &input.upgrade.newest.name;
+    let Some(record) = input.record.cloned() else {
+        return if waiting.is_empty() { Phase::Idle } else { Phase::Start };
+    };
+    let changed = record.target_revision != *newest;
+    match record.running_status.code {
+        RollingUpgradeCode::RollingForward | RollingUpgradeCode::RollingBack if changed => Phase::Start,
+        RollingUpgradeCode::RollingForward => Phase::Forward(record),
+        RollingUpgradeCode::RollingBack => Phase::Back(record),
+        RollingUpgradeCode::Completed | RollingUpgradeCode::Cancelled | RollingUpgradeCode::Faulted
+            if waiting.is_empty() =>
+        {
+            Phase::Idle
+        }
+        RollingUpgradeCode::Completed => Phase::Start,
+        RollingUpgradeCode::Cancelled | RollingUpgradeCode::Faulted if changed => Phase::Start,
+        RollingUpgradeCode::Cancelled | RollingUpgradeCode::Faulted => Phase::Stopped(record),
+    }
+}
+
+fn why_stopped(record: &RollingUpgradeStatus) -> (Reason, String) {
+    match (&record.running_status.code, &record.error) {
+        (RollingUpgradeCode::Faulted, Some(error)) => (Reason::from_code(&error.code), error.message.clone()),
+        (RollingUpgradeCode::Faulted, None) => {
+            (Reason::InternalExecutionError, format!("rolling upgrade {} stopped", record.number))
+        }
+        (
+            RollingUpgradeCode::Cancelled
+            | RollingUpgradeCode::RollingForward
+            | RollingUpgradeCode::RollingBack
+            | RollingUpgradeCode::Completed,
+            _,
+        ) => (Reason::RollingUpgradeCancelled, format!("rolling upgrade {} was cancelled", record.number)),
+    }
+}
+
+/// A new upgrade begins, unless something holds it, or too many are unhealthy already.
+fn start(input: &RollingInput<'_>, waiting: &[Outdated<'_>], decision: &mut RollingDecision) {
+    let newest = &input.upgrade.newest.name;
+    if let Some(failed) = input.failed.iter().find(|failed| failed.name == *newest) {
+        let message = format!("outdated, an upgrade to {newest} failed ({}); change the model", failed.code);
+        hold(decision, Reason::RevisionFailed, waiting.len(), &message);
+        return;
+    }
+    if input.upgrade.switch == UpgradeSwitch::Paused {
+        hold(decision, Reason::Paused, waiting.len(), "outdated, upgradePolicy.paused is true");
+        return;
+    }
+    let mut record = new_record(input);
+    let census = Census::of(input, &record);
+    if hold_unseen(&census, waiting.len(), decision) {
+        return;
+    }
+    record.progress = census.progress();
+    if let Some(breach) = census.too_many_unhealthy(Reason::MaxUnhealthyInstancePercentExceededBeforeRollingUpgrade) {
+        fault(decision, record, breach, waiting.len());
+        return;
+    }
+    forward(input, waiting, record, decision);
+}
+
+fn new_record(input: &RollingInput<'_>) -> RollingUpgradeStatus {
+    let recorded = input.record.map_or(0, |record| record.number);
+    let marked = input.upgrade.members.iter().filter_map(|member| member.roll.map(|mark| mark.number)).max();
+    let now = time(input.now);
+    RollingUpgradeStatus {
+        // A pass that died before it wrote the record has left its marks: they are of this very upgrade.
+        number: if input.record.is_none() { marked.unwrap_or(0).max(1) } else { recorded + 1 },
+        target_revision: input.upgrade.newest.name.clone(),
+        running_status: RollingUpgradeRunningStatus {
+            code: RollingUpgradeCode::RollingForward,
+            start_time: now.clone(),
+            last_action: RollingUpgradeAction::Start,
+            last_action_time: now,
+        },
+        progress: scaleset_crds::rolling_upgrade::RollingUpgradeProgress::default(),
+        batch: None,
+        policy: RollingUpgradePolicy::from(input.policy),
+        error: None,
+    }
+}
+
+/// Waits for the batch, judges it, and begins the next.
+fn forward(
+    input: &RollingInput<'_>,
+    waiting: &[Outdated<'_>],
+    mut record: RollingUpgradeStatus,
+    decision: &mut RollingDecision,
+) {
+    let census = Census::of(input, &record);
+    record.progress = census.progress();
+    record.policy = RollingUpgradePolicy::from(input.policy);
+    if let Some(until) = census.wait_until() {
+        let message = format!("outdated, wait for {}", census.waited_for());
+        hold(decision, Reason::BatchInProgress, waiting.len(), &message);
+        decision.wake_after = Some(between(input.now, until));
+        decision.record = Some(record);
+        return;
+    }
+    if let Some(batch) = &mut record.batch {
+        batch.end_time.get_or_insert(time(input.now));
+    }
+    record.error = census.failures_so_far();
+    if let Some(breach) = census.too_many_upgraded_unhealthy() {
+        breach_policy(input, record, breach, waiting.len(), decision);
+    } else if waiting.is_empty() {
+        record.running_status.code = RollingUpgradeCode::Completed;
+        decision.record = Some(record);
+    } else {
+        next_batch(input, waiting, record, &census, decision);
+    }
+}
+
+fn next_batch(
+    input: &RollingInput<'_>,
+    waiting: &[Outdated<'_>],
+    mut record: RollingUpgradeStatus,
+    census: &Census<'_>,
+    decision: &mut RollingDecision,
+) {
+    if hold_unseen(census, waiting.len(), decision) {
+        decision.record = Some(record);
+        return;
+    }
+    if let Some(breach) = census.too_many_unhealthy(Reason::MaxUnhealthyInstancePercentExceededInRollingUpgrade) {
+        breach_policy(input, record, breach, waiting.len(), decision);
+        return;
+    }
+    if input.upgrade.switch == UpgradeSwitch::Paused {
+        hold(decision, Reason::Paused, waiting.len(), "outdated, upgradePolicy.paused is true");
+        decision.record = Some(record);
+        return;
+    }
+    let ended = record.batch.as_ref().and_then(|batch| batch.end_time.as_ref()).map(|time| time.0);
+    if let Some(resume) = ended.map(|ended| ended + input.policy.pause).filter(|resume| *resume > input.now) {
+        let message = format!("outdated, {} s between batches", input.policy.pause.as_secs());
+        hold(decision, Reason::PauseBetweenBatches, waiting.len(), &message);
+        decision.wake_after = Some(between(input.now, resume));
+        decision.record = Some(record);
+        return;
+    }
+    let chosen = batch::choose(input, waiting);
+    let rest = waiting.len() - chosen.len();
+    if chosen.is_empty() {
+        hold(decision, Reason::AllowanceSpent, rest, &format!("outdated, {}", input.upgrade.allowance));
+        decision.record = Some(record);
+        return;
+    }
+    let number = record.batch.as_ref().map_or(1, |batch| batch.number + 1);
+    let (size, mark) = (count(chosen.len()), RollMark { number: record.number, since: input.now });
+    record.batch = Some(RollingUpgradeBatch { number, size, start_time: time(input.now), end_time: None });
+    record.progress.in_progress_instance_count += size;
+    record.progress.pending_instance_count -= size;
+    hold(decision, Reason::BatchInProgress, rest, &format!("outdated, wait for batch {number} of {size}"));
+    let why = format!("batch {number}; {}", input.upgrade.allowance);
+    decision.decision.actions.extend(chosen.iter().map(|outdated| upgrade(input, outdated, mark, &why)));
+    decision.wake_after = Some(input.policy.health_timeout);
+    decision.record = Some(record);
+}
+
+fn upgrade(input: &RollingInput<'_>, outdated: &Outdated<'_>, mark: RollMark, why: &str) -> Action {
+    let Outdated { member, diff } = outdated;
+    let reason = format!("{}; {why}", outdated.describe());
+    match diff.impact() {
+        Impact::Replace => Action::DeleteMember(Removal {
+            kind: member.kind,
+            name: member.name.clone(),
+            uid: member.uid.clone(),
+            resource_version: member.resource_version.clone(),
+            cause: RemovalCause::Replace,
+            reason,
+        }),
+        impact @ (Impact::None
+        | Impact::NextReimage
+        | Impact::Online
+        | Impact::Restart
+        | Impact::Reimage
+        | Impact::Immutable) => assign(member, &input.upgrade.newest.name, impact, mark, reason),
+    }
+}
+
+fn assign(member: &Member, revision: &str, impact: Impact, mark: RollMark, reason: String) -> Action {
+    Action::AssignRevision(Assignment {
+        kind: member.kind,
+        name: member.name.clone(),
+        uid: member.uid.clone(),
+        resource_version: member.resource_version.clone(),
+        revision: revision.to_owned(),
+        impact,
+        roll: Some(mark),
+        reason,
+    })
+}
+
+/// Too many are unhealthy: failed members go back where the policy wishes it, otherwise the upgrade stops.
+fn breach_policy(
+    input: &RollingInput<'_>,
+    mut record: RollingUpgradeStatus,
+    breach: RollingUpgradeError,
+    waiting: usize,
+    decision: &mut RollingDecision,
+) {
+    match input.policy.on_breach {
+        BreachRule::Stop => fault(decision, record, breach, waiting),
+        BreachRule::RollBack => {
+            decision.failed = Some(FailedRevision { name: record.target_revision.clone(), code: breach.code.clone() });
+            record.running_status.code = RollingUpgradeCode::RollingBack;
+            record.error = Some(breach);
+            back(input, record, decision);
+        }
+    }
+}
+
+/// Brings failed members back to the model on which they were well, and stops when they are.
+fn back(input: &RollingInput<'_>, mut record: RollingUpgradeStatus, decision: &mut RollingDecision) {
+    let census = Census::of(input, &record);
+    record.progress = census.progress();
+    let mark = RollMark { number: record.number, since: input.now };
+    for (member, revision) in census.to_bring_back() {
+        let reason = format!("it failed on {}, it was well on {revision}", record.target_revision);
+        decision.decision.actions.push(assign(member, revision, Impact::Reimage, mark, reason));
+    }
+    let going = decision.decision.actions.len() + census.going_back();
+    if going == 0 {
+        record.running_status.code = RollingUpgradeCode::Faulted;
+    } else {
+        hold(decision, Reason::RollingBack, going, "going back to the model on which they were well");
+        decision.wake_after = Some(input.policy.health_timeout);
+    }
+    decision.record = Some(record);
+}
+
+fn fault(decision: &mut RollingDecision, mut record: RollingUpgradeStatus, error: RollingUpgradeError, waiting: usize) {
+    hold(decision, Reason::from_code(&error.code), waiting, &format!("outdated: {}", error.message));
+    record.running_status.code = RollingUpgradeCode::Faulted;
+    record.error = Some(error);
+    decision.record = Some(record);
+}
+
+/// Nobody decides on members that nobody can see.
+fn hold_unseen(census: &Census<'_>, waiting: usize, decision: &mut RollingDecision) -> bool {
+    let unseen = census.unseen();
+    if unseen > 0 {
+        let message = format!("outdated, the hardware of {unseen} members does not answer");
+        hold(decision, Reason::HardwareUnavailable, waiting, &message);
+    }
+    unseen > 0
+}
+
+fn hold(decision: &mut RollingDecision, reason: Reason, count: usize, message: &str) {
+    if count > 0 {
+        decision.decision.holds.push(Hold { reason, count, message: format!("{count} {message}") });
+    }
+}
+
+fn between(now: Timestamp, then: Timestamp) -> Duration {
+    Duration::try_from(then.duration_since(now)).unwrap_or_default()
+}
+
+/// The API keeps whole seconds.
+fn time(instant: Timestamp) -> Time {
+    Time(Timestamp::from_second(instant.as_second()).expect("a timestamp's second is a timestamp"))
+}
+
+fn count(number: usize) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+impl From<&RollingPolicy> for RollingUpgradePolicy {
+    fn from(policy: &RollingPolicy) -> Self {
+        let RollingPolicy {
+            max_batch_percent,
+            max_unhealthy_percent,
+            max_unhealthy_upgraded_percent,
+            pause,
+            zones,
+            unhealthy,
+            on_breach,
+            health_timeout,
+        } = policy;
+        let seconds = |duration: &Duration| i32::try_from(duration.as_secs()).unwrap_or(i32::MAX);
+        Self {
+            max_batch_instance_percent: Some(*max_batch_percent),
+            max_unhealthy_instance_percent: Some(*max_unhealthy_percent),
+            max_unhealthy_upgraded_instance_percent: Some(*max_unhealthy_upgraded_percent),
+            pause_time_between_batches_seconds: Some(seconds(pause)),
+            enable_cross_zone_upgrade: Some(*zones == crate::snapshot::ZoneRule::Mixed),
+            prioritize_unhealthy_instances: Some(*unhealthy == crate::snapshot::UnhealthyRule::First),
+            rollback_failed_instances_on_policy_breach: Some(*on_breach == BreachRule::RollBack),
+            health_timeout_seconds: Some(seconds(health_timeout)),
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Where each member stands in a rolling upgrade, and what follows from the numbers.
+
+use jiff::Timestamp;
+use scaleset_crds::condition::Reason;
+use scaleset_crds::rolling_upgrade::{RollingUpgradeError, RollingUpgradeProgress, RollingUpgradeStatus};
+use scaleset_crds::vocabulary::{HealthState, PowerState, ProvisioningState};
+
+use super::{RollingInput, count};
+use crate::budget::was_healthy;
+use crate::scale_set::some_names;
+use crate::snapshot::{Availability, Member, Observation, Protection};
+use crate::view::Health;
+
+/// Where a member stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It is not upgraded yet.
+    Pending,
+    /// It is being upgraded, and is waited for until then.
+    InProgress {
+        /// When it counts as failed.
+        until: Timestamp,
+    },
+    /// Upgraded and well.
+    Successful,
+    /// Upgraded, and not well.
+    Failed,
+    /// Brought back, or on its way back.
+    BroughtBack,
+}
+
+/// Everybody whom an upgrade is about.
+pub(super) struct Census<'pass> {
+    input: &'pass RollingInput<'pass>,
+    target: String,
+    standings: Vec<(&'pass Member, Standing)>,
+}
+
+impl<'pass> Census<'pass> {
+    pub(super) fn of(input: &'pass RollingInput<'pass>, record: &RollingUpgradeStatus) -> Self {
+        let made = input.upgrade.members.iter().filter(|member| member.is_made() && member.is_live());
+        let standings = made.filter_map(|member| Some((member, standing(input, record, member)?))).collect();
+        Self { input, target: record.target_revision.clone(), standings }
+    }
+
+    fn standing(&self, is: fn(&Standing) -> bool) -> Vec<&'pass Member> {
+        self.standings.iter().filter(|(_, standing)| is(standing)).map(|(member, _)| *member).collect()
+    }
+
+    fn failed(&self) -> Vec<&'pass Member> {
+        self.standing(|standing| matches!(standing, Standing::Failed | Standing::BroughtBack))
+    }
+
+    fn successful(&self) -> Vec<&'pass Member> {
+        self.standing(|standing| *standing == Standing::Successful)
+    }
+
+    fn in_progress(&self) -> Vec<&'pass Member> {
+        self.standing(|standing| matches!(standing, Standing::InProgress { .. }))
+    }
+
+    pub(super) fn progress(&self) -> RollingUpgradeProgress {
+        RollingUpgradeProgress {
+            successful_instance_count: count(self.successful().len()),
+            failed_instance_count: count(self.failed().len()),
+            in_progress_instance_count: count(self.in_progress().len()),
+            pending_instance_count: count(self.standing(|standing| *standing == Standing::Pending).len()),
+        }
+    }
+
+    /// Until when the batch is waited for; `None` when nobody is being upgraded.
+    pub(super) fn wait_until(&self) -> Option<Timestamp> {
+        let untils = self.standings.iter().filter_map(|(_, standing)| match standing {
+            Standing::InProgress { until } => Some(*until),
+            Standing::Pending | Standing::Successful | Standing::Failed | Standing::BroughtBack => None,
+        });
+        untils.min()
+    }
+
+    pub(super) fn waited_for(&self) -> String {
+        let names: Vec<&str> = self.in_progress().iter().map(|member| member.name.as_str()).collect();
+        some_names(&names)
+    }
+
+    /// Live members whose hardware did not answer, and that are wished to run.
+    pub(super) fn unseen(&self) -> usize {
+        let all = self.input.upgrade.members.iter().filter(|member| member.is_live() && !member.is_stopped_by_wish());
+        all.filter(|member| member.report.observation == Observation::Unseen).count()
+    }
+
+    /// Azure compares strictly: 20 % of 10 allows 2 and stops at 3.
+    pub(super) fn too_many_unhealthy(&self, reason: Reason) -> Option<RollingUpgradeError> {
+        let live: Vec<&Member> = self.input.upgrade.members.iter().filter(|member| member.is_live()).collect();
+        let unhealthy: Vec<&str> =
+            live.iter().filter(|member| self.is_unhealthy(member)).map(|member| member.name.as_str()).collect();
+        let percent = self.input.policy.max_unhealthy_percent;
+        exceeds(unhealthy.len(), live.len(), percent).then(|| RollingUpgradeError {
+            code: reason.as_str().to_owned(),
+            message: format!(
+                "{} of {} unhealthy, more than maxUnhealthyInstancePercent ({percent} %): {}",
+                unhealthy.len(),
+                live.len(),
+                some_names(&unhealthy)
+            ),
+        })
+    }
+
+    /// Of those that have been upgraded so far.
+    pub(super) fn too_many_upgraded_unhealthy(&self) -> Option<RollingUpgradeError> {
+        let (failed, successful) = (self.failed(), self.successful().len());
+        let upgraded = failed.len() + successful;
+        let percent = self.input.policy.max_unhealthy_upgraded_percent;
+        let names: Vec<&str> = failed.iter().map(|member| member.name.as_str()).collect();
+        exceeds(failed.len(), upgraded, percent).then(|| RollingUpgradeError {
+            code: Reason::MaxUnhealthyUpgradedInstancePercentExceededInRollingUpgrade.as_str().to_owned(),
+            message: format!(
+                "{} of {upgraded} upgraded unhealthy, more than maxUnhealthyUpgradedInstancePercent ({percent} %): {}",
+                failed.len(),
+                some_names(&names)
+            ),
+        })
+    }
+
+    pub(super) fn failures_so_far(&self) -> Option<RollingUpgradeError> {
+        let names: Vec<&str> = self.failed().iter().map(|member| member.name.as_str()).collect();
+        (!names.is_empty()).then(|| RollingUpgradeError {
+            code: Reason::RollingUpgradeInProgressWithFailedUpgradedVMs.as_str().to_owned(),
+            message: format!(
+                "{} failed within the thresholds, the upgrade goes on: {}",
+                names.len(),
+                some_names(&names)
+            ),
+        })
+    }
+
+    /// Failed members with the revision on which they were well.
+    pub(super) fn to_bring_back(&self) -> Vec<(&'pass Member, &'pass str)> {
+        let failed = self.standing(|standing| *standing == Standing::Failed);
+        failed.into_iter().filter_map(|member| Some((member, self.well_on(member)?))).collect()
+    }
+
+    fn well_on(&self, member: &'pass Member) -> Option<&'pass str> {
+        let own = member.report.healthy_on_revision.as_deref();
+        let candidates = [own, self.input.last_healthy];
+        let exists = |name: &&str| self.input.upgrade.revisions.iter().any(|revision| revision.name == **name);
+        candidates.into_iter().flatten().find(|name| *name != self.target && exists(name))
+    }
+
+    /// Members that are on their way back and are still waited for.
+    pub(super) fn going_back(&self) -> usize {
+        let timeout = self.input.policy.health_timeout;
+        self.standing(|standing| *standing == Standing::BroughtBack)
+            .into_iter()
+            .filter(|member| !member.is_settled() && !member.has_failed() && !member.is_stopped_by_wish())
+            .filter(|member| member.roll.is_some_and(|mark| mark.since + timeout > self.input.now))
+            .count()
+    }
+
+    /// Known to be unwell and not on its way: what a person stopped, and what was never well on its outdated model, does
+    /// not count.
+    fn is_unhealthy(&self, member: &Member) -> bool {
+        let outdated = member.is_made() && member.assigned_revision.as_deref() != Some(self.target.as_str());
+        if member.is_stopped_by_wish() || (outdated && !was_healthy(member)) || is_on_its_way(member) {
+            return false;
+        }
+        member.availability() == Availability::Unavailable
+    }
+}
+
+fn exceeds(part: usize, whole: usize, percent: i32) -> bool {
+    part * 100 > whole * usize::try_from(percent).unwrap_or(0)
+}
+
+/// Something is being done to it, or its application is coming up.
+fn is_on_its_way(member: &Member) -> bool {
+    let report = &member.report;
+    matches!(
+        report.provisioning,
+        ProvisioningState::Creating | ProvisioningState::Updating | ProvisioningState::Deleting
+    ) || matches!(report.power, PowerState::Creating | PowerState::Starting | PowerState::Stopping)
+        || report.health == Health::Known(HealthState::Initializing)
+}
+
+/// `None` for a member that the upgrade is not about.
+fn standing(input: &RollingInput<'_>, record: &RollingUpgradeStatus, member: &Member) -> Option<Standing> {
+    let mark = member.roll.filter(|mark| mark.number == record.number);
+    let at_target = member.assigned_revision.as_deref() == Some(record.target_revision.as_str());
+    match (mark, at_target) {
+        (None, true) => None,
+        (None, false) if member.protection == Protection::FromSetActions => None,
+        (None, false) => Some(Standing::Pending),
+        (Some(_), false) => Some(Standing::BroughtBack),
+        (Some(mark), true) => {
+            let until = mark.since + input.policy.health_timeout;
+            let taken = member.report.running_revision.as_deref() == Some(record.target_revision.as_str());
+            let unseen = member.report.observation == Observation::Unseen;
+            Some(if member.is_stopped_by_wish() || (taken && member.is_settled()) {
+                Standing::Successful
+            } else if unseen || (!member.has_failed() && input.now < until) {
+                Standing::InProgress { until }
+            } else {
+                Standing::Failed
+            })
+        }
+    }
+}
