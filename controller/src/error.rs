@@ -23,3 +23,17 @@ pub enum PassError {
         message: String,
     },
 }
+
+/// A failure in words that stay the same from call to call: a status that changes with them would be written for nothing.
+pub(crate) fn told(error: &HardwareError) -> String {
+    match error {
+        HardwareError::Throttled { .. } => "the hardware throttles calls".to_owned(),
+        HardwareError::NotFound { .. }
+        | HardwareError::NoCapacity { .. }
+        | HardwareError::Quota { .. }
+        | HardwareError::NotOffered { .. }
+        | HardwareError::Stale { .. }
+        | HardwareError::Busy { .. }
+        | HardwareError::Transient { .. } => error.to_string(),
+    }
+}

@@ -33,7 +33,7 @@ pub async fn reconcile(context: &Context, kind: InstanceKind, key: &ObjectKey) -
         return Ok(Wake::After(wait));
     }
     let observed = observe::observe(context, instance).await;
-    let snapshot = validate::validate(&observed)?;
+    let snapshot = validate::validate(&observed);
     let plan = plan(&snapshot);
     debug!(vm = %key.name, namespace = %key.namespace, step = ?plan.step, reason = %plan.reason, "planned");
     let executed = execute::execute(context, &observed, &snapshot, &plan).await;

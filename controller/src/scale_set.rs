@@ -17,7 +17,7 @@ use crate::cluster::{Freshness, ObjectKey};
 use crate::context::{Context, Wake};
 use crate::error::PassError;
 
-pub(crate) use validate::{finalizer, is_owned_by, origin, profile_of, set_shape};
+pub(crate) use validate::{finalizer, is_owned_by, member_shape, origin, profile_of, set_shape};
 
 /// One pass over the set named `key`. `Ok` says when to call again although nothing changes; an error is tried again
 /// with backoff, after the status has been written where it could be.
@@ -27,8 +27,8 @@ pub async fn reconcile(context: &Context, key: &ObjectKey) -> Result<Wake, PassE
     if let Freshness::Behind(wait) = context.cluster.freshness(&uid) {
         return Ok(Wake::After(wait));
     }
-    let observed = observe::observe(context, set).await?;
-    let snapshot = validate::validate(&observed)?;
+    let observed = observe::observe(context, set).await;
+    let snapshot = validate::validate(&observed);
     let plan = plan(&snapshot);
     debug_assert_eq!(audit(&snapshot, &plan), Vec::<String>::new(), "the plan breaks a rule: {plan}");
     debug!(set = %key.name, namespace = %key.namespace, plan = %plan, "planned");

@@ -252,6 +252,7 @@ pub fn keep_transition_times(conditions: &mut [Condition], previous: &[Condition
     for condition in conditions {
         if let Some(before) = find(previous, &condition.type_)
             && before.status == condition.status
+            && before.reason != Reason::Pending.as_str()
         {
             condition.last_transition_time = Time(before.last_transition_time.0);
         }

@@ -17,5 +17,7 @@ pub const MADE_BY_SET: &str = "set";
 /// Annotation on a member that the set made: number of the last rolling upgrade that touched it and, after a space, when,
 /// scenario time (RFC 3339).
 pub const ROLLING_UPGRADE: &str = "compute.scaleset.io/rolling-upgrade";
+/// Annotation on a `FlexVM` that a set made: the running number that its name was derived from.
+pub const INSTANCE_NUMBER: &str = "compute.scaleset.io/instance-number";
 /// Annotation on an instance: `"true"` lets the object go while its hardware does not answer.
 pub const ABANDON_HARDWARE: &str = "compute.scaleset.io/abandon-hardware";

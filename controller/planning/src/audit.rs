@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use scaleset_crds::vocabulary::{OrchestrationMode, PowerState, PowerWish, ProvisioningState, UpgradeMode};
 
 use crate::plan::{Action, RemovalCause, ScaleSetPlan};
-use crate::snapshot::{MemberLife, Origin, Protection, ScaleSetSnapshot, SetLife, UpgradeSwitch};
+use crate::snapshot::{Member, MemberLife, Origin, Protection, ScaleSetSnapshot, SetLife, UpgradeSwitch};
 
 /// Every rule that the plan breaks, one line each; empty for a sound plan.
 pub fn audit(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan) -> Vec<String> {
@@ -55,6 +55,7 @@ fn judge_names(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &mut 
             }
             Action::AddFinalizer
             | Action::CreateRevision { .. }
+            | Action::RenumberRevision { .. }
             | Action::AssignRevision(_)
             | Action::DeleteMember(_)
             | Action::DeleteRevision { .. }
@@ -86,6 +87,7 @@ fn removals(plan: &ScaleSetPlan) -> impl Iterator<Item = (&str, RemovalCause)> {
         Action::DeleteMember(removal) => Some((removal.name.as_str(), removal.cause)),
         Action::AddFinalizer
         | Action::CreateRevision { .. }
+        | Action::RenumberRevision { .. }
         | Action::ReserveNumbers { .. }
         | Action::CreateMember(_)
         | Action::AssignRevision(_)
@@ -139,12 +141,14 @@ fn judge_upgrades(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &m
             Action::DeleteMember(_)
             | Action::AddFinalizer
             | Action::CreateRevision { .. }
+            | Action::RenumberRevision { .. }
             | Action::ReserveNumbers { .. }
             | Action::CreateMember(_)
             | Action::DeleteRevision { .. }
             | Action::RemoveFinalizer => continue,
         };
-        touched += 1;
+        let unborn = |m: &&Member| m.name == *name && m.report.running_revision.is_none();
+        touched += usize::from(!snapshot.members.iter().any(|m| unborn(&m)));
         disturbed += usize::from(disturbs && healthy.get(name.as_str()).copied().unwrap_or(false));
     }
     let still = snapshot.set.upgrade_mode == UpgradeMode::Manual || snapshot.set.upgrades == UpgradeSwitch::Paused;
@@ -153,10 +157,22 @@ fn judge_upgrades(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &m
     }
     let made = snapshot.members.iter().filter(|m| m.origin == Origin::Set && m.life == MemberLife::Live).count();
     let percent = usize::try_from(snapshot.set.rolling_policy.max_batch_percent).unwrap_or(0);
-    let allowed = (made.max(usize::try_from(plan.effective.target).unwrap_or(0)) * percent / 100).max(1);
-    if disturbed > allowed {
-        findings.push(format!("{disturbed} healthy members disturbed, {allowed} allowed"));
+    let members = made.max(usize::try_from(plan.effective.target).unwrap_or(0));
+    let allowed = (members * percent / 100).max(1);
+    let down = members - made + well_before(snapshot).filter(|m| !healthy[m.name.as_str()]).count();
+    if disturbed > 0 && disturbed + down > allowed {
+        findings.push(format!("{disturbed} healthy members disturbed while {down} are down, {allowed} allowed"));
     }
+}
+
+/// Live made members that are to run and have been well on the model that they follow.
+fn well_before(snapshot: &ScaleSetSnapshot) -> impl Iterator<Item = &Member> {
+    let live = snapshot.members.iter().filter(|m| m.origin == Origin::Set && m.life == MemberLife::Live);
+    live.filter(|m| {
+        m.power_wish == PowerWish::Running
+            && m.assigned_revision.is_some()
+            && m.report.healthy_on_revision == m.assigned_revision
+    })
 }
 
 /// New members leave no zone more than one ahead of an emptier one that could have taken them.

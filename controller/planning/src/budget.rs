@@ -6,7 +6,9 @@
 //!
 //! Spent by: members that the target still misses; members that are being brought to the newest model; members that
 //! are not available, or of whom nobody can tell. Not by members that a person stopped, nor by those that have never
-//! been healthy on the outdated model that they follow, nor by those that failed on the newest.
+//! been healthy on the outdated model that they follow, nor, once they failed on the newest, by those that have never
+//! been healthy at all: they were lost before. One that was well and fails on the newest model spends, so that a bad
+//! model stops at the first few.
 
 use crate::snapshot::{Availability, Member};
 
@@ -21,7 +23,7 @@ pub struct Allowance {
     pub total: usize,
     /// Members that spend of it already: being changed, or not available.
     pub spent: usize,
-    /// Those of them that are on their way to the newest model.
+    /// Those of them that are on their way to the newest model, or whose successors are yet to be made.
     pub in_flight: usize,
 }
 
@@ -32,7 +34,7 @@ pub fn of_set(members: &[Member], target: i32, newest: &str, percent: i32) -> Al
     let missing = target.saturating_sub(live.len());
     let spent = live.iter().filter(|member| spends(member, newest)).count();
     let in_flight = live.iter().filter(|member| follows(member, newest) && spends(member, newest)).count();
-    Allowance { in_flight, ..Allowance::new(live.len().max(target), percent, missing + spent) }
+    Allowance { in_flight: in_flight + missing, ..Allowance::new(live.len().max(target), percent, missing + spent) }
 }
 
 fn follows(member: &Member, revision: &str) -> bool {
@@ -48,7 +50,7 @@ fn spends(member: &Member, newest: &str) -> bool {
         (Availability::Available, true) => on_its_way,
         (Availability::Available, false) => false,
         (Availability::Unknown, _) => true,
-        (Availability::Unavailable, true) => !member.has_failed(),
+        (Availability::Unavailable, true) => !member.has_failed() || member.report.healthy_on_revision.is_some(),
         (Availability::Unavailable, false) => was_healthy(member),
     }
 }

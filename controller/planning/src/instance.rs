@@ -7,7 +7,7 @@
 //!   │ no
 //! hardware absent ──► create      (vanished under us: the same, with a notice)
 //!   │ present
-//! busy ──► wait        failed ──► reimage after a backoff
+//! busy ──► wait        failed ──► repeat what failed, after a backoff; what is wished down is taken down first
 //!   │ settled
 //! differs from its model ──► recreate | reimage | restart | apply online
 //!   │ equal
@@ -26,7 +26,7 @@ use scaleset_crds::vocabulary::{Impact, PowerState, PowerWish};
 
 use crate::limits::extensions_refusal;
 use crate::snapshot::{Assigned, Belonging, Failure, FinalizerState, InstanceSnapshot, MemberLife, ReleaseRule};
-use crate::view::{HardwareView, InstanceView, ModelView, OperationState, ViewDiff, diff};
+use crate::view::{Difference, HardwareView, InstanceView, ModelView, OperationState, ViewDiff, diff};
 
 const RETRY_FIRST: Duration = Duration::from_secs(30);
 const RETRY_MAX: Duration = Duration::from_mins(10);
@@ -39,8 +39,6 @@ pub struct InstancePlan {
     pub step: Step,
     /// Why, numbers included.
     pub reason: String,
-    /// What differs between the newest model and the hardware.
-    pub pending: ViewDiff,
     /// When to look again although nothing changes, scenario time.
     pub wake_after: Option<Duration>,
 }
@@ -89,19 +87,11 @@ pub enum Wait {
 
 /// Plans one pass over an instance.
 pub fn plan(snapshot: &InstanceSnapshot) -> InstancePlan {
-    let pending = pending(snapshot);
     let (step, reason, wake_after) = next_step(snapshot);
-    InstancePlan { step, reason, pending, wake_after }
+    InstancePlan { step, reason, wake_after }
 }
 
 type Decision = (Step, String, Option<Duration>);
-
-fn pending(snapshot: &InstanceSnapshot) -> ViewDiff {
-    match (&snapshot.newest, &snapshot.hardware) {
-        (Some(newest), HardwareView::Present(view)) => diff(newest, view),
-        (None, _) | (_, HardwareView::Absent | HardwareView::Unknown { .. }) => ViewDiff::default(),
-    }
-}
 
 fn next_step(snapshot: &InstanceSnapshot) -> Decision {
     match (snapshot.life, snapshot.finalizer) {
@@ -175,19 +165,51 @@ fn continue_with(snapshot: &InstanceSnapshot, model: &ModelView, view: &Instance
         OperationState::Creating | OperationState::Updating | OperationState::Deleting => {
             decide(Step::Wait(Wait::HardwareBusy), &busy(view))
         }
-        OperationState::Failed { code, message: _, attempts } => retry(snapshot, model, view, code, *attempts),
-        OperationState::Succeeded => differing(snapshot, model, view)
-            .or_else(|| power(snapshot.power_wish, view.power))
-            .unwrap_or_else(|| decide(Step::None, "as wished")),
+        OperationState::Failed { code, message: _, attempts } => {
+            taken_down(snapshot.power_wish, view.power).unwrap_or_else(|| retry(snapshot, model, view, code, *attempts))
+        }
+        OperationState::Succeeded => settle(snapshot, model, view),
     }
 }
 
-/// A failed VM gets a fresh OS disk of its model, 30 s after its first failure, then after twice as long each time, up to
-/// 10 min. A VM whose model has changed since is tried at once: a good revision mends a bad one.
+/// What only a person can change holds nothing else up: cheaper differences are applied, and power is as wished.
+fn settle(snapshot: &InstanceSnapshot, model: &ModelView, view: &InstanceView) -> Decision {
+    let power = || power(snapshot.power_wish, view.power);
+    match differing(snapshot, model, view) {
+        Some(held @ (Step::Hold(_), _, _)) => cheaper(model, view).or_else(power).unwrap_or(held),
+        Some(decision) => decision,
+        None => power().unwrap_or_else(|| decide(Step::None, "as wished")),
+    }
+}
+
+/// The differences beside those that need a new VM or can never be applied, where none of them touches the OS disk.
+fn cheaper(model: &ModelView, view: &InstanceView) -> Option<Decision> {
+    let differences = diff(model, view);
+    let rest: Vec<&Difference> =
+        differences.differences.iter().filter(|difference| difference.impact < Impact::Replace).collect();
+    let reason = || rest.iter().map(ToString::to_string).collect::<Vec<String>>().join("; ");
+    match rest.iter().map(|difference| difference.impact).filter(|impact| *impact != Impact::NextReimage).max()? {
+        Impact::None | Impact::Online => Some(decide(Step::UpdateOnline(model.clone()), &reason())),
+        Impact::Restart => Some(decide(Step::UpdateWithRestart(model.clone()), &reason())),
+        Impact::NextReimage | Impact::Reimage | Impact::Replace | Impact::Immutable => None,
+    }
+}
+
+/// A VM that is wished down and runs is taken down, whatever else is wrong with it.
+fn taken_down(wish: PowerWish, now: PowerState) -> Option<Decision> {
+    match wish {
+        PowerWish::Running => None,
+        PowerWish::Stopped | PowerWish::Deallocated => power(wish, now),
+    }
+}
+
+/// What failed is repeated 30 s after its first failure, then after twice as long each time, up to 10 min. A VM whose model
+/// has changed since is tried at once: a good revision mends a bad one.
 fn retry(snapshot: &InstanceSnapshot, model: &ModelView, view: &InstanceView, code: &str, attempts: u32) -> Decision {
     let reason = format!("{code}, attempt {attempts} failed");
+    let (step, _, _) = repeated(snapshot, model, view, code);
     if model.revision != view.revision {
-        return decide(Step::Reimage(model.clone()), &format!("{reason}, but the model has changed"));
+        return decide(step, &format!("{reason}, but the model has changed"));
     }
     let doublings = attempts.saturating_sub(1).min(10);
     let backoff = RETRY_FIRST.saturating_mul(1 << doublings).min(RETRY_MAX);
@@ -197,8 +219,25 @@ fn retry(snapshot: &InstanceSnapshot, model: &ModelView, view: &InstanceView, co
             let reason = format!("{reason}, next after {} s", backoff.as_secs());
             (Step::Wait(Wait::Backoff), reason, Some(rest))
         }
-        Some(_) | None => decide(Step::Reimage(model.clone()), &reason),
+        Some(_) | None => decide(step, &reason),
     }
+}
+
+/// An OS that has never been well on what it runs gets a fresh disk: there is nothing on it to lose. One that was, is
+/// restarted, a VM that did not start is started again, and anything else (an extension, mostly) is applied again.
+fn repeated(snapshot: &InstanceSnapshot, model: &ModelView, view: &InstanceView, code: &str) -> Decision {
+    let was_well = snapshot.status.healthy_on_revision.as_ref() == Some(&view.revision);
+    let again = if code == Reason::OSProvisioningTimedOut.as_str() {
+        if !was_well {
+            return decide(Step::Reimage(model.clone()), "");
+        }
+        Step::UpdateWithRestart(model.clone())
+    } else if code == Reason::VMStartTimedOut.as_str() {
+        Step::SetPower(snapshot.power_wish)
+    } else {
+        Step::UpdateOnline(model.clone())
+    };
+    differing(snapshot, model, view).unwrap_or_else(|| decide(again, ""))
 }
 
 /// The cheapest step that the differences to the assigned model allow.

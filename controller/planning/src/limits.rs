@@ -16,8 +16,6 @@ use crate::snapshot::{Failure, Maintenance, RegionFacts, ScaleSetSnapshot, SetFa
 pub const PLACEMENT_GROUP_MAX: usize = 100;
 /// Update domains in one placement group.
 pub const UPDATE_DOMAIN_COUNT: i32 = 5;
-/// Members of any set.
-pub const MEMBERS_MAX: i32 = 1_000;
 
 /// Fault domains in force: the pinned ones, else the spec's, else the default by mode and shape.
 pub fn fault_domain_count(snapshot: &ScaleSetSnapshot) -> i32 {

@@ -7,7 +7,7 @@
 use scaleset_crds::condition::Reason;
 use scaleset_crds::vocabulary::OrchestrationMode;
 
-use crate::snapshot::Failure;
+use crate::snapshot::{Failure, MemberLife};
 
 /// The set, as far as membership depends on it.
 #[derive(Clone, Debug)]
@@ -24,6 +24,8 @@ pub struct SetShape<'set> {
     pub fault_domain_count: i32,
     /// Single placement group in force.
     pub single_placement_group: Option<bool>,
+    /// Whether it is there to stay.
+    pub life: MemberLife,
 }
 
 /// The VM, as far as membership depends on it.
@@ -35,6 +37,17 @@ pub struct MemberShape<'vm> {
     pub zone: Option<&'vm str>,
     /// Fault domain that it names.
     pub fault_domain: Option<i32>,
+    /// Whether its set has taken it before.
+    pub standing: MemberStanding,
+}
+
+/// Whether a set has taken a VM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemberStanding {
+    /// Not yet.
+    Applicant,
+    /// It has.
+    Accepted,
 }
 
 /// Why the reference is not accepted.
@@ -45,6 +58,10 @@ pub fn refusal(set: Option<&SetShape<'_>>, set_name: &str, vm: &MemberShape<'_>)
             format!("spec.scaleSetRef.name: scale set {set_name} does not exist"),
         );
     };
+    if set.life == MemberLife::Terminating && vm.standing == MemberStanding::Applicant {
+        let message = format!("spec.scaleSetRef.name: scale set {set_name} is being deleted and takes no VM any more");
+        return refused(Reason::OperationNotAllowed, message);
+    }
     if set.mode != OrchestrationMode::Flexible {
         let message =
             format!("spec.scaleSetRef.name: scale set {set_name} is Uniform; only a Flexible set takes FlexVMs");

@@ -44,7 +44,35 @@ pub struct Occupancy {
     mode: OrchestrationMode,
     places: BTreeMap<ZoneAndDomain, usize>,
     candidates: Vec<ZoneAndDomain>,
-    groups: BTreeMap<usize, BTreeMap<i32, usize>>,
+    /// Members by update domain in each placement group of each zone.
+    groups: BTreeMap<GroupKey, BTreeMap<i32, usize>>,
+}
+
+/// A placement group: groups do not span zones.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct GroupKey {
+    zone: Option<String>,
+    number: usize,
+}
+
+impl GroupKey {
+    /// The group named `name` in `zone`.
+    fn parse(zone: Option<&String>, name: &str) -> Option<Self> {
+        let number = match zone {
+            Some(zone) => name.strip_prefix(zone.as_str())?.strip_prefix('-')?,
+            None => name,
+        };
+        Some(Self { zone: zone.cloned(), number: number.parse().ok()? })
+    }
+}
+
+impl std::fmt::Display for GroupKey {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.zone {
+            Some(zone) => write!(formatter, "{zone}-{}", self.number),
+            None => write!(formatter, "{}", self.number),
+        }
+    }
 }
 
 impl Occupancy {
@@ -65,7 +93,7 @@ impl Occupancy {
 
     fn add(&mut self, member: &Member) {
         *self.places.entry((member.zone.clone(), member.fault_domain)).or_default() += 1;
-        let group = member.placement_group.as_ref().and_then(|group| group.parse::<usize>().ok());
+        let group = member.placement_group.as_ref().and_then(|name| GroupKey::parse(member.zone.as_ref(), name));
         if let (Some(group), Some(domain)) = (group, member.update_domain) {
             *self.groups.entry(group).or_default().entry(domain).or_default() += 1;
         }
@@ -88,7 +116,7 @@ impl Occupancy {
         };
         *self.places.entry((zone.clone(), fault_domain)).or_default() += 1;
         let (placement_group, update_domain) = match self.mode {
-            OrchestrationMode::Uniform => self.join_group(),
+            OrchestrationMode::Uniform => self.join_group(zone.as_ref()),
             OrchestrationMode::Flexible => (None, None),
         };
         Place { zone, fault_domain, placement_group, update_domain, reason }
@@ -105,18 +133,20 @@ impl Occupancy {
         }
     }
 
-    /// The first group with room, and in it the update domain with the fewest members.
-    fn join_group(&mut self) -> (Option<String>, Option<i32>) {
+    /// The first group of the zone with room, and in it the update domain with the fewest members.
+    fn join_group(&mut self, zone: Option<&String>) -> (Option<String>, Option<i32>) {
         let full = |group: &BTreeMap<i32, usize>| group.values().sum::<usize>() >= PLACEMENT_GROUP_MAX;
-        let number = (0..=self.groups.len())
-            .find(|number| !self.groups.get(number).is_some_and(full))
+        let key = (0..=self.groups.len())
+            .map(|number| GroupKey { zone: zone.cloned(), number })
+            .find(|key| !self.groups.get(key).is_some_and(full))
             .expect("one more number than groups is free");
-        let group = self.groups.entry(number).or_default();
+        let name = key.to_string();
+        let group = self.groups.entry(key).or_default();
         let domain = (0..UPDATE_DOMAIN_COUNT)
             .min_by_key(|domain| (group.get(domain).copied().unwrap_or(0), *domain))
             .expect("there are update domains");
         *group.entry(domain).or_default() += 1;
-        (Some(number.to_string()), Some(domain))
+        (Some(name), Some(domain))
     }
 }
 
@@ -142,10 +172,11 @@ pub fn outage(snapshot: &ScaleSetSnapshot) -> Option<Failure> {
     (down.len() >= 2).then(|| unavailable(&down, "with two or more zones down nothing is scaled"))
 }
 
+/// Zones that the region knows to be down; one that it does not know at all is another refusal's matter.
 fn zones_down(snapshot: &ScaleSetSnapshot) -> Vec<&str> {
     let state = |zone: &str| snapshot.region.as_ref().and_then(|region| region.zones.get(zone)).copied();
     let zones = snapshot.set.zones.iter().map(String::as_str);
-    zones.filter(|zone| state(zone) != Some(ZoneFacts::Available)).collect()
+    zones.filter(|zone| state(zone) == Some(ZoneFacts::Unavailable)).collect()
 }
 
 fn unavailable(zones: &[&str], consequence: &str) -> Failure {

@@ -64,6 +64,17 @@ pub enum Action {
         /// The profile.
         profile: Arc<VirtualMachineProfile>,
     },
+    /// Make a revision the newest again.
+    RenumberRevision {
+        /// Name.
+        name: String,
+        /// Uid.
+        uid: String,
+        /// Resource version.
+        resource_version: String,
+        /// Its new running number.
+        number: i64,
+    },
     /// Record the number of the next member before the members that come before it are created.
     ReserveNumbers {
         /// The next number.
@@ -181,6 +192,9 @@ impl fmt::Display for Action {
             Self::AddFinalizer => write!(formatter, "add finalizer"),
             Self::CreateRevision { name, number, profile: _ } => {
                 write!(formatter, "create revision {name} (number {number})")
+            }
+            Self::RenumberRevision { name, number, uid: _, resource_version: _ } => {
+                write!(formatter, "renumber revision {name} to {number}")
             }
             Self::ReserveNumbers { next } => write!(formatter, "reserve numbers below {next}"),
             Self::CreateMember(member) => write_new_member(formatter, member),

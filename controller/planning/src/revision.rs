@@ -29,18 +29,24 @@ pub fn model_name(vm: &str, model: &scaleset_crds::VirtualMachineModel) -> Strin
     format!("{vm}-{}", &hex_digest(&content)[..HASH_CHARACTERS])
 }
 
-/// The newest revision of a snapshot, and the action that makes it where it is not there yet.
+/// The newest revision of a snapshot, and the action that makes it where it is not there yet, or that makes it the newest
+/// again where the set has gone back to an earlier profile: the order of the numbers is the order of use.
 pub fn newest(snapshot: &ScaleSetSnapshot) -> (Option<Revision>, Option<Action>) {
     let Some(profile) = &snapshot.set.profile else { return (None, None) };
     let name = name(&snapshot.set.name, &snapshot.set.uid, profile);
+    let highest = snapshot.revisions.iter().map(|revision| revision.number).max().unwrap_or(0);
+    let number = highest + 1;
     if let Some(existing) = snapshot.revisions.iter().find(|revision| revision.name == name) {
-        return (Some(existing.clone()), None);
+        let Revision { name, uid, resource_version, .. } = existing.clone();
+        let again = Action::RenumberRevision { name, uid, resource_version, number };
+        return (Some(existing.clone()), (existing.number < highest).then_some(again));
     }
-    let number = snapshot.revisions.iter().map(|revision| revision.number).max().unwrap_or(0) + 1;
     let profile = Arc::clone(profile);
-    let action = Action::CreateRevision { name: name.clone(), number, profile: Arc::clone(&profile) };
+    let unreadable = snapshot.unreadable_revisions.iter().any(|(unreadable, _)| *unreadable == name);
+    let creation = Action::CreateRevision { name: name.clone(), number, profile: Arc::clone(&profile) };
+    let action = (!unreadable).then_some(creation);
     let revision = Revision { name, uid: String::new(), resource_version: String::new(), number, profile };
-    (Some(revision), Some(action))
+    (Some(revision), action)
 }
 
 /// Deletes of revisions that are beyond the ten newest and that no member is assigned or runs.

@@ -67,7 +67,7 @@ fn effective(snapshot: &ScaleSetSnapshot) -> Effective {
 
 /// The recorded number; where the record was lost, one more than the highest that cluster or hardware know.
 fn next_number(snapshot: &ScaleSetSnapshot) -> i64 {
-    let in_cluster = snapshot.members.iter().filter_map(|member| member.number).max();
+    let in_cluster = snapshot.members.iter().filter_map(|member| member.sequence).max();
     let known = in_cluster.max(snapshot.highest_hardware_number).map_or(0, |highest| highest + 1);
     snapshot.status.next_instance_id.unwrap_or(0).max(known)
 }
@@ -95,6 +95,14 @@ fn plan_live(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan) {
     let (newest, creation) = revision::newest(snapshot);
     plan.actions.extend(creation);
     hold_hand_made(snapshot, plan);
+    for (name, problem) in &snapshot.unreadable_revisions {
+        let message = format!("ControllerRevision {name} cannot be read, delete it: {problem}");
+        hold(plan, Reason::InvalidParameter, 1, &message);
+    }
+    if let Some(message) = &snapshot.hardware_silence {
+        hold_silence(snapshot, plan, message);
+        return;
+    }
     if let Some(newest) = &newest {
         plan_upgrade(snapshot, plan, newest);
     }
@@ -213,7 +221,8 @@ fn plan_scale(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: Opti
         // Members that are replaced anyway count as gone; they are created anew only when the target needs them.
         let excess = (live - target).saturating_sub(replaced);
         match placement::outage(snapshot) {
-            Some(refusal) => hold_region(plan, &refusal, excess),
+            Some(refusal) if excess > 0 => hold_region(plan, &refusal, excess),
+            Some(_) => {}
             None => scale_in(snapshot, plan, excess),
         }
     } else if live < target && replaced == 0 {
@@ -355,6 +364,15 @@ fn hold_hand_made(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan) {
             count,
             &format!("{count} made by hand, neither upgraded nor scaled in by the set"),
         );
+    }
+}
+
+/// Where the hardware does not tell what it offers, nothing is made, upgraded or removed.
+fn hold_silence(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, message: &str) {
+    let live = snapshot.members.iter().filter(|member| member.is_made() && member.is_live()).count();
+    let target = usize::try_from(plan.effective.target).unwrap_or(0);
+    if live != target {
+        hold(plan, Reason::HardwareUnavailable, live.abs_diff(target), message);
     }
 }
 

@@ -13,8 +13,8 @@ use scaleset_crds::{ScaleSetStatus, VirtualMachineProfile};
 
 pub use instance::{Assigned, Belonging, InstanceSnapshot, ReleaseRule};
 pub use member::{
-    Availability, Failure, GuestAgent, Member, MemberKind, MemberLife, MemberReport, Observation, Origin, Protection,
-    RollMark,
+    Availability, Failure, GuestAgent, Member, MemberKind, MemberLife, MemberReport, Observation, Origin, Pending,
+    Protection, RollMark,
 };
 pub use rolling_policy::{BreachRule, RollingPolicy, UnhealthyRule, ZoneRule};
 
@@ -31,12 +31,16 @@ pub struct ScaleSetSnapshot {
     pub members: Vec<Member>,
     /// Revisions that the set owns, sorted by number, then name.
     pub revisions: Vec<Revision>,
+    /// Revisions that the set owns and nobody can read: name, and what is wrong.
+    pub unreadable_revisions: Vec<(String, String)>,
     /// What the region offers; `None` where the location is not known.
     pub region: Option<RegionFacts>,
     /// Names of the locations that there are.
     pub locations: Vec<String>,
     /// Highest number that the hardware ever allocated for this set.
     pub highest_hardware_number: Option<i64>,
+    /// What the hardware said instead of telling the region and that number; nothing is then made or upgraded.
+    pub hardware_silence: Option<String>,
     /// The status that was read, for its records and its times.
     pub status: ScaleSetStatus,
 }

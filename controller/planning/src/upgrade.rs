@@ -7,7 +7,7 @@ pub mod rolling;
 use scaleset_crds::vocabulary::Impact;
 
 use crate::budget::Allowance;
-use crate::plan::{Action, Hold};
+use crate::plan::{Action, Assignment, Hold};
 use crate::snapshot::{Member, Revision, UpgradeSwitch};
 use crate::view::{ViewDiff, diff_models};
 
@@ -41,18 +41,62 @@ pub struct Outdated<'pass> {
     /// The member.
     pub member: &'pass Member,
     /// What changes.
-    pub diff: ViewDiff,
+    pub change: ModelChange,
+}
+
+/// What changes for a member that takes the newest model.
+#[derive(Clone, Debug)]
+pub enum ModelChange {
+    /// The revision that it follows is gone: the instance then finds the difference to its hardware itself.
+    Unknown,
+    /// These fields; none where only the order of a list differs.
+    Known(ViewDiff),
 }
 
 impl Outdated<'_> {
-    /// The dearest difference; [`Impact::None`] where the revision that the member follows is gone: the instance then
-    /// finds the difference to its hardware itself.
+    /// The dearest difference; [`Impact::None`] where nothing is known to differ.
     pub fn impact(&self) -> Impact {
-        self.diff.impact()
+        match &self.change {
+            ModelChange::Unknown => Impact::None,
+            ModelChange::Known(diff) => diff.impact(),
+        }
+    }
+
+    /// Whether it has never had a VM, and nothing is about to make one.
+    fn is_unborn(&self) -> bool {
+        let report = &self.member.report;
+        report.running_revision.is_none() && report.healthy_on_revision.is_none() && self.member.has_failed()
+    }
+
+    /// Lets a member without a VM be made from the newest model.
+    fn take_newest(&self, input: &UpgradeInput<'_>) -> Action {
+        let Member { kind, name, uid, resource_version, .. } = self.member;
+        Action::AssignRevision(Assignment {
+            kind: *kind,
+            name: name.clone(),
+            uid: uid.clone(),
+            resource_version: resource_version.clone(),
+            revision: input.newest.name.clone(),
+            impact: Impact::None,
+            roll: None,
+            reason: "it has no VM yet".to_owned(),
+        })
+    }
+
+    /// Whether the VM is known not to notice.
+    fn is_harmless(&self) -> bool {
+        match &self.change {
+            ModelChange::Unknown => false,
+            ModelChange::Known(diff) => diff.impact() <= Impact::NextReimage,
+        }
     }
 
     fn describe(&self) -> String {
-        if self.diff.is_empty() { "its revision is unknown".to_owned() } else { self.diff.to_string() }
+        match &self.change {
+            ModelChange::Unknown => "its revision is unknown".to_owned(),
+            ModelChange::Known(diff) if diff.is_empty() => "only the order of a list differs".to_owned(),
+            ModelChange::Known(diff) => diff.to_string(),
+        }
     }
 }
 
@@ -63,14 +107,14 @@ pub fn outdated<'pass>(input: &UpgradeInput<'pass>) -> Vec<Outdated<'pass>> {
         .iter()
         .filter(|member| member.is_made() && member.is_live())
         .filter(|member| member.assigned_revision.as_deref() != Some(input.newest.name.as_str()))
-        .map(|member| Outdated { member, diff: diff_to_newest(input, member) })
+        .map(|member| Outdated { member, change: change_to_newest(input, member) })
         .collect()
 }
 
-fn diff_to_newest(input: &UpgradeInput<'_>, member: &Member) -> ViewDiff {
+fn change_to_newest(input: &UpgradeInput<'_>, member: &Member) -> ModelChange {
     let follows = |revision: &&Revision| member.assigned_revision.as_ref() == Some(&revision.name);
     match input.revisions.iter().find(follows) {
-        Some(revision) => diff_models(&revision.profile.model(), &input.newest.profile.model()),
-        None => ViewDiff::default(),
+        Some(revision) => ModelChange::Known(diff_models(&revision.profile.model(), &input.newest.profile.model())),
+        None => ModelChange::Unknown,
     }
 }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use kube::ResourceExt;
 use scaleset_crds::condition::Reason;
 use scaleset_crds::vocabulary::OrchestrationMode;
-use scaleset_crds::{FINALIZER, ScaleSet};
+use scaleset_crds::{FINALIZER, ScaleSet, labels};
 use scaleset_hardware::{CreateRequest, Deletion, HardwareError, Machine, Owner, Placement, Target, UpdateMethod};
 use scaleset_planning::instance::{InstancePlan, Step};
 use scaleset_planning::naming;
@@ -19,7 +20,7 @@ use super::machine_view::{hardware_view, present};
 use super::observe::{Instance, Observed};
 use crate::cluster::ClusterError;
 use crate::context::Context;
-use crate::error::PassError;
+use crate::error::{PassError, told};
 use crate::scale_set::profile_of;
 
 /// What came of the step.
@@ -60,7 +61,10 @@ pub(super) async fn execute(
         info!(vm = %snapshot.name, action = %name(&plan.step), reason = %plan.reason, "step");
     }
     match &plan.step {
-        Step::None | Step::Wait(_) | Step::Hold(_) => pass.unchanged(None),
+        // Hardware that did not answer is asked again with backoff: nothing else would wake this VM when it answers.
+        Step::None | Step::Wait(_) | Step::Hold(_) => {
+            pass.unchanged(observed.machine.clone().err().map(PassError::from))
+        }
         Step::Forget => Executed { object: ObjectAfter::LetGo, ..pass.unchanged(None) },
         Step::AddFinalizer => pass.unchanged(pass.add_finalizer().await.err().map(PassError::from)),
         Step::Create(model) => match pass.create_request(model) {
@@ -181,7 +185,8 @@ impl Pass<'_> {
                     placement_group: None,
                 };
                 let computer_name = vm.spec.os_profile.computer_name.clone().unwrap_or_else(|| key.name.clone());
-                ("FlexVM", set_uid(), None, computer_name, placement)
+                let number = vm.annotations().get(labels::INSTANCE_NUMBER).and_then(|number| number.parse().ok());
+                ("FlexVM", set_uid(), number, computer_name, placement)
             }
         };
         let owner = Owner {
@@ -220,17 +225,7 @@ fn failure(error: &HardwareError) -> Option<Failure> {
         HardwareError::Throttled { .. } => Reason::TooManyRequests,
         HardwareError::Transient { .. } => Reason::HardwareUnavailable,
     };
-    let message = match error {
-        // The time to wait differs from call to call; a status that changes with it would be written for nothing.
-        HardwareError::Throttled { .. } => "the hardware throttles calls".to_owned(),
-        HardwareError::NotFound { .. }
-        | HardwareError::NoCapacity { .. }
-        | HardwareError::Quota { .. }
-        | HardwareError::NotOffered { .. }
-        | HardwareError::Stale { .. }
-        | HardwareError::Busy { .. }
-        | HardwareError::Transient { .. } => error.to_string(),
-    };
+    let message = told(error);
     Some(Failure { reason, message })
 }
 

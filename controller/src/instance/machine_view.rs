@@ -1,5 +1,6 @@
 //! From what the hardware reports to the planner's instance view.
 
+use crate::error::told;
 use scaleset_hardware::machine::ExtensionState;
 use scaleset_hardware::{HardwareError, Machine, Placement, Provisioning};
 use scaleset_planning::view::{HardwareView, InstanceView, OperationState};
@@ -9,7 +10,7 @@ pub(super) fn hardware_view(observed: &Result<Option<Machine>, HardwareError>) -
     match observed {
         Ok(Some(machine)) => present(machine),
         Ok(None) => HardwareView::Absent,
-        Err(error) => HardwareView::Unknown { message: error.to_string() },
+        Err(error) => HardwareView::Unknown { message: told(error) },
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kube::ResourceExt;
 use scaleset_crds::condition::Reason;
 use scaleset_crds::{FlexVM, ScaleSet, ScaleSetVM, labels};
-use scaleset_planning::membership::{MemberShape, refusal};
+use scaleset_planning::membership::refusal;
 use scaleset_planning::revision;
 use scaleset_planning::snapshot::{
     Assigned, Belonging, Failure, InstanceSnapshot, MemberKind, MemberLife, Origin, ReleaseRule,
@@ -14,18 +14,17 @@ use scaleset_planning::view::ModelView;
 
 use super::machine_view::hardware_view;
 use super::observe::{Instance, Observed};
-use crate::error::PassError;
-use crate::scale_set::{finalizer, is_owned_by, origin, profile_of, set_shape};
+use crate::scale_set::{finalizer, is_owned_by, member_shape, origin, profile_of, set_shape};
 
-pub(super) fn validate(observed: &Observed) -> Result<InstanceSnapshot, PassError> {
+pub(super) fn validate(observed: &Observed) -> InstanceSnapshot {
     let metadata = observed.instance.metadata();
     let abandon =
         metadata.annotations.iter().flatten().any(|(key, value)| key == labels::ABANDON_HARDWARE && value == "true");
     let wish = match &observed.instance {
-        Instance::ScaleSetVM(vm) => uniform(observed, vm)?,
+        Instance::ScaleSetVM(vm) => uniform(observed, vm),
         Instance::FlexVM(vm) => flexible(observed, vm),
     };
-    Ok(InstanceSnapshot {
+    InstanceSnapshot {
         now: observed.now,
         wall_now: observed.wall_now,
         kind: wish.kind,
@@ -42,7 +41,7 @@ pub(super) fn validate(observed: &Observed) -> Result<InstanceSnapshot, PassErro
         belonging: wish.belonging,
         hardware: hardware_view(&observed.machine),
         status: observed.instance.status().cloned().unwrap_or_default(),
-    })
+    }
 }
 
 /// What the object and its set wish.
@@ -62,18 +61,17 @@ fn owner(observed: &Observed) -> Option<&Arc<ScaleSet>> {
     is_owned_by(observed.instance.metadata(), set.metadata.uid.as_deref()?).then_some(set)
 }
 
-fn uniform(observed: &Observed, vm: &ScaleSetVM) -> Result<Wish, PassError> {
+fn uniform(observed: &Observed, vm: &ScaleSetVM) -> Wish {
     let name = vm.spec.model_revision.clone();
     let set = owner(observed);
-    let assigned = match (&observed.revision, set) {
-        (Some(revision), Some(_)) => {
-            let model = Arc::new(profile_of(revision)?.model());
-            Assigned::Known(ModelView { revision: name, model })
-        }
+    // A revision that cannot be read holds the VM as one that is not there would; the set says so.
+    let profile = observed.revision.as_deref().and_then(|revision| profile_of(revision).ok());
+    let assigned = match (profile, set) {
+        (Some(profile), Some(_)) => Assigned::Known(ModelView { revision: name, model: Arc::new(profile.model()) }),
         // Without its set a VM runs on as it is: where it would be created anew is not known.
         (None, _) | (_, None) => Assigned::Missing { revision: name },
     };
-    Ok(Wish {
+    Wish {
         kind: MemberKind::ScaleSetVM,
         power: vm.spec.power_state.unwrap_or_default(),
         assigned,
@@ -81,7 +79,7 @@ fn uniform(observed: &Observed, vm: &ScaleSetVM) -> Result<Wish, PassError> {
         zone: vm.spec.zone.clone(),
         fault_domain: vm.spec.platform_fault_domain,
         belonging: Belonging::Made { scale_set: vm.spec.scale_set_ref.name.clone() },
-    })
+    }
 }
 
 fn flexible(observed: &Observed, vm: &FlexVM) -> Wish {
@@ -120,12 +118,7 @@ fn belonging(observed: &Observed, vm: &FlexVM) -> Belonging {
             return Belonging::Refused { scale_set, refusal: Failure { reason: Reason::OperationNotAllowed, message } };
         }
     }
-    let shape = MemberShape {
-        location: &vm.spec.location,
-        zone: vm.spec.zone.as_deref(),
-        fault_domain: vm.spec.platform_fault_domain,
-    };
-    match refusal(observed.set.as_deref().map(set_shape).as_ref(), &scale_set, &shape) {
+    match refusal(observed.set.as_deref().map(set_shape).as_ref(), &scale_set, &member_shape(vm)) {
         Some(refusal) => Belonging::Refused { scale_set, refusal },
         None => Belonging::HandMade { scale_set },
     }

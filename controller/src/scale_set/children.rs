@@ -1,5 +1,7 @@
 //! The objects that a set makes.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use k8s_openapi::apimachinery::pkg::runtime::RawExtension;
@@ -76,11 +78,21 @@ fn metadata(set: &SetFacts, member: &NewMember, instance_id: &str) -> ObjectMeta
         name: Some(member.name.clone()),
         namespace: Some(set.namespace.clone()),
         labels: Some(entries.into_iter().collect()),
-        annotations: member.roll.map(|mark| [(labels::ROLLING_UPGRADE.to_owned(), mark.to_string())].into()),
+        annotations: annotations(member),
         owner_references: Some(vec![owner(set)]),
         finalizers: Some(vec![FINALIZER.to_owned()]),
         ..ObjectMeta::default()
     }
+}
+
+fn annotations(member: &NewMember) -> Option<BTreeMap<String, String>> {
+    let roll = member.roll.map(|mark| (labels::ROLLING_UPGRADE.to_owned(), mark.to_string()));
+    let number = match member.kind {
+        MemberKind::ScaleSetVM => None,
+        MemberKind::FlexVM => Some((labels::INSTANCE_NUMBER.to_owned(), member.number.to_string())),
+    };
+    let all: BTreeMap<String, String> = roll.into_iter().chain(number).collect();
+    if all.is_empty() { None } else { Some(all) }
 }
 
 fn owner(set: &SetFacts) -> OwnerReference {

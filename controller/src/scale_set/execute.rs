@@ -28,7 +28,7 @@ pub(super) struct Executed {
     /// The first failure that time may mend; the pass is then tried again with backoff.
     pub(super) retry: Option<ClusterError>,
     pub(super) created: Vec<String>,
-    pub(super) deleted: Vec<String>,
+    pub(super) deleted: Vec<Removal>,
     pub(super) assigned: Vec<String>,
     pub(super) status: StatusSoFar,
 }
@@ -96,19 +96,33 @@ impl Pass<'_> {
         true
     }
 
-    async fn run(&self, action: &Action) -> Result<(), ClusterError> {
+    async fn run(&self, action: &Action) -> Result<Done, ClusterError> {
+        if let Action::CreateMember(member) = action {
+            return self.create_member(member).await;
+        }
+        self.run_plain(action).await.map(|()| Done::Done)
+    }
+
+    async fn run_plain(&self, action: &Action) -> Result<(), ClusterError> {
         match action {
             Action::AddFinalizer => self.patch_finalizers(FinalizerEdit::Add).await,
             Action::RemoveFinalizer => self.patch_finalizers(FinalizerEdit::Remove).await,
             Action::CreateRevision { name, number, profile } => {
                 let revision = new_revision(&self.snapshot.set, name, *number, profile);
-                ignore_existing(self.context.cluster.create(&self.observed.id.uid, revision).await)
+                match self.context.cluster.create(&self.observed.id.uid, revision).await {
+                    Err(ClusterError::AlreadyExists { .. }) => Ok(()),
+                    other => other,
+                }
+            }
+            Action::RenumberRevision { name, uid, resource_version, number } => {
+                let target = self.target(Kind::ControllerRevision, name, uid, resource_version);
+                self.context.cluster.patch(&self.observed.id.uid, &target, json!({"revision": number})).await
             }
             Action::ReserveNumbers { next: _ } => {
                 let outcome = ScaleSetOutcome::default();
                 report::write(self.context, self.observed, self.snapshot, self.plan, &outcome).await
             }
-            Action::CreateMember(member) => self.create_member(member).await,
+            Action::CreateMember(member) => self.create_member(member).await.map(drop),
             Action::AssignRevision(assignment) => self.assign(assignment).await,
             Action::DeleteMember(removal) => {
                 let Removal { kind, name, uid, resource_version, cause: _, reason: _ } = removal;
@@ -121,14 +135,16 @@ impl Pass<'_> {
     }
 
     /// A foreign object of that name costs a number and nothing else: the next pass takes the next one.
-    async fn create_member(&self, member: &NewMember) -> Result<(), ClusterError> {
-        let Some(profile) = self.profile(&member.revision) else { return Ok(()) };
+    async fn create_member(&self, member: &NewMember) -> Result<Done, ClusterError> {
+        let profile = self.profile(&member.revision).expect("a planned member follows a revision of the snapshot");
         let object = new_member(&self.snapshot.set, member, profile);
-        let created = self.context.cluster.create(&self.observed.id.uid, object).await;
-        if let Err(ClusterError::AlreadyExists { .. }) = &created {
-            warn!(set = %self.snapshot.set.name, vm = %member.name, "name is taken, the next number follows");
+        match self.context.cluster.create(&self.observed.id.uid, object).await {
+            Err(ClusterError::AlreadyExists { .. }) => {
+                warn!(set = %self.snapshot.set.name, vm = %member.name, "name is taken, the next number follows");
+                Ok(Done::Skipped)
+            }
+            other => other.map(|()| Done::Done),
         }
-        ignore_existing(created)
     }
 
     async fn assign(&self, assignment: &Assignment) -> Result<(), ClusterError> {
@@ -140,7 +156,9 @@ impl Pass<'_> {
         let patch = match kind {
             MemberKind::ScaleSetVM => json!({"metadata": label, "spec": {"modelRevision": revision}}),
             MemberKind::FlexVM => {
-                let Some(spec) = self.flex_vm_patch(name, revision) else { return Ok(()) };
+                let spec = self
+                    .flex_vm_patch(name, revision)
+                    .expect("a planned assignment is of a member and a revision seen");
                 json!({"metadata": label, "spec": spec})
             }
         };
@@ -207,25 +225,37 @@ enum FinalizerEdit {
     Remove,
 }
 
-/// Logs and files one result; whether it failed.
-fn note(set: &str, action: &Action, result: Result<(), ClusterError>, executed: &mut Executed) -> bool {
+/// What an action that did not fail came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Done {
+    Done,
+    /// There was nothing left to do.
+    Skipped,
+}
+
+/// Logs and files one result; whether the pass must stop.
+fn note(set: &str, action: &Action, result: Result<Done, ClusterError>, executed: &mut Executed) -> bool {
     match result {
-        Ok(()) => {
+        Ok(Done::Skipped) => false,
+        Ok(Done::Done) => {
             info!(set, action = %action, "done");
             match action {
                 Action::CreateMember(member) => executed.created.push(member.name.clone()),
                 Action::AssignRevision(assignment) => executed.assigned.push(assignment.name.clone()),
-                Action::DeleteMember(removal) => executed.deleted.push(removal.name.clone()),
+                Action::DeleteMember(removal) => executed.deleted.push(removal.clone()),
                 Action::RemoveFinalizer => executed.status = StatusSoFar::LetGo,
                 Action::ReserveNumbers { next: _ } => executed.status = StatusSoFar::Written,
-                Action::AddFinalizer | Action::CreateRevision { .. } | Action::DeleteRevision { .. } => {}
+                Action::AddFinalizer
+                | Action::CreateRevision { .. }
+                | Action::RenumberRevision { .. }
+                | Action::DeleteRevision { .. } => {}
             }
             false
         }
         // Somebody was faster: what they did reaches the cache and wakes the next pass, which decides anew.
         Err(error @ (ClusterError::Conflict { .. } | ClusterError::Gone { .. })) => {
             info!(set, action = %action, error = %error, "overtaken");
-            false
+            needed_by_others(action)
         }
         Err(error) => {
             warn!(set, action = %action, error = %error, "failed");
@@ -239,10 +269,18 @@ fn note(set: &str, action: &Action, result: Result<(), ClusterError>, executed: 
     }
 }
 
-fn ignore_existing(result: Result<(), ClusterError>) -> Result<(), ClusterError> {
-    match result {
-        Err(ClusterError::AlreadyExists { .. }) => Ok(()),
-        other => other,
+/// Whether later actions rely on this one: no member is made for a set that is gone, or that has no finalizer of ours.
+const fn needed_by_others(action: &Action) -> bool {
+    match action {
+        Action::AddFinalizer
+        | Action::CreateRevision { .. }
+        | Action::RenumberRevision { .. }
+        | Action::ReserveNumbers { .. }
+        | Action::CreateMember(_) => true,
+        Action::AssignRevision(_)
+        | Action::DeleteMember(_)
+        | Action::DeleteRevision { .. }
+        | Action::RemoveFinalizer => false,
     }
 }
 

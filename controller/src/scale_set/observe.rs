@@ -5,11 +5,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use scaleset_crds::ScaleSet;
-use scaleset_hardware::Catalog;
+use scaleset_hardware::{Catalog, HardwareError};
 
 use crate::cluster::{Kind, Members, ObjectId, ObjectKey};
 use crate::context::Context;
-use crate::error::PassError;
 
 /// What one pass over a set has seen.
 pub(super) struct Observed {
@@ -17,14 +16,20 @@ pub(super) struct Observed {
     pub(super) set: Arc<ScaleSet>,
     pub(super) members: Members,
     pub(super) revisions: Vec<Arc<ControllerRevision>>,
-    pub(super) catalog: Arc<Catalog>,
-    /// Asked for only where the record in the status is missing.
-    pub(super) highest_hardware_number: Option<i64>,
+    /// The hardware's failure to answer is an observation like any other.
+    pub(super) offer: Result<Offer, HardwareError>,
     pub(super) now: Timestamp,
     pub(super) wall_now: Timestamp,
 }
 
-pub(super) async fn observe(context: &Context, set: Arc<ScaleSet>) -> Result<Observed, PassError> {
+/// What the hardware offers, and remembers of the set.
+pub(super) struct Offer {
+    pub(super) catalog: Arc<Catalog>,
+    /// Asked for only where the record in the status is missing.
+    pub(super) highest_number: Option<i64>,
+}
+
+pub(super) async fn observe(context: &Context, set: Arc<ScaleSet>) -> Observed {
     let metadata = &set.metadata;
     let key = ObjectKey {
         namespace: metadata.namespace.clone().unwrap_or_default(),
@@ -33,16 +38,22 @@ pub(super) async fn observe(context: &Context, set: Arc<ScaleSet>) -> Result<Obs
     let uid = metadata.uid.clone().unwrap_or_default();
     let resource_version = metadata.resource_version.clone().unwrap_or_default();
     let recorded = set.status.as_ref().is_some_and(|status| status.next_instance_id.is_some());
-    let highest_hardware_number =
-        if recorded { None } else { context.hardware.observe_all().await?.highest_instance_numbers.get(&uid).copied() };
-    Ok(Observed {
+    Observed {
         members: context.cluster.members(&key, &uid),
         revisions: context.cluster.revisions(&uid),
-        catalog: context.hardware.catalog().await?,
-        highest_hardware_number,
+        offer: offer(context, (!recorded).then_some(uid.as_str())).await,
         now: context.hardware.now(),
         wall_now: Timestamp::now(),
         id: ObjectId { kind: Kind::ScaleSet, key, uid, resource_version },
         set,
-    })
+    }
+}
+
+/// `set_uid` asks also for the highest number that the hardware knows of the set.
+async fn offer(context: &Context, set_uid: Option<&str>) -> Result<Offer, HardwareError> {
+    let highest_number = match set_uid {
+        Some(uid) => context.hardware.observe_all().await?.highest_instance_numbers.get(uid).copied(),
+        None => None,
+    };
+    Ok(Offer { catalog: context.hardware.catalog().await?, highest_number })
 }

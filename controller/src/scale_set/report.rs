@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use scaleset_crds::ScaleSetStatus;
-use scaleset_planning::plan::ScaleSetPlan;
+use scaleset_planning::plan::{RemovalCause, ScaleSetPlan};
 use scaleset_planning::snapshot::ScaleSetSnapshot;
 use scaleset_planning::status::scale_set::{ScaleSetOutcome, scale_set_status};
 use tracing::warn;
@@ -42,7 +42,9 @@ pub(super) async fn report(
             wake = wake.sooner(Wake::After(wait));
         }
     }
-    retry.map_or(Ok(wake), |error| Err(error.into()))
+    // Hardware that did not answer is asked again with backoff.
+    let silence = observed.offer.as_ref().err().cloned().map(PassError::from);
+    retry.map(PassError::from).or(silence).map_or(Ok(wake), Err)
 }
 
 /// Writes the whole status.
@@ -79,14 +81,22 @@ fn notices(observed: &Observed, plan: &ScaleSetPlan, executed: &Executed) -> Vec
         note,
     };
     let mut notices = Vec::new();
+    let removed = |cause| -> Vec<String> {
+        let of_cause = executed.deleted.iter().filter(|removal| removal.cause == cause);
+        of_cause.map(|removal| removal.name.clone()).collect()
+    };
     let decisions = [
-        ("ScaledOut", "Create", "made", &executed.created),
-        ("Deleting", "Delete", "deleting", &executed.deleted),
-        ("Upgrading", "Upgrade", "bringing to the newest model", &executed.assigned),
+        ("ScaledOut", "Create", "made", executed.created.clone()),
+        ("ScaledIn", "Delete", "removing", removed(RemovalCause::ScaleIn)),
+        ("Replacing", "Delete", "the newest model needs new VMs, removing", removed(RemovalCause::Replace)),
+        ("Deleting", "Delete", "removing", removed(RemovalCause::SetDeleted)),
+        ("Upgrading", "Upgrade", "bringing to the newest model", executed.assigned.clone()),
     ];
     for (reason, action, verb, names) in decisions {
         if !names.is_empty() {
-            notices.push(notice(EventType::Normal, reason, action, format!("{verb} {}", list(names))));
+            let why = executed.deleted.iter().find(|removal| removal.name == names[0]);
+            let why = why.map_or_else(String::new, |removal| format!(": {}", removal.reason));
+            notices.push(notice(EventType::Normal, reason, action, format!("{verb} {}{why}", list(&names))));
         }
     }
     let before = observed.set.status.as_ref();

@@ -1,45 +1,52 @@
 //! From raw objects to the planner's snapshot: total, typed, sorted.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+
+mod member;
 
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
-use scaleset_crds::condition::{InstanceCondition, Reason, find};
-use scaleset_crds::instance::ProtectionPolicy;
 use scaleset_crds::rolling_upgrade::RollingUpgradePolicy;
-use scaleset_crds::vocabulary::{HealthState, OrchestrationMode, PowerState, ProvisioningState};
-use scaleset_crds::{FINALIZER, FlexVM, InstanceStatus, ScaleSet, ScaleSetVM, VirtualMachineProfile, labels};
+use scaleset_crds::{FINALIZER, ScaleSet, VirtualMachineProfile};
 use scaleset_hardware::catalog::{Region, ZoneState};
-use scaleset_planning::membership::{MemberShape, SetShape, refusal};
+use scaleset_planning::membership::SetShape;
 use scaleset_planning::snapshot::{
-    BreachRule, Failure, FinalizerState, GuestAgent, Maintenance, Member, MemberKind, MemberLife, MemberReport,
-    Observation, Origin, Protection, RegionFacts, Revision, RollMark, RollingPolicy, ScaleSetSnapshot, SetFacts,
-    SetLife, SizeFacts, UnhealthyRule, UpgradeSwitch, ZoneFacts, ZoneRule,
+    BreachRule, FinalizerState, Maintenance, MemberLife, RegionFacts, Revision, RollingPolicy, ScaleSetSnapshot,
+    SetFacts, SetLife, SizeFacts, UnhealthyRule, UpgradeSwitch, ZoneFacts, ZoneRule,
 };
-use scaleset_planning::view::Health;
 
-use super::observe::Observed;
-use crate::error::PassError;
+use super::observe::{Observed, Offer};
+use crate::error::{PassError, told};
 
-pub(super) fn validate(observed: &Observed) -> Result<ScaleSetSnapshot, PassError> {
+pub(crate) use member::{is_owned_by, member_shape, origin};
+
+pub(super) fn validate(observed: &Observed) -> ScaleSetSnapshot {
     let set = &observed.set;
-    let mut revisions = observed.revisions.iter().map(|object| revision(object)).collect::<Result<Vec<_>, _>>()?;
+    let (mut revisions, mut unreadable_revisions) = (Vec::new(), Vec::new());
+    for object in &observed.revisions {
+        match revision(object) {
+            Ok(revision) => revisions.push(revision),
+            Err(error) => unreadable_revisions.push((object.name_any(), error.to_string())),
+        }
+    }
     revisions.sort_by(|one, two| (one.number, &one.name).cmp(&(two.number, &two.name)));
-    let region = observed.catalog.regions.get(&set.spec.location);
-    Ok(ScaleSetSnapshot {
+    unreadable_revisions.sort();
+    let offer: Option<&Offer> = observed.offer.as_ref().ok();
+    ScaleSetSnapshot {
         now: observed.now,
         wall_now: observed.wall_now,
         set: facts(set),
-        members: members(observed),
+        members: member::members(observed, &revisions),
         revisions,
-        region: region.map(region_facts),
-        locations: observed.catalog.regions.keys().cloned().collect(),
-        highest_hardware_number: observed.highest_hardware_number,
+        unreadable_revisions,
+        region: offer.and_then(|offer| offer.catalog.regions.get(&set.spec.location)).map(region_facts),
+        locations: offer.into_iter().flat_map(|offer| offer.catalog.regions.keys().cloned()).collect(),
+        highest_hardware_number: offer.and_then(|offer| offer.highest_number),
+        hardware_silence: observed.offer.as_ref().err().map(told),
         status: set.status.clone().unwrap_or_default(),
-    })
+    }
 }
 
 fn facts(set: &ScaleSet) -> SetFacts {
@@ -154,180 +161,8 @@ pub(crate) fn set_shape(set: &ScaleSet) -> SetShape<'_> {
         single_placement_group: status
             .and_then(|status| status.single_placement_group)
             .or(set.spec.single_placement_group),
+        life: if set.metadata.deletion_timestamp.is_some() { MemberLife::Terminating } else { MemberLife::Live },
     }
-}
-
-fn members(observed: &Observed) -> Vec<Member> {
-    let set_uid = &observed.id.uid;
-    // The owner counts, not the name: an instance that was left behind with cascade=orphan still names its set.
-    let owned = observed.members.scale_set_vms.iter().filter(|vm| is_owned_by(&vm.metadata, set_uid));
-    let uniform = owned.map(|vm| uniform_member(vm));
-    let flexible = observed.members.flex_vms.iter().filter_map(|vm| flexible_member(&observed.set, set_uid, vm));
-    let mut members: Vec<Member> = match observed.set.spec.orchestration_mode {
-        OrchestrationMode::Uniform => uniform.collect(),
-        OrchestrationMode::Flexible => flexible.collect(),
-    };
-    members.sort_by(|one, two| one.name.cmp(&two.name));
-    members
-}
-
-fn uniform_member(vm: &ScaleSetVM) -> Member {
-    let spec = &vm.spec;
-    let placed = Placed {
-        zone: spec.zone.clone(),
-        fault_domain: spec.platform_fault_domain,
-        placement_group: spec.placement_group.clone(),
-        update_domain: spec.update_domain,
-    };
-    Member {
-        number: spec.instance_id.parse().ok(),
-        assigned_revision: Some(spec.model_revision.clone()),
-        protection: protection(spec.protection_policy.as_ref()),
-        power_wish: spec.power_state.unwrap_or_default(),
-        ..member(MemberKind::ScaleSetVM, Origin::Set, &vm.metadata, vm.status.as_ref(), placed)
-    }
-}
-
-/// A FlexVM that refers to the set and is not accepted is no member; nor is one that another set made and left behind.
-fn flexible_member(set: &ScaleSet, set_uid: &str, vm: &FlexVM) -> Option<Member> {
-    let spec = &vm.spec;
-    let origin = origin(&vm.metadata, set_uid)?;
-    let shape =
-        MemberShape { location: &spec.location, zone: spec.zone.as_deref(), fault_domain: spec.platform_fault_domain };
-    if origin == Origin::Hand && refusal(Some(&set_shape(set)), set.metadata.name.as_deref()?, &shape).is_some() {
-        return None;
-    }
-    let placed = Placed {
-        zone: spec.zone.clone(),
-        fault_domain: spec.platform_fault_domain,
-        placement_group: None,
-        update_domain: None,
-    };
-    Some(Member {
-        number: None,
-        assigned_revision: vm.labels().get(labels::MODEL_REVISION).cloned(),
-        protection: protection(spec.protection_policy.as_ref()),
-        power_wish: spec.power_state.unwrap_or_default(),
-        ..member(MemberKind::FlexVM, origin, &vm.metadata, vm.status.as_ref(), placed)
-    })
-}
-
-/// Who made a member of the set with `set_uid`; `None` for one that a set made and left behind when it was deleted with
-/// cascade=orphan: it runs on alone.
-pub(crate) fn origin(metadata: &ObjectMeta, set_uid: &str) -> Option<Origin> {
-    let made_by_a_set =
-        metadata.labels.iter().flatten().any(|(label, value)| label == labels::MADE_BY && value == labels::MADE_BY_SET);
-    match (is_owned_by(metadata, set_uid), made_by_a_set) {
-        (true, _) => Some(Origin::Set),
-        (false, false) => Some(Origin::Hand),
-        (false, true) => None,
-    }
-}
-
-/// Whether the object's controller is the one with `uid`.
-pub(crate) fn is_owned_by(metadata: &ObjectMeta, uid: &str) -> bool {
-    metadata.owner_references.iter().flatten().any(|owner| owner.controller == Some(true) && owner.uid == uid)
-}
-
-struct Placed {
-    zone: Option<String>,
-    fault_domain: Option<i32>,
-    placement_group: Option<String>,
-    update_domain: Option<i32>,
-}
-
-fn member(
-    kind: MemberKind,
-    origin: Origin,
-    metadata: &ObjectMeta,
-    status: Option<&InstanceStatus>,
-    placed: Placed,
-) -> Member {
-    let Placed { zone, fault_domain, placement_group, update_domain } = placed;
-    Member {
-        kind,
-        name: metadata.name.clone().unwrap_or_default(),
-        uid: metadata.uid.clone().unwrap_or_default(),
-        resource_version: metadata.resource_version.clone().unwrap_or_default(),
-        origin,
-        number: None,
-        life: if metadata.deletion_timestamp.is_some() { MemberLife::Terminating } else { MemberLife::Live },
-        created: metadata.creation_timestamp.as_ref().map(|time| time.0).unwrap_or_default(),
-        zone,
-        fault_domain,
-        placement_group,
-        update_domain,
-        assigned_revision: None,
-        protection: Protection::None,
-        roll: metadata
-            .annotations
-            .iter()
-            .flatten()
-            .find_map(|(name, value)| if name == labels::ROLLING_UPGRADE { RollMark::parse(value) } else { None }),
-        power_wish: scaleset_crds::vocabulary::PowerWish::Running,
-        report: report(metadata, status),
-    }
-}
-
-fn protection(policy: Option<&ProtectionPolicy>) -> Protection {
-    let Some(ProtectionPolicy { protect_from_scale_in, protect_from_scale_set_actions }) = policy else {
-        return Protection::None;
-    };
-    match (protect_from_scale_set_actions, protect_from_scale_in) {
-        (Some(true), _) => Protection::FromSetActions,
-        (_, Some(true)) => Protection::FromScaleIn,
-        (_, Some(false) | None) => Protection::None,
-    }
-}
-
-/// What is known of the application of a VM; that its source says nothing is told by the condition alone.
-fn health(status: Option<&InstanceStatus>) -> Health {
-    let Some(status) = status else { return Health::NoSource };
-    let said = status.instance_view.as_ref().and_then(|view| view.vm_health.as_ref());
-    let condition = find(&status.conditions, InstanceCondition::ApplicationHealthy.as_str());
-    let missing = condition.is_some_and(|condition| condition.reason == Reason::HealthMissing.as_str());
-    match said.and_then(|health| HealthState::from_code(&health.status.code)) {
-        Some(state) => Health::Known(state),
-        None if missing => Health::Missing,
-        None => Health::NoSource,
-    }
-}
-
-fn report(metadata: &ObjectMeta, status: Option<&InstanceStatus>) -> MemberReport {
-    let observed = status.and_then(|status| status.observed_generation);
-    let provisioning = status.and_then(|status| status.provisioning_state).unwrap_or(ProvisioningState::Unknown);
-    let view = status.and_then(|status| status.instance_view.as_ref());
-    let extensions: BTreeMap<String, String> = view
-        .map(|view| view.extensions.iter().map(|state| (state.name.clone(), state.code.clone())).collect())
-        .unwrap_or_default();
-    let seen = status.is_none_or(|status| {
-        find(&status.conditions, InstanceCondition::Provisioned.as_str())
-            .is_none_or(|provisioned| provisioned.status != "Unknown")
-    });
-    MemberReport {
-        observation: match (observed.is_some() && observed == metadata.generation, seen) {
-            (true, true) => Observation::Current,
-            (true, false) => Observation::Unseen,
-            (false, _) => Observation::Behind,
-        },
-        provisioning,
-        power: status.and_then(|status| status.power_state).unwrap_or(PowerState::Unknown),
-        agent: match view.and_then(|view| view.vm_agent.as_ref()) {
-            Some(_) => GuestAgent::Reports,
-            None => GuestAgent::Silent,
-        },
-        running_revision: status.and_then(|status| status.model_revision.clone()),
-        healthy_on_revision: status.and_then(|status| status.healthy_on_revision.clone()),
-        nothing_pending: status.is_some_and(|status| status.pending_changes.is_empty()),
-        failure: if provisioning == ProvisioningState::Failed { status.and_then(failure) } else { None },
-        extensions,
-        health: health(status),
-    }
-}
-
-fn failure(status: &InstanceStatus) -> Option<Failure> {
-    let provisioned = find(&status.conditions, InstanceCondition::Provisioned.as_str())?;
-    Some(Failure { reason: Reason::from_code(&provisioned.reason), message: provisioned.message.clone() })
 }
 
 fn region_facts(region: &Region) -> RegionFacts {

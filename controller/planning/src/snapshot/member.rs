@@ -70,6 +70,17 @@ pub enum Observation {
     Unseen,
 }
 
+/// What differs between the newest model and a member's hardware, by what it costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pending {
+    /// Nothing.
+    Nothing,
+    /// Only what is taken with the next reimage.
+    NextReimage,
+    /// More than that.
+    More,
+}
+
 /// Whether the agent in a guest reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GuestAgent {
@@ -116,6 +127,8 @@ pub struct Member {
     pub origin: Origin,
     /// The Uniform instance id.
     pub number: Option<i64>,
+    /// The running number that it was made at, in both modes.
+    pub sequence: Option<i64>,
     /// Life.
     pub life: MemberLife,
     /// When the object was created.
@@ -155,8 +168,8 @@ pub struct MemberReport {
     pub running_revision: Option<String>,
     /// The last revision on which it was seen as it should be.
     pub healthy_on_revision: Option<String>,
-    /// Whether nothing is pending on that revision.
-    pub nothing_pending: bool,
+    /// What differs from the newest model.
+    pub pending: Pending,
     /// Why it is not provisioned, where it is not.
     pub failure: Option<Failure>,
     /// `ProvisioningState/…` of each extension.
@@ -241,6 +254,6 @@ impl Member {
 
     /// Whether the hardware runs `revision` with nothing pending.
     pub fn runs(&self, revision: &str) -> bool {
-        self.report.running_revision.as_deref() == Some(revision) && self.report.nothing_pending
+        self.report.running_revision.as_deref() == Some(revision) && self.report.pending == Pending::Nothing
     }
 }

@@ -31,9 +31,12 @@ pub struct InstanceOutcome {
 pub fn instance_status(snapshot: &InstanceSnapshot, step: &Step, outcome: &InstanceOutcome) -> InstanceStatus {
     let mut status = match &outcome.hardware {
         HardwareView::Present(view) => of_hardware(snapshot, view),
-        HardwareView::Absent => without_hardware(snapshot, outcome),
+        HardwareView::Absent => without_hardware(snapshot, step, outcome),
         HardwareView::Unknown { .. } => snapshot.status.clone(),
     };
+    if snapshot.life == MemberLife::Terminating {
+        status.provisioning_state = Some(ProvisioningState::Deleting);
+    }
     status.observed_generation = Some(snapshot.generation);
     status.scale_set = match &snapshot.belonging {
         Belonging::Made { scale_set } | Belonging::HandMade { scale_set } if snapshot.kind == MemberKind::FlexVM => {
@@ -87,10 +90,12 @@ fn pending_change(difference: crate::view::Difference) -> PendingChange {
     PendingChange { path, from, to, impact }
 }
 
-fn without_hardware(snapshot: &InstanceSnapshot, outcome: &InstanceOutcome) -> InstanceStatus {
+fn without_hardware(snapshot: &InstanceSnapshot, step: &Step, outcome: &InstanceOutcome) -> InstanceStatus {
+    let held = matches!(step, Step::Hold(_));
     let provisioning_state = match (snapshot.life, &outcome.failure) {
         (MemberLife::Terminating, _) => ProvisioningState::Deleting,
         (MemberLife::Live, Some(_)) => ProvisioningState::Failed,
+        (MemberLife::Live, None) if held => ProvisioningState::Failed,
         (MemberLife::Live, None) => ProvisioningState::Creating,
     };
     InstanceStatus {

@@ -55,7 +55,7 @@ pub fn scale_set_status(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, outcom
         model_revision: effective.newest_revision.clone(),
         revisions: Some(revisions(snapshot, plan)),
         rolling_upgrade: plan.rolling_upgrade.clone(),
-        next_instance_id: Some(effective.next_number),
+        next_instance_id: next_instance_id(snapshot, plan),
         platform_fault_domain_count: Some(effective.fault_domain_count),
         single_placement_group: effective.single_placement_group,
         instance_view: Some(instance_view(snapshot, &verdicts)),
@@ -64,6 +64,14 @@ pub fn scale_set_status(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, outcom
         blockers: blockers(snapshot, plan),
         scale_in: preview(plan),
         conditions,
+    }
+}
+
+/// Not recorded while the hardware does not tell the highest number that it knows.
+fn next_instance_id(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan) -> Option<i64> {
+    match &snapshot.hardware_silence {
+        Some(_) => snapshot.status.next_instance_id,
+        None => Some(plan.effective.next_number),
     }
 }
 
@@ -87,7 +95,10 @@ fn is_ready(member: &Member) -> bool {
 }
 
 fn is_updated(member: &Member, plan: &ScaleSetPlan) -> bool {
-    plan.effective.newest_revision.as_ref().is_some_and(|newest| member.is_made() && member.runs(newest))
+    plan.effective
+        .newest_revision
+        .as_ref()
+        .is_some_and(|newest| member.is_made() && member.is_live() && member.runs(newest))
 }
 
 fn count(number: usize) -> i32 {

@@ -68,8 +68,7 @@ fn take(left: &mut usize) -> bool {
 }
 
 fn price(outdated: &Outdated<'_>) -> Price {
-    let harmless = !outdated.diff.is_empty() && outdated.impact() <= Impact::NextReimage;
-    if harmless || outdated.member.is_stopped_by_wish() {
+    if outdated.is_harmless() || outdated.member.is_stopped_by_wish() {
         return Price::Free;
     }
     match outdated.member.availability() {
@@ -85,11 +84,11 @@ fn order(member: &Member) -> Order<'_> {
 }
 
 fn action(input: &UpgradeInput<'_>, outdated: &Outdated<'_>) -> Action {
-    let Outdated { member, diff } = outdated;
+    let member = outdated.member;
     let (kind, name, uid, resource_version) =
         (member.kind, member.name.clone(), member.uid.clone(), member.resource_version.clone());
     let reason = format!("{}; {}", outdated.describe(), input.allowance);
-    match diff.impact() {
+    match outdated.impact() {
         Impact::Replace => {
             Action::DeleteMember(Removal { kind, name, uid, resource_version, cause: RemovalCause::Replace, reason })
         }

@@ -253,9 +253,9 @@ fn next_batch(
 }
 
 fn upgrade(input: &RollingInput<'_>, outdated: &Outdated<'_>, mark: RollMark, why: &str) -> Action {
-    let Outdated { member, diff } = outdated;
+    let member = outdated.member;
     let reason = format!("{}; {why}", outdated.describe());
-    match diff.impact() {
+    match outdated.impact() {
         Impact::Replace => Action::DeleteMember(Removal {
             kind: member.kind,
             name: member.name.clone(),

@@ -12,8 +12,8 @@ use scaleset_planning::revision;
 use scaleset_planning::scale_set::plan;
 use scaleset_planning::snapshot::{
     FinalizerState, GuestAgent, Maintenance, Member, MemberKind, MemberLife, MemberReport, Observation, Origin,
-    Protection, RegionFacts, Revision, RollingPolicy, ScaleSetSnapshot, SetFacts, SetLife, SizeFacts, UpgradeSwitch,
-    ZoneFacts,
+    Pending, Protection, RegionFacts, Revision, RollingPolicy, ScaleSetSnapshot, SetFacts, SetLife, SizeFacts,
+    UpgradeSwitch, ZoneFacts,
 };
 use scaleset_planning::view::Health;
 use serde_json::json;
@@ -81,6 +81,8 @@ pub(crate) fn snapshot(zones: &[&str], replicas: i32) -> ScaleSetSnapshot {
         region: Some(region()),
         locations: vec!["eastus".to_owned()],
         highest_hardware_number: None,
+        hardware_silence: None,
+        unreadable_revisions: Vec::new(),
         status: ScaleSetStatus::default(),
     }
 }
@@ -98,6 +100,7 @@ pub(crate) fn member(number: i64, zone: Option<&str>, fault_domain: Option<i32>,
         resource_version: "1".to_owned(),
         origin: Origin::Set,
         number: Some(number),
+        sequence: Some(number),
         life: MemberLife::Live,
         created: Timestamp::UNIX_EPOCH,
         zone: zone.map(str::to_owned),
@@ -115,7 +118,7 @@ pub(crate) fn member(number: i64, zone: Option<&str>, fault_domain: Option<i32>,
             agent: GuestAgent::Reports,
             running_revision: Some(revision.to_owned()),
             healthy_on_revision: Some(revision.to_owned()),
-            nothing_pending: true,
+            pending: Pending::Nothing,
             failure: None,
             health: Health::NoSource,
             extensions: BTreeMap::new(),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use scaleset_crds::InstanceStatus;
@@ -194,6 +195,61 @@ fn a_failed_vm_is_tried_again_after_twice_as_long_each_time() {
     let newer = model("r2", "Standard_D2s_v3");
     let step = step_of(|snapshot| snapshot.assigned = Assigned::Known(newer.clone()), failed(9));
     assert_eq!(step, Step::Reimage(newer), "a good revision mends a bad one at once");
+}
+
+fn failed_with(code: &str, power: PowerState) -> HardwareView {
+    let operation = OperationState::Failed { code: code.to_owned(), message: "it failed".to_owned(), attempts: 1 };
+    HardwareView::Present(Box::new(view(&old(), operation, power)))
+}
+
+#[test]
+fn what_failed_is_repeated_and_no_disk_with_anything_on_it_is_lost() {
+    let later = |snapshot: &mut InstanceSnapshot| snapshot.now += Duration::from_mins(10);
+    let was_well = |snapshot: &mut InstanceSnapshot| {
+        later(snapshot);
+        snapshot.status.healthy_on_revision = Some("r1".to_owned());
+    };
+    let extension = || failed_with("VMExtensionProvisioningError", PowerState::Running);
+    let boot = || failed_with("OSProvisioningTimedOut", PowerState::Running);
+    let start = || failed_with("VMStartTimedOut", PowerState::Stopped);
+    assert_eq!(step_of(later, extension()), Step::UpdateOnline(old()));
+    assert_eq!(step_of(later, boot()), Step::Reimage(old()), "it has never been well: nothing is on its disk");
+    assert_eq!(step_of(was_well, boot()), Step::UpdateWithRestart(old()));
+    assert_eq!(step_of(was_well, start()), Step::SetPower(PowerWish::Running));
+}
+
+#[test]
+fn a_failed_vm_that_is_wished_down_is_taken_down() {
+    let stop = |snapshot: &mut InstanceSnapshot| snapshot.power_wish = PowerWish::Deallocated;
+    let failed = failed_with("VMExtensionProvisioningError", PowerState::Running);
+    assert_eq!(step_of(stop, failed), Step::SetPower(PowerWish::Deallocated));
+}
+
+#[test]
+fn what_only_a_person_can_change_holds_nothing_else_up() {
+    let mut wished = old();
+    let model = Arc::make_mut(&mut wished.model);
+    let disk = |size: i32| serde_json::from_value(serde_json::json!({"lun": 0, "diskSizeGB": size})).unwrap();
+    model.storage_profile.data_disks = vec![disk(8)];
+    let mut there = old();
+    Arc::make_mut(&mut there.model).storage_profile.data_disks = vec![disk(16)];
+    let alone = |snapshot: &mut InstanceSnapshot, wished: &ModelView| {
+        snapshot.belonging = Belonging::Alone;
+        snapshot.assigned = Assigned::Known(wished.clone());
+    };
+    let held = step_of(|snapshot| alone(snapshot, &wished), running(&there));
+    assert!(matches!(held, Step::Hold(_)), "a shrunk disk needs a new VM: {held:?}");
+    let stopped = step_of(
+        |snapshot| {
+            alone(snapshot, &wished);
+            snapshot.power_wish = PowerWish::Stopped;
+        },
+        running(&there),
+    );
+    assert_eq!(stopped, Step::SetPower(PowerWish::Stopped), "it can still be stopped");
+    Arc::make_mut(&mut wished.model).tags.insert("team".to_owned(), "web".to_owned());
+    let tagged = step_of(|snapshot| alone(snapshot, &wished), running(&there));
+    assert_eq!(tagged, Step::UpdateOnline(wished), "it still gets what can be applied");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use scaleset_crds::condition::Reason;
 use scaleset_planning::snapshot::{MemberLife, ZoneFacts};
 
-use crate::fleet::{audited, created, created_by_zone, member, newest, snapshot, spread};
+use crate::fleet::{audited, created, created_by_zone, deleted, member, newest, snapshot, spread};
 
 const ZONES: [&str; 3] = ["1", "2", "3"];
 
@@ -63,11 +63,30 @@ fn fault_domains_placement_groups_and_update_domains_fill_evenly() {
 
 #[test]
 fn the_hundred_and_first_member_opens_a_second_placement_group() {
-    let snapshot = snapshot(&ZONES, 101);
+    let mut snapshot = snapshot(&[], 101);
+    snapshot.set.single_placement_group = Some(false);
     let plan = audited(&snapshot);
     let groups: Vec<String> = created(&plan).into_iter().filter_map(|member| member.placement_group.clone()).collect();
     assert_eq!(groups.iter().filter(|group| *group == "0").count(), 100);
     assert_eq!(groups.last().map(String::as_str), Some("1"));
+}
+
+#[test]
+fn placement_groups_do_not_span_zones() {
+    let plan = audited(&snapshot(&ZONES, 6));
+    let places: Vec<(Option<&str>, Option<&str>, Option<i32>)> = created(&plan)
+        .into_iter()
+        .map(|member| (member.zone.as_deref(), member.placement_group.as_deref(), member.update_domain))
+        .collect();
+    assert_eq!(places[..2], [(Some("1"), Some("1-0"), Some(0)), (Some("2"), Some("2-0"), Some(0))]);
+    assert_eq!(places[3], (Some("1"), Some("1-0"), Some(1)), "each group has its own update domains");
+}
+
+#[test]
+fn zones_that_the_region_does_not_know_are_not_down() {
+    let mut snapshot = snapshot(&["7", "8"], 1);
+    snapshot.members = spread(&[(Some("7"), 1), (Some("8"), 1)], &newest(&snapshot));
+    assert_eq!(deleted(&audited(&snapshot)).len(), 1, "the set still shrinks");
 }
 
 #[test]

@@ -3,7 +3,10 @@
 use scaleset_crds::condition::Reason;
 use scaleset_crds::vocabulary::{PowerState, PowerWish, ProvisioningState, UpgradeMode};
 use scaleset_planning::plan::Action;
-use scaleset_planning::snapshot::{Member, Observation, Protection, ScaleSetSnapshot, UpgradeSwitch};
+use scaleset_planning::snapshot::{
+    Member, Observation, Protection, Revision, ScaleSetSnapshot, SetLife, UpgradeSwitch,
+};
+use scaleset_planning::status::scale_set::{ScaleSetOutcome, scale_set_status};
 
 use crate::fleet::{assigned, audited, change_profile, deleted, newest, profile, snapshot, spread};
 
@@ -88,14 +91,99 @@ fn a_member_that_nobody_can_see_spends_and_is_not_taken_for_down() {
 }
 
 #[test]
-fn a_member_that_failed_on_the_newest_model_does_not_hold_the_others() {
+fn a_bad_model_stops_at_the_first_few() {
     let mut snapshot = resized();
     let newest = newest(&snapshot);
     for number in [0, 5] {
         snapshot.members[number].assigned_revision = Some(newest.clone());
         snapshot.members[number].report.provisioning = ProvisioningState::Failed;
     }
+    let plan = audited(&snapshot);
+    assert!(assigned(&plan).is_empty(), "two of ten were well and are lost to the new model");
+    assert_eq!(plan.holds[0].message, "8 outdated, 2 in flight or unavailable of 2 allowed (20 % of 10)");
+}
+
+#[test]
+fn a_member_that_was_never_well_and_fails_again_does_not_hold_the_others() {
+    let mut snapshot = resized();
+    let newest = newest(&snapshot);
+    for number in [0, 5] {
+        snapshot.members[number].assigned_revision = Some(newest.clone());
+        snapshot.members[number].report.provisioning = ProvisioningState::Failed;
+        snapshot.members[number].report.healthy_on_revision = None;
+    }
     assert_eq!(assigned(&audited(&snapshot)), ["web-1", "web-6"]);
+}
+
+#[test]
+fn members_without_a_vm_take_the_newest_model_in_every_mode() {
+    for mode in [UpgradeMode::Manual, UpgradeMode::Automatic] {
+        let mut snapshot = resized();
+        snapshot.set.upgrade_mode = mode;
+        let report = &mut snapshot.members[7].report;
+        report.running_revision = None;
+        report.healthy_on_revision = None;
+        report.provisioning = ProvisioningState::Failed;
+        assert!(assigned(&audited(&snapshot)).contains(&"web-7"), "{mode:?}");
+    }
+}
+
+#[test]
+fn a_model_that_differs_in_the_order_of_a_list_disturbs_nobody() {
+    let mut snapshot = snapshot(&[], 10);
+    let disk = |lun: i32| serde_json::from_value(serde_json::json!({"lun": lun, "diskSizeGB": 8})).unwrap();
+    let mut ordered = profile("Standard_D2s_v3");
+    ordered.storage_profile.data_disks = vec![disk(0), disk(1)];
+    change_profile(&mut snapshot, ordered.clone());
+    let name = newest(&snapshot);
+    snapshot.members = spread(&[(None, 10)], &name);
+    snapshot.revisions[0].name = name;
+    snapshot.revisions[0].profile = snapshot.set.profile.clone().unwrap();
+    ordered.storage_profile.data_disks.reverse();
+    change_profile(&mut snapshot, ordered);
+    assert_eq!(assigned(&audited(&snapshot)).len(), 10, "it costs no allowance");
+}
+
+#[test]
+fn going_back_to_an_earlier_model_makes_it_the_newest_again() {
+    let mut snapshot = resized();
+    let before = snapshot.revisions[0].clone();
+    let name = newest(&snapshot);
+    snapshot.revisions.push(Revision {
+        name: name.clone(),
+        number: 2,
+        profile: snapshot.set.profile.clone().unwrap(),
+        ..before.clone()
+    });
+    snapshot.set.profile = Some(before.profile);
+    let plan = audited(&snapshot);
+    let renumbered: Vec<String> = plan.actions.iter().map(ToString::to_string).collect();
+    assert_eq!(renumbered, [format!("renumber revision {} to 3", before.name)]);
+}
+
+#[test]
+fn hardware_that_does_not_tell_what_it_offers_holds_the_set_and_not_its_deletion() {
+    let mut snapshot = resized();
+    snapshot.hardware_silence = Some("hardware unavailable: no answer".to_owned());
+    snapshot.set.replicas = Some(12);
+    let plan = audited(&snapshot);
+    assert!(assigned(&plan).is_empty());
+    assert_eq!((plan.holds[0].reason, plan.holds[0].count), (Reason::HardwareUnavailable, 2));
+    snapshot.status.next_instance_id = None;
+    let status = scale_set_status(&snapshot, &plan, &ScaleSetOutcome::default());
+    assert_eq!(status.next_instance_id, None, "a number that is not known is not recorded");
+    snapshot.set.life = SetLife::Terminating;
+    snapshot.members.clear();
+    assert!(matches!(audited(&snapshot).actions[..], [Action::RemoveFinalizer]));
+}
+
+#[test]
+fn a_revision_that_cannot_be_read_is_named_and_not_made_again() {
+    let mut snapshot = resized();
+    snapshot.unreadable_revisions = vec![(newest(&snapshot), "data is missing".to_owned())];
+    let plan = audited(&snapshot);
+    assert!(!plan.actions.iter().any(|action| matches!(action, Action::CreateRevision { .. })));
+    assert!(plan.holds.iter().any(|hold| hold.message.contains("cannot be read, delete it: data is missing")));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The conditions of a `ScaleSet`: one method each, covering true, false and unknown.
 
 use scaleset_crds::condition::{Reason, ScaleSetCondition};
+use scaleset_crds::labels;
 use scaleset_crds::vocabulary::{HealthState, UpgradeMode};
 
 use super::super::{Truth, Verdict, is_capacity, needs_a_person};
@@ -8,7 +9,7 @@ use super::{ScaleSetOutcome, is_ready, is_updated};
 use crate::budget::Allowance;
 use crate::plan::{Action, ScaleSetPlan};
 use crate::scale_set::some_names;
-use crate::snapshot::{Availability, Failure, Member, Protection, ScaleSetSnapshot, SetLife, UpgradeSwitch};
+use crate::snapshot::{Availability, Failure, Member, Pending, Protection, ScaleSetSnapshot, SetLife, UpgradeSwitch};
 use crate::view::Health;
 
 /// What the conditions are made from.
@@ -54,9 +55,8 @@ impl<'pass> Verdicts<'pass> {
 
     /// The first thing that keeps the set from being Ready, the most telling first.
     fn unfinished(&self) -> Option<Failure> {
-        let members = &self.snapshot.members;
         if self.snapshot.set.life != SetLife::Live {
-            return unfinished(Reason::Deleting, format!("{} members are left", members.len()));
+            return unfinished(Reason::Deleting, self.what_is_left());
         }
         if let Some(failure) = self.outcome.failures.first() {
             return Some(failure.clone());
@@ -66,6 +66,24 @@ impl<'pass> Verdicts<'pass> {
             .or_else(|| self.off_target())
             .or_else(|| self.not_settled())
             .or_else(|| self.outdated())
+    }
+
+    /// How many members are left, and what holds them up.
+    fn what_is_left(&self) -> String {
+        let members = &self.snapshot.members;
+        let left = format!("{} members are left", members.len());
+        let stuck: Vec<&Member> = members.iter().filter(|member| member.report.failure.is_some()).collect();
+        let names: Vec<&str> = stuck.iter().map(|member| member.name.as_str()).collect();
+        match stuck.first().and_then(|member| member.report.failure.as_ref()) {
+            None => left,
+            Some(failure) => format!(
+                "{left}, {} cannot go ({}): {}; the annotation {}=true leaves hardware behind",
+                stuck.len(),
+                some_names(&names),
+                failure.message,
+                labels::ABANDON_HARDWARE
+            ),
+        }
     }
 
     fn failed_members(&self) -> Option<Failure> {
@@ -88,9 +106,16 @@ impl<'pass> Verdicts<'pass> {
         if live < target {
             return unfinished(Reason::ScalingOut, format!("{live} of {target} made"));
         }
+        let protected = self.plan.holds.iter().find(|hold| hold.reason == Reason::Protected);
+        if let Some(hold) = protected
+            && live > target
+            && leaving + planned == 0
+        {
+            return unfinished(Reason::Protected, hold.message.clone());
+        }
         if live > target || leaving > 0 {
-            let message = format!("{target} are to stay, {} leaving", leaving + planned);
-            return unfinished(Reason::ScalingIn, message);
+            let reason = if live > target { Reason::ScalingIn } else { Reason::Deleting };
+            return unfinished(reason, format!("{target} are to stay, {} leaving", leaving + planned));
         }
         if planned > 0 { unfinished(Reason::Upgrading, self.update_counts()) } else { None }
     }
@@ -103,7 +128,9 @@ impl<'pass> Verdicts<'pass> {
         }
         let waiting: Vec<&Member> = wished.iter().copied().filter(|member| !is_ready(member)).collect();
         let reason = self.not_settled_reason(&waiting);
-        unfinished(reason, format!("{ready} of {} that are to run are ready", wished.len()))
+        let names: Vec<&str> = waiting.iter().map(|member| member.name.as_str()).collect();
+        let message = format!("{ready} of {} that are to run are ready, not {}", wished.len(), some_names(&names));
+        unfinished(reason, message)
     }
 
     /// Upgrading: a member that was healthy on an earlier model is being brought to the newest.
@@ -140,11 +167,13 @@ impl<'pass> Verdicts<'pass> {
         if self.made().any(behind) { unfinished(Reason::Upgrading, self.update_counts()) } else { None }
     }
 
+    /// Of the members that the set makes.
     fn available(&self) -> Verdict {
-        let wished = self.wished().count();
-        let available = self.wished().filter(|member| member.is_available()).count();
+        let made = || self.made().filter(|member| !member.is_stopped_by_wish());
+        let wished = made().count();
+        let available = made().filter(|member| member.is_available()).count();
         let target = usize::try_from(self.plan.effective.target).unwrap_or(0);
-        let stopped = self.staying().count() - wished;
+        let stopped = self.made().filter(|member| member.is_stopped_by_wish()).count();
         let percent = self.snapshot.set.rolling_policy.max_batch_percent;
         let needed = wished.max(target.saturating_sub(stopped));
         let allowance = Allowance::new(target.max(1), percent, needed.saturating_sub(available));
@@ -167,19 +196,24 @@ impl<'pass> Verdicts<'pass> {
         let withheld = [Reason::Paused, Reason::ManualUpgradePolicy, Reason::Protected, Reason::AllowanceSpent];
         let hold = self.plan.holds.iter().find(|hold| withheld.contains(&hold.reason) || needs_a_person(hold.reason));
         let newest = self.plan.effective.newest_revision.as_deref();
-        let pending_reimage = self.made().all(|member| member.report.running_revision.as_deref() == newest);
+        let pending_reimage = self.made().all(|member| {
+            member.report.running_revision.as_deref() == newest && member.report.pending != Pending::More
+        });
         match hold {
             Some(hold) if hold.reason != Reason::AllowanceSpent => {
                 Verdict::new(Truth::False, hold.reason, format!("{message}: {}", hold.message))
             }
             Some(_) | None if pending_reimage => Verdict::new(Truth::False, Reason::PendingReimage, message),
+            None if self.made().filter(|member| self.is_outdated(member)).all(|member| self.is_new(member)) => {
+                Verdict::new(Truth::False, Reason::Provisioning, message)
+            }
             Some(_) | None => Verdict::new(Truth::False, Reason::Upgrading, message),
         }
     }
 
     fn progressing(&self) -> Verdict {
         match self.unfinished() {
-            Some(unfinished) if self.stalled().truth != Truth::True => {
+            Some(unfinished) if self.stalled().truth != Truth::True && unfinished.reason != Reason::Protected => {
                 Verdict::new(Truth::True, unfinished.reason, unfinished.message)
             }
             Some(unfinished) => Verdict::new(Truth::False, unfinished.reason, unfinished.message),
@@ -252,9 +286,10 @@ impl<'pass> Verdicts<'pass> {
     fn stalled(&self) -> Verdict {
         let waiting = self.plan.holds.iter().find(|hold| needs_a_person(hold.reason));
         let failed = self.outcome.failures.iter().find(|failure| needs_a_person(failure.reason));
-        match (waiting, failed) {
+        let member = self.failed_members().filter(|failure| needs_a_person(failure.reason));
+        match (waiting, failed.cloned().or(member)) {
             (Some(hold), _) => Verdict::new(Truth::True, hold.reason, hold.message.clone()),
-            (None, Some(failure)) => Verdict::new(Truth::True, failure.reason, failure.message.clone()),
+            (None, Some(failure)) => Verdict::new(Truth::True, failure.reason, failure.message),
             (None, None) => Verdict::new(Truth::False, Reason::Converged, "nothing waits for a person"),
         }
     }
@@ -273,11 +308,14 @@ impl<'pass> Verdicts<'pass> {
         self.staying().filter(|member| !member.is_stopped_by_wish())
     }
 
-    /// A member that is made at the newest model and has no hardware yet is not behind.
     fn is_outdated(&self, member: &Member) -> bool {
+        !is_updated(member, self.plan)
+    }
+
+    /// Made at the newest model, and without a VM as yet.
+    fn is_new(&self, member: &Member) -> bool {
         let newest = self.plan.effective.newest_revision.as_deref();
-        let on_its_way = member.assigned_revision.as_deref() == newest && member.report.running_revision.is_none();
-        !on_its_way && !is_updated(member, self.plan)
+        member.assigned_revision.as_deref() == newest && member.report.running_revision.is_none()
     }
 
     fn update_counts(&self) -> String {
@@ -289,7 +327,10 @@ impl<'pass> Verdicts<'pass> {
     fn counts(&self) -> String {
         let members = &self.snapshot.members;
         let ready = members.iter().filter(|member| is_ready(member)).count();
-        format!("{ready} of {} ready", members.len())
+        match members.iter().filter(|member| member.is_live() && member.is_stopped_by_wish()).count() {
+            0 => format!("{ready} of {} ready", members.len()),
+            stopped => format!("{ready} of {} ready, {stopped} stopped by wish", members.len()),
+        }
     }
 }
 

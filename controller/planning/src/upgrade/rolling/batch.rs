@@ -35,7 +35,7 @@ pub(super) fn choose<'pass>(input: &RollingInput<'_>, waiting: &[Outdated<'pass>
         ZoneRule::OneByOne => class(input, member) == class(input, first) && member.zone == first.zone,
     };
     let mut left = input.upgrade.allowance.left();
-    let batch = sorted.into_iter().take_while(|outdated| together(outdated.member)).take_while(|outdated| {
+    let batch = sorted.into_iter().take_while(|outdated| together(outdated.member)).filter(|outdated| {
         let free = costs_nothing(outdated.member);
         let granted = free || left > 0;
         left = if free { left } else { left.saturating_sub(1) };

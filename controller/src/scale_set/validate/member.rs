@@ -1,0 +1,240 @@
+//! Members as their objects and their own passes tell them.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::ResourceExt;
+use scaleset_crds::condition::{InstanceCondition, Reason, find};
+use scaleset_crds::instance::ProtectionPolicy;
+use scaleset_crds::vocabulary::{HealthState, Impact, OrchestrationMode, PowerState, ProvisioningState};
+use scaleset_crds::{FlexVM, InstanceStatus, ScaleSet, ScaleSetVM, labels};
+use scaleset_planning::membership::{MemberShape, MemberStanding, refusal};
+use scaleset_planning::snapshot::{
+    Failure, GuestAgent, Member, MemberKind, MemberLife, MemberReport, Observation, Origin, Pending, Protection,
+    Revision, RollMark,
+};
+use scaleset_planning::view::Health;
+
+use super::set_shape;
+use crate::scale_set::observe::Observed;
+
+pub(super) fn members(observed: &Observed, revisions: &[Revision]) -> Vec<Member> {
+    let set_uid = &observed.id.uid;
+    // The owner counts, not the name: an instance that was left behind with cascade=orphan still names its set.
+    let owned = observed.members.scale_set_vms.iter().filter(|vm| is_owned_by(&vm.metadata, set_uid));
+    let uniform = owned.map(|vm| uniform_member(vm));
+    let flexible = observed.members.flex_vms.iter().filter_map(|vm| flexible_member(&observed.set, revisions, vm));
+    let mut members: Vec<Member> = match observed.set.spec.orchestration_mode {
+        OrchestrationMode::Uniform => uniform.collect(),
+        OrchestrationMode::Flexible => flexible.collect(),
+    };
+    members.sort_by(|one, two| one.name.cmp(&two.name));
+    members
+}
+
+fn uniform_member(vm: &ScaleSetVM) -> Member {
+    let spec = &vm.spec;
+    let placed = Placed {
+        zone: spec.zone.clone(),
+        fault_domain: spec.platform_fault_domain,
+        placement_group: spec.placement_group.clone(),
+        update_domain: spec.update_domain,
+    };
+    Member {
+        number: spec.instance_id.parse().ok(),
+        sequence: spec.instance_id.parse().ok(),
+        assigned_revision: Some(spec.model_revision.clone()),
+        protection: protection(spec.protection_policy.as_ref()),
+        power_wish: spec.power_state.unwrap_or_default(),
+        ..member(MemberKind::ScaleSetVM, Origin::Set, &vm.metadata, vm.status.as_ref(), placed)
+    }
+}
+
+/// A FlexVM that refers to the set and is not accepted is no member; nor is one that another set made and left behind.
+fn flexible_member(set: &ScaleSet, revisions: &[Revision], vm: &FlexVM) -> Option<Member> {
+    let spec = &vm.spec;
+    let origin = origin(&vm.metadata, set.metadata.uid.as_deref()?)?;
+    let name = set.metadata.name.as_deref()?;
+    if origin == Origin::Hand && refusal(Some(&set_shape(set)), name, &member_shape(vm)).is_some() {
+        return None;
+    }
+    let placed = Placed {
+        zone: spec.zone.clone(),
+        fault_domain: spec.platform_fault_domain,
+        placement_group: None,
+        update_domain: None,
+    };
+    Some(Member {
+        number: None,
+        sequence: vm.annotations().get(labels::INSTANCE_NUMBER).and_then(|number| number.parse().ok()),
+        assigned_revision: followed(vm, origin, revisions),
+        protection: protection(spec.protection_policy.as_ref()),
+        power_wish: spec.power_state.unwrap_or_default(),
+        ..member(MemberKind::FlexVM, origin, &vm.metadata, vm.status.as_ref(), placed)
+    })
+}
+
+/// The revision that a member follows. One that the set made and a person has edited since follows none: it is outdated.
+fn followed(vm: &FlexVM, origin: Origin, revisions: &[Revision]) -> Option<String> {
+    let named = vm.labels().get(labels::MODEL_REVISION)?;
+    let revision = revisions.iter().find(|revision| revision.name == *named);
+    let edited = revision.is_some_and(|revision| revision.profile.model() != vm.spec.model());
+    if origin == Origin::Set && edited { None } else { Some(named.clone()) }
+}
+
+/// The VM, as far as membership depends on it.
+pub(crate) fn member_shape(vm: &FlexVM) -> MemberShape<'_> {
+    let spec = &vm.spec;
+    let wished = spec.scale_set_ref.as_ref().map(|reference| reference.name.as_str());
+    let accepted = vm.status.as_ref().and_then(|status| status.scale_set.as_deref());
+    MemberShape {
+        location: &spec.location,
+        zone: spec.zone.as_deref(),
+        fault_domain: spec.platform_fault_domain,
+        standing: if accepted.is_some() && accepted == wished {
+            MemberStanding::Accepted
+        } else {
+            MemberStanding::Applicant
+        },
+    }
+}
+
+/// Who made a member of the set with `set_uid`; `None` for one that a set made and left behind when it was deleted with
+/// cascade=orphan: it runs on alone.
+pub(crate) fn origin(metadata: &ObjectMeta, set_uid: &str) -> Option<Origin> {
+    let made_by_a_set =
+        metadata.labels.iter().flatten().any(|(label, value)| label == labels::MADE_BY && value == labels::MADE_BY_SET);
+    match (is_owned_by(metadata, set_uid), made_by_a_set) {
+        (true, _) => Some(Origin::Set),
+        (false, false) => Some(Origin::Hand),
+        (false, true) => None,
+    }
+}
+
+/// Whether the object's controller is the one with `uid`.
+pub(crate) fn is_owned_by(metadata: &ObjectMeta, uid: &str) -> bool {
+    metadata.owner_references.iter().flatten().any(|owner| owner.controller == Some(true) && owner.uid == uid)
+}
+
+struct Placed {
+    zone: Option<String>,
+    fault_domain: Option<i32>,
+    placement_group: Option<String>,
+    update_domain: Option<i32>,
+}
+
+fn member(
+    kind: MemberKind,
+    origin: Origin,
+    metadata: &ObjectMeta,
+    status: Option<&InstanceStatus>,
+    placed: Placed,
+) -> Member {
+    let Placed { zone, fault_domain, placement_group, update_domain } = placed;
+    Member {
+        kind,
+        name: metadata.name.clone().unwrap_or_default(),
+        uid: metadata.uid.clone().unwrap_or_default(),
+        resource_version: metadata.resource_version.clone().unwrap_or_default(),
+        origin,
+        number: None,
+        sequence: None,
+        life: if metadata.deletion_timestamp.is_some() { MemberLife::Terminating } else { MemberLife::Live },
+        created: metadata.creation_timestamp.as_ref().map(|time| time.0).unwrap_or_default(),
+        zone,
+        fault_domain,
+        placement_group,
+        update_domain,
+        assigned_revision: None,
+        protection: Protection::None,
+        roll: metadata
+            .annotations
+            .iter()
+            .flatten()
+            .find_map(|(name, value)| if name == labels::ROLLING_UPGRADE { RollMark::parse(value) } else { None }),
+        power_wish: scaleset_crds::vocabulary::PowerWish::Running,
+        report: report(metadata, status),
+    }
+}
+
+fn protection(policy: Option<&ProtectionPolicy>) -> Protection {
+    let Some(ProtectionPolicy { protect_from_scale_in, protect_from_scale_set_actions }) = policy else {
+        return Protection::None;
+    };
+    match (protect_from_scale_set_actions, protect_from_scale_in) {
+        (Some(true), _) => Protection::FromSetActions,
+        (_, Some(true)) => Protection::FromScaleIn,
+        (_, Some(false) | None) => Protection::None,
+    }
+}
+
+/// What is known of the application of a VM; that its source says nothing is told by the condition alone.
+fn health(status: Option<&InstanceStatus>) -> Health {
+    let Some(status) = status else { return Health::NoSource };
+    let said = status.instance_view.as_ref().and_then(|view| view.vm_health.as_ref());
+    let condition = find(&status.conditions, InstanceCondition::ApplicationHealthy.as_str());
+    let missing = condition.is_some_and(|condition| condition.reason == Reason::HealthMissing.as_str());
+    match said.and_then(|health| HealthState::from_code(&health.status.code)) {
+        Some(state) => Health::Known(state),
+        None if missing => Health::Missing,
+        None => Health::NoSource,
+    }
+}
+
+fn report(metadata: &ObjectMeta, status: Option<&InstanceStatus>) -> MemberReport {
+    let observed = status.and_then(|status| status.observed_generation);
+    let provisioning = status.and_then(|status| status.provisioning_state).unwrap_or(ProvisioningState::Unknown);
+    let view = status.and_then(|status| status.instance_view.as_ref());
+    let extensions: BTreeMap<String, String> = view
+        .map(|view| view.extensions.iter().map(|state| (state.name.clone(), state.code.clone())).collect())
+        .unwrap_or_default();
+    let seen = status.is_none_or(|status| {
+        find(&status.conditions, InstanceCondition::Provisioned.as_str())
+            .is_none_or(|provisioned| provisioned.status != "Unknown")
+    });
+    MemberReport {
+        observation: match (observed.is_some() && observed == metadata.generation, seen) {
+            (true, true) => Observation::Current,
+            (true, false) => Observation::Unseen,
+            (false, _) => Observation::Behind,
+        },
+        provisioning,
+        power: status.and_then(|status| status.power_state).unwrap_or(PowerState::Unknown),
+        agent: match view.and_then(|view| view.vm_agent.as_ref()) {
+            Some(_) => GuestAgent::Reports,
+            None => GuestAgent::Silent,
+        },
+        running_revision: status.and_then(|status| status.model_revision.clone()),
+        healthy_on_revision: status.and_then(|status| status.healthy_on_revision.clone()),
+        pending: pending(status),
+        failure: match provisioning {
+            ProvisioningState::Failed => status.and_then(failure),
+            // Hardware that does not let go.
+            ProvisioningState::Deleting => {
+                status.and_then(failure).filter(|failure| failure.reason != Reason::Deleting)
+            }
+            ProvisioningState::Creating
+            | ProvisioningState::Updating
+            | ProvisioningState::Succeeded
+            | ProvisioningState::Unknown => None,
+        },
+        extensions,
+        health: health(status),
+    }
+}
+
+fn pending(status: Option<&InstanceStatus>) -> Pending {
+    let changes = status.map(|status| status.pending_changes.as_slice());
+    match changes.map(|changes| changes.iter().map(|change| change.impact).max()) {
+        Some(None) => Pending::Nothing,
+        Some(Some(Impact::None | Impact::NextReimage)) => Pending::NextReimage,
+        Some(Some(Impact::Online | Impact::Restart | Impact::Reimage | Impact::Replace | Impact::Immutable)) | None => {
+            Pending::More
+        }
+    }
+}
+
+fn failure(status: &InstanceStatus) -> Option<Failure> {
+    let provisioned = find(&status.conditions, InstanceCondition::Provisioned.as_str())?;
+    Some(Failure { reason: Reason::from_code(&provisioned.reason), message: provisioned.message.clone() })
+}
