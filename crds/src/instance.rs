@@ -5,16 +5,19 @@ use kube::KubeSchema;
 
 use serde::{Deserialize, Serialize};
 
+use crate::rules::instance as refuse;
 use crate::vocabulary::{Impact, PowerState, ProvisioningState, StatusLevel};
 
 /// Protection of one instance from its set. A person's own action on the instance is never held back.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = refuse::protection_from_actions_includes_scale_in())]
 pub struct ProtectionPolicy {
     /// Scale-in never chooses this instance, default false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protect_from_scale_in: Option<bool>,
-    /// The set starts no upgrade, reimage, repair or scale-in on this instance, default false.
+    /// The set starts no upgrade, reimage, repair or scale-in on this instance, default false; it includes
+    /// protectFromScaleIn, which must then not be false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protect_from_scale_set_actions: Option<bool>,
 }

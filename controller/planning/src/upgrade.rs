@@ -8,7 +8,7 @@ use scaleset_crds::vocabulary::Impact;
 
 use crate::budget::Allowance;
 use crate::plan::{Action, Assignment, Hold};
-use crate::snapshot::{Member, Revision, UpgradeSwitch};
+use crate::snapshot::{Member, Protection, Revision, UpgradeSwitch};
 use crate::view::{ViewDiff, diff_models};
 
 /// What a policy decides from.
@@ -65,7 +65,8 @@ impl Outdated<'_> {
     /// Whether it has never had a VM, and nothing is about to make one.
     fn is_unborn(&self) -> bool {
         let report = &self.member.report;
-        report.running_revision.is_none() && report.healthy_on_revision.is_none() && self.member.has_failed()
+        let never_made = report.running_revision.is_none() && report.healthy_on_revision.is_none();
+        never_made && self.member.has_failed() && self.member.protection != Protection::FromSetActions
     }
 
     /// Lets a member without a VM be made from the newest model.

@@ -37,6 +37,17 @@ pub(crate) fn no_move_between_sets() -> Rule {
     )
 }
 
+/// Protection from all of the set's actions includes scale-in.
+pub(crate) fn protection_from_actions_includes_scale_in() -> Rule {
+    require(
+        "!has(self.protectFromScaleSetActions) || !self.protectFromScaleSetActions || \
+         !has(self.protectFromScaleIn) || self.protectFromScaleIn",
+        Code::InvalidParameter,
+        ".protectFromScaleIn",
+        "protectFromScaleIn must not be false where protectFromScaleSetActions is true, which includes it",
+    )
+}
+
 /// A VM joins a set when it is created.
 pub(crate) fn no_attach() -> Rule {
     require(

@@ -92,7 +92,9 @@ impl Judge {
                 continue;
             }
             let still = |seen: &Seen| seen.sets.get(&member.owner).is_some_and(|set| set.still);
-            if before.revision != member.revision && still(&self.before) && still(now) {
+            // A member that has no VM yet is made from the newest model in every mode.
+            let has_vm = !before.object["status"]["modelRevision"].is_null();
+            if has_vm && before.revision != member.revision && still(&self.before) && still(now) {
                 findings.push(format!("{} was given a model although its set is Manual or paused", member.name));
             }
             if member.owner.is_empty() && before.generation != member.generation {

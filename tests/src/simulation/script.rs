@@ -111,6 +111,7 @@ impl Teller {
     /// One more round of all passes, which must do nothing; the transcript.
     pub fn end(mut self) -> String {
         self.say("\n> plan again, expect nothing");
+        self.stage.stir();
         let round = self.stage.round();
         let lines = self.stage.take_lines();
         self.require(!round.moved, &format!("a settled story moves again:\n{}", lines.join("\n")));
@@ -159,6 +160,10 @@ impl Teller {
             ("revisions", [set]) => self.say(&table::revisions(&self.stage, set)),
             _ => {
                 let done = self.disturb(verb, words);
+                // Hardware that works again does not say so.
+                if words != ["heal"] {
+                    self.stage.stir();
+                }
                 self.require(done.is_ok(), &format!("{verb} {words:?}: {done:?}"));
             }
         }

@@ -97,6 +97,12 @@ pub struct Stage {
     lines: Lines,
     order: Order,
     rounds: u64,
+    /// Whether anything has changed that a watch or the hardware would tell of.
+    stirred: bool,
+    /// The version of the cluster after the last round.
+    version: u64,
+    /// When passes asked to be called again although nothing changes.
+    due: BTreeMap<PassKey, Timestamp>,
     /// Passes that failed, with when they are tried again and what their object was when they failed.
     failed: BTreeMap<PassKey, (Timestamp, i64)>,
 }
@@ -110,7 +116,9 @@ impl Stage {
         let cluster = SimulatedCluster::new(clock.clone(), Arc::clone(&lines));
         let context = context(&cluster, &hardware);
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime can be made");
-        Self { cluster, hardware, clock, context, runtime, lines, order, rounds: 0, failed: BTreeMap::new() }
+        let (due, failed) = (BTreeMap::new(), BTreeMap::new());
+        let (rounds, version, stirred) = (0, 0, true);
+        Self { cluster, hardware, clock, context, runtime, lines, order, rounds, stirred, version, due, failed }
     }
 
     /// Runs a future of the hardware's control surface.
@@ -136,14 +144,22 @@ impl Stage {
             .unwrap_or_else(PoisonError::into_inner)
             .push("the controller died, and is started again".into());
         self.failed.clear();
+        self.due.clear();
+        self.stirred = true;
         self.cluster.restart();
         self.context = context(&self.cluster, &self.hardware);
     }
 
-    /// Every pass once, then the garbage collector. A controller that dies is started again and has its passes in the
+    /// The hardware announces something: every pass has its turn in the next round.
+    pub const fn stir(&mut self) {
+        self.stirred = true;
+    }
+
+    /// Every pass once, or only those that are due where nothing has changed since the last round; then the garbage collector. A controller that dies is started again and has its passes in the
     /// next round.
     pub fn round(&mut self) -> Round {
         let before = (self.cluster.version(), self.effects());
+        self.stirred |= before.0 != self.version;
         let mut round = Round::default();
         let collector = Collector { lines: Arc::clone(&self.lines) };
         with_default(collector, || self.run_passes(&mut round));
@@ -151,22 +167,30 @@ impl Stage {
         let delivered = self.cluster.deliver(1 + self.keys().len() / 2);
         self.hardware.settle();
         self.rounds += 1;
-        round.moved |= delivered > 0 || before != (self.cluster.version(), self.effects());
+        self.version = self.cluster.version();
+        round.moved |= delivered > 0 || before != (self.version, self.effects());
+        self.stirred = round.moved;
         round
     }
 
     fn run_passes(&mut self, round: &mut Round) {
         let keys = self.keys();
         self.failed.retain(|key, _| keys.contains(key));
+        self.due.retain(|key, _| keys.contains(key));
         for key in keys {
             let (now, generation) = (self.clock.now(), self.generation(&key));
             if self.failed.get(&key).is_some_and(|(until, of)| now < *until && *of == generation) {
                 continue;
             }
+            let due = self.failed.contains_key(&key) || self.due.get(&key).is_some_and(|due| *due <= now);
+            if !self.stirred && !due {
+                continue;
+            }
             self.failed.remove(&key);
+            self.due.remove(&key);
             match self.pass(&key) {
                 Some(Ok(Wake::OnChange)) => {}
-                Some(Ok(Wake::After(wait))) => round.look_at(now + wait),
+                Some(Ok(Wake::After(wait))) => drop(self.due.insert(key, now + wait)),
                 Some(Err(error)) => {
                     round.failures.push(error.to_string());
                     self.failed.insert(key, (now + RETRY, generation));
@@ -177,7 +201,7 @@ impl Stage {
                 }
             }
         }
-        for (until, _) in self.failed.values() {
+        for until in self.failed.values().map(|(until, _)| until).chain(self.due.values()) {
             round.look_at(*until);
         }
     }
@@ -209,6 +233,7 @@ impl Stage {
             idle_looks = if event == Some(next) || round.moved { 0 } else { idle_looks + 1 };
             self.clock.advance_to(next.min(end));
             self.hardware.settle();
+            self.stirred |= event == Some(next);
             if next > end {
                 return Rest::NotYet;
             }

@@ -34,6 +34,17 @@ fn placement() -> Vec<Case> {
     let domain_message = "PropertyChangeNotAllowed: platformFaultDomain cannot be changed after creation";
     let domain = "spec.platformFaultDomain";
     vec![
+        accepting(
+            flex_vm(),
+            When::Always,
+            json!({"spec": {"protectionPolicy": {"protectFromScaleSetActions": true}}}),
+        )
+        .refusing(
+            json!({"spec": {"protectionPolicy": {"protectFromScaleSetActions": true, "protectFromScaleIn": false}}}),
+            "spec.protectionPolicy.protectFromScaleIn",
+            "InvalidParameter: protectFromScaleIn must not be false where protectFromScaleSetActions is true, which \
+             includes it",
+        ),
         change(
             flex_vm(),
             json!({"location": "westus"}),

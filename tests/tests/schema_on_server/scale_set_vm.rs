@@ -19,6 +19,17 @@ pub fn cases() -> Vec<Case> {
             "metadata.name",
             "InvalidParameter: the name must be {spec.scaleSetRef.name}-{spec.instanceId}",
         ),
+        accepting(
+            scale_set_vm(),
+            When::Always,
+            json!({"spec": {"protectionPolicy": {"protectFromScaleSetActions": true}}}),
+        )
+        .refusing(
+            json!({"spec": {"protectionPolicy": {"protectFromScaleSetActions": true, "protectFromScaleIn": false}}}),
+            "spec.protectionPolicy.protectFromScaleIn",
+            "InvalidParameter: protectFromScaleIn must not be false where protectFromScaleSetActions is true, which \
+             includes it",
+        ),
         change(
             scale_set_vm(),
             json!({"scaleSetRef": {"name": "other"}}),
