@@ -1,4 +1,5 @@
-//! A simulated region alone, without any controller: three machines and the control endpoint, until Ctrl-C.
+//! A simulated region alone, without any controller: three machines whose health an extension tells, and the control
+//! endpoint, until Ctrl-C.
 //!
 //! `cargo run -p scaleset-hardware --example serve [store [port]]`
 
@@ -15,7 +16,14 @@ const MODEL: &str = r#"{
     "vmSize": "Standard_D2s_v3",
     "credentials": {"adminUsername": "azureuser"},
     "storageProfile": {"imageReference": {"publisher": "Canonical", "offer": "ubuntu-server", "sku": "22_04-lts"}},
-    "networkProfile": {"networkInterfaces": [{"name": "nic01", "primary": true, "subnet": "default"}]}
+    "networkProfile": {"networkInterfaces": [{"name": "nic01", "primary": true, "subnet": "default"}]},
+    "extensions": [{
+        "name": "health",
+        "publisher": "Microsoft.ManagedServices",
+        "type": "ApplicationHealthLinux",
+        "typeHandlerVersion": "2.0",
+        "settings": {"protocol": "http", "requestPath": "/health", "intervalInSeconds": 5, "numberOfProbes": 3}
+    }]
 }"#;
 
 #[tokio::main]

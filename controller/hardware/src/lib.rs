@@ -29,7 +29,9 @@ use serde::{Deserialize, Serialize};
 
 pub use catalog::Catalog;
 pub use error::HardwareError;
-pub use machine::{Change, ExtensionState, Health, Inventory, Machine, Owner, Placement, Provisioning};
+pub use machine::{
+    ApplicationHealthReport, Change, ExtensionState, Health, Inventory, Machine, Owner, Placement, Provisioning,
+};
 
 /// What to create. The same `uid` again returns the machine that is there.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use scaleset_crds::VirtualMachineModel;
-use scaleset_crds::vocabulary::PowerState;
+use scaleset_crds::vocabulary::{HealthState, PowerState};
 use serde::{Deserialize, Serialize};
 
 /// The object that a machine belongs to, so that a change of the machine finds it.
@@ -121,9 +121,27 @@ pub struct Machine {
     pub extensions: BTreeMap<String, ExtensionState>,
     /// What the application in the guest answers to whoever asks for its health.
     pub health: Health,
+    /// What the model's health source says of the application. None without a source, and while the source says nothing
+    /// (yet, or any more): the guest does not run, or the extension has not succeeded, has not asked often enough or
+    /// hangs with its guest. Missing is not unhealthy.
+    pub application_health: Option<ApplicationHealthReport>,
 }
 
-/// What the application in a guest answers to whoever asks for its health. Whether anybody asks is the set's matter.
+/// What a health source says of an application.
+///
+/// Source: Azure's "Using Application Health extension with Virtual Machine Scale Sets", or "Load Balancer health
+/// probes".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ApplicationHealthReport {
+    /// The state.
+    pub state: HealthState,
+    /// Since when the source says so, scenario time.
+    pub since: Timestamp,
+}
+
+/// What the application in a guest answers to whoever asks for its health. Whether anybody asks is the model's matter,
+/// what is made of it stands in [`Machine::application_health`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Health {
     /// It answers well.
@@ -131,8 +149,10 @@ pub enum Health {
     Healthy,
     /// It answers badly.
     Unhealthy,
-    /// It does not answer: the guest does not run, or nobody can reach it.
+    /// It does not answer: the guest does not run, nobody can reach it, or the application is not up.
     Unknown,
+    /// It does not answer because the guest hangs: nothing in it reports anything any more.
+    Hangs,
 }
 
 /// How far an extension came.

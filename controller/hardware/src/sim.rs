@@ -8,13 +8,16 @@
 //! It never decides anything about sets, and never changes a machine that nobody asked it to change.
 
 mod address;
+mod agenda;
 mod announce;
+mod application;
 mod clock;
 mod command;
 pub mod control;
 mod extension;
 mod fault;
 mod hardware;
+mod health;
 mod journal;
 mod latency;
 mod model;

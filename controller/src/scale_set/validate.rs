@@ -166,7 +166,7 @@ pub(crate) fn set_shape(set: &ScaleSet) -> SetShape<'_> {
 }
 
 fn region_facts(region: &Region) -> RegionFacts {
-    let Region { zones, fault_domain_count, sizes, images, subnets } = region;
+    let Region { zones, fault_domain_count, sizes, images, subnets, load_balancers: _ } = region;
     let zone = |state: &ZoneState| match state {
         ZoneState::Available => ZoneFacts::Available,
         ZoneState::Unavailable => ZoneFacts::Unavailable,

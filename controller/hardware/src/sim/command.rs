@@ -44,14 +44,20 @@ impl Simulation {
         self.control(uid, format!("fail: {fault:?}"), |world, now| world.fail_machine(uid, fault, now)).await
     }
 
-    /// Heals a machine that hangs or is unhealthy.
+    /// Heals a machine that hangs, and takes back what its application was made to answer.
     pub async fn heal_machine(&self, uid: &str) -> Result<(), ControlError> {
         self.control(uid, "heal".to_owned(), |world, now| world.heal_machine(uid, now)).await
     }
 
-    /// Sets what the application in a machine answers to whoever asks for its health.
+    /// Sets what the application in a machine answers to whoever asks for its health, whatever the script says, until it
+    /// is cleared, healed or reimaged.
     pub async fn set_health(&self, uid: &str, health: Health) -> Result<(), ControlError> {
-        self.control(uid, format!("health {health:?}"), |world, now| world.set_health(uid, health, now)).await
+        self.control(uid, format!("health {health:?}"), |world, now| world.set_health(uid, Some(health), now)).await
+    }
+
+    /// Leaves what the application in a machine answers to the script of the region file again.
+    pub async fn clear_health(&self, uid: &str) -> Result<(), ControlError> {
+        self.control(uid, "health as scripted".to_owned(), |world, now| world.set_health(uid, None, now)).await
     }
 
     /// Takes a machine away as if it had never been.

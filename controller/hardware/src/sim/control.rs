@@ -41,7 +41,7 @@ pub fn router(simulation: Simulation) -> Router {
         .route("/machines/{machine}", get(machine::show).merge(delete(machine::vanish)))
         .route("/machines/{machine}/fail", post(machine::fail))
         .route("/machines/{machine}/heal", post(machine::heal))
-        .route("/machines/{machine}/health", put(machine::set_health))
+        .route("/machines/{machine}/health", put(machine::set_health).merge(delete(machine::clear_health)))
         .route("/machines/{machine}/model", patch(machine::drift))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)

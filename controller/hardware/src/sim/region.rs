@@ -15,6 +15,7 @@ use serde::Deserialize;
 pub use error::RegionFileError;
 
 use crate::sim::address::AddressPrefix;
+use crate::sim::application::ApplicationRule;
 use crate::sim::latency::Latencies;
 
 /// The region file that is used when none is named.
@@ -34,6 +35,9 @@ pub struct RegionFile {
     pub images: Vec<ImageDefinition>,
     /// The regions.
     pub regions: Vec<RegionDefinition>,
+    /// What the applications in the guests answer; the first rule that fits a machine decides.
+    #[serde(default)]
+    pub applications: Vec<ApplicationRule>,
 }
 
 /// One size of machine.

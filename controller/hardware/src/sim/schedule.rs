@@ -56,6 +56,13 @@ pub(crate) enum Guest {
     Down,
 }
 
+impl Course {
+    /// From when on the machine runs, if the course starts it.
+    pub(crate) fn runs_from(&self) -> Option<Timestamp> {
+        self.power.iter().find(|step| step.power == PowerState::Running).map(|step| step.at)
+    }
+}
+
 impl Scheduler<'_> {
     /// A new machine: allocation, then first boot.
     pub(crate) fn create(&self) -> Course {

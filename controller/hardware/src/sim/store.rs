@@ -5,7 +5,8 @@
 //! returns once the transaction that holds its journal entry is committed. What has been returned is therefore durable
 //! at any moment at which the process may be killed, and many calls in flight share one flush.
 //!
-//! A store knows the number of its format. One of a newer format is refused before a byte of it is changed.
+//! A store knows the number of its format. One of another format, newer or older, is refused before a byte of it is
+//! changed.
 
 mod error;
 mod overlay;
@@ -29,8 +30,8 @@ pub use error::StoreError;
 pub(crate) use read::JournalPage;
 pub(crate) use write::Write;
 
-/// Format of what this version writes.
-pub(crate) const FORMAT: u64 = 1;
+/// Format of what this version writes and reads. 2: machines with what their health source hears.
+pub(crate) const FORMAT: u64 = 2;
 /// Memory for redb's page cache: the store is written far more than it is read.
 const CACHE_BYTES: usize = 512 * 1024;
 

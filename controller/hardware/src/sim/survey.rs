@@ -268,7 +268,7 @@ fn subnet_view(name: &str, pool: &AddressPool) -> SubnetView {
 /// The machine as a backend of a load balancer in `subnet`, if its primary interface is in it.
 fn backend(world: &World, record: &Record, subnet: &str, now: Timestamp) -> Option<Backend> {
     let primary = record.primary_interface(world.model(record))?;
-    let healthy = record.visible_health(now, world.host_state(record)) == Health::Healthy;
+    let healthy = record.visible_health(now, world.surroundings(record)) == Health::Healthy;
     (primary.subnet == subnet).then(|| Backend {
         uid: record.uid.clone(),
         owner: record.owner.to_string(),

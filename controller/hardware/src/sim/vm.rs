@@ -29,13 +29,16 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use scaleset_crds::VirtualMachineModel;
+use scaleset_crds::health::HealthSource;
 use scaleset_crds::vocabulary::{OsType, PowerState, PowerWish};
 use serde::{Deserialize, Serialize};
 
 use crate::UpdateMethod;
 use crate::machine::{Health, Machine, Owner, Placement, Provisioning};
-use crate::sim::extension::ExtensionRun;
+use crate::sim::application::{self, Answer, ApplicationRule};
+use crate::sim::extension::{ExtensionRun, RunResult};
 use crate::sim::fault::Subject;
+use crate::sim::health::Watch;
 use crate::sim::model::ModelKey;
 
 /// What is kept of a machine.
@@ -67,7 +70,12 @@ pub(crate) struct Record {
     pub(crate) operations: u32,
     /// Failed attempts in a row before the last operation.
     pub(crate) failed_before: u32,
-    pub(crate) health: Health,
+    /// From when on the machine runs without a break; none while it is down.
+    pub(crate) runs_from: Option<Timestamp>,
+    /// What its application was made to answer; none leaves that to the script.
+    pub(crate) answer: Option<Health>,
+    /// What the model's health source hears; none as long as it does not ask.
+    pub(crate) watch: Option<Box<Watch>>,
     /// When it was made to hang, if it was.
     pub(crate) hangs_since: Option<Timestamp>,
     /// When somebody last changed it behind the controller's back.
@@ -145,6 +153,8 @@ pub(crate) struct Failure {
 pub(crate) struct Surroundings<'a> {
     pub(crate) model: &'a Arc<VirtualMachineModel>,
     pub(crate) host: HostState,
+    /// What applications are made to answer.
+    pub(crate) script: &'a [ApplicationRule],
 }
 
 /// The state of a machine's host.
@@ -223,9 +233,11 @@ impl Record {
         self.guest_known_from.is_some_and(|from| from <= now)
     }
 
-    /// The next instant after `now` at which something about it changes by itself.
-    pub(crate) fn next_transition(&self, now: Timestamp) -> Option<Timestamp> {
-        self.instants().filter(|instant| *instant > now).min()
+    /// The next instant after `now` at which something about it, or what its health source says, changes by itself.
+    pub(crate) fn next_transition(&self, now: Timestamp, model: &VirtualMachineModel) -> Option<Timestamp> {
+        let watched = self.watch.as_ref().zip(model.health_source());
+        let said = watched.and_then(|(watch, source)| watch.next_change(source, now));
+        self.instants().filter(|instant| *instant > now).chain(said).min()
     }
 
     /// What fault selectors are held against.
@@ -242,7 +254,8 @@ impl Record {
 
     /// The machine as it is seen at `now`.
     pub(crate) fn view(&self, now: Timestamp, surroundings: Surroundings<'_>) -> Machine {
-        let Surroundings { model, host } = surroundings;
+        let Surroundings { model, host, script: _ } = surroundings;
+        let watched = self.watch.as_ref().zip(model.health_source());
         let known = self.guest_is_known(now);
         let primary = self.primary_interface(model);
         let mut placement = self.placement.clone();
@@ -272,7 +285,8 @@ impl Record {
             vm_agent_version: known.then(|| agent_version(model).to_owned()),
             disks: std::iter::once(&self.os_disk).chain(self.data_disks.values()).cloned().collect(),
             extensions: self.extensions.iter().map(|(name, run)| (name.clone(), run.state(now))).collect(),
-            health: self.visible_health(now, host),
+            health: self.visible_health(now, surroundings),
+            application_health: watched.and_then(|(watch, source)| watch.report(source, now)),
         }
     }
 
@@ -284,9 +298,52 @@ impl Record {
     }
 
     /// What a probe of the guest hears.
-    pub(crate) fn visible_health(&self, now: Timestamp, host: HostState) -> Health {
-        let answers = self.visible_power(now, host) == PowerState::Running && self.guest_is_known(now);
-        if answers { self.health } else { Health::Unknown }
+    pub(crate) fn visible_health(&self, now: Timestamp, surroundings: Surroundings<'_>) -> Health {
+        let answers = self.visible_power(now, surroundings.host) == PowerState::Running && self.guest_is_known(now);
+        self.answer_at(now, surroundings).filter(|_| answers).unwrap_or(Health::Unknown)
+    }
+
+    /// Whether its guest runs with an application that answers anything but well.
+    pub(crate) fn answers_badly(&self, now: Timestamp, surroundings: Surroundings<'_>) -> bool {
+        self.answer_at(now, surroundings).is_some_and(|answer| answer != Health::Healthy)
+    }
+
+    /// What a health source hears of the machine from the start of its guest on; nothing while the machine is down.
+    pub(crate) fn heard(&self, surroundings: Surroundings<'_>) -> Vec<Answer> {
+        let out_of_reach = self.hangs_since.is_some() || matches!(surroundings.host, HostState::Down(_));
+        match self.runs_from {
+            Some(at) if out_of_reach || self.guest_known_from.is_none() => vec![Answer { at, health: Health::Hangs }],
+            Some(_) => self.answers(surroundings),
+            None => Vec::new(),
+        }
+    }
+
+    /// From when on a health source asks; none where it does not: the machine is down, or the extension has not
+    /// succeeded.
+    pub(crate) fn asked_from(&self, source: HealthSource<'_>) -> Option<Timestamp> {
+        let runs_from = self.runs_from?;
+        match source {
+            HealthSource::Probe(_) => Some(runs_from),
+            HealthSource::Extension(extension) => match self.extensions.get(extension.name)? {
+                ExtensionRun::Until { until, result: RunResult::Succeeded } => Some(runs_from.max(*until)),
+                ExtensionRun::Until { until: _, result: RunResult::Failed } | ExtensionRun::Waiting => None,
+            },
+        }
+    }
+
+    /// What the application answers, leaving aside whether anybody can hear it; none while the machine is down.
+    fn answer_at(&self, now: Timestamp, surroundings: Surroundings<'_>) -> Option<Health> {
+        let answers = self.answers(surroundings);
+        answers.iter().rev().find(|answer| answer.at <= now).map(|answer| answer.health)
+    }
+
+    fn answers(&self, surroundings: Surroundings<'_>) -> Vec<Answer> {
+        let Surroundings { model, host: _, script } = surroundings;
+        match (self.runs_from, self.answer) {
+            (Some(at), Some(health)) => vec![Answer { at, health }],
+            (Some(at), None) => application::scripted(script, model, &self.image.version, at),
+            (None, _) => Vec::new(),
+        }
     }
 
     fn visible_power(&self, now: Timestamp, host: HostState) -> PowerState {

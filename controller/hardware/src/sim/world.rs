@@ -11,11 +11,12 @@ mod calls;
 mod change;
 mod control;
 mod disturb;
+mod health;
 mod offer;
 mod operation;
 mod restore;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -25,6 +26,8 @@ use crate::catalog::{Catalog, ZoneState};
 use crate::error::HardwareError;
 use crate::machine::{Change, Inventory, Machine};
 use crate::sim::address::AddressPool;
+use crate::sim::agenda::Agenda;
+use crate::sim::application::ApplicationRule;
 use crate::sim::fault::{Fault, Outage};
 use crate::sim::journal::Call;
 use crate::sim::latency::Latencies;
@@ -57,6 +60,8 @@ pub(crate) struct World {
     images: BTreeMap<String, Offer>,
     /// Versions that came through the control endpoint, by image family.
     published: BTreeMap<String, Vec<String>>,
+    /// What applications are made to answer.
+    script: Vec<ApplicationRule>,
     regions: BTreeMap<String, Region>,
     machines: BTreeMap<String, Box<Record>>,
     models: Models,
@@ -65,8 +70,8 @@ pub(crate) struct World {
     outages: BTreeMap<String, Outage>,
     /// When a host last went down or came back.
     host_changes: BTreeMap<String, Timestamp>,
-    /// Next instant at which a machine changes by itself.
-    due: BTreeSet<(Timestamp, String)>,
+    /// When which machine changes by itself next.
+    due: Agenda,
     catalog: Arc<Catalog>,
     /// Number of the last journalled call.
     sequence: u64,
@@ -109,10 +114,7 @@ pub(crate) struct Region {
 impl World {
     /// Lets what is due at `now` take effect and announces it.
     pub(crate) fn settle(&mut self, now: Timestamp) {
-        while self.due.first().is_some_and(|(at, _)| *at <= now) {
-            let Some((_, uid)) = self.due.pop_first() else {
-                return;
-            };
+        while let Some(uid) = self.due.pop_due(now) {
             self.announce(&uid);
             self.follow(&uid, now);
         }
@@ -120,7 +122,7 @@ impl World {
 
     /// The next instant at which something changes by itself.
     pub(crate) fn next_event_at(&self) -> Option<Timestamp> {
-        self.due.first().map(|(at, _)| *at)
+        self.due.next()
     }
 
     /// The machine as it is now.
@@ -228,8 +230,9 @@ impl World {
         }
     }
 
-    fn surroundings<'a>(&'a self, record: &Record) -> Surroundings<'a> {
-        Surroundings { model: self.models.get(record.model), host: self.host_state(record) }
+    /// What a machine's looks depend on besides its record.
+    pub(crate) fn surroundings<'a>(&'a self, record: &Record) -> Surroundings<'a> {
+        Surroundings { model: self.models.get(record.model), host: self.host_state(record), script: &self.script }
     }
 
     fn announce(&mut self, uid: &str) {
@@ -250,14 +253,14 @@ impl World {
         if record.has_released_host(now) {
             self.release_host(uid);
         }
-        if let Some(next) = self.machines.get(uid).and_then(|record| record.next_transition(now)) {
-            self.due.insert((next, uid.to_owned()));
-        }
+        let next = |record: &Record| record.next_transition(now, self.models.get(record.model));
+        self.due.set(uid, self.record(uid).and_then(next));
     }
 
     /// Takes a machine out of the world, with all that it holds.
     fn remove(&mut self, uid: &str) {
         self.release_host(uid);
+        self.due.set(uid, None);
         let Some(record) = self.machines.remove(uid) else {
             return;
         };
@@ -343,6 +346,7 @@ impl World {
             sizes: self.sizes.values().filter_map(|size| Some((size.name.clone(), region.offer_of(size)?))).collect(),
             images: self.images.iter().map(|(family, offer)| (family.clone(), offer.versions.clone())).collect(),
             subnets: definition.subnets.iter().map(|subnet| subnet.name.clone()).collect(),
+            load_balancers: definition.load_balancers.iter().map(|balancer| balancer.name.clone()).collect(),
         }
     }
 }

@@ -10,7 +10,7 @@ use redb::{Database, ReadableDatabase, ReadableTableMetadata, TableDefinition};
 use scaleset_crds::vocabulary::PowerWish;
 use scaleset_hardware::sim::{
     Call, ClockSource, Drift, Fault, FaultEffect, LatencySource, OpenError, Outage, RegionFile, RegionSource, Selector,
-    Simulation, SimulationOptions, Storage, StoreError, VirtualClock,
+    Simulation, SimulationOptions, Storage, VirtualClock,
 };
 use scaleset_hardware::{Hardware, Inventory, Provisioning};
 
@@ -156,33 +156,36 @@ async fn a_store_that_is_open_is_locked() {
     );
 }
 
-/// Makes a store of a format of the future. Left open while it is copied, the copy looks like one of a killed process.
-fn newer_store(path: &Path, copy: &Path) {
+/// Makes a store of another format. Left open while it is copied, the copy looks like one of a killed process.
+fn store_of_format(format: u64, path: &Path, copy: &Path) {
     let database = Database::create(path).unwrap();
     let transaction = database.begin_write().unwrap();
-    transaction.open_table(TableDefinition::<&str, u64>::new("meta")).unwrap().insert("format", 2).unwrap();
+    transaction.open_table(TableDefinition::<&str, u64>::new("meta")).unwrap().insert("format", format).unwrap();
     transaction.commit().unwrap();
     std::fs::copy(path, copy).unwrap();
 }
 
 #[test]
-fn a_store_of_a_newer_format_is_left_untouched() {
-    let directory = tempfile::tempdir().unwrap();
-    let closed = directory.path().join("closed.redb");
-    let killed = directory.path().join("killed.redb");
-    newer_store(&closed, &killed);
-    for path in [closed, killed] {
-        let before = std::fs::read(&path).unwrap();
-        let refused = open_with(&path, ClockSource::Virtual(VirtualClock::default()), REGION).unwrap_err();
-        assert!(matches!(refused, OpenError::Store(StoreError::NewerFormat { found: 2, known: 1, .. })), "{refused}");
-        assert_eq!(
-            refused.to_string(),
-            format!(
-                "hardware store {} has format 2, this version knows 1: it was left untouched; use the newer version, or name another file",
+fn a_store_of_another_format_is_left_untouched() {
+    let mends = [
+        (1, "use the older version, or remove the file to begin with an empty region"),
+        (3, "use the newer version, or name another file"),
+    ];
+    for (format, mend) in mends {
+        let directory = tempfile::tempdir().unwrap();
+        let closed = directory.path().join("closed.redb");
+        let killed = directory.path().join("killed.redb");
+        store_of_format(format, &closed, &killed);
+        for path in [closed, killed] {
+            let before = std::fs::read(&path).unwrap();
+            let refused = open_with(&path, ClockSource::Virtual(VirtualClock::default()), REGION).unwrap_err();
+            let expected = format!(
+                "hardware store {} has format {format}, this version knows 2: it was left untouched; {mend}",
                 path.display()
-            )
-        );
-        assert!(std::fs::read(&path).unwrap() == before, "{} was changed", path.display());
+            );
+            assert_eq!(refused.to_string(), expected);
+            assert!(std::fs::read(&path).unwrap() == before, "{} was changed", path.display());
+        }
     }
 }
 

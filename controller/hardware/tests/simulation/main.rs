@@ -6,6 +6,7 @@ mod control;
 mod disturbance;
 mod durable;
 mod fixture;
+mod health;
 mod idempotence;
 mod lifecycle;
 mod model;

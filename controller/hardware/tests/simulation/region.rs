@@ -21,7 +21,7 @@ fn a_text_of_another_shape_is_refused_with_line_column_and_field() {
         (
             "seed: 7",
             "sede: 7",
-            "region file test.yaml, line 1, column 1, sede: unknown field `sede`, expected one of seed, latencies, sizes, images, regions; docs/hardware.md lists the fields",
+            "region file test.yaml, line 1, column 1, sede: unknown field `sede`, expected one of seed, latencies, sizes, images, regions, applications; docs/hardware.md lists the fields",
         ),
         (
             "vcpus: 32",
@@ -100,6 +100,52 @@ fn a_value_that_makes_no_sense_is_refused_with_its_field_and_the_mend() {
     ]);
 }
 
+#[test]
+fn a_script_that_makes_no_sense_is_refused_with_its_entry() {
+    let table = [
+        (
+            "{imageVersion: \"1\", answer: Great}",
+            "line 58, column 31, applications[1].answer: unknown variant `Great`, expected one of Healthy, Unhealthy, Unknown, Hangs; docs/hardware.md lists the fields",
+        ),
+        (
+            "{imageVersion: \"1\"}",
+            "line 58, column 4, applications[1]: missing field `answer`; docs/hardware.md lists the fields",
+        ),
+        (
+            "{version: \"1\", answer: Hangs}",
+            "line 58, column 4, applications[1].version: unknown field `version`, expected one of imageFamily, imageVersion, commandContains, answer, afterSeconds; docs/hardware.md lists the fields",
+        ),
+        (
+            "{answer: Hangs, afterSeconds: -1}",
+            "line 58, column 33, applications[1].afterSeconds: invalid u32; docs/hardware.md lists the fields",
+        ),
+        ("{answer: Hangs, afterSeconds: 86401}", "applications[1].afterSeconds: is 86401; give 0 to 86400"),
+        (
+            "{commandContains: \"\", answer: Hangs}",
+            "applications[1].commandContains: is empty; give a text, or leave it out",
+        ),
+        (
+            "{imageFamily: golden:1, answer: Hangs}",
+            "applications[1].imageFamily: golden:1 is not one of the images; give publisher:offer:sku, or the id, of an image of this file",
+        ),
+    ];
+    for (rule, expected) in table {
+        let text =
+            format!("{REGION}applications:\n- {{imageFamily: golden, answer: Unknown, afterSeconds: 9}}\n- {rule}\n");
+        let error = RegionFile::parse("test.yaml", &text).unwrap_err().to_string();
+        assert_eq!(error, format!("region file test.yaml, {expected}"));
+    }
+}
+
+#[test]
+fn the_script_of_the_documentation_is_a_script() {
+    let page = include_str!("../../../../docs/hardware.md");
+    let script = page.split("```yaml\napplications:\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let embedded = include_str!("../../src/sim/region.yaml");
+    let file = RegionFile::parse("the documentation's", &format!("{embedded}\napplications:\n{script}")).unwrap();
+    assert_eq!(file.applications.len(), 4);
+}
+
 #[tokio::test]
 async fn the_embedded_regions_are_what_the_documentation_says() {
     let simulation = Simulation::in_memory(VirtualClock::default());
@@ -119,6 +165,7 @@ async fn the_embedded_regions_are_what_the_documentation_says() {
         assert_eq!(sizes[size].memory_preserving, memory_preserving, "{size}");
     }
     assert_eq!(sizes["Standard_NC24s_v3"].zones, ["1", "2"]);
+    assert_eq!(catalog.regions["eastus"].load_balancers, ["default"]);
     assert!(!catalog.regions["centralindia"].sizes.contains_key("Standard_M128s"));
 }
 

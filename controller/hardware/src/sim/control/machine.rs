@@ -96,6 +96,12 @@ pub(super) async fn set_health(
     seen(&simulation, &uid)
 }
 
+pub(super) async fn clear_health(State(simulation): State<Simulation>, Path(machine): Path<String>) -> Answer<Machine> {
+    let uid = simulation.machine_uid(&machine)?;
+    simulation.clear_health(&uid).await?;
+    seen(&simulation, &uid)
+}
+
 pub(super) async fn drift(
     State(simulation): State<Simulation>,
     Path(machine): Path<String>,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::error::Problem;
 use super::{ImageDefinition, RegionDefinition, RegionFile, SizeDefinition};
+use crate::sim::application::ApplicationRule;
 
 /// Hosts of one region; placement looks at each of them for each allocation.
 const MAXIMUM_HOSTS: u64 = 10_000;
@@ -11,11 +12,15 @@ const MAXIMUM_HOSTS: u64 = 10_000;
 const SHORTEST_PREFIX: u8 = 12;
 /// Narrowest prefix: five addresses of each are the network's own.
 const LONGEST_PREFIX: u8 = 29;
+/// Rules for applications; each observation of a machine looks for the first that fits.
+const MAXIMUM_RULES: usize = 100;
+/// A day: nobody waits longer for an application to turn.
+const LATEST_ANSWER_SECONDS: u32 = 86_400;
 
 type Checked = Result<(), Problem>;
 
 pub(super) fn check(file: &RegionFile) -> Checked {
-    let RegionFile { seed: _, latencies, sizes, images, regions } = file;
+    let RegionFile { seed: _, latencies, sizes, images, regions, applications } = file;
     latencies.check().map_err(|(field, problem)| Problem {
         field: format!("latencies.{field}"),
         what: problem,
@@ -29,7 +34,40 @@ pub(super) fn check(file: &RegionFile) -> Checked {
     unique("regions", regions.iter().map(|region| region.name.clone()))?;
     sizes.iter().try_for_each(check_size)?;
     images.iter().try_for_each(check_image)?;
-    regions.iter().try_for_each(|region| check_region(region, sizes))
+    regions.iter().try_for_each(|region| check_region(region, sizes))?;
+    check_applications(applications, images)
+}
+
+fn check_applications(applications: &[ApplicationRule], images: &[ImageDefinition]) -> Checked {
+    require(
+        applications.len() <= MAXIMUM_RULES,
+        "applications",
+        &format!("has {} entries", applications.len()),
+        &format!("keep to {MAXIMUM_RULES}"),
+    )?;
+    for (index, rule) in applications.iter().enumerate() {
+        let field = format!("applications[{index}]");
+        let ApplicationRule { image_family, image_version, command_contains, answer: _, after_seconds } = rule;
+        for (name, text) in [("imageVersion", image_version), ("commandContains", command_contains)] {
+            let given = text.as_ref().is_none_or(|text| !text.is_empty());
+            require(given, &format!("{field}.{name}"), "is empty", "give a text, or leave it out")?;
+        }
+        if let Some(family) = image_family {
+            require(
+                images.iter().any(|image| image.family() == *family),
+                &format!("{field}.imageFamily"),
+                &format!("{family} is not one of the images"),
+                "give publisher:offer:sku, or the id, of an image of this file",
+            )?;
+        }
+        require(
+            *after_seconds <= LATEST_ANSWER_SECONDS,
+            &format!("{field}.afterSeconds"),
+            &format!("is {after_seconds}"),
+            &format!("give 0 to {LATEST_ANSWER_SECONDS}"),
+        )?;
+    }
+    Ok(())
 }
 
 fn check_size(size: &SizeDefinition) -> Checked {

@@ -21,7 +21,17 @@ pub enum StoreError {
         path: PathBuf,
         /// Its format.
         found: u64,
-        /// The newest format that is known.
+        /// The only format that is known.
+        known: u64,
+    },
+    /// An older version wrote it. Nothing in it was changed.
+    #[error("hardware store {} has format {found}, this version knows {known}: it was left untouched; use the older version, or remove the file to begin with an empty region", path.display())]
+    OlderFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u64,
+        /// The only format that is known.
         known: u64,
     },
     /// It is something else, or broken.

@@ -17,7 +17,7 @@ use super::{CACHE_BYTES, FORMAT, FORMAT_KEY, META, StoreError};
 /// Bytes that are kept together once one of them is written.
 const BLOCK_BYTES: u64 = 4_096;
 
-/// Refuses a store of a newer format, and one that is locked or no store.
+/// Refuses a store of another format, and one that is locked or no store.
 pub(super) fn check_format(path: &Path) -> Result<(), StoreError> {
     match std::fs::metadata(path) {
         Ok(metadata) if metadata.len() > 0 => {}
@@ -39,6 +39,7 @@ pub(super) fn check_format(path: &Path) -> Result<(), StoreError> {
     };
     match format.map_err(|source| StoreError::unusable(path, source))? {
         Some(found) if found > FORMAT => Err(StoreError::NewerFormat { path: path.to_owned(), found, known: FORMAT }),
+        Some(found) if found < FORMAT => Err(StoreError::OlderFormat { path: path.to_owned(), found, known: FORMAT }),
         Some(_) | None => Ok(()),
     }
 }

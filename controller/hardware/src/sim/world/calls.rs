@@ -11,7 +11,7 @@ use super::disturb::{Boot, Risk, subject_of};
 use super::operation::{Drawn, GuestRuns, Occasion, busy, compose};
 use super::{Effect, World};
 use crate::error::HardwareError;
-use crate::machine::{Health, Placement};
+use crate::machine::Placement;
 use crate::sim::extension::ExtensionRun;
 use crate::sim::model::digest_of;
 use crate::sim::placement::Need;
@@ -50,6 +50,7 @@ impl World {
         if let Some(record) = self.machines.get_mut(&target.uid) {
             record.interfaces = assigned.unwrap_or_default();
         }
+        self.listen(&target.uid, now);
         self.save(&target.uid);
         self.follow(&target.uid, now);
         Ok(Effect::Changed)
@@ -228,10 +229,12 @@ impl World {
             data_disks: self.data_disk_names(&target.uid, &owner.name, model, BTreeMap::new()),
             extensions: runs.by_name,
             guest_known_from,
+            runs_from: course.runs_from(),
+            answer: None,
+            watch: None,
             operation: compose(mark, now, course, runs.until, runs.failure),
             operations: 1,
             failed_before: 0,
-            health: Health::Healthy,
             hangs_since: None,
             disturbed_at: None,
             sequence: 0,

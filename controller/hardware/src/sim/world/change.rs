@@ -9,10 +9,11 @@ use scaleset_crds::profile::Extension;
 use scaleset_crds::vocabulary::PowerState;
 
 use super::disturb::Boot;
+use super::health::same_source;
 use super::operation::{Drawn, GuestRuns, Occasion, busy, is_down_by_wish};
 use super::{Effect, World};
 use crate::error::HardwareError;
-use crate::machine::{ExtensionState, Health};
+use crate::machine::ExtensionState;
 use crate::sim::model::{applied, digest_of};
 use crate::sim::placement::Need;
 use crate::sim::quota::Claim;
@@ -90,8 +91,8 @@ impl World {
             return Err(busy(record));
         }
         let image = self.image(&wanted.storage_profile.image_reference)?;
-        let well =
-            record.operation.failure.is_none() && record.health == Health::Healthy && record.hangs_since.is_none();
+        let ails = record.hangs_since.is_some() || record.answers_badly(now, self.surroundings(record));
+        let well = record.operation.failure.is_none() && !ails;
         let as_wanted = self.models.get(record.model) == wanted && record.image == image;
         if record.operation.mark == mark && well && as_wanted {
             return Ok(self.unchanged(target));
@@ -196,6 +197,9 @@ impl World {
         let Some(record) = self.machines.get_mut(uid) else {
             return;
         };
+        if !same_source(self.models.get(record.model), &model) {
+            record.watch = None;
+        }
         let former = std::mem::replace(&mut record.model, key);
         let held = std::mem::take(&mut record.data_disks);
         let interfaces = std::mem::take(&mut record.interfaces);
@@ -206,7 +210,7 @@ impl World {
             record.image = image;
             record.os_disk = disk;
             record.guest_known_from = None;
-            record.health = Health::Healthy;
+            record.answer = None;
         }
         let (location, owner) = (record.placement.location.clone(), record.owner.name.clone());
         let data_disks = self.data_disk_names(uid, &owner, &model, held);

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::World;
+use super::health::same_source;
 use crate::machine::Health;
 use crate::sim::fault::{Fault, FaultEffect, Outage};
 use crate::sim::journal::Call;
@@ -150,24 +151,25 @@ impl World {
             MachineFault::Crash => {
                 record.operation.power.push(PowerStep { at: now, power: PowerState::Stopped });
                 record.hangs_since = None;
+                record.runs_from = None;
             }
         }
         self.disturbed(uid, now);
         Ok(())
     }
 
-    /// Heals a machine that hangs or is unhealthy.
+    /// Heals a machine that hangs or was made to answer badly: the script alone decides what it answers.
     pub(crate) fn heal_machine(&mut self, uid: &str, now: Timestamp) -> Controlled {
         let record = self.machine(uid)?;
         record.hangs_since = None;
-        record.health = Health::Healthy;
+        record.answer = None;
         self.disturbed(uid, now);
         Ok(())
     }
 
-    /// Sets what the application in a machine answers.
-    pub(crate) fn set_health(&mut self, uid: &str, health: Health, now: Timestamp) -> Controlled {
-        self.machine(uid)?.health = health;
+    /// Sets what the application in a machine answers; none leaves it to the script again.
+    pub(crate) fn set_health(&mut self, uid: &str, answer: Option<Health>, now: Timestamp) -> Controlled {
+        self.machine(uid)?.answer = answer;
         self.disturbed(uid, now);
         Ok(())
     }
@@ -199,8 +201,12 @@ impl World {
             model.vm_size.clone_from(size);
             self.move_to_size(&record, size)?;
         }
+        let same_source = same_source(self.models.get(record.model), &model);
         let key = self.acquire_model(&Arc::new(model));
         let record = self.machine(uid)?;
+        if !same_source {
+            record.watch = None;
+        }
         let former = std::mem::replace(&mut record.model, key);
         if let Some(name) = remove_extension {
             record.extensions.remove(name);
@@ -252,7 +258,9 @@ impl World {
         if let Some(record) = self.machines.get_mut(uid) {
             record.disturbed_at = Some(now);
         }
+        self.listen(uid, now);
         self.save(uid);
+        self.follow(uid, now);
         self.announce(uid);
     }
 
@@ -264,6 +272,9 @@ impl World {
         let struck =
             self.machines.values().filter(|record| record.host.as_ref().is_some_and(|host| changed.contains(host)));
         let struck: Vec<_> = struck.map(|record| super::change_of(record)).collect();
+        for change in &struck {
+            self.listen_again(&change.uid, now);
+        }
         self.announcements.extend(struck);
     }
 }

@@ -2,6 +2,7 @@
 //! Every refusal names what there is.
 
 use scaleset_crds::VirtualMachineModel;
+use scaleset_crds::health::HealthProbe;
 use scaleset_crds::profile::{ImageReference, NetworkInterface};
 
 use super::{Region, World, claim_of};
@@ -69,6 +70,7 @@ impl World {
     pub(super) fn check_model(&self, model: &VirtualMachineModel, location: &str) -> Result<(), HardwareError> {
         let region = self.region(location)?;
         region.check_interfaces(&model.network_profile.network_interfaces)?;
+        region.check_probe(model.network_profile.health_probe.as_ref())?;
         extension::ordered(&model.extensions).map(drop).map_err(|problem| refused("InvalidParameter", problem))
     }
 }
@@ -197,6 +199,22 @@ impl Region {
         if let Some(address) = public {
             self.public.release(*address);
         }
+    }
+
+    /// Whether the region has the load balancer of a health probe.
+    pub(super) fn has_balancer(&self, probe: &HealthProbe) -> bool {
+        self.definition.load_balancers.iter().any(|balancer| balancer.name == probe.load_balancer)
+    }
+
+    fn check_probe(&self, probe: Option<&HealthProbe>) -> Result<(), HardwareError> {
+        let Some(probe) = probe.filter(|probe| !self.has_balancer(probe)) else {
+            return Ok(());
+        };
+        let RegionDefinition { name: location, load_balancers, .. } = &self.definition;
+        let there_are = names(load_balancers.iter().map(|balancer| &balancer.name));
+        let wanted = &probe.load_balancer;
+        let message = format!("{location} has no load balancer {wanted} for the health probe, there are: {there_are}");
+        Err(refused("InvalidParameter", message))
     }
 
     fn check_interfaces(&self, interfaces: &[NetworkInterface]) -> Result<(), HardwareError> {

@@ -114,21 +114,15 @@ impl World {
         record.failed_before = record.failed_attempts(now);
         record.operations = record.operations.saturating_add(1);
         record.generation = mark.generation;
-        match course.guest {
-            Guest::RunsFrom(instant) => {
-                record.guest_known_from.get_or_insert(instant);
-                record.hangs_since = None;
-            }
-            Guest::Lost => {
-                record.guest_known_from = None;
-                record.hangs_since = None;
-            }
-            Guest::Down => record.hangs_since = None,
-            Guest::Undisturbed => {}
-        }
+        restart(record, &course);
         let Runs { by_name, until, failure } = runs;
+        let model = self.models.get(record.model);
+        if model.extensions.iter().any(|extension| extension.is_health() && by_name.contains_key(&extension.name)) {
+            record.watch = None;
+        }
         record.extensions.extend(by_name);
         record.operation = compose(mark, now, course, until, failure);
+        self.listen(uid, now);
         self.save(uid);
         self.follow(uid, now);
     }
@@ -141,6 +135,20 @@ impl World {
             self.save(&target.uid);
         }
     }
+}
+
+/// Does to a guest what a course does; whoever asks for its health begins anew when it starts.
+fn restart(record: &mut Record, course: &Course) {
+    let (runs_from, known_from) = match course.guest {
+        Guest::Undisturbed => return,
+        Guest::RunsFrom(instant) => (course.runs_from(), Some(record.guest_known_from.unwrap_or(instant))),
+        Guest::Lost => (course.runs_from(), None),
+        Guest::Down => (None, record.guest_known_from),
+    };
+    record.runs_from = runs_from;
+    record.guest_known_from = known_from;
+    record.hangs_since = None;
+    record.watch = None;
 }
 
 /// An operation of this course.

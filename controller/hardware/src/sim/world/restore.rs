@@ -8,6 +8,7 @@ use scaleset_crds::VirtualMachineModel;
 
 use super::{CallCount, Offer, Region, World, claim_of};
 use crate::catalog::Catalog;
+use crate::sim::agenda::Agenda;
 use crate::sim::clock::Anchor;
 use crate::sim::fault::{Fault, Outage};
 use crate::sim::journal::Call;
@@ -51,13 +52,14 @@ impl World {
             sequence,
             latest: _,
         } = stored;
-        let RegionFile { seed, latencies, sizes, images, regions } = file;
+        let RegionFile { seed, latencies, sizes, images, regions, applications } = file;
         let mut world = Self {
             chance: Chance::new(seed),
             latencies,
             sizes: sizes.into_iter().map(|size| (size.name.clone(), size)).collect(),
             images: images.into_iter().map(|image| (image.family(), Offer::from(image))).collect(),
             published,
+            script: applications,
             regions: regions.into_iter().map(|region| (region.name.clone(), Region::new(region))).collect(),
             machines: BTreeMap::new(),
             models: Models::default(),
@@ -65,7 +67,7 @@ impl World {
             faults,
             outages,
             host_changes,
-            due: std::collections::BTreeSet::new(),
+            due: Agenda::default(),
             catalog: Arc::new(Catalog::default()),
             sequence,
             calls,
@@ -82,6 +84,12 @@ impl World {
         let unused = world.models.drop_unused();
         world.writes.extend(unused.into_iter().map(Write::RemoveModel));
         world.apply_outages();
+        // Another script than the last time is heard from now on.
+        let watched = world.records().filter(|record| record.watch.is_some());
+        let watched: Vec<String> = watched.map(|record| record.uid.clone()).collect();
+        for uid in &watched {
+            world.listen_again(uid, now);
+        }
         Ok(world)
     }
 
@@ -109,10 +117,14 @@ impl World {
         if !self.models.reuse(record.model) {
             return Err(format!("machine {uid} has a model that is not there"));
         }
-        let size = &self.models.get(record.model).vm_size;
+        let model = self.models.get(record.model);
+        let (size, probe) = (&model.vm_size, &model.network_profile.health_probe);
         let location = &record.placement.location;
         let region =
             self.regions.get_mut(location).ok_or_else(|| format!("machine {uid} is in location {location}"))?;
+        if let Some(probe) = probe.as_ref().filter(|probe| !region.has_balancer(probe)) {
+            return Err(format!("machine {uid} is probed by load balancer {}", probe.load_balancer));
+        }
         if let Some(host) = &record.host {
             let size = self.sizes.get(size).ok_or_else(|| format!("machine {uid} has size {size}"))?;
             let claim = claim_of(size);

@@ -1,0 +1,55 @@
+//! What the health sources of machines hear, brought up to date whenever a call, the control endpoint or an outage may
+//! have changed it. In between it follows by itself.
+
+use jiff::Timestamp;
+use scaleset_crds::VirtualMachineModel;
+
+use super::World;
+use crate::sim::health::Watch;
+use crate::sim::vm::Record;
+
+/// Whether a machine's health source hears something else than before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    Same,
+    Changed,
+}
+
+impl World {
+    /// Lets a machine's health source hear what there is to hear from `now` on.
+    pub(super) fn listen(&mut self, uid: &str, now: Timestamp) -> Heard {
+        let watch = self.machines.get(uid).and_then(|record| self.watch_of(record, now));
+        let Some(record) = self.machines.get_mut(uid).filter(|record| record.watch.as_deref() != watch.as_ref()) else {
+            return Heard::Same;
+        };
+        record.watch = watch.map(Box::new);
+        Heard::Changed
+    }
+
+    /// The same for a machine that is not written anyway.
+    pub(super) fn listen_again(&mut self, uid: &str, now: Timestamp) {
+        match self.listen(uid, now) {
+            Heard::Same => {}
+            Heard::Changed => {
+                self.save(uid);
+                self.follow(uid, now);
+            }
+        }
+    }
+
+    fn watch_of(&self, record: &Record, now: Timestamp) -> Option<Watch> {
+        let surroundings = self.surroundings(record);
+        let source = surroundings.model.health_source()?;
+        let asked_from = record.asked_from(source)?;
+        let heard = record.heard(surroundings);
+        Some(match &record.watch {
+            Some(watch) => watch.hearing(&heard, source, now),
+            None => Watch::new(asked_from.max(now), heard),
+        })
+    }
+}
+
+/// Whether two models have their health told by the same source with the same settings.
+pub(super) fn same_source(one: &VirtualMachineModel, other: &VirtualMachineModel) -> bool {
+    one.health_source() == other.health_source()
+}
