@@ -2,6 +2,7 @@
 //!
 //! Source: Azure's "Configure rolling upgrades on Virtual Machine Scale Sets" and the REST reference of
 //! `RollingUpgradePolicy` and `RollingUpgradeStatusInfo`, whose names these are.
+#![expect(clippy::struct_field_names, reason = "Azure's names")]
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::KubeSchema;

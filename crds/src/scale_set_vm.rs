@@ -36,7 +36,7 @@ use crate::vocabulary::PowerWish;
     printcolumn(
         name = "HEALTH",
         type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="ApplicationHealthy")].reason"#
+        json_path = ".status.instanceView.vmHealth.status.displayStatus"
     ),
     printcolumn(name = "LATEST", type_ = "boolean", json_path = ".status.latestModelApplied"),
     printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp"),

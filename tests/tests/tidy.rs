@@ -166,7 +166,8 @@ fn a_name_says_what_is_inside() {
         let stem = Path::new(file).file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned();
         EMPTY_NAMES.contains(&stem.as_str())
     };
-    let found: Vec<String> = files().into_iter().filter(|file| file.ends_with(".rs")).filter(named).collect();
+    let sources = texts(&[".rs"]).into_iter().map(|(file, _)| file);
+    let found: Vec<String> = sources.filter(named).collect();
     none(&found, "name the module by what it decides; foo.rs stands beside foo/");
 }
 

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use scaleset_crds::vocabulary::{OrchestrationMode, UpgradeMode};
 use scaleset_crds::{ScaleSetStatus, VirtualMachineProfile};
 
-pub use instance::{Assigned, Belonging, InstanceSnapshot, ReleaseRule};
+pub use instance::{Assigned, Belonging, Birth, InstanceSnapshot, ReleaseRule};
 pub use member::{
     Availability, Failure, GuestAgent, Member, MemberKind, MemberLife, MemberReport, Observation, Origin, Pending,
     Protection, RollMark,

@@ -65,34 +65,92 @@ fn whole_seconds(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).expect("a timestamp's second is a timestamp")
 }
 
+/// Who must act before a hold or a failure can end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Remedy {
+    /// A person: the same try can only fail again.
+    Person,
+    /// The hardware must have room.
+    Room,
+    /// Time, or nobody.
+    Time,
+}
+
+const fn remedy(reason: Reason) -> Remedy {
+    match reason {
+        Reason::InvalidParameter
+        | Reason::OperationNotAllowed
+        | Reason::PropertyChangeNotAllowed
+        | Reason::SkuNotAvailable
+        | Reason::ImageNotFound
+        | Reason::SubnetNotFound
+        | Reason::MaxUnhealthyInstancePercentExceededBeforeRollingUpgrade
+        | Reason::MaxUnhealthyInstancePercentExceededInRollingUpgrade
+        | Reason::MaxUnhealthyUpgradedInstancePercentExceededInRollingUpgrade
+        | Reason::RevisionFailed
+        | Reason::RollingUpgradeCancelled => Remedy::Person,
+        Reason::AllocationFailed
+        | Reason::ZonalAllocationFailed
+        | Reason::OverconstrainedZonalAllocationRequest
+        | Reason::QuotaExceeded
+        | Reason::SubnetIsFull => Remedy::Room,
+        Reason::Pending
+        | Reason::Ready
+        | Reason::MinimumAvailable
+        | Reason::ModelApplied
+        | Reason::Converged
+        | Reason::AllHealthy
+        | Reason::Healthy
+        | Reason::Allocated
+        | Reason::Accepted
+        | Reason::NoScaleSet
+        | Reason::ScalingOut
+        | Reason::ScalingIn
+        | Reason::Upgrading
+        | Reason::Creating
+        | Reason::Updating
+        | Reason::Starting
+        | Reason::Stopping
+        | Reason::Deleting
+        | Reason::Provisioning
+        | Reason::Waiting
+        | Reason::Initializing
+        | Reason::Paused
+        | Reason::NotPaused
+        | Reason::ManualUpgradePolicy
+        | Reason::AllowanceSpent
+        | Reason::BatchInProgress
+        | Reason::PauseBetweenBatches
+        | Reason::RollingBack
+        | Reason::Protected
+        | Reason::HandMadeMember
+        | Reason::PendingReimage
+        | Reason::StoppedByWish
+        | Reason::NoHealthSource
+        | Reason::Orphaning
+        | Reason::Unhealthy
+        | Reason::HealthUnknown
+        | Reason::HealthMissing
+        | Reason::RollingUpgradeInProgressWithFailedUpgradedVMs
+        | Reason::OSProvisioningTimedOut
+        | Reason::VMStartTimedOut
+        | Reason::VMExtensionProvisioningError
+        | Reason::TooManyRequests
+        | Reason::HardwareUnavailable
+        | Reason::InternalExecutionError
+        | Reason::RevisionNotFound
+        | Reason::MachineVanished => Remedy::Time,
+    }
+}
+
 /// Reasons that wait for a person: the same try can only fail again.
 pub(crate) fn needs_a_person(reason: Reason) -> bool {
-    [
-        Reason::InvalidParameter,
-        Reason::OperationNotAllowed,
-        Reason::PropertyChangeNotAllowed,
-        Reason::SkuNotAvailable,
-        Reason::ImageNotFound,
-        Reason::SubnetNotFound,
-        Reason::MaxUnhealthyInstancePercentExceededBeforeRollingUpgrade,
-        Reason::MaxUnhealthyInstancePercentExceededInRollingUpgrade,
-        Reason::MaxUnhealthyUpgradedInstancePercentExceededInRollingUpgrade,
-        Reason::RevisionFailed,
-        Reason::RollingUpgradeCancelled,
-    ]
-    .contains(&reason)
+    remedy(reason) == Remedy::Person
 }
 
 /// Reasons that say the hardware has no room.
 pub(crate) fn is_capacity(reason: Reason) -> bool {
-    [
-        Reason::AllocationFailed,
-        Reason::ZonalAllocationFailed,
-        Reason::OverconstrainedZonalAllocationRequest,
-        Reason::QuotaExceeded,
-        Reason::SubnetIsFull,
-    ]
-    .contains(&reason)
+    remedy(reason) == Remedy::Room
 }
 
 fn cut(text: &str) -> String {

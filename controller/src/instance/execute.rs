@@ -2,26 +2,21 @@
 
 use std::sync::Arc;
 
-use kube::ResourceExt;
+use scaleset_crds::FINALIZER;
 use scaleset_crds::condition::Reason;
-use scaleset_crds::vocabulary::OrchestrationMode;
-use scaleset_crds::{FINALIZER, ScaleSet, labels};
 use scaleset_hardware::{CreateRequest, Deletion, HardwareError, Machine, Owner, Placement, Target, UpdateMethod};
 use scaleset_planning::instance::{InstancePlan, Step};
-use scaleset_planning::naming;
-use scaleset_planning::scale_set::prefix;
-use scaleset_planning::snapshot::{Failure, InstanceSnapshot, ReleaseRule};
+use scaleset_planning::snapshot::{Birth, Failure, InstanceSnapshot, MemberKind, ReleaseRule};
 use scaleset_planning::status::instance::InstanceOutcome;
 use scaleset_planning::view::{HardwareView, ModelView};
 use serde_json::json;
 use tracing::{info, warn};
 
 use super::machine_view::{hardware_view, present};
-use super::observe::{Instance, Observed};
+use super::observe::Observed;
 use crate::cluster::ClusterError;
 use crate::context::Context;
 use crate::error::{PassError, told};
-use crate::scale_set::profile_of;
 
 /// What came of the step.
 pub(super) struct Executed {
@@ -45,6 +40,7 @@ pub(super) enum ObjectAfter {
 struct Pass<'pass> {
     context: &'pass Context,
     observed: &'pass Observed,
+    snapshot: &'pass InstanceSnapshot,
     target: Target,
 }
 
@@ -55,7 +51,7 @@ pub(super) async fn execute(
     plan: &InstancePlan,
 ) -> Executed {
     let target = Target { uid: observed.id.uid.clone(), generation: snapshot.generation };
-    let pass = Pass { context, observed, target };
+    let pass = Pass { context, observed, snapshot, target };
     let hardware = &context.hardware;
     if !matches!(plan.step, Step::None | Step::Wait(_) | Step::Hold(_) | Step::Forget) {
         info!(vm = %snapshot.name, action = %name(&plan.step), reason = %plan.reason, "step");
@@ -67,10 +63,7 @@ pub(super) async fn execute(
         }
         Step::Forget => Executed { object: ObjectAfter::LetGo, ..pass.unchanged(None) },
         Step::AddFinalizer => pass.unchanged(pass.add_finalizer().await.err().map(PassError::from)),
-        Step::Create(model) => match pass.create_request(model) {
-            Ok(request) => pass.changed(hardware.create(request).await),
-            Err(error) => pass.unchanged(Some(error)),
-        },
+        Step::Create(model) => pass.changed(hardware.create(pass.create_request(model)).await),
         Step::UpdateOnline(model) => pass.changed(pass.update(model, UpdateMethod::Online).await),
         Step::UpdateWithRestart(model) => pass.changed(pass.update(model, UpdateMethod::Restart).await),
         Step::Reimage(model) => {
@@ -161,58 +154,35 @@ impl Pass<'_> {
         self.context.cluster.patch(&self.observed.id.uid, &self.observed.id, patch).await
     }
 
-    fn create_request(&self, model: &ModelView) -> Result<CreateRequest, PassError> {
+    fn create_request(&self, model: &ModelView) -> CreateRequest {
+        let Birth { computer_name, location, set_uid, number, update_domain, placement_group } =
+            self.snapshot.birth.clone();
         let key = &self.observed.id.key;
-        let set_uid = || self.observed.set.as_ref().and_then(|set| set.metadata.uid.clone());
-        let (kind, set_uid, instance_number, computer_name, placement) = match &self.observed.instance {
-            Instance::ScaleSetVM(vm) => {
-                let number: i64 = vm.spec.instance_id.parse().unwrap_or_default();
-                let placement = Placement {
-                    location: self.observed.set.as_ref().map(|set| set.spec.location.clone()).unwrap_or_default(),
-                    zone: vm.spec.zone.clone(),
-                    platform_fault_domain: vm.spec.platform_fault_domain,
-                    update_domain: vm.spec.update_domain,
-                    placement_group: vm.spec.placement_group.clone(),
-                };
-                ("ScaleSetVM", set_uid(), Some(number), self.uniform_computer_name(number)?, placement)
-            }
-            Instance::FlexVM(vm) => {
-                let placement = Placement {
-                    location: vm.spec.location.clone(),
-                    zone: vm.spec.zone.clone(),
-                    platform_fault_domain: vm.spec.platform_fault_domain,
-                    update_domain: None,
-                    placement_group: None,
-                };
-                let computer_name = vm.spec.os_profile.computer_name.clone().unwrap_or_else(|| key.name.clone());
-                let number = vm.annotations().get(labels::INSTANCE_NUMBER).and_then(|number| number.parse().ok());
-                ("FlexVM", set_uid(), number, computer_name, placement)
-            }
-        };
         let owner = Owner {
-            kind: kind.to_owned(),
+            kind: match self.snapshot.kind {
+                MemberKind::ScaleSetVM => "ScaleSetVM".to_owned(),
+                MemberKind::FlexVM => "FlexVM".to_owned(),
+            },
             namespace: key.namespace.clone(),
             name: key.name.clone(),
             set_uid,
-            instance_number,
+            instance_number: number,
         };
-        Ok(CreateRequest {
+        let placement = Placement {
+            location,
+            zone: self.snapshot.zone.clone(),
+            platform_fault_domain: self.snapshot.fault_domain,
+            update_domain,
+            placement_group,
+        };
+        CreateRequest {
             target: self.target.clone(),
             owner,
             computer_name,
             placement,
             model_revision: model.revision.clone(),
             model: Arc::clone(&model.model),
-        })
-    }
-
-    fn uniform_computer_name(&self, number: i64) -> Result<String, PassError> {
-        let set: Option<&ScaleSet> =
-            self.observed.set.as_deref().filter(|set| set.spec.orchestration_mode == OrchestrationMode::Uniform);
-        let set_name = set.and_then(|set| set.metadata.name.as_deref()).unwrap_or_default();
-        let profile = self.observed.revision.as_deref().map(profile_of).transpose()?;
-        let prefix = profile.as_ref().map_or(set_name, |profile| prefix(set_name, profile));
-        Ok(naming::uniform_computer_name(prefix, number))
+        }
     }
 }
 

@@ -6,11 +6,12 @@ use kube::ResourceExt;
 use scaleset_crds::condition::Reason;
 use scaleset_crds::{FlexVM, ScaleSet, ScaleSetVM, labels};
 use scaleset_planning::membership::refusal;
-use scaleset_planning::revision;
+use scaleset_planning::scale_set::prefix;
 use scaleset_planning::snapshot::{
-    Assigned, Belonging, Failure, InstanceSnapshot, MemberKind, MemberLife, Origin, ReleaseRule,
+    Assigned, Belonging, Birth, Failure, InstanceSnapshot, MemberKind, MemberLife, Origin, ReleaseRule,
 };
 use scaleset_planning::view::ModelView;
+use scaleset_planning::{naming, revision};
 
 use super::machine_view::hardware_view;
 use super::observe::{Instance, Observed};
@@ -36,6 +37,7 @@ pub(super) fn validate(observed: &Observed) -> InstanceSnapshot {
         power_wish: wish.power,
         assigned: wish.assigned,
         newest: wish.newest,
+        birth: wish.birth,
         zone: wish.zone,
         fault_domain: wish.fault_domain,
         belonging: wish.belonging,
@@ -50,6 +52,7 @@ struct Wish {
     power: scaleset_crds::vocabulary::PowerWish,
     assigned: Assigned,
     newest: Option<ModelView>,
+    birth: Birth,
     zone: Option<String>,
     fault_domain: Option<i32>,
     belonging: Belonging,
@@ -66,16 +69,34 @@ fn uniform(observed: &Observed, vm: &ScaleSetVM) -> Wish {
     let set = owner(observed);
     // A revision that cannot be read holds the VM as one that is not there would; the set says so.
     let profile = observed.revision.as_deref().and_then(|revision| profile_of(revision).ok());
+    let number = vm.spec.instance_id.parse().ok();
+    let birth = Birth {
+        computer_name: match (set, &profile, number) {
+            (Some(set), Some(profile), Some(number)) => {
+                naming::uniform_computer_name(prefix(&set.name_any(), profile), number)
+            }
+            // Nothing is created without its set, its revision and its number.
+            (_, _, _) => vm.name_any(),
+        },
+        location: set.map(|set| set.spec.location.clone()).unwrap_or_default(),
+        set_uid: set.and_then(|set| set.uid()),
+        number,
+        update_domain: vm.spec.update_domain,
+        placement_group: vm.spec.placement_group.clone(),
+    };
     let assigned = match (profile, set) {
-        (Some(profile), Some(_)) => Assigned::Known(ModelView { revision: name, model: Arc::new(profile.model()) }),
+        (Some(profile), Some(_)) if number.is_some() => {
+            Assigned::Known(ModelView { revision: name, model: Arc::new(profile.model()) })
+        }
         // Without its set a VM runs on as it is: where it would be created anew is not known.
-        (None, _) | (_, None) => Assigned::Missing { revision: name },
+        (_, _) => Assigned::Missing { revision: name },
     };
     Wish {
         kind: MemberKind::ScaleSetVM,
         power: vm.spec.power_state.unwrap_or_default(),
         assigned,
         newest: set.and_then(|set| newest(set)),
+        birth,
         zone: vm.spec.zone.clone(),
         fault_domain: vm.spec.platform_fault_domain,
         belonging: Belonging::Made { scale_set: vm.spec.scale_set_ref.name.clone() },
@@ -99,6 +120,14 @@ fn flexible(observed: &Observed, vm: &FlexVM) -> Wish {
         kind: MemberKind::FlexVM,
         power: vm.spec.power_state.unwrap_or_default(),
         newest: newest.or_else(|| Some(assigned.clone())),
+        birth: Birth {
+            computer_name: vm.spec.os_profile.computer_name.clone().unwrap_or_else(|| vm.name_any()),
+            location: vm.spec.location.clone(),
+            set_uid: observed.set.as_ref().and_then(|set| set.uid()),
+            number: vm.annotations().get(labels::INSTANCE_NUMBER).and_then(|number| number.parse().ok()),
+            update_domain: None,
+            placement_group: None,
+        },
         assigned: Assigned::Known(assigned),
         zone: vm.spec.zone.clone(),
         fault_domain: vm.spec.platform_fault_domain,

@@ -141,8 +141,7 @@ impl Author<'_> {
         let percent = 5 + self.random.below(40);
         let seed = self.random.below(1_000);
         let (line, mend) = match self.random.below(8) {
-            0 => return self.break_machine(),
-            1 => return self.break_machine(),
+            0 | 1 => return self.break_machine(),
             2 => (format!("zone eastus {zone} down"), format!("zone eastus {zone} up")),
             3 => ("fail-boot web-".to_owned(), "heal-boot".to_owned()),
             4 => (format!("calls any fail {percent}"), "calls heal".to_owned()),

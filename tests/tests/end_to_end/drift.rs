@@ -1,8 +1,9 @@
 //! Hardware that changes under us is brought back to what its object says.
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use http::Method;
 use scaleset_crds::ScaleSetVM;
+use scaleset_crds::condition::find;
 use scaleset_hardware::sim::Call;
 use serde_json::{Value, json};
 
@@ -79,5 +80,31 @@ fn a_boot_that_fails_is_told_and_tried_again() {
         assert_eq!(set.status.and_then(|status| status.ready_replicas), Some(2));
         assert_eq!(scene.calls(Call::Create).await?, 2, "a failed machine is reimaged, not replaced");
         scene.one_machine_for_each_instance().await
+    });
+}
+
+#[test]
+fn hardware_that_answers_again_is_asked_again_soon() {
+    run("silent", async |scene| {
+        one_instance(scene).await?;
+        let fault = json!({
+            "selector": {"namespace": scene.namespace},
+            "effect": {"type": "failCalls", "calls": ["observe"]},
+        });
+        scene.world.hardware.send::<Value>(Method::PUT, "/faults/silent", &fault).await?;
+        // Something makes the controller look; nothing does when the hardware answers again.
+        scene.kubectl(&["annotate", "ssvm", "web-0", "look=now"])?;
+        scene
+            .until("the instance is not known", async || {
+                let instance: ScaleSetVM = scene.api().get("web-0").await?;
+                let conditions = instance.status.unwrap_or_default().conditions;
+                let provisioned = find(&conditions, "Provisioned").context("it has no such condition")?;
+                ensure!(provisioned.status == "Unknown", "it is {}", provisioned.status);
+                Ok(())
+            })
+            .await?;
+        scene.world.hardware.send::<Value>(Method::DELETE, "/faults/silent", &Value::Null).await?;
+        scene.settled("web").await?;
+        Ok(())
     });
 }

@@ -37,10 +37,14 @@ fn a_set_becomes_ready_and_its_tables_read_well() {
         let table = scene.kubectl(&["get", "ssvm", "-o", "wide", "--no-headers", "--sort-by=.metadata.name"])?;
         for (number, line) in table.lines().enumerate() {
             let (name, id, zone) = (format!("web-{number}"), number.to_string(), (number + 1).to_string());
-            let expected = [&name, "web", &id, "Standard_D2s_v3", &zone, "running", "Succeeded", "Unknown", "true"];
+            let expected = [&name, "web", &id, "Standard_D2s_v3", &zone, "running", "Succeeded", "true"];
             let row = words(line);
-            assert_eq!(row[..9], expected, "no fault domain is shown under max spreading: {table}");
-            assert_eq!(row[10], format!("web00000{number}"), "{table}");
+            assert_eq!(
+                row[..8],
+                expected,
+                "neither a fault domain under max spreading nor health without a source: {table}"
+            );
+            assert_eq!(row[9], format!("web00000{number}"), "{table}");
         }
         assert_eq!(table.lines().count(), 3, "{table}");
         scene.event("web", "ScaledOut").await?;

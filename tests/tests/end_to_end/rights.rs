@@ -6,7 +6,7 @@ use crate::world::{peaceful, run_bare};
 
 /// Every right that its role gives, beside those of any authenticated user.
 const RIGHTS: &[&str] = &[
-    "controllerrevisions.apps [create delete get list watch]",
+    "controllerrevisions.apps [create delete get list patch watch]",
     "events.events.k8s.io [create patch]",
     "flexvms.compute.scaleset.io [create delete get list patch watch]",
     "flexvms.compute.scaleset.io/status [patch]",

@@ -149,7 +149,7 @@ fn the_role_of_the_controller_has_what_it_needs_and_no_more() {
         (compute, "scalesetvms", "status", "patch"),
         (compute, "flexvms", "status", "patch"),
         (compute, "scalesets", "finalizers", "update"),
-        ("apps", "controllerrevisions", "", "get list watch create delete"),
+        ("apps", "controllerrevisions", "", "get list watch create patch delete"),
         ("events.k8s.io", "events", "", "create patch"),
     ];
     let forbidden = [
@@ -158,7 +158,7 @@ fn the_role_of_the_controller_has_what_it_needs_and_no_more() {
         (compute, "scalesetvms", "", "update deletecollection"),
         ("", "secrets", "", "get list watch"),
         ("", "pods", "", "get list create delete"),
-        ("apps", "controllerrevisions", "", "patch update"),
+        ("apps", "controllerrevisions", "", "update deletecollection"),
         ("apiextensions.k8s.io", "customresourcedefinitions", "", "get update patch"),
         ("admissionregistration.k8s.io", "validatingadmissionpolicies", "", "get update patch delete"),
         ("rbac.authorization.k8s.io", "clusterroles", "", "get bind escalate"),

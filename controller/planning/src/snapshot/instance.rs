@@ -32,6 +32,8 @@ pub struct InstanceSnapshot {
     pub assigned: Assigned,
     /// What the newest model says; the assigned one for a VM that stands alone.
     pub newest: Option<ModelView>,
+    /// What it gets when it is created and keeps for its life.
+    pub birth: Birth,
     /// Where it is to be.
     pub zone: Option<String>,
     /// Fault domain that it is to be in.
@@ -42,6 +44,23 @@ pub struct InstanceSnapshot {
     pub hardware: HardwareView,
     /// The status that was read, for its records and its times.
     pub status: InstanceStatus,
+}
+
+/// What a VM gets when it is created and keeps for its life, beside its place.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Birth {
+    /// Name that the guest calls itself.
+    pub computer_name: String,
+    /// Region.
+    pub location: String,
+    /// Uid of the set that it belongs to.
+    pub set_uid: Option<String>,
+    /// Number that the set made it at.
+    pub number: Option<i64>,
+    /// Update domain, Uniform only.
+    pub update_domain: Option<i32>,
+    /// Placement group, Uniform only.
+    pub placement_group: Option<String>,
 }
 
 /// What an instance is to be.

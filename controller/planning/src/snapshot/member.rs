@@ -225,15 +225,27 @@ impl Member {
     /// The same without what its health source says.
     pub fn running(&self) -> Availability {
         let MemberReport { observation, provisioning, power, agent, .. } = &self.report;
-        match (observation, provisioning, power, agent) {
-            (Observation::Unseen, _, _, _)
-            | (_, ProvisioningState::Unknown, _, _)
-            | (_, ProvisioningState::Succeeded | ProvisioningState::Updating, PowerState::Unknown, _) => {
+        match (provisioning, power) {
+            _ if *observation == Observation::Unseen => Availability::Unknown,
+            (ProvisioningState::Unknown, _)
+            | (ProvisioningState::Succeeded | ProvisioningState::Updating, PowerState::Unknown) => {
                 Availability::Unknown
             }
-            (_, ProvisioningState::Succeeded, PowerState::Running, _)
-            | (_, ProvisioningState::Updating, PowerState::Running, GuestAgent::Reports) => Availability::Available,
-            (_, _, _, _) => Availability::Unavailable,
+            (ProvisioningState::Succeeded, PowerState::Running) => Availability::Available,
+            (ProvisioningState::Updating, PowerState::Running) if *agent == GuestAgent::Reports => {
+                Availability::Available
+            }
+            (ProvisioningState::Creating | ProvisioningState::Failed | ProvisioningState::Deleting, _)
+            | (
+                ProvisioningState::Succeeded | ProvisioningState::Updating,
+                PowerState::Creating
+                | PowerState::Starting
+                | PowerState::Running
+                | PowerState::Stopping
+                | PowerState::Stopped
+                | PowerState::Deallocating
+                | PowerState::Deallocated,
+            ) => Availability::Unavailable,
         }
     }
 

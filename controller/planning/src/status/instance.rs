@@ -148,7 +148,7 @@ fn health(health: ReportedHealth) -> VirtualMachineHealth {
         status: InstanceViewStatus {
             code: format!("HealthState/{}", state.code()),
             level,
-            display_status: format!("The application is {}", state.code()),
+            display_status: format!("{state:?}"),
             message: None,
             time: Some(Time(whole_seconds(since))),
         },

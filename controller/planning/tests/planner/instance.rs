@@ -10,7 +10,7 @@ use scaleset_crds::condition::{Reason, find};
 use scaleset_crds::vocabulary::{PowerState, PowerWish, ProvisioningState};
 use scaleset_planning::instance::{Step, Wait, plan};
 use scaleset_planning::snapshot::{
-    Assigned, Belonging, Failure, FinalizerState, InstanceSnapshot, MemberKind, MemberLife, ReleaseRule,
+    Assigned, Belonging, Birth, Failure, FinalizerState, InstanceSnapshot, MemberKind, MemberLife, ReleaseRule,
 };
 use scaleset_planning::status::instance::{InstanceOutcome, instance_status};
 use scaleset_planning::view::{HardwareView, InstanceView, ModelView, OperationState};
@@ -59,6 +59,7 @@ fn snapshot(hardware: HardwareView) -> InstanceSnapshot {
         now: Timestamp::UNIX_EPOCH,
         wall_now: Timestamp::UNIX_EPOCH,
         kind: MemberKind::ScaleSetVM,
+        birth: Birth::default(),
         name: "web-0".to_owned(),
         generation: 1,
         life: MemberLife::Live,

@@ -277,9 +277,8 @@ fn failed_members_go_back_where_the_policy_says_so() {
     let back: Vec<(&str, &str)> = plan
         .actions
         .iter()
-        .filter_map(|action| match action {
-            Action::AssignRevision(moved) => Some((moved.name.as_str(), moved.revision.as_str())),
-            _ => None,
+        .filter_map(|action| {
+            if let Action::AssignRevision(moved) = action { Some((&*moved.name, &*moved.revision)) } else { None }
         })
         .collect();
     assert_eq!(back, [("web-0", good.as_str()), ("web-5", good.as_str())]);
