@@ -22,6 +22,8 @@ pub struct Region {
     pub images: BTreeMap<String, Vec<String>>,
     /// Names of subnets.
     pub subnets: Vec<String>,
+    /// Names of network security groups.
+    pub network_security_groups: Vec<String>,
     /// Names of the load balancers that a health probe may name.
     pub load_balancers: Vec<String>,
 }

@@ -84,6 +84,8 @@ pub fn profile_refusal(snapshot: &ScaleSetSnapshot, profile: &VirtualMachineProf
         .or_else(|| size_of_vm_refusal(set, region, profile))
         .or_else(|| image_refusal(region, profile))
         .or_else(|| subnet_refusal(region, profile))
+        .or_else(|| security_group_refusal(region, profile))
+        .or_else(|| load_balancer_refusal(region, profile))
         .or_else(|| extensions_refusal("spec.virtualMachineProfile.extensions", &profile.extensions))
 }
 
@@ -146,6 +148,36 @@ fn subnet_refusal(region: &RegionFacts, profile: &VirtualMachineProfile) -> Opti
         region.subnets.join(", ")
     );
     refused(Reason::SubnetNotFound, message)
+}
+
+fn listed(names: &[String]) -> String {
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+fn security_group_refusal(region: &RegionFacts, profile: &VirtualMachineProfile) -> Option<Failure> {
+    let interfaces = profile.network_profile.network_interfaces.iter();
+    let named = interfaces.filter_map(|interface| Some((interface, interface.network_security_group.as_ref()?)));
+    let (interface, group) = named.into_iter().find(|(_, group)| !region.network_security_groups.contains(group))?;
+    let message = format!(
+        "spec.virtualMachineProfile.networkProfile.networkInterfaces[{}].networkSecurityGroup: {group} does not exist; \
+         there are {}",
+        interface.name,
+        listed(&region.network_security_groups)
+    );
+    refused(Reason::InvalidParameter, message)
+}
+
+fn load_balancer_refusal(region: &RegionFacts, profile: &VirtualMachineProfile) -> Option<Failure> {
+    let probe = profile.network_profile.health_probe.as_ref()?;
+    if region.load_balancers.contains(&probe.load_balancer) {
+        return None;
+    }
+    let message = format!(
+        "spec.virtualMachineProfile.networkProfile.healthProbe.loadBalancer: {} does not exist; there are {}",
+        probe.load_balancer,
+        listed(&region.load_balancers)
+    );
+    refused(Reason::InvalidParameter, message)
 }
 
 /// Why the extensions can never all run: some wait for each other (Azure: sequence extension provisioning). `path` is

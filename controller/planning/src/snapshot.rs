@@ -139,6 +139,10 @@ pub struct RegionFacts {
     pub images: BTreeMap<String, Vec<String>>,
     /// Subnets.
     pub subnets: Vec<String>,
+    /// Network security groups.
+    pub network_security_groups: Vec<String>,
+    /// Load balancers.
+    pub load_balancers: Vec<String>,
 }
 
 /// Whether a zone can take VMs.

@@ -1,9 +1,9 @@
 //! From what the hardware reports to the planner's instance view.
 
 use crate::error::told;
-use scaleset_hardware::machine::ExtensionState;
+use scaleset_hardware::machine::{ApplicationHealthReport, ExtensionState};
 use scaleset_hardware::{HardwareError, Machine, Placement, Provisioning};
-use scaleset_planning::view::{HardwareView, InstanceView, OperationState};
+use scaleset_planning::view::{HardwareView, InstanceView, OperationState, ReportedHealth};
 
 /// Unknown where the hardware did not answer, absent only where it is sure.
 pub(super) fn hardware_view(observed: &Result<Option<Machine>, HardwareError>) -> HardwareView {
@@ -36,7 +36,10 @@ pub(super) fn present(machine: &Machine) -> HardwareView {
         vm_agent_version: machine.vm_agent_version,
         disks: machine.disks,
         extensions,
-        reported_health: None,
+        reported_health: machine.application_health.map(|report| {
+            let ApplicationHealthReport { state, since } = report;
+            ReportedHealth { state, since }
+        }),
         private_ip_address: machine.private_ip_address,
         public_ip_address: machine.public_ip_address,
     }))

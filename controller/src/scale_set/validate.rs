@@ -166,7 +166,7 @@ pub(crate) fn set_shape(set: &ScaleSet) -> SetShape<'_> {
 }
 
 fn region_facts(region: &Region) -> RegionFacts {
-    let Region { zones, fault_domain_count, sizes, images, subnets, load_balancers: _ } = region;
+    let Region { zones, fault_domain_count, sizes, images, subnets, network_security_groups, load_balancers } = region;
     let zone = |state: &ZoneState| match state {
         ZoneState::Available => ZoneFacts::Available,
         ZoneState::Unavailable => ZoneFacts::Unavailable,
@@ -186,5 +186,7 @@ fn region_facts(region: &Region) -> RegionFacts {
             .collect(),
         images: images.clone(),
         subnets: subnets.clone(),
+        network_security_groups: network_security_groups.clone(),
+        load_balancers: load_balancers.clone(),
     }
 }

@@ -38,9 +38,11 @@ struct Author<'story> {
 
 impl Author<'_> {
     fn begin(&mut self) {
-        let mode = *self.random.pick(&["Manual", "Automatic"]);
+        let mode = *self.random.pick(&["Manual", "Automatic", "Rolling"]);
         let replicas = self.random.below(7);
-        self.tell(&format!("set web Uniform eastus zones=1,2,3 replicas={replicas} mode={mode}"));
+        self.tell(&format!("set web Uniform eastus zones=1,2,3 replicas={replicas} mode={mode} health=probe"));
+        let rollback = *self.random.pick(&["true", "false"]);
+        self.tell(&format!("change web rollback={rollback}"));
         let mode = *self.random.pick(&["Manual", "Automatic"]);
         let replicas = self.random.below(5);
         self.tell(&format!("set demo Flexible centralindia replicas={replicas} mode={mode}"));
@@ -103,7 +105,11 @@ impl Author<'_> {
 
     fn change_policy(&mut self) {
         let set = self.set();
-        let change = *self.random.pick(&["mode=Manual", "mode=Automatic", "paused=true", "paused=false"]);
+        let mut changes = vec!["mode=Manual", "mode=Automatic", "paused=true", "paused=false"];
+        if set == "web" {
+            changes.extend(["mode=Rolling", "pause=20", "cross-zone=true", "batch=40"]);
+        }
+        let change = *self.random.pick(&changes);
         self.tell(&format!("change {set} {change}"));
     }
 
@@ -191,5 +197,11 @@ impl Author<'_> {
         self.tell("api reliable");
         self.tell("lag 0");
         self.tell("settle");
+        // A rolling upgrade that was stopped begins anew with the next model.
+        let web = self.teller.stage().cluster.get(Kind::ScaleSet, "web");
+        if web.is_some_and(|set| set["status"]["rollingUpgrade"]["runningStatus"]["code"] == "Faulted") {
+            self.tell("change web tag=healed");
+            self.tell("settle");
+        }
     }
 }

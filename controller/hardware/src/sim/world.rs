@@ -346,6 +346,7 @@ impl World {
             sizes: self.sizes.values().filter_map(|size| Some((size.name.clone(), region.offer_of(size)?))).collect(),
             images: self.images.iter().map(|(family, offer)| (family.clone(), offer.versions.clone())).collect(),
             subnets: definition.subnets.iter().map(|subnet| subnet.name.clone()).collect(),
+            network_security_groups: definition.network_security_groups.clone(),
             load_balancers: definition.load_balancers.iter().map(|balancer| balancer.name.clone()).collect(),
         }
     }

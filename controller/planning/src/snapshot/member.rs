@@ -264,8 +264,16 @@ impl Member {
         self.report.observation == Observation::Current && self.report.provisioning == ProvisioningState::Failed
     }
 
-    /// Whether the hardware runs `revision` with nothing pending.
+    /// Whether the hardware runs `revision` with nothing pending and nothing under way.
     pub fn runs(&self, revision: &str) -> bool {
-        self.report.running_revision.as_deref() == Some(revision) && self.report.pending == Pending::Nothing
+        let report = &self.report;
+        let under_way = match report.provisioning {
+            ProvisioningState::Creating | ProvisioningState::Updating => true,
+            ProvisioningState::Succeeded
+            | ProvisioningState::Failed
+            | ProvisioningState::Deleting
+            | ProvisioningState::Unknown => false,
+        };
+        report.running_revision.as_deref() == Some(revision) && report.pending == Pending::Nothing && !under_way
     }
 }

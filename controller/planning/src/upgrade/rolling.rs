@@ -245,7 +245,7 @@ fn next_batch(
     record.batch = Some(RollingUpgradeBatch { number, size, start_time: time(input.now), end_time: None });
     record.progress.in_progress_instance_count += size;
     record.progress.pending_instance_count -= size;
-    hold(decision, Reason::BatchInProgress, rest, &format!("outdated, wait for batch {number} of {size}"));
+    hold(decision, Reason::BatchInProgress, rest, &format!("outdated, wait for batch {number} (size {size})"));
     let why = format!("batch {number}; {}", input.upgrade.allowance);
     decision.decision.actions.extend(chosen.iter().map(|outdated| upgrade(input, outdated, mark, &why)));
     decision.wake_after = Some(input.policy.health_timeout);

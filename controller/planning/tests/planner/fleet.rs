@@ -42,6 +42,8 @@ fn region() -> RegionFacts {
         .into(),
         images: [("Canonical:ubuntu-server:22_04-lts".to_owned(), vec!["22.04.1".to_owned()])].into(),
         subnets: vec!["default".to_owned()],
+        network_security_groups: vec!["web-nsg".to_owned()],
+        load_balancers: vec!["web-lb".to_owned()],
     }
 }
 

@@ -19,6 +19,10 @@ pub(super) fn spec_of(words: &[&str]) -> Value {
             "fd" => json!({"platformFaultDomainCount": number()}),
             "spg" => json!({"singlePlacementGroup": value == "true"}),
             "mode" => json!({"upgradePolicy": {"mode": value}}),
+            "batch" => rolling(&json!({"maxBatchInstancePercent": number(), "maxUnhealthyInstancePercent": number()})),
+            "pause" => rolling(&json!({"pauseTimeBetweenBatchesSeconds": number()})),
+            "cross-zone" => rolling(&json!({"enableCrossZoneUpgrade": value == "true"})),
+            "rollback" => rolling(&json!({"rollbackFailedInstancesOnPolicyBreach": value == "true"})),
             "paused" => json!({"upgradePolicy": {"paused": value == "true"}}),
             "profile" if value == "none" => json!({"virtualMachineProfile": null}),
             other => json!({"virtualMachineProfile": profile_part(other, value)}),
@@ -26,6 +30,10 @@ pub(super) fn spec_of(words: &[&str]) -> Value {
         merge(&mut spec, &part);
     }
     spec
+}
+
+fn rolling(policy: &Value) -> Value {
+    json!({"upgradePolicy": {"rollingUpgradePolicy": policy}})
 }
 
 fn profile_part(name: &str, value: &str) -> Value {
@@ -44,6 +52,14 @@ fn profile_part(name: &str, value: &str) -> Value {
         "app" => json!({"extensions": [{
             "name": "app", "publisher": "Microsoft.Azure.Extensions", "type": "CustomScript",
             "typeHandlerVersion": "2.0", "settings": {"commandToExecute": value},
+        }]}),
+        "health" if value == "probe" => json!({"networkProfile": {"healthProbe": {
+            "loadBalancer": "default", "protocol": "Http", "port": 80, "requestPath": "/healthz", "intervalSeconds": 5,
+            "numberOfProbes": 2,
+        }}}),
+        "health" if value == "extension" => json!({"extensions": [{
+            "name": "health", "publisher": "Microsoft.ManagedServices", "type": "ApplicationHealthLinux",
+            "typeHandlerVersion": "2.0", "settings": {"protocol": "http", "requestPath": "/healthz"},
         }]}),
         "tag" => json!({"tags": {"team": value}}),
         other => panic!("nothing is called {other}"),

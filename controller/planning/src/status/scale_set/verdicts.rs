@@ -2,7 +2,7 @@
 
 use scaleset_crds::condition::{Reason, ScaleSetCondition};
 use scaleset_crds::labels;
-use scaleset_crds::vocabulary::{HealthState, UpgradeMode};
+use scaleset_crds::vocabulary::{HealthState, ProvisioningState, UpgradeMode};
 
 use super::super::{Truth, Verdict, is_capacity, needs_a_person};
 use super::{ScaleSetOutcome, is_ready, is_updated};
@@ -196,8 +196,8 @@ impl<'pass> Verdicts<'pass> {
         let withheld = [Reason::Paused, Reason::ManualUpgradePolicy, Reason::Protected, Reason::AllowanceSpent];
         let hold = self.plan.holds.iter().find(|hold| withheld.contains(&hold.reason) || needs_a_person(hold.reason));
         let newest = self.plan.effective.newest_revision.as_deref();
-        let pending_reimage = self.made().all(|member| {
-            member.report.running_revision.as_deref() == newest && member.report.pending != Pending::More
+        let pending_reimage = self.made().filter(|member| self.is_outdated(member)).all(|member| {
+            member.report.running_revision.as_deref() == newest && member.report.pending == Pending::NextReimage
         });
         match hold {
             Some(hold) if hold.reason != Reason::AllowanceSpent => {
@@ -312,10 +312,11 @@ impl<'pass> Verdicts<'pass> {
         !is_updated(member, self.plan)
     }
 
-    /// Made at the newest model, and without a VM as yet.
+    /// Made at the newest model, and not up as yet.
     fn is_new(&self, member: &Member) -> bool {
         let newest = self.plan.effective.newest_revision.as_deref();
-        member.assigned_revision.as_deref() == newest && member.report.running_revision.is_none()
+        member.assigned_revision.as_deref() == newest
+            && (member.report.running_revision.is_none() || member.report.provisioning == ProvisioningState::Creating)
     }
 
     fn update_counts(&self) -> String {
