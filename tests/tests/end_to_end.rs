@@ -20,6 +20,8 @@ mod life;
 mod refusals;
 #[path = "end_to_end/rights.rs"]
 mod rights;
+#[path = "end_to_end/rolling.rs"]
+mod rolling;
 #[path = "end_to_end/samples.rs"]
 mod samples;
 #[path = "end_to_end/scene.rs"]
