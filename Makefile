@@ -9,6 +9,7 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  TIME_SCALE=N       make run/up: how much faster than wall time the hardware's clock runs (default 15)"
+	@echo "  REGION_FILE=FILE   make run/up: other regions than the embedded ones, see docs/hardware.md"
 	@echo "  KUBECONFIG=FILE    make run KUBECONFIG=…: an existing cluster instead of a control plane of our own"
 	@echo "  CLEAN=1            make down: remove the kept state as well"
 

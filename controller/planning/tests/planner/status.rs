@@ -8,7 +8,7 @@ use scaleset_planning::scale_set::plan;
 use scaleset_planning::snapshot::{Failure, Origin, ScaleSetSnapshot, SetLife, UpgradeSwitch};
 use scaleset_planning::status::scale_set::{ScaleSetOutcome, scale_set_status};
 
-use crate::fleet::{change_profile, newest, profile, snapshot, spread};
+use crate::fleet::{audited, change_profile, newest, profile, snapshot, spread};
 
 fn converged() -> ScaleSetSnapshot {
     let mut snapshot = snapshot(&["1", "2", "3"], 6);
@@ -95,6 +95,29 @@ fn what_a_person_must_mend_stalls_and_what_time_mends_does_not() {
     assert_eq!(verdict(&waiting, ScaleSetCondition::CapacitySatisfied), pair("False", Reason::AllocationFailed));
     assert_eq!(verdict(&waiting, ScaleSetCondition::Stalled).0, "False");
     assert_eq!(verdict(&waiting, ScaleSetCondition::Reconciling).0, "True");
+}
+
+#[test]
+fn what_the_region_does_not_have_is_refused_before_anything_is_made() {
+    let network = |change: &dyn Fn(&mut scaleset_crds::profile::NetworkProfile)| {
+        let mut snapshot = converged();
+        let mut changed = profile("Standard_D2s_v3");
+        change(&mut changed.network_profile);
+        change_profile(&mut snapshot, changed);
+        let plan = audited(&snapshot);
+        let hold = plan.holds.into_iter().find(|hold| hold.reason == Reason::InvalidParameter);
+        hold.map(|hold| hold.message).unwrap_or_default()
+    };
+    let path = "spec.virtualMachineProfile.networkProfile";
+    let group = network(&|network| network.network_interfaces[0].network_security_group = Some("nope".to_owned()));
+    assert_eq!(
+        group,
+        format!("{path}.networkInterfaces[nic0].networkSecurityGroup: nope does not exist; there are web-nsg")
+    );
+    let probe = serde_json::json!({"loadBalancer": "nope", "protocol": "Tcp", "port": 22});
+    let balancer =
+        network(&|network| network.health_probe = Some(serde_json::from_value(probe.clone()).expect("a probe")));
+    assert_eq!(balancer, format!("{path}.healthProbe.loadBalancer: nope does not exist; there are web-lb"));
 }
 
 #[test]
