@@ -72,6 +72,26 @@ pub enum Step {
     Forget,
 }
 
+impl Step {
+    /// Why a person must act, where one must.
+    pub const fn held(&self) -> Option<&Failure> {
+        match self {
+            Self::Hold(failure) => Some(failure),
+            Self::None
+            | Self::Wait(_)
+            | Self::AddFinalizer
+            | Self::Create(_)
+            | Self::UpdateOnline(_)
+            | Self::UpdateWithRestart(_)
+            | Self::Reimage(_)
+            | Self::Recreate
+            | Self::SetPower(_)
+            | Self::Release(_)
+            | Self::Forget => None,
+        }
+    }
+}
+
 /// What is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {

@@ -152,11 +152,7 @@ fn plan_upgrade(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: &R
 fn take_places(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: &Revision) {
     let Some(record) = &plan.rolling_upgrade else { return };
     let mark = RollMark { number: record.number, since: snapshot.now };
-    let leaving: Vec<String> = plan
-        .actions
-        .iter()
-        .filter_map(|action| if let Action::DeleteMember(removal) = action { Some(removal.name.clone()) } else { None })
-        .collect();
+    let leaving = leaving(plan);
     let live = snapshot.members.iter().filter(|member| member.is_made() && member.is_live());
     let target = usize::try_from(plan.effective.target).unwrap_or(0);
     let surplus = live.clone().count().saturating_sub(target);
@@ -230,6 +226,14 @@ fn plan_scale(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: Opti
     }
 }
 
+/// Members that the plan removes so far.
+fn leaving(plan: &ScaleSetPlan) -> Vec<String> {
+    let removals = plan.actions.iter();
+    removals
+        .filter_map(|action| if let Action::DeleteMember(removal) = action { Some(removal.name.clone()) } else { None })
+        .collect()
+}
+
 /// The revision that a running rolling upgrade brings members to.
 fn upgrading_to(plan: &ScaleSetPlan) -> Option<&str> {
     let running = |record: &&RollingUpgradeStatus| record.running_status.code == RollingUpgradeCode::RollingForward;
@@ -237,11 +241,7 @@ fn upgrading_to(plan: &ScaleSetPlan) -> Option<&str> {
 }
 
 fn scale_in(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, excess: usize) {
-    let leaving: Vec<String> = plan
-        .actions
-        .iter()
-        .filter_map(|action| if let Action::DeleteMember(removal) = action { Some(removal.name.clone()) } else { None })
-        .collect();
+    let leaving = leaving(plan);
     let members: Vec<Member> =
         snapshot.members.iter().filter(|member| !leaving.contains(&member.name)).cloned().collect();
     let victims = scale_in::victims(&members, &snapshot.set.zones, upgrading_to(plan), excess);

@@ -91,7 +91,7 @@ fn pending_change(difference: crate::view::Difference) -> PendingChange {
 }
 
 fn without_hardware(snapshot: &InstanceSnapshot, step: &Step, outcome: &InstanceOutcome) -> InstanceStatus {
-    let held = matches!(step, Step::Hold(_));
+    let held = step.held().is_some();
     let provisioning_state = match (snapshot.life, &outcome.failure) {
         (MemberLife::Terminating, _) => ProvisioningState::Deleting,
         (MemberLife::Live, Some(_)) => ProvisioningState::Failed,
@@ -313,22 +313,11 @@ impl Verdicts<'_> {
         if provisioned.truth != Truth::True {
             return provisioned;
         }
-        match self.step {
-            Step::Hold(failure) => return Verdict::new(Truth::False, failure.reason, failure.message.clone()),
-            Step::Wait(Wait::Revision) => {
-                return Verdict::new(Truth::False, Reason::RevisionNotFound, "its model revision is not there");
-            }
-            Step::None
-            | Step::Wait(Wait::HardwareBusy | Wait::HardwareUnknown | Wait::Backoff)
-            | Step::AddFinalizer
-            | Step::Create(_)
-            | Step::UpdateOnline(_)
-            | Step::UpdateWithRestart(_)
-            | Step::Reimage(_)
-            | Step::Recreate
-            | Step::SetPower(_)
-            | Step::Release(_)
-            | Step::Forget => {}
+        if let Some(failure) = self.step.held() {
+            return Verdict::new(Truth::False, failure.reason, failure.message.clone());
+        }
+        if *self.step == Step::Wait(Wait::Revision) {
+            return Verdict::new(Truth::False, Reason::RevisionNotFound, "its model revision is not there");
         }
         self.powered()
     }
@@ -413,20 +402,7 @@ impl Verdicts<'_> {
     }
 
     fn stalled(&self) -> Verdict {
-        let failure = match self.step {
-            Step::Hold(failure) => Some(failure),
-            Step::None
-            | Step::Wait(_)
-            | Step::AddFinalizer
-            | Step::Create(_)
-            | Step::UpdateOnline(_)
-            | Step::UpdateWithRestart(_)
-            | Step::Reimage(_)
-            | Step::Recreate
-            | Step::SetPower(_)
-            | Step::Release(_)
-            | Step::Forget => self.outcome.failure.as_ref(),
-        };
+        let failure = self.step.held().or(self.outcome.failure.as_ref());
         match failure {
             Some(failure) if needs_a_person(failure.reason) => {
                 Verdict::new(Truth::True, failure.reason, failure.message.clone())
