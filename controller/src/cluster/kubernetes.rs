@@ -17,7 +17,7 @@ use tracing::{info, warn};
 
 use super::events::Events;
 use super::failure::{Outcome, describe};
-use super::own_writes::{Cause, Expectation, Gate, Scope, UNSEEN_MAX};
+use super::own_writes::{Cause, Gate, Scope, UNSEEN_MAX};
 use super::store::{CacheChange, NamespaceList, Store, Stored};
 use super::watch::{Watch, WatchFailures, selector};
 use super::writer::{Call, Failed, Writer};
@@ -145,18 +145,18 @@ impl KubernetesCluster {
         }
     }
 
-    /// Sends a write and remembers what the cache must show of it.
+    /// Sends a write and remembers what the cache must show of it, also when this is dropped on the way.
     async fn write(&self, on_behalf_of: &str, call: Call) -> Result<(), ClusterError> {
-        let scope = (call.kind, call.key.namespace.clone());
+        let in_doubt = self.inner.store.begin_write(on_behalf_of, (call.kind, call.key.namespace.clone()));
         match self.inner.writer.send(call, on_behalf_of).await {
             Ok(expectation) => {
-                self.inner.store.wrote(on_behalf_of, scope, expectation);
+                in_doubt.done(expectation);
                 Ok(())
             }
             Err(Failed { error, outcome }) => {
                 match outcome {
-                    Outcome::Unknown => self.inner.store.wrote(on_behalf_of, scope, Expectation::Unknown),
-                    Outcome::NotDone => {}
+                    Outcome::Unknown => drop(in_doubt),
+                    Outcome::NotDone => in_doubt.not_done(),
                 }
                 Err(error)
             }
@@ -325,3 +325,6 @@ impl Cluster for KubernetesCluster {
         self.inner.events.publish(notice).await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -124,8 +124,13 @@ impl Store {
         self.publish(changes)
     }
 
+    /// Notes that a write is about to be sent on behalf of `owner`. It stays in doubt until its answer is told.
+    pub(crate) fn begin_write<'write>(&'write self, owner: &'write str, scope: Scope) -> InDoubt<'write> {
+        InDoubt { store: self, owner, scope: Some(scope) }
+    }
+
     /// Notes a write that succeeded, or ended in doubt.
-    pub(crate) fn wrote(&self, owner: &str, scope: Scope, expectation: Expectation) {
+    fn wrote(&self, owner: &str, scope: Scope, expectation: Expectation) {
         if let Expectation::Removal { key, uid } = &expectation
             && self.uid_of(scope.0, key).as_ref() != Some(uid)
         {
@@ -191,6 +196,38 @@ impl Store {
             }
         }
         changes.into_iter().map(K::change).collect()
+    }
+}
+
+/// A write whose answer is not known. A pass can be cut off or panic while it waits for one: dropped without an answer,
+/// this notes that the write may have been carried out, so that the next pass does not decide on a cache without it.
+#[derive(Debug)]
+pub(crate) struct InDoubt<'write> {
+    store: &'write Store,
+    owner: &'write str,
+    /// None once the answer is told.
+    scope: Option<Scope>,
+}
+
+impl InDoubt<'_> {
+    /// It was carried out.
+    pub(crate) fn done(mut self, expectation: Expectation) {
+        if let Some(scope) = self.scope.take() {
+            self.store.wrote(self.owner, scope, expectation);
+        }
+    }
+
+    /// It was refused, or never reached the API.
+    pub(crate) fn not_done(mut self) {
+        self.scope = None;
+    }
+}
+
+impl Drop for InDoubt<'_> {
+    fn drop(&mut self) {
+        if let Some(scope) = self.scope.take() {
+            self.store.wrote(self.owner, scope, Expectation::Unknown);
+        }
     }
 }
 
