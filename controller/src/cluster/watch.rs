@@ -74,6 +74,15 @@ enum Next {
     Rebuild,
 }
 
+/// What a failure says of the watcher itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FailureKind {
+    /// The version that it would go on from is too old, and it will ask for the same one again.
+    GoneAtStart,
+    /// Nothing: it may work the next time.
+    Passing,
+}
+
 /// What a watch remembers of its failures and its lists.
 #[derive(Debug, Default)]
 struct History {
@@ -154,7 +163,7 @@ impl Watch {
         warn!(kind = %kind, failures = history.failures + 1, error = %message, "watch failed");
         self.failures.note(kind, message);
         history.listing = false;
-        let next = history.failed(is_gone_at_start(error), Instant::now());
+        let next = history.failed(failure_kind(error), Instant::now());
         self.wait_out(history).await;
         next
     }
@@ -166,14 +175,17 @@ impl Watch {
 
 impl History {
     /// Whether the watcher is still good for anything.
-    fn failed(&mut self, gone_at_start: bool, now: Instant) -> Next {
+    fn failed(&mut self, kind: FailureKind, now: Instant) -> Next {
         if self.last_failure.is_some_and(|last| now.duration_since(last) > FAILURE_MEMORY) {
             // A watch that works on a quiet kind delivers nothing that would tell.
             self.recovered();
         }
         self.last_failure = Some(now);
         self.failures = self.failures.saturating_add(1);
-        self.gone_in_a_row = if gone_at_start { self.gone_in_a_row + 1 } else { 0 };
+        self.gone_in_a_row = match kind {
+            FailureKind::GoneAtStart => self.gone_in_a_row + 1,
+            FailureKind::Passing => 0,
+        };
         if self.gone_in_a_row < GONE_IN_A_ROW_MAX {
             return Next::Continue;
         }
@@ -217,8 +229,15 @@ pub(crate) fn selector(kind: Kind) -> Option<&'static str> {
     }
 }
 
-fn is_gone_at_start(error: &watcher::Error) -> bool {
-    matches!(error, watcher::Error::WatchStartFailed(kube::Error::Api(status)) if status.code == 410)
+fn failure_kind(error: &watcher::Error) -> FailureKind {
+    match error {
+        watcher::Error::WatchStartFailed(kube::Error::Api(status)) if status.code == 410 => FailureKind::GoneAtStart,
+        watcher::Error::WatchStartFailed(_)
+        | watcher::Error::InitialListFailed(_)
+        | watcher::Error::WatchFailed(_)
+        | watcher::Error::WatchError(_)
+        | watcher::Error::NoResourceVersion => FailureKind::Passing,
+    }
 }
 
 fn describe(error: &watcher::Error) -> String {

@@ -1,6 +1,5 @@
+use super::FailureKind::{GoneAtStart, Passing};
 use super::*;
-
-const GONE: bool = true;
 
 fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
@@ -9,19 +8,19 @@ fn seconds(count: u64) -> Duration {
 #[tokio::test(start_paused = true)]
 async fn three_restarts_answered_with_gone_build_the_watcher_anew() {
     let (mut history, now) = (History::default(), Instant::now());
-    assert_eq!(history.failed(GONE, now), Next::Continue);
-    assert_eq!(history.failed(GONE, now), Next::Continue);
-    assert_eq!(history.failed(GONE, now), Next::Rebuild);
-    assert_eq!(history.failed(GONE, now), Next::Continue, "the new one is given its chance");
+    assert_eq!(history.failed(GoneAtStart, now), Next::Continue);
+    assert_eq!(history.failed(GoneAtStart, now), Next::Continue);
+    assert_eq!(history.failed(GoneAtStart, now), Next::Rebuild);
+    assert_eq!(history.failed(GoneAtStart, now), Next::Continue, "the new one is given its chance");
 }
 
 #[tokio::test(start_paused = true)]
 async fn gone_counts_only_in_a_row() {
     let (mut history, now) = (History::default(), Instant::now());
     for _ in 0..10 {
-        assert_eq!(history.failed(GONE, now), Next::Continue);
-        assert_eq!(history.failed(GONE, now), Next::Continue);
-        assert_eq!(history.failed(!GONE, now), Next::Continue);
+        assert_eq!(history.failed(GoneAtStart, now), Next::Continue);
+        assert_eq!(history.failed(GoneAtStart, now), Next::Continue);
+        assert_eq!(history.failed(Passing, now), Next::Continue);
     }
 }
 
@@ -29,13 +28,13 @@ async fn gone_counts_only_in_a_row() {
 async fn failures_add_up_until_something_is_delivered_or_a_while_has_passed() {
     let (mut history, now) = (History::default(), Instant::now());
     for _ in 0..5 {
-        history.failed(!GONE, now);
+        history.failed(Passing, now);
     }
     assert_eq!(history.failures, 5);
     history.recovered();
     assert_eq!(history.failures, 0);
-    history.failed(!GONE, now);
-    history.failed(!GONE, now + FAILURE_MEMORY + seconds(1));
+    history.failed(Passing, now);
+    history.failed(Passing, now + FAILURE_MEMORY + seconds(1));
     assert_eq!(history.failures, 1);
 }
 
