@@ -1,9 +1,10 @@
-//! Counters of what the process does, as Prometheus reads them.
+//! What the process does and finds in numbers, as Prometheus reads them.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::cluster::Kind;
@@ -80,13 +81,14 @@ pub struct Metrics {
     passes: Family<PassLabels, Counter>,
     lists: Family<KindLabels, Counter>,
     stale_skips: Counter,
+    stray_machines: Gauge,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("scaleset");
         let (writes, passes, lists) = (Family::default(), Family::default(), Family::default());
-        let stale_skips = Counter::default();
+        let (stale_skips, stray_machines) = (Counter::default(), Gauge::default());
         registry.register("api_writes", "Writes to the Kubernetes API by kind, verb and result", writes.clone());
         registry.register("passes", "Passes over one object by controller and result", passes.clone());
         registry.register("api_lists", "Lists of all objects of a kind", lists.clone());
@@ -95,7 +97,12 @@ impl Default for Metrics {
             "Passes put off because the cache does not show our own writes yet",
             stale_skips.clone(),
         );
-        Self { registry, writes, passes, lists, stale_skips }
+        registry.register(
+            "stray_machine_count",
+            "Machines at the last sweep that belong to no object",
+            stray_machines.clone(),
+        );
+        Self { registry, writes, passes, lists, stale_skips, stray_machines }
     }
 }
 
@@ -125,6 +132,11 @@ impl Metrics {
     /// A pass was put off.
     pub fn skipped_stale(&self) {
         self.stale_skips.inc();
+    }
+
+    /// A sweep found so many machines that belong to no object.
+    pub fn found_strays(&self, count: usize) {
+        self.stray_machines.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 }
 

@@ -4,6 +4,9 @@
 //! makes up for announcements that were missed.
 
 mod queue;
+mod strays;
+mod sweep;
+mod tell;
 mod triggers;
 mod worker;
 
@@ -11,22 +14,22 @@ use std::fmt::{Display, Formatter};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
 use scaleset_hardware::Hardware;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
-use tracing::{debug, info};
+use tracing::info;
 
+use crate::cluster::ObjectKey;
 use crate::cluster::kubernetes::{Changes, KubernetesCluster};
-use crate::cluster::{Kind, ObjectKey};
 use crate::context::Context;
 use crate::instance::InstanceKind;
 use crate::metrics::Metrics;
 use crate::pace::StatusPace;
 use crate::{instance, scale_set};
 use queue::{When, WorkQueue};
-use triggers::{Trigger, of_machine, triggers};
+use sweep::sweep;
+use tell::{tell_changes, tell_hardware};
+use triggers::Trigger;
 use worker::{Reconcile, Worker};
 
 const SETS_AT_A_TIME: usize = 8;
@@ -35,9 +38,6 @@ const INSTANCES_AT_A_TIME: usize = 32;
 const MEMBER_SPACING: Duration = Duration::from_millis(100);
 /// A set's counters are written at most this often.
 const STATUS_SPACING: Duration = Duration::from_millis(500);
-const SWEEP_EVERY: Duration = Duration::from_mins(10);
-/// A sweep is spread over this long.
-const SWEEP_SPREAD: Duration = Duration::from_mins(1);
 /// How long passes in flight may take when the process is asked to stop.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -92,8 +92,9 @@ pub async fn run(parts: Parts, mut stop: watch::Receiver<bool>) {
     // These end with this function.
     let mut tellers = JoinSet::new();
     tellers.spawn(tell_changes(changes, cluster.clone(), queues.clone()));
-    tellers.spawn(tell_hardware(hardware, queues.clone()));
-    tellers.spawn(sweep(cluster.clone(), queues.clone()));
+    let announcer = Arc::clone(&hardware);
+    tellers.spawn(tell_hardware(move || announcer.changes(), cluster.clone(), queues.clone()));
+    tellers.spawn(sweep(cluster.clone(), hardware, Arc::clone(&metrics), queues.clone()));
     tokio::select! {
         () = cluster.synced() => info!("caches are complete, passes begin"),
         _ = stop.wait_for(|stop| *stop) => return,
@@ -132,43 +133,4 @@ fn instance_passes(context: Context) -> Reconcile<InstanceKey> {
         let context = context.clone();
         Box::pin(async move { instance::reconcile(&context, kind, &key).await })
     })
-}
-
-async fn tell_changes(mut changes: Changes, cluster: KubernetesCluster, queues: Queues) {
-    while let Some(change) = changes.next().await {
-        for trigger in triggers(&change, &cluster) {
-            queues.add(trigger);
-        }
-    }
-}
-
-/// What the hardware does not announce, the sweep finds.
-async fn tell_hardware(hardware: Arc<dyn Hardware>, queues: Queues) {
-    let mut changes = hardware.changes();
-    while let Some(change) = changes.next().await {
-        if let Some(trigger) = of_machine(&change.owner) {
-            queues.add(trigger);
-        }
-    }
-}
-
-/// Looks at everything again, slowly.
-async fn sweep(cluster: KubernetesCluster, queues: Queues) {
-    loop {
-        sleep(SWEEP_EVERY.mul_f64(0.8 + 0.4 * rand::random::<f64>())).await;
-        let later = || When::After(SWEEP_SPREAD.mul_f64(rand::random()));
-        let sets = cluster.keys(Kind::ScaleSet);
-        let kinds = [(Kind::ScaleSetVM, InstanceKind::ScaleSetVM), (Kind::FlexVM, InstanceKind::FlexVM)];
-        let instances: Vec<InstanceKey> = kinds
-            .into_iter()
-            .flat_map(|(kind, instance)| cluster.keys(kind).into_iter().map(move |key| InstanceKey(instance, key)))
-            .collect();
-        debug!(sets = sets.len(), instances = instances.len(), "sweep");
-        for key in sets {
-            queues.sets.add(key, later());
-        }
-        for key in instances {
-            queues.instances.add(key, later());
-        }
-    }
 }

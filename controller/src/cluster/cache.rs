@@ -101,6 +101,11 @@ impl<K: Cached> Cache<K> {
         self.by_uid.get(uid).and_then(|key| self.get(key))
     }
 
+    /// The uids of all objects, in no order.
+    pub(crate) fn uids(&self) -> impl Iterator<Item = &String> {
+        self.by_uid.keys()
+    }
+
     /// Objects with an owner reference to that uid, sorted by name.
     pub(crate) fn owned_by(&self, uid: &str) -> Vec<Arc<K>> {
         self.by_owner.get(uid).into_iter().flatten().filter_map(|key| self.get(key)).collect()

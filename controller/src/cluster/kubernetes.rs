@@ -134,6 +134,14 @@ impl KubernetesCluster {
         }
     }
 
+    /// The uids of all instances, of either kind.
+    pub(crate) fn instance_uids(&self) -> BTreeSet<String> {
+        let store = &self.inner.store;
+        let mut uids: BTreeSet<String> = store.read::<ScaleSetVM>().uids().cloned().collect();
+        uids.extend(store.read::<FlexVM>().uids().cloned());
+        uids
+    }
+
     fn watch(&self) -> Watch {
         let Inner { client, store, metrics, changes, failures, writer: _, events: _, listing: _ } = &*self.inner;
         Watch {

@@ -1,0 +1,50 @@
+//! Listens to both sides and puts whom a change concerns into the queues.
+
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use scaleset_hardware::Change;
+use tokio::time::sleep;
+use tracing::warn;
+
+use super::Queues;
+use super::sweep::look_at_everything;
+use super::triggers::{of_machine, triggers};
+use crate::backoff::Backoff;
+use crate::cluster::kubernetes::{Changes, KubernetesCluster};
+
+/// Ends when the watches do, which ends the process.
+pub(super) async fn tell_changes(mut changes: Changes, cluster: KubernetesCluster, queues: Queues) {
+    while let Some(change) = changes.next().await {
+        for trigger in triggers(&change, &cluster) {
+            queues.add(trigger);
+        }
+    }
+}
+
+/// Never ends: when the announcements do, it listens anew and has everything looked at, for what it missed meanwhile.
+/// What the hardware does not announce, the sweep finds.
+pub(super) async fn tell_hardware(
+    listen: impl Fn() -> BoxStream<'static, Change>,
+    cluster: KubernetesCluster,
+    queues: Queues,
+) {
+    let mut ends = 0_u32;
+    loop {
+        let mut changes = listen();
+        if ends > 0 {
+            look_at_everything(&cluster, &queues);
+        }
+        while let Some(change) = changes.next().await {
+            ends = 0;
+            if let Some(trigger) = of_machine(&change.owner) {
+                queues.add(trigger);
+            }
+        }
+        ends = ends.saturating_add(1);
+        warn!(ends, "announcements of the hardware ended, listening anew");
+        sleep(Backoff::WATCH.after(ends, rand::random())).await;
+    }
+}
+
+#[cfg(test)]
+mod tests;
