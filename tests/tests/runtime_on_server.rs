@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test may fail it like the test itself")]
 
 use std::future::Future;
-use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
@@ -30,14 +29,6 @@ struct Bench {
     _watches: Watches,
 }
 
-/// Installs what the controller needs.
-fn install(plane: &ControlPlane) {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
-    let path = |name: &str| root.join(name).display().to_string();
-    let (crds, role) = (path("crds/manifests"), path("controller/manifests"));
-    plane.kubectl(&["apply", "-f", &crds, "-f", &role]).unwrap();
-}
-
 /// Starts the caches of a controller.
 async fn bench(plane: &ControlPlane) -> Bench {
     let admin = connect(Some(&plane.admin_kubeconfig())).await.unwrap().client;
@@ -56,7 +47,7 @@ async fn bench(plane: &ControlPlane) -> Bench {
 async fn shared(namespace: &str) -> Bench {
     static INSTALLED: LazyLock<&'static ControlPlane> = LazyLock::new(|| {
         let plane = ControlPlane::shared();
-        install(plane);
+        plane.install().unwrap();
         plane
     });
     let plane = tokio::task::block_in_place(|| *INSTALLED);
@@ -290,7 +281,7 @@ async fn repeated_events_become_one_series() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_caches_go_on_after_the_api_server_was_away() {
     let mut plane = tokio::task::block_in_place(|| ControlPlane::start(Options::default())).unwrap();
-    install(&plane);
+    tokio::task::block_in_place(|| plane.install()).unwrap();
     let bench = bench(&plane).await;
     let before = bench.created(&key("default", "web-0")).await;
     tokio::task::block_in_place(|| plane.restart_api_server()).unwrap();

@@ -2,11 +2,10 @@
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
-use std::process::Command;
 
 use anyhow::{Context, bail};
 use scaleset_control_plane::binaries::{Binaries, Progress};
-use scaleset_control_plane::workspace_root;
+use scaleset_control_plane::{cargo, workspace_root};
 
 /// Builds the programs of the control plane that are missing, with progress.
 pub(crate) fn control_plane() -> anyhow::Result<()> {
@@ -43,17 +42,8 @@ fn show(progress: &Progress<'_>) {
 
 /// Builds the controller and returns its path; cargo shows its own progress.
 pub(crate) fn controller() -> anyhow::Result<PathBuf> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut build = Command::new(cargo);
-    build.args(["build", "--release", "--package", "scaleset-controller"]).current_dir(workspace_root());
-    // `cargo run` describes this package in variables that build scripts watch. Handed on, they would make every crate
-    // above such a script be built again whenever this build and one from the shell take turns.
-    for (name, _) in std::env::vars_os() {
-        if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
-            build.env_remove(name);
-        }
-    }
-    let status = build.status().context("cargo could not be run")?;
+    let build = ["build", "--release", "--package", "scaleset-controller"];
+    let status = cargo().args(build).status().context("cargo could not be run")?;
     if !status.success() {
         bail!("the controller could not be built");
     }

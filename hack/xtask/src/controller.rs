@@ -4,31 +4,27 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use scaleset_control_plane::{ProcessId, Supervisor};
+use scaleset_control_plane::{ProcessId, Supervisor, free_addresses, log_tail};
 use serde::{Deserialize, Serialize};
+
+use crate::settings::Settings;
 
 const READY_DEADLINE: Duration = Duration::from_mins(1);
 const LOG_TAIL_LINES: usize = 15;
 
-/// The controller's process and addresses, kept in `controller.json`.
-#[derive(Clone, Copy, Serialize, Deserialize)]
+/// The controller's process, addresses and settings, kept in `controller.json`.
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Controller {
     process: ProcessId,
     /// Where the hardware's control endpoint listens.
     pub(crate) control: SocketAddr,
     health: SocketAddr,
-}
-
-/// What a new controller process is started from.
-pub(crate) struct Start<'run> {
-    pub(crate) program: &'run Path,
-    pub(crate) time_scale: &'run str,
-    pub(crate) region_file: Option<&'run Path>,
+    settings: Settings,
 }
 
 impl Controller {
@@ -43,16 +39,16 @@ impl Controller {
         Ok(Some(serde_json::from_str(&text).with_context(message)?))
     }
 
-    /// The one that runs in `directory`, or a new one; ready when this returns.
-    pub(crate) fn ensure(directory: &Path, start: &Start<'_>, supervisor: &mut Supervisor) -> anyhow::Result<Self> {
+    /// The one that runs in `directory`, whatever it was started with, or a new one; ready when this returns.
+    pub(crate) fn ensure(directory: &Path, settings: Settings, supervisor: &mut Supervisor) -> anyhow::Result<Self> {
         let log = directory.join("controller.log");
         let running = Self::read(directory)?.filter(Self::is_running);
         let controller = if let Some(controller) = running {
-            println!("the controller runs already");
+            println!("{}", controller.runs_already(&settings));
             controller
         } else {
             println!("starting the controller");
-            let controller = Self::spawn(directory, start, supervisor, &log)?;
+            let controller = Self::spawn(directory, settings, supervisor, &log)?;
             // Kept before it is ready: `down` must find it when it never becomes so.
             let path = directory.join("controller.json");
             fs::write(&path, serde_json::to_string(&controller)?).with_context(|| path.display().to_string())?;
@@ -71,9 +67,20 @@ impl Controller {
         self.is_running() && self.process.stop()
     }
 
-    fn spawn(directory: &Path, start: &Start<'_>, supervisor: &mut Supervisor, log: &Path) -> anyhow::Result<Self> {
-        let Start { program, time_scale, region_file } = start;
-        let (control, health) = free_addresses()?;
+    fn runs_already(&self, asked: &Settings) -> String {
+        let differences = self.settings.differences(asked);
+        if differences.is_empty() {
+            return "the controller runs already".to_owned();
+        }
+        let differences = differences.join("\n  - ");
+        format!(
+            "the controller runs already, and is left as it is:\n  - {differences}\n  `make down` first starts it anew"
+        )
+    }
+
+    fn spawn(directory: &Path, settings: Settings, supervisor: &mut Supervisor, log: &Path) -> anyhow::Result<Self> {
+        let Settings { program, time_scale, region_file } = &settings;
+        let [control, health] = free_addresses()?;
         let mut arguments = vec![
             format!("--kubeconfig={}", kubeconfig(directory).display()),
             format!("--hardware-store={}", directory.join("hardware.redb").display()),
@@ -81,17 +88,16 @@ impl Controller {
             format!("--control-listen={control}"),
             format!("--health-listen={health}"),
         ];
-        arguments.extend(region_file.iter().map(|path| format!("--region-file={}", path.display())));
-        Ok(Self { process: supervisor.start(program, &arguments, log)?, control, health })
+        arguments.extend(region_file.iter().map(|file| format!("--region-file={}", file.path.display())));
+        let process = supervisor.start(&program.path, &arguments, log)?;
+        Ok(Self { process, control, health, settings })
     }
 
     fn wait_until_ready(&self, log: &Path) -> anyhow::Result<()> {
         let started = Instant::now();
         while !is_ready(self.health) {
             if !self.is_running() || started.elapsed() > READY_DEADLINE {
-                let text = fs::read_to_string(log).unwrap_or_default();
-                let lines: Vec<&str> = text.lines().collect();
-                let tail = lines[lines.len().saturating_sub(LOG_TAIL_LINES)..].join("\n");
+                let tail = log_tail(log, LOG_TAIL_LINES);
                 bail!("the controller is not ready; the end of {}:\n{tail}", log.display());
             }
             std::thread::sleep(Duration::from_millis(50));
@@ -103,12 +109,6 @@ impl Controller {
 /// The kubeconfig that the controller of `directory` uses: never an administrator's.
 pub(crate) fn kubeconfig(directory: &Path) -> PathBuf {
     directory.join("controller.kubeconfig")
-}
-
-fn free_addresses() -> anyhow::Result<(SocketAddr, SocketAddr)> {
-    let listener = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("a free port on 127.0.0.1");
-    let (one, two) = (listener()?, listener()?);
-    Ok((one.local_addr()?, two.local_addr()?))
 }
 
 fn is_ready(health: SocketAddr) -> bool {

@@ -11,10 +11,10 @@ use anyhow::Context;
 use clap::Args;
 use scaleset_control_plane::{ControlPlane, Durability, Lifetime, Supervisor, workspace_root};
 
-use crate::build;
 use crate::cluster::{CONTROLLER_USER, Cluster};
-use crate::controller::{self, Controller, Start};
-use crate::table;
+use crate::controller::{self, Controller};
+use crate::settings::{FileVersion, Settings};
+use crate::{build, check, table};
 
 /// How to run locally.
 #[derive(Args)]
@@ -47,7 +47,7 @@ struct Running {
 
 pub(crate) fn up(options: &Options) -> anyhow::Result<()> {
     let running = start(options, Lifetime::Detached)?;
-    println!("ready: export KUBECONFIG={}", running.cluster.kubeconfig.display());
+    println!("ready: export KUBECONFIG={}", running.cluster.kubeconfig().display());
     println!("the hardware's control endpoint: http://{}", running.controller.control);
     Ok(())
 }
@@ -60,7 +60,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     })?;
     let Running { cluster, controller, supervisor, plane } = start(options, Lifetime::WithParent)?;
     cluster.apply_samples()?;
-    println!("kubeconfig: {}", cluster.kubeconfig.display());
+    println!("kubeconfig: {}", cluster.kubeconfig().display());
     println!("the hardware's control endpoint: http://{}", controller.control);
     table::show(&cluster, &told);
     println!("stopping");
@@ -77,7 +77,13 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 
 pub(crate) fn down(state: State) -> anyhow::Result<()> {
     let root = root();
-    let any = stop(&root)?;
+    let any = match (stop(&root), state) {
+        (Err(error), State::Remove) => {
+            println!("what {error:#} tells of may still be running");
+            false
+        }
+        (stopped, State::Keep | State::Remove) => stopped?,
+    };
     println!("{}", if any { "stopped" } else { "nothing was running" });
     if state == State::Remove && root.exists() {
         fs::remove_dir_all(&root).with_context(|| root.display().to_string())?;
@@ -86,19 +92,20 @@ pub(crate) fn down(state: State) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Ends everything that is known under `root`. Whether anything was running.
+/// Ends everything that is known under `root`, also when something is damaged. Whether anything was running.
 fn stop(root: &Path) -> anyhow::Result<bool> {
-    let mut any = false;
-    for directory in directories(root)? {
-        any |= Controller::read(&directory)?.is_some_and(|controller| controller.stop());
-    }
-    Ok(ControlPlane::stop_detached(&root.join("control-plane"))? || any)
+    let stop_controller = |directory: PathBuf| -> anyhow::Result<bool> {
+        Ok(Controller::read(&directory)?.is_some_and(|controller| controller.stop()))
+    };
+    let mut stopped: Vec<anyhow::Result<bool>> = directories(root)?.into_iter().map(stop_controller).collect();
+    stopped.push(ControlPlane::stop_detached(&root.join("control-plane")).map_err(Into::into));
+    stopped.into_iter().try_fold(false, |any, one| Ok(one? || any))
 }
 
 /// Says what runs.
 pub(crate) fn status() -> anyhow::Result<()> {
     let root = root();
-    let plane = ControlPlane::detached(&root.join("control-plane"))?;
+    let plane = ControlPlane::detached(&control_plane_directory())?;
     for (name, runs) in plane {
         println!("{name}: {}", if runs { "running" } else { "stopped" });
     }
@@ -115,6 +122,11 @@ pub(crate) fn status() -> anyhow::Result<()> {
 
 fn root() -> PathBuf {
     workspace_root().join(".run")
+}
+
+/// Where the state of our own control plane is kept.
+pub(crate) fn control_plane_directory() -> PathBuf {
+    root().join("control-plane")
 }
 
 /// The directory of our own cluster and those of existing ones, as far as they are there.
@@ -135,6 +147,9 @@ fn directories(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
 
 fn start(options: &Options, lifetime: Lifetime) -> anyhow::Result<Running> {
     let Options { time_scale, region_file, kubeconfig } = options;
+    if kubeconfig.is_none() {
+        check::ports()?;
+    }
     build::control_plane()?;
     let program = build::controller()?;
     // Held until all of it runs: two that start at once would each find nothing and start their own.
@@ -144,7 +159,7 @@ fn start(options: &Options, lifetime: Lifetime) -> anyhow::Result<Running> {
         (directory, cluster, None)
     } else {
         let directory = make(root())?;
-        let plane = start_control_plane(&directory, lifetime)?;
+        let plane = start_control_plane(lifetime)?;
         let kubeconfig = copy(&plane.admin_kubeconfig(), directory.join("kubeconfig"))?;
         (directory, Cluster::new(kubeconfig)?, Some(plane))
     };
@@ -156,8 +171,12 @@ fn start(options: &Options, lifetime: Lifetime) -> anyhow::Result<Running> {
         None => cluster.impersonating_kubeconfig(&of_controller)?,
     }
     let mut supervisor = Supervisor::new(lifetime)?;
-    let start = Start { program: &program, time_scale, region_file: region_file.as_deref() };
-    let controller = Controller::ensure(&directory, &start, &mut supervisor)?;
+    let settings = Settings {
+        program: FileVersion::of(&program)?,
+        time_scale: time_scale.clone(),
+        region_file: region_file.as_deref().map(FileVersion::of).transpose()?,
+    };
+    let controller = Controller::ensure(&directory, settings, &mut supervisor)?;
     Ok(Running { cluster, controller, supervisor, plane })
 }
 
@@ -165,14 +184,14 @@ fn start(options: &Options, lifetime: Lifetime) -> anyhow::Result<Running> {
 fn existing_cluster(kubeconfig: &Path) -> anyhow::Result<(PathBuf, Cluster)> {
     let kubeconfig = kubeconfig.canonicalize().with_context(|| kubeconfig.display().to_string())?;
     let cluster = Cluster::new(kubeconfig)?;
-    println!("asking the cluster of {}", cluster.kubeconfig.display());
+    println!("asking the cluster of {}", cluster.kubeconfig().display());
     let uid = cluster.uid()?;
     Ok((make(root().join(format!("cluster-{uid}")))?, cluster))
 }
 
-fn start_control_plane(directory: &Path, lifetime: Lifetime) -> anyhow::Result<ControlPlane> {
+fn start_control_plane(lifetime: Lifetime) -> anyhow::Result<ControlPlane> {
     println!("starting etcd, kube-apiserver and kube-controller-manager (about 8 s)");
-    let directory = Some(directory.join("control-plane"));
+    let directory = Some(control_plane_directory());
     let options = scaleset_control_plane::Options { directory, lifetime, durability: Durability::Durable };
     Ok(ControlPlane::start(options)?)
 }

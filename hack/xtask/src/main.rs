@@ -5,6 +5,7 @@ mod check;
 mod cluster;
 mod controller;
 mod local;
+mod settings;
 mod table;
 
 use clap::{Parser, Subcommand};
@@ -39,7 +40,14 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     let Arguments { command } = Arguments::parse();
     match command {
-        Command::Check => check::check(),
+        Command::Check => {
+            check::check()?;
+            // Only a local run needs them.
+            if let Err(taken) = check::ports() {
+                println!("`make up` and `make run` would fail: {taken}");
+            }
+            Ok(())
+        }
         Command::ControlPlane => {
             check::check()?;
             build::control_plane()

@@ -20,7 +20,7 @@ pub(crate) fn show(cluster: &Cluster, stop: &Receiver<()>) {
         };
         let comparable = without_age(&table);
         if redraw {
-            print!("\x1b[H\x1b[2J{table}\nkubeconfig: {}   Ctrl-C stops everything\n", cluster.kubeconfig.display());
+            print!("\x1b[H\x1b[2J{table}\nkubeconfig: {}   Ctrl-C stops everything\n", cluster.kubeconfig().display());
         } else if comparable != shown {
             println!("{table}");
         }

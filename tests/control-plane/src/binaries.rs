@@ -3,7 +3,8 @@
 //!
 //! A directory of ready programs named by `KUBEBUILDER_ASSETS` comes first; only what it lacks is built. A program is
 //! built under another name and renamed, so an interrupted build goes on where it stopped, and a lock file keeps two
-//! builds apart. When everything is there, nothing is asked of Go and no network is used.
+//! builds apart. When everything has been built, Go is asked for its version only, and where the ready programs are
+//! complete, for nothing: it need not be there.
 
 use std::fmt::Write;
 use std::fs::{self, File};
@@ -47,8 +48,10 @@ pub const BINARIES: [Binary; 5] = [
 /// Where the programs are.
 #[derive(Clone, Debug)]
 pub struct Binaries {
+    /// Looked in first.
     assets: Option<PathBuf>,
-    cache: PathBuf,
+    /// Where they are built; `None` where `assets` has them all.
+    cache: Option<PathBuf>,
 }
 
 /// What a build tells while it goes on.
@@ -82,14 +85,29 @@ pub enum Progress<'build> {
 impl Binaries {
     /// Finds out where the programs are, or will be.
     pub fn locate() -> Result<Self, ControlPlaneError> {
-        let key = cache_key()?;
-        Ok(Self { assets: std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from), cache: cache_root()?.join(key) })
+        let assets = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
+        Self::beside(assets, || Ok(cache_root()?.join(cache_key()?)))
+    }
+
+    fn beside(
+        assets: Option<PathBuf>,
+        cache: impl FnOnce() -> Result<PathBuf, ControlPlaneError>,
+    ) -> Result<Self, ControlPlaneError> {
+        let holds_all = |assets: &PathBuf| BINARIES.iter().all(|binary| assets.join(binary.name).is_file());
+        let cache = if assets.as_ref().is_some_and(holds_all) { None } else { Some(cache()?) };
+        Ok(Self { assets, cache })
     }
 
     /// The program's path; it may not have been built yet.
     pub fn path(&self, name: &str) -> PathBuf {
-        let ready = self.assets.as_ref().map(|assets| assets.join(name)).filter(|path| path.is_file());
-        ready.unwrap_or_else(|| self.cache.join(name))
+        let mut path = PathBuf::from(name);
+        for directory in self.assets.iter().chain(&self.cache) {
+            path = directory.join(name);
+            if path.is_file() {
+                break;
+            }
+        }
+        path
     }
 
     /// The programs that are not there.
@@ -99,11 +117,12 @@ impl Binaries {
 
     /// Builds what is missing, telling `progress` about once a second.
     pub fn ensure(&self, mut progress: impl FnMut(Progress<'_>)) -> Result<(), ControlPlaneError> {
+        let Some(cache) = &self.cache else { return Ok(()) };
         if self.missing().is_empty() {
             return Ok(());
         }
-        fs::create_dir_all(&self.cache).map_err(file(&self.cache))?;
-        let lock_path = self.cache.join(".lock");
+        fs::create_dir_all(cache).map_err(file(cache))?;
+        let lock_path = cache.join(".lock");
         let lock = File::create(&lock_path).map_err(file(&lock_path))?;
         if lock.try_lock().is_err() {
             progress(Progress::WaitingForLock);
@@ -113,38 +132,38 @@ impl Binaries {
         if missing.is_empty() {
             return Ok(());
         }
-        progress(Progress::Planned { missing: &missing, directory: &self.cache });
+        progress(Progress::Planned { missing: &missing, directory: cache });
         for binary in missing {
-            self.build(binary, &mut progress)?;
+            build(binary, cache, &mut progress)?;
         }
         Ok(())
     }
+}
 
-    fn build(&self, binary: Binary, progress: &mut impl FnMut(Progress<'_>)) -> Result<(), ControlPlaneError> {
-        let unfinished = self.cache.join(format!(".{}.unfinished", binary.name));
-        let started = Instant::now();
-        let flags = format!("-s -w -X k8s.io/component-base/version.gitVersion={KUBERNETES_VERSION}");
-        let mut build = Command::new("go")
-            .args(["build", "-trimpath", "-ldflags", &flags, "-o"])
-            .arg(&unfinished)
-            .arg(binary.package)
-            .current_dir(module_directory())
-            .env("CGO_ENABLED", "0")
-            .env("GOFLAGS", "-mod=readonly")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(|source| ControlPlaneError::Run { program: "go".to_owned(), source })?;
-        let output = watch(&mut build, |elapsed| progress(Progress::Building { binary, elapsed }))?;
-        if let Some(output) = output {
-            return Err(ControlPlaneError::Build { binary: binary.name, seconds: started.elapsed().as_secs(), output });
-        }
-        let finished = self.cache.join(binary.name);
-        fs::rename(&unfinished, &finished).map_err(file(&finished))?;
-        progress(Progress::Built { binary, elapsed: started.elapsed() });
-        Ok(())
+fn build(binary: Binary, cache: &Path, progress: &mut impl FnMut(Progress<'_>)) -> Result<(), ControlPlaneError> {
+    let unfinished = cache.join(format!(".{}.unfinished", binary.name));
+    let started = Instant::now();
+    let flags = format!("-s -w -X k8s.io/component-base/version.gitVersion={KUBERNETES_VERSION}");
+    let mut build = Command::new("go")
+        .args(["build", "-trimpath", "-ldflags", &flags, "-o"])
+        .arg(&unfinished)
+        .arg(binary.package)
+        .current_dir(module_directory())
+        .env("CGO_ENABLED", "0")
+        .env("GOFLAGS", "-mod=readonly")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|source| ControlPlaneError::Run { program: "go".to_owned(), source })?;
+    let output = watch(&mut build, |elapsed| progress(Progress::Building { binary, elapsed }))?;
+    if let Some(output) = output {
+        return Err(ControlPlaneError::Build { binary: binary.name, seconds: started.elapsed().as_secs(), output });
     }
+    let finished = cache.join(binary.name);
+    fs::rename(&unfinished, &finished).map_err(file(&finished))?;
+    progress(Progress::Built { binary, elapsed: started.elapsed() });
+    Ok(())
 }
 
 /// Waits for a build; what it said where it failed.
@@ -226,4 +245,28 @@ pub fn go_version() -> Result<String, ControlPlaneError> {
         wanted: "1.26".to_owned(),
         found: if said.is_empty() { "nothing".to_owned() } else { said },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BINARIES, Binaries};
+
+    #[test]
+    fn complete_ready_made_programs_ask_nothing_of_go() {
+        let assets = tempfile::tempdir().unwrap();
+        let directory = || Some(assets.path().to_owned());
+        let (last, others) = BINARIES.split_last().unwrap();
+        for binary in others {
+            std::fs::write(assets.path().join(binary.name), "").unwrap();
+        }
+        let cache = assets.path().join("cache");
+        let incomplete = Binaries::beside(directory(), || Ok(cache.clone())).unwrap();
+        assert_eq!(incomplete.missing(), [*last]);
+        assert_eq!(incomplete.path(last.name), cache.join(last.name));
+        assert_eq!(incomplete.path("etcd"), assets.path().join("etcd"));
+        std::fs::write(assets.path().join(last.name), "").unwrap();
+        let complete = Binaries::beside(directory(), || panic!("Go was asked")).unwrap();
+        assert_eq!(complete.missing(), []);
+        complete.ensure(|progress| panic!("{progress:?}")).unwrap();
+    }
 }

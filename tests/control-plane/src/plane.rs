@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -12,8 +11,10 @@ use crate::binaries::Binaries;
 use crate::certificates::{Authority, Identity, service_account_key, write};
 use crate::error::{ControlPlaneError, file};
 use crate::kubeconfig;
+use crate::kubectl::Kubectl;
+use crate::log::log_tail;
 use crate::process::{Lifetime, ProcessId, Supervisor};
-use crate::state::State;
+use crate::state::{State, TakenPort};
 
 const READY_DEADLINE: Duration = Duration::from_secs(90);
 const LOG_TAIL_LINES: usize = 15;
@@ -124,20 +125,21 @@ impl ControlPlane {
 
     /// Runs kubectl with a kubeconfig and returns what it printed.
     pub fn kubectl_as(&self, kubeconfig: &Path, arguments: &[&str]) -> Result<String, ControlPlaneError> {
-        let output = Command::new(self.binaries.path("kubectl"))
-            .arg("--kubeconfig")
-            .arg(kubeconfig)
-            // What one control plane serves says nothing of the next one on the same port, and the user's home is not ours.
-            .arg("--cache-dir")
-            .arg(self.directory.join("kubectl-cache"))
-            .args(arguments)
-            .output()
-            .map_err(|source| ControlPlaneError::Run { program: "kubectl".to_owned(), source })?;
-        if output.status.success() {
-            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        self.kubectl_with_identity(kubeconfig).run(arguments)
+    }
+
+    /// Installs what [`Kubectl::install`] does, as administrator.
+    pub fn install(&self) -> Result<(), ControlPlaneError> {
+        self.kubectl_with_identity(&self.admin_kubeconfig()).install()
+    }
+
+    fn kubectl_with_identity(&self, kubeconfig: &Path) -> Kubectl {
+        Kubectl {
+            program: self.binaries.path("kubectl"),
+            kubeconfig: kubeconfig.to_owned(),
+            // What one control plane serves says nothing of the next one on the same port.
+            cache: self.directory.join("kubectl-cache"),
         }
-        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        Err(ControlPlaneError::Kubectl { arguments: arguments.join(" "), output: said })
     }
 
     /// The programs that this control plane runs.
@@ -169,6 +171,15 @@ impl ControlPlane {
         let State { ports: _, etcd, api_server, controller_manager } = State::open(directory)?;
         let named = [("etcd", etcd), ("kube-apiserver", api_server), ("kube-controller-manager", controller_manager)];
         Ok(named.map(|(name, process)| (name, process.is_some_and(ProcessId::is_running))).to_vec())
+    }
+
+    /// The ports that are kept in `directory` for processes that do not run, and that somebody else listens on: a start
+    /// there would fail.
+    pub fn taken_ports(directory: &Path) -> Result<Vec<TakenPort>, ControlPlaneError> {
+        if !directory.join("state.json").exists() {
+            return Ok(Vec::new());
+        }
+        Ok(State::open(directory)?.taken_ports())
     }
 
     /// Ends the processes of the control plane that was started detached in `directory`. Whether there was one.
@@ -328,9 +339,7 @@ impl ControlPlane {
 
     fn not_ready(&self, process: &'static str, elapsed: Duration) -> ControlPlaneError {
         let log = self.log(process);
-        let text = fs::read_to_string(&log).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().collect();
-        let tail = lines[lines.len().saturating_sub(LOG_TAIL_LINES)..].join("\n");
+        let tail = log_tail(&log, LOG_TAIL_LINES);
         ControlPlaneError::NotReady { process, seconds: elapsed.as_secs(), log, tail }
     }
 }

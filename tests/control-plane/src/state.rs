@@ -1,11 +1,11 @@
 //! What is kept of a control plane between runs: ports and process ids.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::address::{free_addresses, is_taken};
 use crate::error::{ControlPlaneError, file};
 use crate::process::ProcessId;
 
@@ -27,6 +27,15 @@ pub(crate) struct State {
     pub(crate) controller_manager: Option<ProcessId>,
 }
 
+/// A port that is kept for a program that does not run, and that somebody else listens on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TakenPort {
+    /// The program.
+    pub program: &'static str,
+    /// The port.
+    pub port: u16,
+}
+
 impl State {
     /// The state of `directory`, new ports where there is none.
     pub(crate) fn open(directory: &Path) -> Result<Self, ControlPlaneError> {
@@ -43,16 +52,41 @@ impl State {
         let text = serde_json::to_string_pretty(self).expect("a state is plain data");
         fs::write(&path, text).map_err(file(path))
     }
+
+    /// The ports on which what does not run could not listen.
+    pub(crate) fn taken_ports(&self) -> Vec<TakenPort> {
+        let Self { ports, etcd, api_server, controller_manager } = self;
+        let kept = [
+            ("etcd", *etcd, ports.etcd_client),
+            ("etcd", *etcd, ports.etcd_peer),
+            ("kube-apiserver", *api_server, ports.api_server),
+            ("kube-controller-manager", *controller_manager, ports.controller_manager),
+        ];
+        let dead = kept.into_iter().filter(|(_, process, _)| !process.is_some_and(ProcessId::is_running));
+        dead.filter(|(_, _, port)| is_taken(*port)).map(|(program, _, port)| TakenPort { program, port }).collect()
+    }
 }
 
-/// Four ports that nobody listens on; all are held while they are chosen, so that they differ.
 fn free_ports() -> Result<Ports, ControlPlaneError> {
-    let listener = || TcpListener::bind(("127.0.0.1", 0)).map_err(file("a free port on 127.0.0.1"));
-    let listeners = [listener()?, listener()?, listener()?, listener()?];
-    let mut ports = [0; 4];
-    for (port, listener) in ports.iter_mut().zip(&listeners) {
-        *port = listener.local_addr().map_err(file("a free port on 127.0.0.1"))?.port();
-    }
-    let [etcd_client, etcd_peer, api_server, controller_manager] = ports;
+    let [etcd_client, etcd_peer, api_server, controller_manager] = free_addresses()?.map(|address| address.port());
     Ok(Ports { etcd_client, etcd_peer, api_server, controller_manager })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn a_kept_port_counts_as_taken_only_while_its_program_does_not_run() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut state = State::open(directory.path()).unwrap();
+        assert_eq!(state.taken_ports(), []);
+        let port = state.ports.etcd_peer;
+        let _somebody = TcpListener::bind(("127.0.0.1", port)).unwrap();
+        assert_eq!(state.taken_ports(), [TakenPort { program: "etcd", port }]);
+        state.etcd = ProcessId::of(i32::try_from(std::process::id()).unwrap());
+        assert_eq!(state.taken_ports(), [], "it is etcd itself that listens");
+    }
 }

@@ -10,9 +10,6 @@ use scaleset_control_plane::binaries::Binaries;
 use scaleset_control_plane::{ControlPlane, Options};
 use scaleset_crds::FIELD_MANAGER;
 
-/// The kinds that are served once everything is installed.
-const KINDS: [&str; 3] = ["scalesets", "scalesetvms", "flexvms"];
-
 /// A control plane of its own; it ends when this is dropped, or with the process.
 #[derive(Debug)]
 pub struct LocalCluster {
@@ -35,15 +32,7 @@ impl LocalCluster {
 
     /// Installs definitions, guard and role from the committed manifests.
     pub fn install(&self) -> anyhow::Result<()> {
-        for directory in ["crds/manifests", "controller/manifests"] {
-            let directory = workspace().join(directory).display().to_string();
-            self.kubectl(&["apply", "--server-side", "-f", &directory])?;
-        }
-        for kind in KINDS {
-            let name = format!("customresourcedefinition/{kind}.{}", scaleset_crds::GROUP);
-            self.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", &name])?;
-        }
-        Ok(())
+        Ok(self.plane.install()?)
     }
 
     /// The control plane itself.

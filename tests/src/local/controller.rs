@@ -1,20 +1,19 @@
 //! The controller as a child process that ends with its parent, and can be killed and started again on the same state.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use kube::{Client, Config};
 use rustix::process::{Pid, Signal, kill_process};
-use scaleset_control_plane::{Lifetime, ProcessId, Supervisor};
+use scaleset_control_plane::{Lifetime, ProcessId, Supervisor, cargo, free_addresses, log_tail};
 use serde::Deserialize;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
-use super::cluster::workspace;
 use super::hardware::HardwareEndpoint;
 use super::until;
 
@@ -114,7 +113,7 @@ impl LocalController {
 
     /// The end of its log.
     pub fn log_tail(&self, lines: usize) -> String {
-        tail(&log(self.directory.path()), lines)
+        log_tail(&log(self.directory.path()), lines)
     }
 
     /// The last lines of its log that hold `text`.
@@ -141,7 +140,8 @@ async fn spawn(
     supervisor: &mut Supervisor,
 ) -> anyhow::Result<(ProcessId, Endpoints)> {
     let Settings { kubeconfig, region_file, latency } = settings;
-    let endpoints = Endpoints { control: free_address()?, health: free_address()? };
+    let [control, health] = free_addresses()?;
+    let endpoints = Endpoints { control, health };
     let mut arguments = vec![
         format!("--kubeconfig={}", kubeconfig.display()),
         format!("--hardware-store={}", store(directory).display()),
@@ -167,21 +167,10 @@ fn build() -> anyhow::Result<PathBuf> {
     struct Message {
         executable: Option<PathBuf>,
     }
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    // What cargo tells a test about its package would make build scripts of dependencies run again.
-    for (name, _) in std::env::vars_os() {
-        let about_package =
-            ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|prefix| name.to_string_lossy().starts_with(prefix));
-        if about_package {
-            command.env_remove(name);
-        }
-    }
-    let output = command
+    let output = cargo()
         .args(["build", "--package=scaleset-controller", "--bin=scaleset-controller"])
         .arg("--message-format=json-render-diagnostics")
         .args((!cfg!(debug_assertions)).then_some("--release"))
-        .current_dir(workspace())
         .stderr(Stdio::inherit())
         .output()
         .context("cargo could not be run")?;
@@ -197,21 +186,10 @@ fn http(address: SocketAddr) -> anyhow::Result<Client> {
     Ok(Client::try_from(Config::new(format!("http://{address}").parse()?))?)
 }
 
-fn free_address() -> anyhow::Result<SocketAddr> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("a free port on 127.0.0.1")?;
-    Ok(listener.local_addr()?)
-}
-
 fn store(directory: &Path) -> PathBuf {
     directory.join("hardware.redb")
 }
 
 fn log(directory: &Path) -> PathBuf {
     directory.join("controller.log")
-}
-
-fn tail(path: &Path, lines: usize) -> String {
-    let text = fs::read_to_string(path).unwrap_or_default();
-    let all: Vec<&str> = text.lines().collect();
-    all[all.len().saturating_sub(lines)..].join("\n")
 }
