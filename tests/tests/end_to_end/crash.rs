@@ -1,7 +1,7 @@
 //! The controller is killed in the middle and started again: nothing is made twice, nothing is lost, nothing stays behind.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use jiff::SignedDuration;
@@ -14,7 +14,7 @@ use scaleset_tests::local::hardware::effective;
 use scaleset_tests::local::until;
 use serde_json::json;
 
-use crate::scene::{Scene, profile, uniform};
+use crate::scene::{LIMIT, Scene, profile, uniform};
 use crate::upgrade::never_more_at_once;
 use crate::world::{World, run_alone};
 
@@ -59,16 +59,18 @@ async fn kill_at(world: &World, namespace: &str, progress: Progress) -> anyhow::
     let ready = async || -> anyhow::Result<i32> {
         Ok(scene.set("web").await?.status.and_then(|status| status.ready_replicas).unwrap_or_default())
     };
+    let begun = Instant::now();
     loop {
-        let reached = match progress {
-            Progress::Objects(count) => scene.ids().await?.len() >= count,
-            Progress::Machines(count) => scene.calls(Call::Create).await? >= count,
-            Progress::Ready(count) => usize::try_from(ready().await?)? >= count,
+        let (reached, count) = match progress {
+            Progress::Objects(count) => (scene.ids().await?.len(), count),
+            Progress::Machines(count) => (scene.calls(Call::Create).await?, count),
+            Progress::Ready(count) => (usize::try_from(ready().await?)?, count),
         };
         // Asked without a pause: the whole scale-out takes about a second.
-        if reached {
+        if reached >= count {
             break;
         }
+        ensure!(begun.elapsed() < LIMIT, "{progress:?} not within {} s: {reached} at last", LIMIT.as_secs());
     }
     let machines = scene.machines().await?.len();
     world.controller.kill().await?;

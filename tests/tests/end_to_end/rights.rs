@@ -2,6 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use anyhow::{Context, ensure};
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
+use kube::Client;
+use kube::api::{Api, PostParams};
+
 use crate::world::{peaceful, run_bare};
 
 /// Every right that its role gives, beside those of any authenticated user.
@@ -38,24 +43,60 @@ fn the_controllers_rights_are_these_and_no_others() {
         let table = world.cluster.kubectl(&[&["auth", "can-i", "--list"], &user[..]].concat())?;
         let expected: BTreeSet<String> = RIGHTS.iter().map(|right| (*right).to_owned()).collect();
         assert_eq!(rights(&table), expected, "{table}");
+        assert!(may(&world.client, "list", ours("scalesets")).await?, "the question can be answered with yes");
         for (verb, resource) in [
-            ("get", "secrets"),
-            ("list", "configmaps"),
-            ("create", "pods"),
-            ("create", "pods/exec"),
-            ("get", "nodes"),
-            ("delete", "scalesets.compute.scaleset.io"),
-            ("deletecollection", "scalesetvms.compute.scaleset.io"),
-            ("update", "scalesets.compute.scaleset.io"),
-            ("escalate", "clusterroles.rbac.authorization.k8s.io"),
-            ("bind", "clusterroles.rbac.authorization.k8s.io"),
-            ("impersonate", "users"),
-            ("create", "tokenreviews.authentication.k8s.io"),
+            ("get", core("secrets", "")),
+            ("list", core("configmaps", "")),
+            ("create", core("pods", "")),
+            ("create", core("pods", "exec")),
+            ("get", core("nodes", "")),
+            ("delete", ours("scalesets")),
+            ("deletecollection", ours("scalesetvms")),
+            ("update", ours("scalesets")),
+            ("escalate", of_group("clusterroles", "rbac.authorization.k8s.io")),
+            ("bind", of_group("clusterroles", "rbac.authorization.k8s.io")),
+            ("impersonate", core("users", "")),
+            ("create", of_group("tokenreviews", "authentication.k8s.io")),
         ] {
-            let answer = world.cluster.kubectl(&[&["auth", "can-i", verb, resource], &user[..]].concat());
-            // kubectl says no by its exit code too.
-            assert!(answer.is_err(), "{verb} {resource}: {answer:?}");
+            let told = format!("{verb} {resource:?}");
+            assert!(!may(&world.client, verb, resource).await?, "{told}");
         }
         Ok(())
     });
+}
+
+fn core(resource: &str, subresource: &str) -> ResourceAttributes {
+    let subresource = Some(subresource.to_owned());
+    ResourceAttributes { subresource, ..of_group(resource, "") }
+}
+
+fn ours(resource: &str) -> ResourceAttributes {
+    of_group(resource, scaleset_crds::GROUP)
+}
+
+fn of_group(resource: &str, group: &str) -> ResourceAttributes {
+    ResourceAttributes {
+        // Rights of the whole cluster count here too.
+        namespace: Some("default".to_owned()),
+        group: Some(group.to_owned()),
+        resource: Some(resource.to_owned()),
+        ..ResourceAttributes::default()
+    }
+}
+
+/// Whether the API server would let the controller do that. An error is no answer.
+async fn may(client: &Client, verb: &str, resource: ResourceAttributes) -> anyhow::Result<bool> {
+    let review = SubjectAccessReview {
+        spec: SubjectAccessReviewSpec {
+            user: Some(scaleset_crds::FIELD_MANAGER.to_owned()),
+            groups: Some(vec!["system:authenticated".to_owned()]),
+            resource_attributes: Some(ResourceAttributes { verb: Some(verb.to_owned()), ..resource }),
+            ..SubjectAccessReviewSpec::default()
+        },
+        ..SubjectAccessReview::default()
+    };
+    let answer = Api::<SubjectAccessReview>::all(client.clone()).create(&PostParams::default(), &review).await?;
+    let status = answer.status.context("a review without an answer")?;
+    ensure!(status.evaluation_error.is_none(), "{verb} was not decided: {:?}", status.evaluation_error);
+    Ok(status.allowed)
 }
