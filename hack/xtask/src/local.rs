@@ -79,7 +79,7 @@ pub(crate) fn down(state: State) -> anyhow::Result<()> {
     let root = root();
     let any = match (stop(&root), state) {
         (Err(error), State::Remove) => {
-            println!("what {error:#} tells of may still be running");
+            println!("{error:#}\nwhat it tells of may still be running");
             false
         }
         (stopped, State::Keep | State::Remove) => stopped?,
