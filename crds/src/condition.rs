@@ -135,6 +135,8 @@ closed_enum! {
         NotPaused,
         /// The policy is Manual: outdated members stay as they are.
         ManualUpgradePolicy,
+        /// The change needs more than `spec.upgradePolicy.maxDisruption` allows: it is started on no existing member.
+        UpdateRefused,
         /// The allowance is used up.
         AllowanceSpent,
         /// The health source has not yet said of the last batch that it is well.

@@ -10,7 +10,7 @@ use crate::instance::InstanceViewStatus;
 use crate::profile::VirtualMachineProfile;
 use crate::rolling_upgrade::{FailedRevision, RollingUpgradePolicy, RollingUpgradeStatus};
 use crate::rules::{self, health, rolling_upgrade, scale_set as refuse};
-use crate::vocabulary::{OrchestrationMode, ScaleInRule, UpgradeMode};
+use crate::vocabulary::{MaxDisruption, OrchestrationMode, ScaleInRule, UpgradeMode};
 
 /// A set of VMs made from one profile (Uniform), or grouping ordinary VMs (Flexible), after Azure's Virtual Machine
 /// Scale Sets.
@@ -130,6 +130,12 @@ pub struct UpgradePolicy {
     /// Holds every upgrade that has not started, default false. Scaling and the mending of broken VMs go on.
     #[serde(default)]
     pub paused: bool,
+    /// The most that a changed profile may cost existing VMs: None, Online, Restart, Reimage or Replace (default: no
+    /// limit). A change that needs more is started on none of them, in any mode, until the profile or this ceiling is
+    /// changed; `UpToDate` then says `UpdateRefused`. New VMs take the newest profile all the same. What waits for the next
+    /// reimage costs nothing.
+    #[serde(default)]
+    pub max_disruption: MaxDisruption,
     /// How a rolling upgrade goes. Its maxBatchInstancePercent also bounds the mode Automatic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rolling_upgrade_policy: Option<RollingUpgradePolicy>,

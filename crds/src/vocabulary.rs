@@ -93,6 +93,17 @@ pub enum Impact {
     Immutable,
 }
 
+// The most that an upgrade may cost an existing VM, in rising order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum MaxDisruption {
+    None,
+    Online,
+    Restart,
+    Reimage,
+    #[default]
+    Replace,
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum OsType {
     #[default]
@@ -206,6 +217,31 @@ impl Impact {
             Self::Reimage => "Reimage",
             Self::Replace => "Replace",
             Self::Immutable => "Immutable",
+        }
+    }
+}
+
+impl MaxDisruption {
+    /// Whether a difference of this impact may be applied. What waits for the next reimage costs nothing; what can never be
+    /// applied is refused elsewhere, whatever the ceiling.
+    pub const fn allows(self, impact: Impact) -> bool {
+        match impact {
+            Impact::None | Impact::NextReimage => true,
+            Impact::Online => !matches!(self, Self::None),
+            Impact::Restart => matches!(self, Self::Restart | Self::Reimage | Self::Replace),
+            Impact::Reimage => matches!(self, Self::Reimage | Self::Replace),
+            Impact::Replace | Impact::Immutable => matches!(self, Self::Replace),
+        }
+    }
+
+    /// The spelling in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "None",
+            Self::Online => "Online",
+            Self::Restart => "Restart",
+            Self::Reimage => "Reimage",
+            Self::Replace => "Replace",
         }
     }
 }

@@ -15,6 +15,7 @@ pub fn audit(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan) -> Vec<String> {
     judge_count(snapshot, plan, &mut findings);
     judge_victims(snapshot, plan, &mut findings);
     judge_upgrades(snapshot, plan, &mut findings);
+    judge_ceiling(snapshot, plan, &mut findings);
     judge_balance(snapshot, plan, &mut findings);
     findings
 }
@@ -162,6 +163,33 @@ fn judge_upgrades(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &m
     let down = members - made + well_before(snapshot).filter(|m| !healthy[m.name.as_str()]).count();
     if disturbed > 0 && disturbed + down > allowed {
         findings.push(format!("{disturbed} healthy members disturbed while {down} are down, {allowed} allowed"));
+    }
+}
+
+/// Nobody is brought to another model at a higher cost than the ceiling; what goes back to where it was well is not asked.
+fn judge_ceiling(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &mut Vec<String>) {
+    let rank = |name: &str| ["None", "Online", "Restart", "Reimage", "Replace"].iter().position(|known| *known == name);
+    let ceiling = rank(snapshot.set.max_disruption.as_str());
+    let goes_back = plan
+        .rolling_upgrade
+        .as_ref()
+        .is_some_and(|roll| roll.running_status.code == scaleset_crds::vocabulary::RollingUpgradeCode::RollingBack);
+    for action in plan.actions.iter().filter(|_| !goes_back) {
+        let (name, cost) = match action {
+            Action::AssignRevision(assignment) => (&assignment.name, assignment.impact.as_str()),
+            Action::DeleteMember(removal) if removal.cause == RemovalCause::Replace => (&removal.name, "Replace"),
+            Action::DeleteMember(_)
+            | Action::AddFinalizer
+            | Action::CreateRevision { .. }
+            | Action::RenumberRevision { .. }
+            | Action::ReserveNumbers { .. }
+            | Action::CreateMember(_)
+            | Action::DeleteRevision { .. }
+            | Action::RemoveFinalizer => continue,
+        };
+        if rank(cost) > ceiling {
+            findings.push(format!("{name} pays {cost}, more than {}", snapshot.set.max_disruption.as_str()));
+        }
     }
 }
 

@@ -130,6 +130,7 @@ fn plan_upgrade(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: &R
         revisions: &snapshot.revisions,
         newest,
         switch: snapshot.set.upgrades,
+        max_disruption: snapshot.set.max_disruption,
         allowance: budget::of_set(&snapshot.members, plan.effective.target, &newest.name, percent),
     };
     let UpgradeDecision { actions, holds } = match snapshot.set.upgrade_mode {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use scaleset_crds::vocabulary::{OrchestrationMode, UpgradeMode};
+use scaleset_crds::vocabulary::{MaxDisruption, OrchestrationMode, UpgradeMode};
 use scaleset_crds::{ScaleSetStatus, VirtualMachineProfile};
 
 pub use instance::{Assigned, Belonging, Birth, InstanceSnapshot, ReleaseRule};
@@ -76,6 +76,8 @@ pub struct SetFacts {
     pub upgrade_mode: UpgradeMode,
     /// Whether upgrades are held.
     pub upgrades: UpgradeSwitch,
+    /// The most that an upgrade may cost a VM.
+    pub max_disruption: MaxDisruption,
     /// How upgrades go, defaults filled in.
     pub rolling_policy: RollingPolicy,
     /// The profile.

@@ -88,6 +88,7 @@ const fn remedy(reason: Reason) -> Remedy {
         | Reason::MaxUnhealthyInstancePercentExceededInRollingUpgrade
         | Reason::MaxUnhealthyUpgradedInstancePercentExceededInRollingUpgrade
         | Reason::RevisionFailed
+        | Reason::UpdateRefused
         | Reason::RollingUpgradeCancelled => Remedy::Person,
         Reason::AllocationFailed
         | Reason::ZonalAllocationFailed

@@ -4,10 +4,14 @@ pub mod automatic;
 pub mod manual;
 pub mod rolling;
 
-use scaleset_crds::vocabulary::Impact;
+use std::collections::BTreeSet;
+
+use scaleset_crds::condition::Reason;
+use scaleset_crds::vocabulary::{Impact, MaxDisruption};
 
 use crate::budget::Allowance;
 use crate::plan::{Action, Assignment, Hold};
+use crate::scale_set::some_names;
 use crate::snapshot::{Member, Protection, Revision, UpgradeSwitch};
 use crate::view::{ViewDiff, diff_models};
 
@@ -22,6 +26,8 @@ pub struct UpgradeInput<'pass> {
     pub newest: &'pass Revision,
     /// Whether upgrades are held.
     pub switch: UpgradeSwitch,
+    /// The most that an upgrade may cost a VM.
+    pub max_disruption: MaxDisruption,
     /// What may be disturbed.
     pub allowance: Allowance,
 }
@@ -92,6 +98,18 @@ impl Outdated<'_> {
         }
     }
 
+    /// What about it needs more than `ceiling` allows, field by field. Nobody knows what an unknown change needs.
+    fn beyond(&self, ceiling: MaxDisruption) -> Vec<String> {
+        match &self.change {
+            ModelChange::Unknown if ceiling == MaxDisruption::Replace => Vec::new(),
+            ModelChange::Unknown => vec![format!("{} follows no known revision", self.member.name)],
+            ModelChange::Known(diff) => {
+                let beyond = diff.differences.iter().filter(|difference| !ceiling.allows(difference.impact));
+                beyond.map(|difference| format!("{} ({})", difference.path, difference.impact.as_str())).collect()
+            }
+        }
+    }
+
     fn describe(&self) -> String {
         match &self.change {
             ModelChange::Unknown => "its revision is unknown".to_owned(),
@@ -110,6 +128,27 @@ pub fn outdated<'pass>(input: &UpgradeInput<'pass>) -> Vec<Outdated<'pass>> {
         .filter(|member| member.assigned_revision.as_deref() != Some(input.newest.name.as_str()))
         .map(|member| Outdated { member, change: change_to_newest(input, member) })
         .collect()
+}
+
+/// Why none of `waiting` may be started: at least one of them needs more than `spec.upgradePolicy.maxDisruption` allows.
+/// The ceiling is judged over all of them, so that a change reaches either every VM or none. One that has no VM yet has
+/// nothing to lose. The one rule of every mode and of every upgrade that a person asks for.
+pub fn refusal(input: &UpgradeInput<'_>, waiting: &[Outdated<'_>]) -> Option<Hold> {
+    let with_vm: Vec<&Outdated<'_>> = waiting.iter().filter(|outdated| !outdated.is_unborn()).collect();
+    let beyond: BTreeSet<String> = with_vm.iter().flat_map(|outdated| outdated.beyond(input.max_disruption)).collect();
+    if beyond.is_empty() {
+        return None;
+    }
+    let fields: Vec<&str> = beyond.iter().map(String::as_str).collect();
+    let (count, ceiling) = (with_vm.len(), input.max_disruption.as_str());
+    let message =
+        format!("{count} outdated, upgradePolicy.maxDisruption is {ceiling}, this needs more: {}", some_names(&fields));
+    Some(Hold { reason: Reason::UpdateRefused, count, message })
+}
+
+/// Lets those without a VM be made from the newest model; nothing else of `waiting` is started.
+fn only_unborn(input: &UpgradeInput<'_>, waiting: &[Outdated<'_>]) -> Vec<Action> {
+    waiting.iter().filter(|outdated| outdated.is_unborn()).map(|outdated| outdated.take_newest(input)).collect()
 }
 
 fn change_to_newest(input: &UpgradeInput<'_>, member: &Member) -> ModelChange {

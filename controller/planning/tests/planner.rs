@@ -1,5 +1,7 @@
 //! The planner's rules as tables: each test builds a snapshot, plans, and has the plan audited.
 
+#[path = "planner/ceiling.rs"]
+mod ceiling;
 #[path = "planner/fleet.rs"]
 mod fleet;
 #[path = "planner/instance.rs"]

@@ -68,6 +68,7 @@ fn facts(set: &ScaleSet) -> SetFacts {
         replicas: spec.replicas,
         upgrade_mode: spec.upgrade_policy.mode,
         rolling_policy: rolling_policy(spec.upgrade_policy.rolling_upgrade_policy.as_ref()),
+        max_disruption: spec.upgrade_policy.max_disruption,
         upgrades: if spec.upgrade_policy.paused { UpgradeSwitch::Paused } else { UpgradeSwitch::On },
         profile: spec.virtual_machine_profile.clone().map(Arc::new),
     }

@@ -30,6 +30,10 @@ pub fn legal_changes() -> Vec<LegalChange> {
         // The policy and the count come and go.
         legal(json!({"replicas": 3}), json!({"replicas": null})),
         legal(json!({"upgradePolicy": {"mode": "Automatic", "paused": true}}), json!({"upgradePolicy": null})),
+        legal(
+            json!({"upgradePolicy": {"maxDisruption": "None"}}),
+            json!({"upgradePolicy": {"maxDisruption": "Online"}}),
+        ),
         LegalChange {
             before: spec(&flexible_set(), json!({"virtualMachineProfile": null})),
             change: json!({"spec": flexible_set()["spec"]}),

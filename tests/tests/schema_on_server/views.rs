@@ -214,6 +214,10 @@ fn bounds_and_unknown_fields_are_refused_without_a_rule() {
             json!({"spec": {"upgradePolicy": {"mode": "Sometimes"}}}),
             "supported values: \"Manual\", \"Automatic\", \"Rolling\"",
         ),
+        (
+            json!({"spec": {"upgradePolicy": {"maxDisruption": "NextReimage"}}}),
+            "supported values: \"None\", \"Online\", \"Restart\", \"Reimage\", \"Replace\"",
+        ),
         (json!({"spec": {"zones": ["1", "2", "3", "4"]}}), "spec.zones"),
         (json!({"spec": {"zones": ["1", "1"]}}), "Duplicate value"),
         (json!({"spec": {"scaleInPolicy": {"rules": ["NewestVM"]}}}), "spec.scaleInPolicy.rules[0]"),

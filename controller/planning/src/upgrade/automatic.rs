@@ -9,7 +9,7 @@
 use scaleset_crds::condition::Reason;
 use scaleset_crds::vocabulary::Impact;
 
-use super::{Outdated, UpgradeDecision, UpgradeInput, outdated};
+use super::{Outdated, UpgradeDecision, UpgradeInput, only_unborn, outdated, refusal};
 use crate::budget::{Allowance, was_healthy};
 use crate::plan::{Action, Assignment, Hold, Removal, RemovalCause};
 use crate::snapshot::{Availability, Member, Protection, UpgradeSwitch};
@@ -31,6 +31,11 @@ pub fn decide(input: &UpgradeInput<'_>) -> UpgradeDecision {
         outdated(input).into_iter().partition(|outdated| outdated.member.protection == Protection::FromSetActions);
     let mut decision = UpgradeDecision::default();
     hold_some(&mut decision, Reason::Protected, protected.len(), "outdated, protected from scale set actions");
+    if let Some(refusal) = refusal(input, &waiting) {
+        decision.actions = only_unborn(input, &waiting);
+        decision.holds.push(refusal);
+        return decision;
+    }
     if input.switch == UpgradeSwitch::Paused {
         hold_some(&mut decision, Reason::Paused, waiting.len(), "outdated, upgradePolicy.paused is true");
         return decision;

@@ -22,7 +22,7 @@ use scaleset_crds::rolling_upgrade::{
 };
 use scaleset_crds::vocabulary::{Impact, RollingUpgradeAction, RollingUpgradeCode};
 
-use super::{Outdated, UpgradeDecision, UpgradeInput, outdated};
+use super::{Outdated, UpgradeDecision, UpgradeInput, only_unborn, outdated, refusal};
 use crate::plan::{Action, Assignment, Hold, Removal, RemovalCause};
 use crate::snapshot::{BreachRule, Member, Protection, RollMark, RollingPolicy, UpgradeSwitch};
 use standing::Census;
@@ -136,6 +136,9 @@ fn start(input: &RollingInput<'_>, waiting: &[Outdated<'_>], decision: &mut Roll
         hold(decision, Reason::RevisionFailed, waiting.len(), &message);
         return;
     }
+    if refuse(input, waiting, decision) {
+        return;
+    }
     if input.upgrade.switch == UpgradeSwitch::Paused {
         hold(decision, Reason::Paused, waiting.len(), "outdated, upgradePolicy.paused is true");
         return;
@@ -218,6 +221,10 @@ fn next_batch(
     }
     if let Some(breach) = census.too_many_unhealthy(Reason::MaxUnhealthyInstancePercentExceededInRollingUpgrade) {
         breach_policy(input, record, breach, waiting.len(), decision);
+        return;
+    }
+    if refuse(input, waiting, decision) {
+        decision.record = Some(record);
         return;
     }
     if input.upgrade.switch == UpgradeSwitch::Paused {
@@ -329,6 +336,14 @@ fn fault(decision: &mut RollingDecision, mut record: RollingUpgradeStatus, error
     record.running_status.code = RollingUpgradeCode::Faulted;
     record.error = Some(error);
     decision.record = Some(record);
+}
+
+/// A change that costs more than the ceiling is not started on anybody who has a VM.
+fn refuse(input: &RollingInput<'_>, waiting: &[Outdated<'_>], decision: &mut RollingDecision) -> bool {
+    let Some(refusal) = refusal(&input.upgrade, waiting) else { return false };
+    decision.decision.actions.extend(only_unborn(&input.upgrade, waiting));
+    decision.decision.holds.push(refusal);
+    true
 }
 
 /// Nobody decides on members that nobody can see.

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use scaleset_crds::vocabulary::{OrchestrationMode, PowerState, PowerWish, ProvisioningState, UpgradeMode};
+use scaleset_crds::vocabulary::{
+    MaxDisruption, OrchestrationMode, PowerState, PowerWish, ProvisioningState, UpgradeMode,
+};
 use scaleset_crds::{ScaleSetStatus, VirtualMachineProfile};
 use scaleset_planning::audit::audit;
 use scaleset_planning::plan::{Action, NewMember, ScaleSetPlan};
@@ -69,6 +71,7 @@ pub(crate) fn snapshot(zones: &[&str], replicas: i32) -> ScaleSetSnapshot {
             replicas: Some(replicas),
             upgrade_mode: UpgradeMode::Automatic,
             upgrades: UpgradeSwitch::On,
+            max_disruption: MaxDisruption::Replace,
             rolling_policy: RollingPolicy::default(),
             profile: Some(Arc::clone(&profile)),
         },

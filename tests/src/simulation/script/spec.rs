@@ -23,6 +23,7 @@ pub(super) fn spec_of(words: &[&str]) -> Value {
             "pause" => rolling(&json!({"pauseTimeBetweenBatchesSeconds": number()})),
             "cross-zone" => rolling(&json!({"enableCrossZoneUpgrade": value == "true"})),
             "rollback" => rolling(&json!({"rollbackFailedInstancesOnPolicyBreach": value == "true"})),
+            "ceiling" => json!({"upgradePolicy": {"maxDisruption": value}}),
             "paused" => json!({"upgradePolicy": {"paused": value == "true"}}),
             "profile" if value == "none" => json!({"virtualMachineProfile": null}),
             other => json!({"virtualMachineProfile": profile_part(other, value)}),

@@ -194,7 +194,8 @@ impl<'pass> Verdicts<'pass> {
             return Verdict::new(Truth::True, Reason::ModelApplied, message);
         }
         let withheld = [Reason::Paused, Reason::ManualUpgradePolicy, Reason::Protected, Reason::AllowanceSpent];
-        let hold = self.plan.holds.iter().find(|hold| withheld.contains(&hold.reason) || needs_a_person(hold.reason));
+        let waits_for_a_person = self.plan.holds.iter().find(|hold| needs_a_person(hold.reason));
+        let hold = waits_for_a_person.or_else(|| self.plan.holds.iter().find(|hold| withheld.contains(&hold.reason)));
         let newest = self.plan.effective.newest_revision.as_deref();
         let pending_reimage = self.made().filter(|member| self.is_outdated(member)).all(|member| {
             member.report.running_revision.as_deref() == newest && member.report.pending == Pending::NextReimage
