@@ -87,6 +87,9 @@ pub struct Machine {
     pub placement: Placement,
     /// Host that it runs on; none while deallocated.
     pub host: Option<String>,
+    /// Sizes that its host has no room for and another host has: it takes them only while it is deallocated. Sorted; none
+    /// for a machine without a host.
+    pub sizes_after_deallocation: Vec<String>,
     /// Name of the model revision that was last applied.
     pub model_revision: String,
     /// What the machine really is.

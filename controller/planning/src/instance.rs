@@ -9,7 +9,7 @@
 //!   │ present
 //! busy ──► wait        failed ──► repeat what failed, after a backoff; what is wished down is taken down first
 //!   │ settled
-//! differs from its model ──► recreate | reimage | restart | apply online
+//! differs from its model ──► recreate | reimage | restart | apply online; a size that its host cannot hold: deallocate first
 //!   │ equal
 //! power differs from the wish ──► start, stop or deallocate
 //!   │ equal
@@ -210,7 +210,9 @@ fn cheaper(model: &ModelView, view: &InstanceView) -> Option<Decision> {
     let reason = || rest.iter().map(ToString::to_string).collect::<Vec<String>>().join("; ");
     match rest.iter().map(|difference| difference.impact).filter(|impact| *impact != Impact::NextReimage).max()? {
         Impact::None | Impact::Online => Some(decide(Step::UpdateOnline(model.clone()), &reason())),
-        Impact::Restart => Some(decide(Step::UpdateWithRestart(model.clone()), &reason())),
+        Impact::Restart => Some(
+            deallocated_first(model, view).unwrap_or_else(|| decide(Step::UpdateWithRestart(model.clone()), &reason())),
+        ),
         Impact::NextReimage | Impact::Reimage | Impact::Replace | Impact::Immutable => None,
     }
 }
@@ -264,6 +266,10 @@ fn repeated(snapshot: &InstanceSnapshot, model: &ModelView, view: &InstanceView,
 fn differing(snapshot: &InstanceSnapshot, model: &ModelView, view: &InstanceView) -> Option<Decision> {
     let differences = diff(model, view);
     let reason = || differences.to_string();
+    let boots = matches!(differences.impact_now(), Impact::Restart | Impact::Reimage);
+    if let Some(decision) = deallocated_first(model, view).filter(|_| boots) {
+        return Some(decision);
+    }
     let step = match differences.impact_now() {
         Impact::None | Impact::NextReimage if model.revision != view.revision => Step::UpdateOnline(model.clone()),
         Impact::None if differences.with_impact(Impact::None).next().is_some() => Step::UpdateOnline(model.clone()),
@@ -280,6 +286,27 @@ fn differing(snapshot: &InstanceSnapshot, model: &ModelView, view: &InstanceView
     let reason =
         if differences.is_empty() { format!("takes the name of revision {}", model.revision) } else { reason() };
     Some((step, reason, None))
+}
+
+/// A VM that is to have a size that its host cannot hold is deallocated, then changed, then started elsewhere, if another
+/// host has room (Azure: resize a virtual machine). Where none has, it runs on, and the refusal says so.
+fn deallocated_first(model: &ModelView, view: &InstanceView) -> Option<Decision> {
+    let size = &model.model.vm_size;
+    let allocated = match view.power {
+        PowerState::Running | PowerState::Stopped => true,
+        PowerState::Creating
+        | PowerState::Starting
+        | PowerState::Stopping
+        | PowerState::Deallocating
+        | PowerState::Deallocated
+        | PowerState::Unknown => false,
+    };
+    if !allocated || view.model.vm_size == *size || !view.sizes_after_deallocation.contains(size) {
+        return None;
+    }
+    let host = view.host.as_deref().unwrap_or("its host");
+    let reason = format!("vmSize: {} -> {size}, {host} has no room for it: deallocated first", view.model.vm_size);
+    Some((Step::SetPower(PowerWish::Deallocated), reason, None))
 }
 
 /// A member that the set made is the set's to lose; a person's own VM is not thrown away for a field.

@@ -31,6 +31,7 @@ pub(super) fn present(machine: &Machine) -> HardwareView {
         update_domain,
         placement_group,
         host: machine.host,
+        sizes_after_deallocation: machine.sizes_after_deallocation,
         os_name: machine.os_name,
         os_version: machine.os_version,
         vm_agent_version: machine.vm_agent_version,

@@ -120,6 +120,31 @@ impl Hosts {
             .ok_or_else(|| self.refusal(need, &suited))
     }
 
+    /// The host that a machine keeps when its size changes: its own, since it does not leave it while it is allocated
+    /// (Azure: resize a virtual machine).
+    pub(crate) fn resize(&self, need: &Need<'_>) -> Result<String, HardwareError> {
+        let chosen = self.choose(need)?;
+        let Some((current, _)) = need.current.filter(|(current, _)| *current != chosen) else {
+            return Ok(chosen);
+        };
+        let free = self.get(current).map_or(0, |host| host.free_vcpus);
+        Err(HardwareError::NoCapacity {
+            code: allocation_code(need.placement),
+            message: format!(
+                "host {current} has {free} vcpus free beside the machine and cannot hold {}; deallocate the machine first, another host has room",
+                need.size
+            ),
+        })
+    }
+
+    /// Whether an allocated machine finds no room for this need on its own host and finds it on another.
+    pub(crate) fn must_leave(&self, need: &Need<'_>) -> bool {
+        let Some((current, _)) = need.current else { return false };
+        let room = |name: &str, host: &Host| host.has_room_after(name, need) && self.suits(host, need);
+        !self.get(current).is_some_and(|host| room(current, host))
+            && self.by_name.iter().any(|(name, host)| room(name, host))
+    }
+
     /// Takes room on a host, whether it is up or not. False when there is no such host or not enough room.
     pub(crate) fn take(&mut self, name: &str, claim: &Claim, set_uid: Option<&str>) -> bool {
         let Some(host) = self.by_name.get_mut(name).filter(|host| host.has_room(claim)) else {
@@ -194,7 +219,7 @@ impl Hosts {
         let free: i32 = suited.iter().map(|(_, host)| host.free_vcpus).sum();
         let most = suited.iter().map(|(_, host)| host.free_vcpus).max().unwrap_or(0);
         HardwareError::NoCapacity {
-            code: if need.placement.zone.is_some() { "ZonalAllocationFailed" } else { "AllocationFailed" },
+            code: allocation_code(need.placement),
             message: format!(
                 "{} needs {vcpus} vcpus and {memory_mib} mib on one host, {place} has {} hosts up for {family} with {free} vcpus free, at most {most} on one",
                 need.size,
@@ -238,6 +263,10 @@ impl Host {
         };
         self.free_vcpus + vcpus >= need.claim.vcpus && self.free_memory_mib + memory_mib >= need.claim.memory_mib
     }
+}
+
+fn allocation_code(placement: &Placement) -> &'static str {
+    if placement.zone.is_some() { "ZonalAllocationFailed" } else { "AllocationFailed" }
 }
 
 fn host_name(location: &str, domain: &Domain, group: &HostGroup, number: u32) -> String {

@@ -253,7 +253,12 @@ impl Record {
     }
 
     /// The machine as it is seen at `now`.
-    pub(crate) fn view(&self, now: Timestamp, surroundings: Surroundings<'_>) -> Machine {
+    pub(crate) fn view(
+        &self,
+        now: Timestamp,
+        surroundings: Surroundings<'_>,
+        sizes_after_deallocation: Vec<String>,
+    ) -> Machine {
         let Surroundings { model, host, script: _ } = surroundings;
         let watched = self.watch.as_ref().zip(model.health_source());
         let known = self.guest_is_known(now);
@@ -270,6 +275,7 @@ impl Record {
             computer_name: self.computer_name.clone(),
             placement,
             host: self.host.clone(),
+            sizes_after_deallocation,
             model_revision: self.model_revision.clone(),
             model: Arc::clone(model),
             image_version: self.image.version.clone(),

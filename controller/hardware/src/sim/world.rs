@@ -127,7 +127,11 @@ impl World {
 
     /// The machine as it is now.
     pub(crate) fn view(&self, uid: &str, now: Timestamp) -> Option<Machine> {
-        self.machines.get(uid).map(|record| record.view(now, self.surroundings(record)))
+        self.machines.get(uid).map(|record| self.view_of(record, now))
+    }
+
+    fn view_of(&self, record: &Record, now: Timestamp) -> Machine {
+        record.view(now, self.surroundings(record), self.sizes_after_deallocation(record))
     }
 
     /// The machine as it is after a call about it.
@@ -149,7 +153,7 @@ impl World {
 
     pub(crate) fn inventory(&self, now: Timestamp) -> Inventory {
         let machines = self.machines.values().map(|record| {
-            let machine = record.view(now, self.surroundings(record));
+            let machine = self.view_of(record, now);
             (machine.uid.clone(), machine)
         });
         Inventory { machines: machines.collect(), highest_instance_numbers: self.instance_numbers.clone() }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use scaleset_crds::vocabulary::PowerWish;
+use scaleset_crds::vocabulary::{PowerState, PowerWish};
 use scaleset_hardware::{CreateRequest, Hardware, HardwareError, Owner, Placement, UpdateMethod};
 
 use crate::fixture::{
@@ -215,6 +215,45 @@ async fn a_full_subnet_is_no_capacity_and_its_addresses_come_back() {
     fixture.finish();
     let machine = fixture.simulation.create(request_of("more", wanted)).await.unwrap();
     assert_eq!(machine.private_ip_address.as_deref(), Some("10.0.1.5"));
+}
+
+#[tokio::test]
+async fn a_size_that_the_host_cannot_hold_is_taken_after_deallocation() {
+    let fixture = Fixture::new();
+    for (uid, size) in [("a", "Small"), ("b", "Medium"), ("c", "Small")] {
+        fixture.running_as(sized(uid, size, Some("1"), Some(0))).await;
+    }
+    let before = fixture.machine("a").await;
+    assert_eq!(before.sizes_after_deallocation, ["Gpu", "Large", "Medium"], "Small fits here, Huge nowhere");
+    let update = |size: &str, generation| {
+        let mut wanted = model();
+        size.clone_into(&mut wanted.vm_size);
+        let wanted = std::sync::Arc::new(wanted);
+        fixture.simulation.update(target("a", generation), "revision-2", wanted, UpdateMethod::Restart)
+    };
+    assert_eq!(
+        refusal(update("Large", 1).await),
+        "ZonalAllocationFailed: host testland-z1-fd0-general-00 has 2 vcpus free beside the machine and cannot hold Large; \
+         deallocate the machine first, another host has room"
+    );
+    assert_eq!(fixture.machine("a").await, before, "nothing was changed");
+
+    fixture.simulation.set_power(target("a", 1), PowerWish::Deallocated).await.unwrap();
+    fixture.finish();
+    assert!(fixture.machine("a").await.sizes_after_deallocation.is_empty());
+    update("Large", 1).await.unwrap();
+    fixture.finish();
+    fixture.simulation.set_power(target("a", 1), PowerWish::Running).await.unwrap();
+    fixture.finish();
+    let moved = fixture.machine("a").await;
+    assert_eq!((moved.host.as_deref(), moved.power), (Some("testland-z1-fd0-general-01"), PowerState::Running));
+
+    // A size that would exceed the quota is not worth a deallocation.
+    let fixture = Fixture::with(&REGION.replace("families: {standardB: 24}", "families: {standardB: 0}"));
+    for uid in ["a", "b"] {
+        fixture.running_as(sized(uid, "Medium", Some("1"), Some(0))).await;
+    }
+    assert_eq!(fixture.machine("a").await.sizes_after_deallocation, ["Gpu"]);
 }
 
 #[tokio::test]

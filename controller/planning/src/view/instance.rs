@@ -100,6 +100,8 @@ pub struct InstanceView {
     pub placement_group: Option<String>,
     /// Host.
     pub host: Option<String>,
+    /// Sizes that it takes only while it is deallocated: its host has no room for them, another has.
+    pub sizes_after_deallocation: Vec<String>,
     /// Operating system.
     pub os_name: Option<String>,
     /// Version of the operating system.

@@ -40,6 +40,7 @@ fn view(model: &ModelView, operation: OperationState, power: PowerState) -> Inst
         update_domain: None,
         placement_group: None,
         host: None,
+        sizes_after_deallocation: Vec::new(),
         os_name: None,
         os_version: None,
         vm_agent_version: None,
@@ -152,6 +153,38 @@ fn the_cheapest_step_brings_it_to_its_revision() {
     reimaged.storage_profile.image_reference.version = Some("22.04.1".to_owned());
     let reimaged = ModelView { revision: "r2".to_owned(), model: Arc::new(reimaged) };
     assert_eq!(step_of(follow(reimaged.clone()), running(&old())), Step::Reimage(reimaged));
+}
+
+#[test]
+fn a_size_that_its_host_cannot_hold_is_taken_while_it_is_deallocated() {
+    let resized = model("r2", "Standard_D4s_v3");
+    let mut reimaged = profile("Standard_D4s_v3").model();
+    reimaged.storage_profile.image_reference.version = Some("22.04.1".to_owned());
+    let reimaged = ModelView { revision: "r2".to_owned(), model: Arc::new(reimaged) };
+    let deallocated = Step::SetPower(PowerWish::Deallocated);
+    let sizes: fn(&[&str]) -> Vec<String> = |sizes| sizes.iter().map(|size| (*size).to_owned()).collect();
+    let (none, this, other) = (sizes(&[]), sizes(&["Standard_D4s_v3"]), sizes(&["Standard_D8s_v3"]));
+    let table = [
+        (&resized, PowerState::Running, &none, Step::UpdateWithRestart(resized.clone())),
+        (&resized, PowerState::Running, &other, Step::UpdateWithRestart(resized.clone())),
+        (&resized, PowerState::Running, &this, deallocated.clone()),
+        (&resized, PowerState::Stopped, &this, deallocated.clone()),
+        (&resized, PowerState::Deallocated, &none, Step::UpdateWithRestart(resized.clone())),
+        (&reimaged, PowerState::Running, &this, deallocated),
+        (&reimaged, PowerState::Running, &other, Step::Reimage(reimaged.clone())),
+        (&reimaged, PowerState::Deallocated, &none, Step::Reimage(reimaged.clone())),
+    ];
+    for (wished, power, sizes, step) in table {
+        let mut hardware = view(&old(), OperationState::Succeeded, power);
+        hardware.sizes_after_deallocation.clone_from(sizes);
+        let follow = |snapshot: &mut InstanceSnapshot| snapshot.assigned = Assigned::Known(wished.clone());
+        assert_eq!(step_of(follow, HardwareView::Present(Box::new(hardware))), step, "{power:?} {sizes:?}");
+    }
+    // Afterwards it has the size, and starts as it is wished to.
+    let resized_and_down = view(&resized, OperationState::Succeeded, PowerState::Deallocated);
+    let follow = |snapshot: &mut InstanceSnapshot| snapshot.assigned = Assigned::Known(resized.clone());
+    let present = HardwareView::Present(Box::new(resized_and_down));
+    assert_eq!(step_of(follow, present), Step::SetPower(PowerWish::Running));
 }
 
 #[test]

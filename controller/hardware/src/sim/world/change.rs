@@ -139,7 +139,7 @@ impl World {
         Ok(Effect::Changed)
     }
 
-    /// Where the machine goes when its size changes. A machine without hardware only needs a size that is offered.
+    /// What the machine takes of its host when its size changes. One without hardware only needs a size that is offered.
     fn place_for(&self, record: &Record, model: &VirtualMachineModel) -> Result<Option<Place>, HardwareError> {
         let current_size = &self.models.get(record.model).vm_size;
         if model.vm_size == *current_size {
@@ -159,7 +159,7 @@ impl World {
             set_uid: record.owner.set_uid.as_deref(),
             current: Some((host, &held)),
         };
-        let chosen = region.hosts.choose(&need)?;
+        let chosen = region.hosts.resize(&need)?;
         Ok(Some((chosen, claim)))
     }
 

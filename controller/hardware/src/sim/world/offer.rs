@@ -11,10 +11,10 @@ use crate::error::HardwareError;
 use crate::machine::Placement;
 use crate::sim::address::AddressPool;
 use crate::sim::extension;
-use crate::sim::placement::Hosts;
+use crate::sim::placement::{Hosts, Need};
 use crate::sim::quota::{Claim, QuotaLedger};
 use crate::sim::region::{RegionDefinition, SizeDefinition};
-use crate::sim::vm::{Image, Interface};
+use crate::sim::vm::{Image, Interface, Record};
 
 /// Update domains of a placement group (Azure: availability sets and placement groups have five by default).
 const UPDATE_DOMAINS: i32 = 5;
@@ -46,6 +46,30 @@ impl World {
         let there_are = names(self.sizes.values().filter(here).map(|definition| &definition.name));
         let message = format!("size {size} is not offered in {}{place}, there are: {there_are}", placement.location);
         Err(refused("SkuNotAvailable", message))
+    }
+
+    /// Sizes that an allocated machine can take only after it was deallocated: quota and another host have room for them,
+    /// its own has not.
+    pub(super) fn sizes_after_deallocation(&self, record: &Record) -> Vec<String> {
+        let held = self.sizes.get(&self.model(record).vm_size).map(claim_of);
+        let region = self.regions.get(&record.placement.location);
+        let Some(((host, held), region)) = record.host.as_deref().zip(held.as_ref()).zip(region) else {
+            return Vec::new();
+        };
+        let takes = |size: &&SizeDefinition| {
+            let claim = claim_of(size);
+            let need = Need {
+                size: &size.name,
+                claim: &claim,
+                placement: &record.placement,
+                set_uid: None,
+                current: Some((host, held)),
+            };
+            region.hosts.must_leave(&need)
+                && region.quota.check(&claim, Some(held)).is_ok()
+                && self.claim(&size.name, &record.placement).is_ok()
+        };
+        self.sizes.values().filter(takes).map(|size| size.name.clone()).collect()
     }
 
     /// The image that a reference means now.
