@@ -57,7 +57,8 @@ pub struct InstanceStatus {
     /// Whether the hardware is what the newest model says, in every field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latest_model_applied: Option<bool>,
-    /// The last model revision on which the VM was seen as it should be.
+    /// The last model revision on which the VM was seen as it should be; none once it has left one on which it failed
+    /// without ever having been so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub healthy_on_revision: Option<String>,

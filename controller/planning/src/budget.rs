@@ -5,12 +5,14 @@
 //! (`docs/decisions`).
 //!
 //! Spent by: members that the target still misses; members that are being brought to the newest model; members that
-//! are not available, or of whom nobody can tell. Not by members that a person stopped, nor by those that have never
-//! been healthy on the outdated model that they follow, nor, once they failed on the newest, by those that have never
-//! been healthy at all: they were lost before. One that was well and fails on the newest model spends, so that a bad
-//! model stops at the first few.
+//! are not available, or of whom nobody can tell. Not by members that a person stopped, nor by those that have not been
+//! healthy on the outdated model that they follow, nor, once they failed on the newest, by those that were not healthy on
+//! the model that they had before: they were lost already, and do not starve the rest. One that was well and fails on the
+//! newest model spends, so that a bad model stops at the first few.
 
-use crate::snapshot::{Availability, Member};
+use scaleset_crds::vocabulary::ProvisioningState;
+
+use crate::snapshot::{Availability, Member, Observation};
 
 /// What may be disturbed, and what of it is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,9 +52,21 @@ fn spends(member: &Member, newest: &str) -> bool {
         (Availability::Available, true) => on_its_way,
         (Availability::Available, false) => false,
         (Availability::Unknown, _) => true,
-        (Availability::Unavailable, true) => !member.has_failed() || member.report.healthy_on_revision.is_some(),
+        (Availability::Unavailable, true) => {
+            !has_failed_on(member, newest) || member.report.healthy_on_revision.is_some()
+        }
         (Availability::Unavailable, false) => was_healthy(member),
     }
+}
+
+/// Whether the model has been applied without success: the last operation failed, or the application is unwell and is not
+/// coming up either.
+fn has_failed_on(member: &Member, revision: &str) -> bool {
+    let report = &member.report;
+    let applied = report.observation == Observation::Current
+        && report.provisioning == ProvisioningState::Succeeded
+        && report.running_revision.as_deref() == Some(revision);
+    member.has_failed() || (applied && report.health.is_unhealthy())
 }
 
 /// Whether it has been healthy since it took the model that it follows.

@@ -12,6 +12,8 @@ mod placement;
 mod rolling;
 #[path = "planner/scale_in.rs"]
 mod scale_in;
+#[path = "planner/starvation.rs"]
+mod starvation;
 #[path = "planner/status.rs"]
 mod status;
 #[path = "planner/upgrade.rs"]

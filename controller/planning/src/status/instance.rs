@@ -4,7 +4,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use scaleset_crds::InstanceStatus;
-use scaleset_crds::condition::{FlexVMCondition, InstanceCondition, Reason, keep_transition_times};
+use scaleset_crds::condition::{FlexVMCondition, InstanceCondition, Reason, find, keep_transition_times};
 use scaleset_crds::instance::{
     ExtensionView, InstanceView as InstanceViewStatusField, InstanceViewStatus, PendingChange, VirtualMachineAgent,
     VirtualMachineHealth,
@@ -63,7 +63,7 @@ fn of_hardware(snapshot: &InstanceSnapshot, view: &InstanceView) -> InstanceStat
         scale_set: None,
         model_revision: Some(view.revision.clone()),
         latest_model_applied: Some(latest_applied(snapshot, view, &pending)),
-        healthy_on_revision: snapshot.status.healthy_on_revision.clone(),
+        healthy_on_revision: healthy_before(&snapshot.status, &view.revision),
         pending_changes: pending.differences.into_iter().take(PENDING_CHANGES_MAX).map(pending_change).collect(),
         vm_size: Some(view.model.vm_size.clone()),
         update_domain: view.update_domain,
@@ -74,6 +74,17 @@ fn of_hardware(snapshot: &InstanceSnapshot, view: &InstanceView) -> InstanceStat
         public_ip_address: view.public_ip_address.clone(),
         conditions: Vec::new(),
     }
+}
+
+/// The model on which it was last healthy, until it leaves one on which it failed without having been healthy: what fails
+/// on the next one was broken before, and is not that model's doing.
+fn healthy_before(before: &InstanceStatus, revision: &str) -> Option<String> {
+    let healthy_on = before.healthy_on_revision.clone()?;
+    let leaves = before.model_revision.as_ref().filter(|left| *left != revision && **left != healthy_on);
+    let unwell = find(&before.conditions, InstanceCondition::ApplicationHealthy.as_str())
+        .is_some_and(|condition| condition.status == Truth::False.as_str());
+    let failed = before.provisioning_state == Some(ProvisioningState::Failed) || unwell;
+    if leaves.is_some() && failed && healthy_on != revision { None } else { Some(healthy_on) }
 }
 
 fn pending(snapshot: &InstanceSnapshot, view: &InstanceView) -> ViewDiff {

@@ -3,8 +3,10 @@
 //!
 //! Order: differences that disturb nothing and members stopped by wish are free and go at once; then members that are
 //! not available anyway, at most one allowance of them on their way at a time; then the others, as far as the allowance
-//! reaches. A member that nobody can see may be running: it is one of the others. Inside: zone, update domain, fault
-//! domain, number, name. Members protected from the set's actions are left.
+//! reaches. A member that nobody can see may be running: it is one of the others. Inside: those that follow the oldest
+//! model, so that a member that was tried and failed, or was just served, does not come before one that has waited longer
+//! when the model changes again and again; then zone, update domain, fault domain, number, name. Members protected from the
+//! set's actions are left.
 
 use scaleset_crds::condition::Reason;
 use scaleset_crds::vocabulary::Impact;
@@ -12,7 +14,7 @@ use scaleset_crds::vocabulary::Impact;
 use super::{Outdated, UpgradeDecision, UpgradeInput, only_unborn, outdated, refusal};
 use crate::budget::{Allowance, was_healthy};
 use crate::plan::{Action, Assignment, Hold, Removal, RemovalCause};
-use crate::snapshot::{Availability, Member, Protection, UpgradeSwitch};
+use crate::snapshot::{Availability, Member, Protection, Revision, UpgradeSwitch};
 
 /// What an upgrade of a member spends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,7 +42,7 @@ pub fn decide(input: &UpgradeInput<'_>) -> UpgradeDecision {
         hold_some(&mut decision, Reason::Paused, waiting.len(), "outdated, upgradePolicy.paused is true");
         return decision;
     }
-    waiting.sort_by_key(|outdated| (price(outdated), order(outdated.member)));
+    waiting.sort_by_key(|outdated| (price(outdated), last_served(input, outdated.member), order(outdated.member)));
     let mut left = input.allowance.left();
     let mut paid_left = input.allowance.total.saturating_sub(input.allowance.in_flight);
     let mut held = 0;
@@ -80,6 +82,12 @@ fn price(outdated: &Outdated<'_>) -> Price {
         Availability::Available | Availability::Unknown => Price::One,
         Availability::Unavailable => Price::AlreadyPaid,
     }
+}
+
+/// Running number of the model that it follows: the lower, the longer ago the set gave it one.
+fn last_served(input: &UpgradeInput<'_>, member: &Member) -> Option<i64> {
+    let follows = |revision: &&Revision| member.assigned_revision.as_ref() == Some(&revision.name);
+    input.revisions.iter().find(follows).map(|revision| revision.number)
 }
 
 type Order<'member> = (&'member Option<String>, Option<i32>, Option<i32>, Option<i64>, &'member str);

@@ -371,6 +371,32 @@ fn stopped_as_wished_is_ready() {
 }
 
 #[test]
+fn the_model_on_which_it_was_healthy_is_forgotten_when_it_leaves_one_on_which_it_failed() {
+    use ProvisioningState::{Failed, Succeeded, Updating};
+    // Healthy on, ran before, how that ended, runs now; what is kept.
+    let table = [
+        ("r1", "r1", Succeeded, "r1", Some("r1")),
+        ("r1", "r1", Failed, "r2", Some("r1")),
+        ("r1", "r2", Failed, "r2", Some("r1")),
+        ("r1", "r2", Updating, "r3", Some("r1")),
+        ("r1", "r2", Failed, "r3", None),
+        ("r1", "r2", Failed, "r1", Some("r1")),
+    ];
+    for (healthy_on, ran, ended, runs, kept) in table {
+        let mut snapshot = snapshot(HardwareView::Present(Box::new(view(
+            &model(runs, "Standard_D2s_v3"),
+            OperationState::Updating,
+            PowerState::Starting,
+        ))));
+        snapshot.status.healthy_on_revision = Some(healthy_on.to_owned());
+        snapshot.status.model_revision = Some(ran.to_owned());
+        snapshot.status.provisioning_state = Some(ended);
+        let found = status_of(&snapshot, None).healthy_on_revision;
+        assert_eq!(found.as_deref(), kept, "{healthy_on} {ran} {ended:?} {runs}");
+    }
+}
+
+#[test]
 fn an_equal_status_stays_equal() {
     let mut first = snapshot(running(&old()));
     first.status = status_of(&first, None);
