@@ -380,6 +380,14 @@ fn nobody_decides_on_members_that_nobody_can_see() {
     snapshot.now += Duration::from_hours(1);
     assert!(pass(&mut snapshot).is_empty());
     assert_eq!(record(&snapshot).running_status.code, RollingUpgradeCode::RollingForward, "silence is no failure");
+    // It is waited for without an end, with a reason, and without looking again and again.
+    let plan = audited(&snapshot);
+    let silent = plan.holds.iter().find(|hold| hold.reason == Reason::HardwareUnavailable).expect("it says why");
+    assert_eq!(silent.message, "2 in the batch, their hardware does not answer: web-0, web-5");
+    assert_eq!(plan.wake_after, None);
+    settle(&mut snapshot, &["web-0", "web-5"], HealthState::Healthy);
+    snapshot.members.iter_mut().for_each(|member| member.report.observation = Observation::Current);
+    assert_eq!(pass(&mut snapshot), ["web-1", "web-6"], "it goes on when the hardware answers");
     let mut fresh = resized(&[(None, 10)]);
     fresh.members[3].report.observation = Observation::Unseen;
     assert!(pass(&mut fresh).is_empty());

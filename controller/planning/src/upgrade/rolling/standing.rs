@@ -68,13 +68,28 @@ impl<'pass> Census<'pass> {
         }
     }
 
-    /// Until when the batch is waited for; `None` when nobody is being upgraded.
-    pub(super) fn wait_until(&self) -> Option<Timestamp> {
-        let untils = self.standings.iter().filter_map(|(_, standing)| match standing {
-            Standing::InProgress { until } => Some(*until),
+    /// Whether somebody is being upgraded.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.in_progress().is_empty()
+    }
+
+    /// Members that are being upgraded, with when they count as failed.
+    fn timeouts(&self) -> impl Iterator<Item = (&'pass Member, Timestamp)> {
+        self.standings.iter().filter_map(|(member, standing)| match standing {
+            Standing::InProgress { until } => Some((*member, *until)),
             Standing::Pending | Standing::Successful | Standing::Failed | Standing::BroughtBack => None,
-        });
-        untils.min()
+        })
+    }
+
+    /// When the next of them counts as failed; what has no time left is waited for until its hardware answers.
+    pub(super) fn next_timeout(&self) -> Option<Timestamp> {
+        self.timeouts().map(|(_, until)| until).filter(|until| *until > self.input.now).min()
+    }
+
+    /// Those whose time is up and of whom nobody can tell whether they are well.
+    pub(super) fn silent_for_too_long(&self) -> Vec<&'pass str> {
+        let silent = self.timeouts().filter(|(_, until)| *until <= self.input.now);
+        silent.map(|(member, _)| member.name.as_str()).collect()
     }
 
     pub(super) fn waited_for(&self) -> String {
