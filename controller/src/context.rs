@@ -6,6 +6,7 @@ use std::time::Duration;
 use scaleset_hardware::Hardware;
 
 use crate::cluster::Cluster;
+use crate::metrics::Metrics;
 use crate::pace::StatusPace;
 
 /// The two doors, and the pace of set status.
@@ -15,6 +16,8 @@ pub struct Context {
     pub cluster: Arc<dyn Cluster>,
     /// The hardware.
     pub hardware: Arc<dyn Hardware>,
+    /// Where what is held back is counted.
+    pub metrics: Arc<Metrics>,
     /// How often the counters of a set are written.
     pub pace: Arc<StatusPace>,
 }

@@ -1,5 +1,8 @@
 //! What the process does and finds in numbers, as Prometheus reads them.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -7,7 +10,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use crate::cluster::Kind;
+use crate::cluster::{Kind, ObjectKey};
 
 /// What a write did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +76,13 @@ struct KindLabels {
     kind: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BlockedLabels {
+    namespace: String,
+    scale_set: String,
+    code: &'static str,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Metrics {
@@ -82,6 +92,9 @@ pub struct Metrics {
     lists: Family<KindLabels, Counter>,
     stale_skips: Counter,
     stray_machines: Gauge,
+    blocked: Family<BlockedLabels, Gauge>,
+    /// The codes that each set has a gauge for.
+    blocked_codes: Mutex<BTreeMap<ObjectKey, BTreeSet<&'static str>>>,
 }
 
 impl Default for Metrics {
@@ -102,7 +115,10 @@ impl Default for Metrics {
             "Machines at the last sweep that belong to no object",
             stray_machines.clone(),
         );
-        Self { registry, writes, passes, lists, stale_skips, stray_machines }
+        let blocked = Family::default();
+        registry.register("blocked", "Members that are held back, by set and code of the blocker", blocked.clone());
+        let blocked_codes = Mutex::default();
+        Self { registry, writes, passes, lists, stale_skips, stray_machines, blocked, blocked_codes }
     }
 }
 
@@ -134,6 +150,21 @@ impl Metrics {
         self.stale_skips.inc();
     }
 
+    /// So many members of a set are held back, by code; a code that is not among them any more is not reported any more.
+    /// A set that is gone is held back by nothing.
+    pub fn blocked(&self, set: &ObjectKey, held: &BTreeMap<&'static str, usize>) {
+        let mut known = self.blocked_codes.lock().unwrap_or_else(PoisonError::into_inner);
+        let labels = |code| BlockedLabels { namespace: set.namespace.clone(), scale_set: set.name.clone(), code };
+        for (code, count) in held {
+            self.blocked.get_or_create(&labels(code)).set(i64::try_from(*count).unwrap_or(i64::MAX));
+        }
+        let codes: BTreeSet<&'static str> = held.keys().copied().collect();
+        let before = if codes.is_empty() { known.remove(set) } else { known.insert(set.clone(), codes) };
+        for code in before.into_iter().flatten().filter(|code| !held.contains_key(code)) {
+            self.blocked.remove(&labels(code));
+        }
+    }
+
     /// A sweep found so many machines that belong to no object.
     pub fn found_strays(&self, count: usize) {
         self.stray_machines.set(i64::try_from(count).unwrap_or(i64::MAX));
@@ -154,5 +185,22 @@ mod tests {
         let line = r#"scaleset_api_writes_total{kind="ScaleSetVM",verb="create",result="success"} 2"#;
         assert!(text.contains(line), "{text}");
         assert!(text.contains("scaleset_stale_skips_total 1"), "{text}");
+    }
+    #[test]
+    fn what_is_held_back_is_counted_by_set_and_code_and_vanishes_when_it_ends() {
+        let metrics = Metrics::default();
+        let set = |name: &str| ObjectKey { namespace: "default".to_owned(), name: name.to_owned() };
+        let line = |name: &str, code: &str, count: usize| {
+            format!(r#"scaleset_blocked{{namespace="default",scale_set="{name}",code="{code}"}} {count}"#)
+        };
+        metrics.blocked(&set("web"), &[("AllowanceSpent", 8), ("Protected", 1)].into());
+        metrics.blocked(&set("db"), &[("AllowanceSpent", 2)].into());
+        metrics.blocked(&set("web"), &[("AllowanceSpent", 7)].into());
+        let text = metrics.text();
+        assert!(text.contains(&line("web", "AllowanceSpent", 7)) && text.contains(&line("db", "AllowanceSpent", 2)));
+        assert!(!text.contains("Protected"), "it ended: {text}");
+        metrics.blocked(&set("web"), &BTreeMap::new());
+        let text = metrics.text();
+        assert!(!text.contains("web") && text.contains(&line("db", "AllowanceSpent", 2)), "the set is gone: {text}");
     }
 }

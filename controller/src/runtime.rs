@@ -87,6 +87,7 @@ pub async fn run(parts: Parts, mut stop: watch::Receiver<bool>) {
     let context = Context {
         cluster: Arc::new(cluster.clone()),
         hardware: Arc::clone(&hardware),
+        metrics: Arc::clone(&metrics),
         pace: Arc::new(StatusPace::new(STATUS_SPACING)),
     };
     // These end with this function.

@@ -9,6 +9,8 @@ mod observe;
 mod report;
 mod validate;
 
+use std::collections::BTreeMap;
+
 use scaleset_planning::audit::audit;
 use scaleset_planning::scale_set::plan;
 use tracing::debug;
@@ -22,7 +24,10 @@ pub(crate) use validate::{finalizer, is_owned_by, member_shape, origin, profile_
 /// One pass over the set named `key`. `Ok` says when to call again although nothing changes; an error is tried again
 /// with backoff, after the status has been written where it could be.
 pub async fn reconcile(context: &Context, key: &ObjectKey) -> Result<Wake, PassError> {
-    let Some(set) = context.cluster.scale_set(key) else { return Ok(Wake::OnChange) };
+    let Some(set) = context.cluster.scale_set(key) else {
+        context.metrics.blocked(key, &BTreeMap::new());
+        return Ok(Wake::OnChange);
+    };
     let uid = set.metadata.uid.clone().unwrap_or_default();
     if let Freshness::Behind(wait) = context.cluster.freshness(&uid) {
         return Ok(Wake::After(wait));

@@ -23,5 +23,6 @@ pub mod scale_in;
 pub mod scale_set;
 pub mod snapshot;
 pub mod status;
+mod unsettled;
 pub mod upgrade;
 pub mod view;

@@ -23,6 +23,9 @@ pub struct ScaleSetPlan {
     pub actions: Vec<Action>,
     /// What is held back.
     pub holds: Vec<Hold>,
+    /// What members wait for that are not as they should be although nothing is under way on them. They tell it
+    /// themselves, too.
+    pub unsettled: Vec<Hold>,
     /// The next members that scale-in would take, with what chose them.
     pub next_victims: Vec<(String, String)>,
     /// The latest rolling upgrade, after this plan.
@@ -253,6 +256,7 @@ impl fmt::Display for ScaleSetPlan {
             effective: _,
             actions,
             holds,
+            unsettled: _,
             next_victims: _,
             rolling_upgrade: _,
             failed_revisions: _,
@@ -265,6 +269,13 @@ impl fmt::Display for ScaleSetPlan {
             writeln!(formatter, "{hold}")?;
         }
         Ok(())
+    }
+}
+
+impl ScaleSetPlan {
+    /// Everything for which the set is not as it is wished: its own decisions first, then what members wait for.
+    pub fn blockers(&self) -> impl Iterator<Item = &Hold> {
+        self.holds.iter().chain(&self.unsettled)
     }
 }
 

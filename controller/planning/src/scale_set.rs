@@ -21,6 +21,7 @@ use crate::scale_in;
 use crate::snapshot::{
     Failure, FinalizerState, Member, MemberKind, Origin, Revision, RollMark, ScaleSetSnapshot, SetLife,
 };
+use crate::unsettled;
 use crate::upgrade::rolling::{RollingDecision, RollingInput};
 use crate::upgrade::{UpgradeDecision, UpgradeInput, automatic, manual, outdated, rolling};
 
@@ -38,6 +39,7 @@ pub fn plan(snapshot: &ScaleSetSnapshot) -> ScaleSetPlan {
         effective: effective(snapshot),
         actions: Vec::new(),
         holds: Vec::new(),
+        unsettled: Vec::new(),
         next_victims: Vec::new(),
         rolling_upgrade: snapshot.status.rolling_upgrade.clone(),
         failed_revisions: snapshot.status.revisions.clone().unwrap_or_default().failed,
@@ -50,6 +52,7 @@ pub fn plan(snapshot: &ScaleSetSnapshot) -> ScaleSetPlan {
         SetLife::Terminating => plan_deletion(snapshot, &mut plan),
         SetLife::Live => plan_live(snapshot, &mut plan),
     }
+    plan.unsettled = unsettled::holds(&snapshot.members, plan.effective.newest_revision.as_deref());
     plan
 }
 
@@ -100,7 +103,7 @@ fn plan_live(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan) {
         hold(plan, Reason::InvalidParameter, 1, &message);
     }
     if let Some(message) = &snapshot.hardware_silence {
-        hold_silence(snapshot, plan, message);
+        hold_silence(snapshot, plan, newest.as_ref(), message);
         return;
     }
     if let Some(newest) = &newest {
@@ -369,11 +372,14 @@ fn hold_hand_made(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan) {
 }
 
 /// Where the hardware does not tell what it offers, nothing is made, upgraded or removed.
-fn hold_silence(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, message: &str) {
-    let live = snapshot.members.iter().filter(|member| member.is_made() && member.is_live()).count();
+fn hold_silence(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: Option<&Revision>, message: &str) {
+    let live = snapshot.members.iter().filter(|member| member.is_made() && member.is_live());
+    let newest = newest.map(|newest| newest.name.as_str());
+    let outdated = live.clone().filter(|member| member.assigned_revision.as_deref() != newest).count();
     let target = usize::try_from(plan.effective.target).unwrap_or(0);
-    if live != target {
-        hold(plan, Reason::HardwareUnavailable, live.abs_diff(target), message);
+    let held = live.count().abs_diff(target) + outdated;
+    if held > 0 {
+        hold(plan, Reason::HardwareUnavailable, held, message);
     }
 }
 

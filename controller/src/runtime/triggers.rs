@@ -49,10 +49,9 @@ pub(crate) fn of_machine(owner: &Owner) -> Option<Trigger> {
 
 fn of_set(change: &Change<ScaleSet>, cluster: &dyn Cluster) -> Vec<Trigger> {
     let Change { before, after } = change;
-    let mut triggers = Vec::new();
-    if let Some(set) = after {
-        triggers.push(Trigger::Set(key_of(set.as_ref()), When::Now));
-    }
+    // One that is gone has its pass too: what was told of it is taken back.
+    let keys: BTreeSet<ObjectKey> = before.iter().chain(after).map(|set| key_of(set.as_ref())).collect();
+    let mut triggers: Vec<Trigger> = keys.into_iter().map(|key| Trigger::Set(key, When::Now)).collect();
     let model = |set: &Arc<ScaleSet>| {
         let metadata = &set.metadata;
         (metadata.uid.clone(), metadata.generation, metadata.deletion_timestamp.is_some())

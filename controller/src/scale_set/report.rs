@@ -1,5 +1,6 @@
 //! Writes the status once, tells decisions as events, says when to look again.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use scaleset_crds::ScaleSetStatus;
@@ -22,6 +23,7 @@ pub(super) async fn report(
     plan: &ScaleSetPlan,
     executed: Executed,
 ) -> Result<Wake, PassError> {
+    context.metrics.blocked(&observed.id.key, &held(plan));
     for notice in notices(observed, plan, &executed) {
         if let Err(error) = context.cluster.publish(notice).await {
             warn!(set = %snapshot.set.name, error = %error, "event lost");
@@ -45,6 +47,15 @@ pub(super) async fn report(
     // Hardware that did not answer is asked again with backoff.
     let silence = observed.offer.as_ref().err().cloned().map(PassError::from);
     retry.map(PassError::from).or(silence).map_or(Ok(wake), Err)
+}
+
+/// Members that are held back, by code.
+fn held(plan: &ScaleSetPlan) -> BTreeMap<&'static str, usize> {
+    let mut held = BTreeMap::new();
+    for blocker in plan.blockers() {
+        *held.entry(blocker.reason.as_str()).or_default() += blocker.count;
+    }
+    held
 }
 
 /// Writes the whole status.

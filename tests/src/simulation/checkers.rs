@@ -1,6 +1,7 @@
 //! An independent judge: what must hold after every round, read from the hardware's journal and the objects as they are
 //! stored, without a line of the planner. What must hold once everything is healed and at rest is in [`converged`].
 
+mod held;
 mod rest;
 mod seen;
 
@@ -11,6 +12,7 @@ use scaleset_hardware::Machine;
 use scaleset_hardware::sim::Call;
 
 use super::stage::{Stage, took_effect};
+use held::unexplained;
 pub use rest::{balanced, converged};
 use seen::{MemberSeen, Protected, Seen};
 
@@ -50,7 +52,11 @@ impl Judge {
             one_create_for_each_object(stage, &mut findings);
         }
         self.effects = stage.effects();
-        let machines = stage.machines();
+        let observed = stage.observed();
+        if let Some(machines) = observed.as_ref().filter(|_| stage.is_still()) {
+            findings.extend(unexplained(&now, machines));
+        }
+        let machines = observed.unwrap_or_default();
         machines_have_objects(&machines, &now, &mut findings);
         self.few_are_down(&machines, &now, &mut findings);
         self.before = now;

@@ -1,6 +1,6 @@
 //! Plays the real passes against both simulated doors until nothing moves any more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use scaleset_controller::cluster::{Kind, ObjectKey};
 use scaleset_controller::context::{Context, Wake};
 use scaleset_controller::error::PassError;
 use scaleset_controller::instance::InstanceKind;
+use scaleset_controller::metrics::Metrics;
 use scaleset_controller::pace::StatusPace;
 use scaleset_controller::{instance, scale_set};
 use scaleset_hardware::sim::{Call, JournalEntry, Outcome, RegionFile, Simulation, VirtualClock};
@@ -105,6 +106,10 @@ pub struct Stage {
     due: BTreeMap<PassKey, Timestamp>,
     /// Passes that failed, with when they are tried again and what their object was when they failed.
     failed: BTreeMap<PassKey, (Timestamp, i64)>,
+    /// Those of them that may not have said what they had to say: the API failed them.
+    unheard: BTreeSet<PassKey>,
+    /// Whether the last round moved nothing, and everybody has had a say.
+    still: bool,
 }
 
 impl Stage {
@@ -116,9 +121,22 @@ impl Stage {
         let cluster = SimulatedCluster::new(clock.clone(), Arc::clone(&lines));
         let context = context(&cluster, &hardware);
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime can be made");
-        let (due, failed) = (BTreeMap::new(), BTreeMap::new());
-        let (rounds, version, stirred) = (0, 0, true);
-        Self { cluster, hardware, clock, context, runtime, lines, order, rounds, stirred, version, due, failed }
+        Self {
+            cluster,
+            hardware,
+            clock,
+            context,
+            runtime,
+            lines,
+            order,
+            rounds: 0,
+            stirred: true,
+            version: 0,
+            due: BTreeMap::new(),
+            failed: BTreeMap::new(),
+            unheard: BTreeSet::new(),
+            still: false,
+        }
     }
 
     /// Runs a future of the hardware's control surface.
@@ -170,7 +188,14 @@ impl Stage {
         self.version = self.cluster.version();
         round.moved |= delivered > 0 || before != (self.version, self.effects());
         self.stirred = round.moved;
+        let kept_quiet = |key: &PassKey| matches!(key, PassKey::Set(_)) || self.unheard.contains(key);
+        self.still = !round.moved && !self.failed.keys().any(kept_quiet);
         round
+    }
+
+    /// Whether the last round moved nothing although every pass that something calls has had its turn.
+    pub const fn is_still(&self) -> bool {
+        self.still
     }
 
     fn run_passes(&mut self, round: &mut Round) {
@@ -192,6 +217,11 @@ impl Stage {
                 Some(Ok(Wake::OnChange)) => {}
                 Some(Ok(Wake::After(wait))) => drop(self.due.insert(key, now + wait)),
                 Some(Err(error)) => {
+                    if matches!(error, PassError::Hardware(_)) {
+                        self.unheard.remove(&key);
+                    } else {
+                        self.unheard.insert(key.clone());
+                    }
                     round.failures.push(error.to_string());
                     self.failed.insert(key, (now + RETRY, generation));
                 }
@@ -253,9 +283,14 @@ impl Stage {
         self.hardware.journal().expect("a journal in memory can be read")
     }
 
-    /// Every machine that there is, by the uid of its object.
+    /// Every machine that there is, by the uid of its object; none while the hardware does not answer.
     pub fn machines(&self) -> BTreeMap<String, Machine> {
-        self.block_on(self.hardware.observe_all()).map(|inventory| inventory.machines).unwrap_or_default()
+        self.observed().unwrap_or_default()
+    }
+
+    /// The same, where the hardware answers.
+    pub fn observed(&self) -> Option<BTreeMap<String, Machine>> {
+        self.block_on(self.hardware.observe_all()).map(|inventory| inventory.machines).ok()
     }
 
     /// Of the object that a pass is about: what a person changes raises it.
@@ -302,6 +337,7 @@ fn context(cluster: &SimulatedCluster, hardware: &Simulation) -> Context {
     Context {
         cluster: Arc::new(cluster.clone()),
         hardware: Arc::new(hardware.clone()),
+        metrics: Arc::new(Metrics::default()),
         pace: Arc::new(StatusPace::new(Duration::ZERO)),
     }
 }

@@ -170,7 +170,7 @@ pub struct MemberReport {
     pub healthy_on_revision: Option<String>,
     /// What differs from the newest model.
     pub pending: Pending,
-    /// Why it is not provisioned, where it is not.
+    /// Why it is not provisioned, or not changed as it should be, where it is not.
     pub failure: Option<Failure>,
     /// `ProvisioningState/…` of each extension.
     pub extensions: BTreeMap<String, String>,
@@ -178,7 +178,7 @@ pub struct MemberReport {
     pub health: Health,
 }
 
-/// Why a member is not provisioned.
+/// Why a member is not provisioned, or not changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// Code.

@@ -172,7 +172,7 @@ fn zones_summary(snapshot: &ScaleSetSnapshot) -> String {
 /// One entry for each code; times are kept while the code stays.
 fn blockers(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan) -> Vec<Blocker> {
     let mut merged: BTreeMap<&str, (usize, Vec<&str>)> = BTreeMap::new();
-    for hold in &plan.holds {
+    for hold in plan.blockers() {
         let (count, messages) = merged.entry(hold.reason.as_str()).or_default();
         *count += hold.count;
         messages.push(&hold.message);

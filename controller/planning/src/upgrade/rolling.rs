@@ -24,7 +24,6 @@ use scaleset_crds::vocabulary::{Impact, RollingUpgradeAction, RollingUpgradeCode
 
 use super::{Outdated, UpgradeDecision, UpgradeInput, only_unborn, outdated, refusal};
 use crate::plan::{Action, Assignment, Hold, Removal, RemovalCause};
-use crate::scale_set::some_names;
 use crate::snapshot::{BreachRule, Member, Protection, RollMark, RollingPolicy, UpgradeSwitch};
 use standing::Census;
 
@@ -191,9 +190,6 @@ fn forward(
     if census.is_waiting() {
         let message = format!("outdated, wait for {}", census.waited_for());
         hold(decision, Reason::BatchInProgress, waiting.len(), &message);
-        let silent = census.silent_for_too_long();
-        let message = format!("in the batch, their hardware does not answer: {}", some_names(&silent));
-        hold(decision, Reason::HardwareUnavailable, silent.len(), &message);
         decision.wake_after = census.next_timeout().map(|until| between(input.now, until));
         decision.record = Some(record);
         return;

@@ -2,11 +2,12 @@
 
 use jiff::Timestamp;
 use scaleset_crds::condition::{Reason, ScaleSetCondition, find};
-use scaleset_crds::vocabulary::{PowerState, PowerWish, ProvisioningState, UpgradeMode};
+use scaleset_crds::vocabulary::{HealthState, PowerState, PowerWish, ProvisioningState, UpgradeMode};
 use scaleset_crds::{ScaleSetStatus, condition};
 use scaleset_planning::scale_set::plan;
-use scaleset_planning::snapshot::{Failure, Origin, ScaleSetSnapshot, SetLife, UpgradeSwitch};
+use scaleset_planning::snapshot::{Failure, Observation, Origin, Pending, ScaleSetSnapshot, SetLife, UpgradeSwitch};
 use scaleset_planning::status::scale_set::{ScaleSetOutcome, scale_set_status};
+use scaleset_planning::view::Health;
 
 use crate::fleet::{audited, change_profile, newest, profile, snapshot, spread};
 
@@ -162,4 +163,47 @@ fn an_equal_status_stays_equal_and_a_blocker_keeps_its_time() {
     snapshot.wall_now = Timestamp::from_second(3_600).unwrap();
     snapshot.now = snapshot.wall_now;
     assert_eq!(status_of(&snapshot), snapshot.status);
+}
+
+#[test]
+fn what_members_wait_for_is_a_blocker_and_the_first_stand_in_progressing() {
+    let mut snapshot = converged();
+    let failure = |reason, message: &str| Some(Failure { reason, message: message.to_owned() });
+    // A machine that is well and could not be changed, one that failed, one that nobody sees, two that are unwell.
+    snapshot.members[0].report.failure = failure(Reason::ZonalAllocationFailed, "zone 1 has no room");
+    snapshot.members[1].report.failure = failure(Reason::OSProvisioningTimedOut, "no boot");
+    snapshot.members[1].report.provisioning = ProvisioningState::Failed;
+    snapshot.members[2].report.observation = Observation::Unseen;
+    snapshot.members[3].report.health = Health::Known(HealthState::Unhealthy);
+    snapshot.members[4].report.health = Health::Known(HealthState::Unhealthy);
+    snapshot.members[5].report.pending = Pending::NextReimage;
+    let status = status_of(&snapshot);
+    let blockers: Vec<(&str, i32, &str)> = status
+        .blockers
+        .iter()
+        .map(|blocker| (blocker.code.as_str(), blocker.count, blocker.message.as_str()))
+        .collect();
+    assert_eq!(
+        blockers,
+        [
+            ("HardwareUnavailable", 1, "1 not as wished (web-2): nobody can tell how they are"),
+            ("OSProvisioningTimedOut", 1, "1 not as wished (web-1): no boot"),
+            ("PendingReimage", 1, "1 not as wished (web-5): some fields are taken with the next reimage"),
+            ("Unhealthy", 2, "2 not as wished (web-3, web-4): the application answers badly"),
+            ("ZonalAllocationFailed", 1, "1 not as wished (web-0): zone 1 has no room"),
+        ]
+    );
+    let progressing = find(&status.conditions, "Progressing").expect("all conditions are written");
+    let held = progressing.message.split_once("; held back: ").expect("it ends with what is held back").1;
+    assert!(held.starts_with("ZonalAllocationFailed: 1 not as wished (web-0): zone 1 has no room; "), "{held}");
+    assert_eq!(held.matches("not as wished").count(), 3, "only the first: {held}");
+    for settled in [HealthState::Healthy, HealthState::Initializing] {
+        let mut snapshot = converged();
+        snapshot.members[0].report.health = Health::Known(settled);
+        snapshot.members[1].power_wish = PowerWish::Stopped;
+        snapshot.members[1].report.power = PowerState::Stopped;
+        snapshot.members[2].report.provisioning = ProvisioningState::Updating;
+        snapshot.members[2].report.power = PowerState::Starting;
+        assert!(status_of(&snapshot).blockers.is_empty(), "{settled:?}: all are well or on their way");
+    }
 }

@@ -168,7 +168,7 @@ fn hardware_that_does_not_tell_what_it_offers_holds_the_set_and_not_its_deletion
     snapshot.set.replicas = Some(12);
     let plan = audited(&snapshot);
     assert!(assigned(&plan).is_empty());
-    assert_eq!((plan.holds[0].reason, plan.holds[0].count), (Reason::HardwareUnavailable, 2));
+    assert_eq!((plan.holds[0].reason, plan.holds[0].count), (Reason::HardwareUnavailable, 12));
     snapshot.status.next_instance_id = None;
     let status = scale_set_status(&snapshot, &plan, &ScaleSetOutcome::default());
     assert_eq!(status.next_instance_id, None, "a number that is not known is not recorded");

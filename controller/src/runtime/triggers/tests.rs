@@ -131,7 +131,7 @@ fn a_set_that_is_being_deleted_or_has_gone_concerns_its_members() {
     let marking = change(Some(set(1)), Some(marked.clone()));
     assert_eq!(of(CacheChange::ScaleSet(marking)), [own("web"), instance("web-0"), instance("web-1")]);
     let going = change(Some(marked), None);
-    assert_eq!(of(CacheChange::ScaleSet(going)), [instance("web-0"), instance("web-1")]);
+    assert_eq!(of(CacheChange::ScaleSet(going)), [own("web"), instance("web-0"), instance("web-1")]);
 }
 
 #[test]

@@ -209,14 +209,12 @@ fn report(metadata: &ObjectMeta, status: Option<&InstanceStatus>) -> MemberRepor
         pending: pending(status),
         failure: match provisioning {
             ProvisioningState::Failed => status.and_then(failure),
+            ProvisioningState::Succeeded => status.and_then(withheld),
             // Hardware that does not let go.
             ProvisioningState::Deleting => {
                 status.and_then(failure).filter(|failure| failure.reason != Reason::Deleting)
             }
-            ProvisioningState::Creating
-            | ProvisioningState::Updating
-            | ProvisioningState::Succeeded
-            | ProvisioningState::Unknown => None,
+            ProvisioningState::Creating | ProvisioningState::Updating | ProvisioningState::Unknown => None,
         },
         extensions,
         health: health(status),
@@ -237,4 +235,13 @@ fn pending(status: Option<&InstanceStatus>) -> Pending {
 fn failure(status: &InstanceStatus) -> Option<Failure> {
     let provisioned = find(&status.conditions, InstanceCondition::Provisioned.as_str())?;
     Some(Failure { reason: Reason::from_code(&provisioned.reason), message: provisioned.message.clone() })
+}
+
+/// Why a machine that is well is not changed as it should be: the last call was refused, or a person must act.
+fn withheld(status: &InstanceStatus) -> Option<Failure> {
+    let said = |condition: InstanceCondition, expected: &str| {
+        find(&status.conditions, condition.as_str()).filter(|condition| condition.status == expected)
+    };
+    let said = said(InstanceCondition::Provisioned, "False").or_else(|| said(InstanceCondition::Stalled, "True"))?;
+    Some(Failure { reason: Reason::from_code(&said.reason), message: said.message.clone() })
 }

@@ -7,10 +7,13 @@ use scaleset_crds::vocabulary::{HealthState, ProvisioningState, UpgradeMode};
 use super::super::{Truth, Verdict, is_capacity, needs_a_person};
 use super::{ScaleSetOutcome, is_ready, is_updated};
 use crate::budget::Allowance;
-use crate::plan::{Action, ScaleSetPlan};
+use crate::plan::{Action, Hold, ScaleSetPlan};
 use crate::scale_set::some_names;
 use crate::snapshot::{Availability, Failure, Member, Pending, Protection, ScaleSetSnapshot, SetLife, UpgradeSwitch};
 use crate::view::Health;
+
+/// Holds in the condition `Progressing`.
+const TOP_HOLDS: usize = 3;
 
 /// What the conditions are made from.
 pub(crate) struct Verdicts<'pass> {
@@ -215,11 +218,20 @@ impl<'pass> Verdicts<'pass> {
     fn progressing(&self) -> Verdict {
         match self.unfinished() {
             Some(unfinished) if self.stalled().truth != Truth::True && unfinished.reason != Reason::Protected => {
-                Verdict::new(Truth::True, unfinished.reason, unfinished.message)
+                Verdict::new(Truth::True, unfinished.reason, self.with_top_holds(unfinished.message))
             }
-            Some(unfinished) => Verdict::new(Truth::False, unfinished.reason, unfinished.message),
-            None => Verdict::new(Truth::False, Reason::Converged, self.counts()),
+            Some(unfinished) => Verdict::new(Truth::False, unfinished.reason, self.with_top_holds(unfinished.message)),
+            None => Verdict::new(Truth::False, Reason::Converged, self.with_top_holds(self.counts())),
         }
+    }
+
+    /// The first things that are held back, those that wait for a person before the others; all of them are blockers.
+    fn with_top_holds(&self, message: String) -> String {
+        let mut holds: Vec<&Hold> = self.plan.blockers().collect();
+        holds.sort_by_key(|hold| !hold.needs_attention());
+        let said = holds.iter().filter(|hold| hold.message != message).take(TOP_HOLDS);
+        let said: Vec<String> = said.map(|hold| format!("{}: {}", hold.reason, hold.message)).collect();
+        if said.is_empty() { message } else { format!("{message}; held back: {}", said.join("; ")) }
     }
 
     /// Of the members that are to run; one that says nothing is not unhealthy.

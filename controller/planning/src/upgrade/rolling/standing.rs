@@ -86,15 +86,11 @@ impl<'pass> Census<'pass> {
         self.timeouts().map(|(_, until)| until).filter(|until| *until > self.input.now).min()
     }
 
-    /// Those whose time is up and of whom nobody can tell whether they are well.
-    pub(super) fn silent_for_too_long(&self) -> Vec<&'pass str> {
-        let silent = self.timeouts().filter(|(_, until)| *until <= self.input.now);
-        silent.map(|(member, _)| member.name.as_str()).collect()
-    }
-
     pub(super) fn waited_for(&self) -> String {
         let names: Vec<&str> = self.in_progress().iter().map(|member| member.name.as_str()).collect();
-        some_names(&names)
+        let overdue = self.timeouts().filter(|(_, until)| *until <= self.input.now).count();
+        let silent = if overdue > 0 { format!(", the hardware of {overdue} does not answer") } else { String::new() };
+        format!("{}{silent}", some_names(&names))
     }
 
     /// Live members whose hardware did not answer, and that are wished to run.

@@ -1,0 +1,57 @@
+//! Members that are not as they should be although nothing is under way on them: what each waits for.
+//!
+//! Together with what the steps of a pass hold back this is why a set stands still: whenever it is not as it is wished
+//! and nothing moves, at least one of its holds says so (`docs/upgrades.md`).
+
+use std::collections::BTreeMap;
+
+use scaleset_crds::condition::Reason;
+use scaleset_crds::vocabulary::{HealthState, PowerState, ProvisioningState};
+
+use crate::plan::Hold;
+use crate::scale_set::some_names;
+use crate::snapshot::{Member, Observation, Pending};
+use crate::view::Health;
+
+/// One hold for each reason, with the members that wait for it. Of members that the set made; `newest` is the revision
+/// that they should run.
+pub(crate) fn holds(members: &[Member], newest: Option<&str>) -> Vec<Hold> {
+    let mut waiting: BTreeMap<Reason, (Vec<&str>, &str)> = BTreeMap::new();
+    for member in members.iter().filter(|member| member.is_made()) {
+        if let Some((reason, message)) = waits_for(member, newest) {
+            let (names, _) = waiting.entry(reason).or_insert((Vec::new(), message));
+            names.push(&member.name);
+        }
+    }
+    let hold = |(reason, (names, message)): (Reason, (Vec<&str>, &str))| {
+        let message = format!("{} not as wished ({}): {message}", names.len(), some_names(&names));
+        Hold { reason, count: names.len(), message }
+    };
+    waiting.into_iter().map(hold).collect()
+}
+
+fn waits_for<'member>(member: &'member Member, newest: Option<&str>) -> Option<(Reason, &'member str)> {
+    let report = &member.report;
+    if let Some(failure) = &report.failure {
+        return Some((failure.reason, &failure.message));
+    }
+    if !member.is_live() {
+        return None;
+    }
+    let done = report.provisioning == ProvisioningState::Succeeded;
+    if report.observation == Observation::Unseen || (done && report.power == PowerState::Unknown) {
+        return Some((Reason::HardwareUnavailable, "nobody can tell how they are"));
+    }
+    if done && report.power == PowerState::Running && !member.is_stopped_by_wish() {
+        match report.health {
+            Health::Missing => return Some((Reason::HealthMissing, "the health source says nothing")),
+            Health::Known(HealthState::Unhealthy) => return Some((Reason::Unhealthy, "the application answers badly")),
+            Health::Known(HealthState::Unknown) => {
+                return Some((Reason::HealthUnknown, "the application does not answer"));
+            }
+            Health::NoSource | Health::Known(HealthState::Healthy | HealthState::Initializing) => {}
+        }
+    }
+    let reimage = report.pending == Pending::NextReimage && report.running_revision.as_deref() == newest;
+    (done && reimage).then_some((Reason::PendingReimage, "some fields are taken with the next reimage"))
+}
