@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use scaleset_crds::vocabulary::{OrchestrationMode, PowerState, PowerWish, ProvisioningState, UpgradeMode};
 
 use crate::plan::{Action, RemovalCause, ScaleSetPlan};
-use crate::snapshot::{Member, MemberLife, Origin, Protection, ScaleSetSnapshot, SetLife, UpgradeSwitch};
+use crate::snapshot::{GuestAgent, Member, MemberLife, Origin, Protection, ScaleSetSnapshot, SetLife, UpgradeSwitch};
 
 /// Every rule that the plan breaks, one line each; empty for a sound plan.
 pub fn audit(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan) -> Vec<String> {
@@ -124,8 +124,11 @@ fn judge_upgrades(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &m
         .members
         .iter()
         .map(|m| {
+            // A running VM whose guest reports goes on working while it is changed in place.
+            let in_place =
+                m.report.provisioning == ProvisioningState::Updating && m.report.agent == GuestAgent::Reports;
             let well = m.life == MemberLife::Live
-                && m.report.provisioning == ProvisioningState::Succeeded
+                && (m.report.provisioning == ProvisioningState::Succeeded || in_place)
                 && m.report.power == PowerState::Running
                 && m.power_wish == PowerWish::Running;
             (m.name.as_str(), well)

@@ -105,7 +105,8 @@ impl Author<'_> {
 
     fn change_policy(&mut self) {
         let set = self.set();
-        let mut changes = vec!["mode=Manual", "mode=Automatic", "paused=true", "paused=false"];
+        let mut changes =
+            vec!["mode=Manual", "mode=Automatic", "paused=true", "paused=false", "ceiling=Online", "ceiling=Restart"];
         if set == "web" {
             changes.extend(["mode=Rolling", "pause=20", "cross-zone=true", "batch=40"]);
         }
@@ -196,6 +197,9 @@ impl Author<'_> {
         }
         self.tell("api reliable");
         self.tell("lag 0");
+        // A change that the ceiling refuses would wait for a person.
+        self.tell("change web ceiling=Replace");
+        self.tell("change demo ceiling=Replace");
         self.tell("settle");
         // A rolling upgrade that was stopped begins anew with the next model.
         let web = self.teller.stage().cluster.get(Kind::ScaleSet, "web");

@@ -317,7 +317,13 @@ fn back(input: &RollingInput<'_>, mut record: RollingUpgradeStatus, decision: &m
     let census = Census::of(input, &record);
     record.progress = census.progress();
     let mark = RollMark { number: record.number, since: input.now };
-    for (member, revision) in census.to_bring_back() {
+    let to_bring_back = census.to_bring_back();
+    if input.upgrade.switch == UpgradeSwitch::Paused && !to_bring_back.is_empty() {
+        hold(decision, Reason::Paused, to_bring_back.len(), "to go back, upgradePolicy.paused is true");
+        decision.record = Some(record);
+        return;
+    }
+    for (member, revision) in to_bring_back {
         let reason = format!("it failed on {}, it was well on {revision}", record.target_revision);
         decision.decision.actions.push(assign(member, revision, Impact::Reimage, mark, reason));
     }

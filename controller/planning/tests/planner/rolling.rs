@@ -305,6 +305,21 @@ fn spread_before(snapshot: &ScaleSetSnapshot) -> ScaleSetSnapshot {
 }
 
 #[test]
+fn a_paused_policy_holds_the_way_back_too() {
+    let mut snapshot = resized(&[(None, 10)]);
+    snapshot.set.rolling_policy.on_breach = BreachRule::RollBack;
+    pass(&mut snapshot);
+    settle(&mut snapshot, &["web-0", "web-5"], HealthState::Unhealthy);
+    snapshot.now += Duration::from_mins(5);
+    snapshot.set.upgrades = UpgradeSwitch::Paused;
+    assert!(pass(&mut snapshot).is_empty());
+    assert_eq!(record(&snapshot).running_status.code, RollingUpgradeCode::RollingBack);
+    assert!(holds(&snapshot).contains(&Reason::Paused));
+    snapshot.set.upgrades = UpgradeSwitch::On;
+    assert_eq!(pass(&mut snapshot), ["web-0", "web-5"]);
+}
+
+#[test]
 fn a_pause_is_kept_between_batches() {
     let mut snapshot = resized(&[(None, 10)]);
     snapshot.set.rolling_policy.pause = Duration::from_mins(1);
