@@ -81,6 +81,22 @@ closed_enum! {
 }
 
 closed_enum! {
+    /// Conditions of a `ScaleSetOperation`.
+    OperationCondition {
+        /// It has succeeded on every VM.
+        Ready,
+        /// It has succeeded on every VM; what to wait for.
+        Complete,
+        /// It has ended, and not on every VM well.
+        Failed,
+        /// kstatus: the controller is at work.
+        Reconciling,
+        /// kstatus: it has failed.
+        Stalled,
+    }
+}
+
+closed_enum! {
     /// Why a condition is as it is.
     Reason {
         // Nothing has been decided yet.
@@ -105,7 +121,13 @@ closed_enum! {
         Accepted,
         /// No reference to a set is made.
         NoScaleSet,
+        /// The operation has succeeded on every VM.
+        Succeeded,
         // At work.
+        /// The operation waits for an earlier one on the same VMs.
+        Queued,
+        /// The operation is being carried out.
+        InProgress,
         /// Members are being created.
         ScalingOut,
         /// Members are being removed.
@@ -173,6 +195,12 @@ closed_enum! {
         InvalidParameter,
         /// The operation is not allowed in this state.
         OperationNotAllowed,
+        /// Somebody has wished otherwise since the operation began.
+        OperationPreempted,
+        /// The operation failed on some VMs.
+        ResourceOperationFailure,
+        /// What the operation is about does not exist.
+        ResourceNotFound,
         /// An immutable property differs.
         PropertyChangeNotAllowed,
         /// The rolling upgrade found too many members unhealthy before it began.

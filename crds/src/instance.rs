@@ -5,6 +5,7 @@ use kube::KubeSchema;
 
 use serde::{Deserialize, Serialize};
 
+use crate::operation::InstanceOperation;
 use crate::rules::instance as refuse;
 use crate::vocabulary::{Impact, PowerState, ProvisioningState, StatusLevel};
 
@@ -91,6 +92,11 @@ pub struct InstanceStatus {
     #[serde(default, skip_serializing_if = "Option::is_none", rename = "publicIPAddress")]
     #[schemars(length(max = 45))]
     pub public_ip_address: Option<String>,
+    /// The latest operations on this VM, at most 5.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 5))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["uid".into()]))]
+    pub operations: Vec<InstanceOperation>,
     /// Conditions; all are written on the first pass.
     #[serde(default)]
     #[schemars(length(max = 16))]

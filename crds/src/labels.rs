@@ -21,3 +21,7 @@ pub const ROLLING_UPGRADE: &str = "compute.scaleset.io/rolling-upgrade";
 pub const INSTANCE_NUMBER: &str = "compute.scaleset.io/instance-number";
 /// Annotation on an instance: `"true"` lets the object go while its hardware does not answer.
 pub const ABANDON_HARDWARE: &str = "compute.scaleset.io/abandon-hardware";
+/// Annotation on an instance: uid of the operation that wrote its `spec.powerState` last.
+pub const POWER_OPERATION: &str = "compute.scaleset.io/power-operation";
+/// Annotation on a set: uid of the operation Delete that lowered its `spec.replicas` last.
+pub const LAST_DELETE: &str = "compute.scaleset.io/last-delete";

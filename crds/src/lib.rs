@@ -14,6 +14,7 @@ pub mod impact;
 pub mod instance;
 pub mod labels;
 pub mod manifests;
+pub mod operation;
 pub mod profile;
 pub mod rolling_upgrade;
 pub mod rules;
@@ -23,6 +24,7 @@ pub mod vocabulary;
 
 pub use flex_vm::{FlexVM, FlexVMSpec};
 pub use instance::InstanceStatus;
+pub use operation::{OperationStatus, ScaleSetOperation, ScaleSetOperationSpec};
 pub use profile::{VirtualMachineModel, VirtualMachineProfile};
 pub use scale_set::{ScaleSet, ScaleSetSpec, ScaleSetStatus};
 pub use scale_set_vm::{ScaleSetVM, ScaleSetVMSpec};

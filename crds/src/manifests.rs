@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::admission::instance_guard;
 use crate::impact::IMPACT_TABLE;
-use crate::{FIELD_MANAGER, FlexVM, ScaleSet, ScaleSetVM, flex_vm, scale_set, scale_set_vm};
+use crate::{FIELD_MANAGER, FlexVM, ScaleSet, ScaleSetOperation, ScaleSetVM, flex_vm, operation, scale_set, scale_set_vm};
 
 const HEADER: &str = "# Generated from crds/src by `make generate`; do not edit.\n";
 
@@ -23,6 +23,7 @@ pub fn custom_resource_definitions() -> Vec<CustomResourceDefinition> {
         finish(ScaleSet::crd(), &scale_set::default_status(), &["spec", "virtualMachineProfile"]),
         finish(ScaleSetVM::crd(), &scale_set_vm::default_status(), &[]),
         finish(FlexVM::crd(), &flex_vm::default_status(), &["spec"]),
+        finish(ScaleSetOperation::crd(), &operation::default_status(), &[]),
     ]
 }
 

@@ -13,6 +13,7 @@
 
 pub(crate) mod health;
 pub(crate) mod instance;
+pub(crate) mod operation;
 pub(crate) mod profile;
 pub(crate) mod rolling_upgrade;
 pub(crate) mod scale_set;
