@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use k8s_openapi::api::apps::v1::ControllerRevision;
-use scaleset_crds::{FlexVM, ScaleSet, ScaleSetVM};
+use scaleset_crds::{FlexVM, ScaleSet, ScaleSetOperation, ScaleSetVM};
 use serde_json::Value;
 use thiserror::Error;
 
@@ -35,6 +35,8 @@ pub enum Kind {
     ScaleSetVM,
     /// `compute.scaleset.io/v1alpha1 FlexVM`.
     FlexVM,
+    /// `compute.scaleset.io/v1alpha1 ScaleSetOperation`.
+    ScaleSetOperation,
     /// `apps/v1 ControllerRevision`.
     ControllerRevision,
 }
@@ -172,6 +174,10 @@ pub trait Cluster: Send + Sync {
     fn scale_set_vm(&self, key: &ObjectKey) -> Option<Arc<ScaleSetVM>>;
     /// The `FlexVM` of that name, from the cache.
     fn flex_vm(&self, key: &ObjectKey) -> Option<Arc<FlexVM>>;
+    /// The operation of that name, from the cache.
+    fn operation(&self, key: &ObjectKey) -> Option<Arc<ScaleSetOperation>>;
+    /// The operations whose target has that name, of either kind, from the cache, sorted by name.
+    fn operations(&self, target: &ObjectKey) -> Vec<Arc<ScaleSetOperation>>;
     /// The members of a set, from the cache.
     fn members(&self, set: &ObjectKey, set_uid: &str) -> Members;
     /// The revisions that a set owns, from the cache, sorted by name.

@@ -1,4 +1,4 @@
-//! The controller: reconcilers for scale sets and for instances, each as observe → validate → plan → execute → report.
+//! The controller: reconcilers for scale sets, instances and operations, each as observe → validate → plan → execute → report.
 //!
 //! Two doors lead out of a pass, [`cluster::Cluster`] and [`scaleset_hardware::Hardware`]; everything between them is
 //! in `scaleset-planning`, which cannot reach either.
@@ -12,6 +12,7 @@ pub mod health;
 pub mod instance;
 mod merge_patch;
 pub mod metrics;
+pub mod operation;
 pub mod pace;
 pub mod runtime;
 pub mod scale_set;

@@ -25,7 +25,7 @@ use crate::context::Context;
 use crate::instance::InstanceKind;
 use crate::metrics::Metrics;
 use crate::pace::StatusPace;
-use crate::{instance, scale_set};
+use crate::{instance, operation, scale_set};
 use queue::{When, WorkQueue};
 use sweep::sweep;
 use tell::{tell_changes, tell_hardware};
@@ -34,7 +34,8 @@ use worker::{Reconcile, Worker};
 
 const SETS_AT_A_TIME: usize = 8;
 const INSTANCES_AT_A_TIME: usize = 32;
-/// A set is looked at at most this often because of its members.
+const OPERATIONS_AT_A_TIME: usize = 8;
+/// A set and an operation are looked at at most this often because of their members.
 const MEMBER_SPACING: Duration = Duration::from_millis(100);
 /// A set's counters are written at most this often.
 const STATUS_SPACING: Duration = Duration::from_millis(500);
@@ -68,12 +69,14 @@ pub struct Parts {
 struct Queues {
     sets: Arc<WorkQueue<ObjectKey>>,
     instances: Arc<WorkQueue<InstanceKey>>,
+    operations: Arc<WorkQueue<ObjectKey>>,
 }
 
 impl Queues {
     fn add(&self, trigger: Trigger) {
         match trigger {
             Trigger::Set(key, when) => self.sets.add(key, when),
+            Trigger::Operation(key, when) => self.operations.add(key, when),
             Trigger::Instance(kind, key) => self.instances.add(InstanceKey(kind, key), When::Now),
         }
     }
@@ -82,8 +85,11 @@ impl Queues {
 /// Runs until `stop` turns true and the passes in flight have ended, or ten seconds have passed.
 pub async fn run(parts: Parts, mut stop: watch::Receiver<bool>) {
     let Parts { cluster, changes, hardware, metrics } = parts;
-    let queues =
-        Queues { sets: Arc::new(WorkQueue::new(MEMBER_SPACING)), instances: Arc::new(WorkQueue::new(Duration::ZERO)) };
+    let queues = Queues {
+        sets: Arc::new(WorkQueue::new(MEMBER_SPACING)),
+        instances: Arc::new(WorkQueue::new(Duration::ZERO)),
+        operations: Arc::new(WorkQueue::new(MEMBER_SPACING)),
+    };
     let context = Context {
         cluster: Arc::new(cluster.clone()),
         hardware: Arc::clone(&hardware),
@@ -112,11 +118,19 @@ pub async fn run(parts: Parts, mut stop: watch::Receiver<bool>) {
         name: "instance",
         queue: queues.instances,
         concurrency: INSTANCES_AT_A_TIME,
-        reconcile: instance_passes(context),
+        reconcile: instance_passes(context.clone()),
+        metrics: Arc::clone(&metrics),
+    };
+    let operations = Worker {
+        name: "operation",
+        queue: queues.operations,
+        concurrency: OPERATIONS_AT_A_TIME,
+        reconcile: operation_passes(context),
         metrics,
     };
     workers.spawn(sets.run(stop.clone(), GRACE));
-    workers.spawn(instances.run(stop, GRACE));
+    workers.spawn(instances.run(stop.clone(), GRACE));
+    workers.spawn(operations.run(stop, GRACE));
     while let Some(ended) = workers.join_next().await {
         ended.expect("a worker catches what its passes do");
     }
@@ -126,6 +140,13 @@ fn set_passes(context: Context) -> Reconcile<ObjectKey> {
     Arc::new(move |key| {
         let context = context.clone();
         Box::pin(async move { scale_set::reconcile(&context, &key).await })
+    })
+}
+
+fn operation_passes(context: Context) -> Reconcile<ObjectKey> {
+    Arc::new(move |key| {
+        let context = context.clone();
+        Box::pin(async move { operation::reconcile(&context, &key).await })
     })
 }
 

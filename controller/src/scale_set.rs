@@ -19,7 +19,9 @@ use crate::cluster::{Freshness, ObjectKey};
 use crate::context::{Context, Wake};
 use crate::error::PassError;
 
-pub(crate) use validate::{finalizer, is_owned_by, member_shape, origin, profile_of, set_shape};
+pub(crate) use validate::{
+    failure_of, finalizer, is_owned_by, member_shape, origin, profile_of, protection, set_shape,
+};
 
 /// One pass over the set named `key`. `Ok` says when to call again although nothing changes; an error is tried again
 /// with backoff, after the status has been written where it could be.

@@ -13,7 +13,9 @@ use serde_json::{Value, json};
 
 use crate::admission::instance_guard;
 use crate::impact::IMPACT_TABLE;
-use crate::{FIELD_MANAGER, FlexVM, ScaleSet, ScaleSetOperation, ScaleSetVM, flex_vm, operation, scale_set, scale_set_vm};
+use crate::{
+    FIELD_MANAGER, FlexVM, ScaleSet, ScaleSetOperation, ScaleSetVM, flex_vm, operation, scale_set, scale_set_vm,
+};
 
 const HEADER: &str = "# Generated from crds/src by `make generate`; do not edit.\n";
 

@@ -20,6 +20,7 @@ pub const FAILURES_MAX: usize = 32;
 
 /// One action that a person asks for once: on a scale set, on some of its VMs, or on one `FlexVM`. It is carried out once,
 /// reports its progress, and is kept to be read until it is deleted or its time to live is over.
+#[expect(clippy::duplicated_attributes, reason = "columns have types, and several have the same")]
 #[derive(Clone, Debug, PartialEq, CustomResource, Serialize, Deserialize, KubeSchema)]
 #[kube(
     group = "compute.scaleset.io",
@@ -63,18 +64,21 @@ pub const FAILURES_MAX: usize = 32;
 pub struct ScaleSetOperationSpec {
     /// What it is about, in the same namespace. Required. Immutable.
     pub target: OperationTarget,
-    /// What is to be done. Required. Immutable. On VMs: Start, PowerOff (hardware kept), Restart, Deallocate (hardware
-    /// released), Redeploy (on another host), Reimage (fresh OS disk of the model that the VM follows), ReimageAll
-    /// (data disks too; Uniform only), ManualUpgrade (to the newest model) and Delete (the count is lowered with them). On
-    /// a set in mode Rolling: StartRollingUpgrade (also after one that was cancelled or has faulted) and
-    /// CancelRollingUpgrade.
+    /// What is to be done. Required. Immutable. On VMs: `Start`, `PowerOff` (hardware kept), `Restart`, `Deallocate`
+    /// (hardware released), `Redeploy` (on another host), `Reimage` (fresh OS disk of the model that the VM follows),
+    /// `ReimageAll` (data disks too; Uniform only), `ManualUpgrade` (to the newest model) and `Delete` (the count is
+    /// lowered with them). On a set in mode Rolling: `StartRollingUpgrade` (also after one that was cancelled or has
+    /// faulted) and `CancelRollingUpgrade`.
     #[serde(rename = "type")]
     pub operation_type: OperationType,
     /// VMs of the set by instance id: the number of a Uniform instance, the name of a Flexible VM. A list of only `*`
-    /// means all of them, and so does no list; ManualUpgrade and Delete require one. VMs that are named are not skipped for
+    /// means all of them, and so does no list; `ManualUpgrade` and Delete require one. VMs that are named are not skipped for
     /// their protection, those meant by `*` or by no list are. At most 1000. Immutable.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 1000), inner(length(min = 1, max = 63), regex(pattern = r"^(\*|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$")))]
+    #[schemars(
+        length(max = 1000),
+        inner(length(min = 1, max = 63), regex(pattern = r"^(\*|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$"))
+    )]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub instance_ids: Vec<String>,
     /// Details of some types. Immutable.
@@ -90,7 +94,7 @@ pub struct ScaleSetOperationSpec {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OperationTarget {
-    /// ScaleSet or FlexVM. Required.
+    /// `ScaleSet` or `FlexVM`. Required.
     pub kind: OperationTargetKind,
     /// Name. Required.
     #[schemars(length(min = 1, max = 63))]
@@ -101,7 +105,7 @@ pub struct OperationTarget {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OperationParameters {
-    /// PowerOff only: cut the power without asking the guest to shut down, default false.
+    /// `PowerOff` only: cut the power without asking the guest to shut down, default false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skip_shutdown: Option<bool>,
 }
@@ -151,16 +155,16 @@ pub struct OperationStatus {
     /// When it had succeeded or failed, wall time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion_time: Option<Time>,
-    /// Objects of the VMs that it is carried out on, by name, settled when its turn came.
+    /// The VMs that it is carried out on, settled when its turn came, sorted by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 1000), inner(length(max = 63)))]
+    #[schemars(length(max = 1000))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
-    pub instances: Vec<String>,
-    /// ManualUpgrade: the revision that it brings VMs to, the newest when its turn came.
+    pub instances: Vec<OperationInstance>,
+    /// `ManualUpgrade`: the revision that it brings VMs to, the newest when its turn came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub model_revision: Option<String>,
-    /// StartRollingUpgrade, CancelRollingUpgrade: number of the rolling upgrade that was the latest when its turn came, 0
+    /// Rolling upgrades: number of the rolling upgrade that was the latest when its turn came, 0
     /// where there had been none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rolling_upgrade_number: Option<i64>,
@@ -188,6 +192,21 @@ pub struct OperationStatus {
     pub conditions: Vec<Condition>,
 }
 
+/// A VM that an operation is carried out on.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OperationInstance {
+    /// Name of its object.
+    #[schemars(length(max = 63))]
+    pub name: String,
+    /// Its instance id.
+    #[schemars(length(max = 63))]
+    pub instance_id: String,
+    /// Uid of its object: one that is made anew under the same name is another.
+    #[schemars(length(max = 64))]
+    pub uid: String,
+}
+
 /// Why an operation failed on one VM.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -213,7 +232,7 @@ pub struct InstanceOperation {
     /// What is done.
     #[serde(rename = "type")]
     pub operation_type: OperationType,
-    /// InProgress, Succeeded or Failed.
+    /// `InProgress`, Succeeded or Failed.
     pub state: OperationState,
     /// Azure's code, where it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -11,6 +11,8 @@ mod flex_vm;
 mod health;
 #[path = "schema_on_server/objects.rs"]
 mod objects;
+#[path = "schema_on_server/operation.rs"]
+mod operation;
 #[path = "schema_on_server/profile.rs"]
 mod profile;
 #[path = "schema_on_server/rules.rs"]

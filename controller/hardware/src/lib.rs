@@ -68,6 +68,51 @@ pub enum UpdateMethod {
     Restart,
 }
 
+/// How a guest is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shutdown {
+    /// It is asked to shut down.
+    Graceful,
+    /// Its power is cut.
+    Skip,
+}
+
+/// What a person asked for once.
+#[derive(Clone, Debug)]
+pub struct OperationRequest {
+    /// Uid of the request: under it, the operation is done once on a machine.
+    pub uid: String,
+    /// What is to be done.
+    pub action: OperationAction,
+}
+
+/// What an operation does.
+#[derive(Clone, Debug)]
+pub enum OperationAction {
+    /// Restart the guest of a running machine, on the same host.
+    Restart,
+    /// Move a machine that holds hardware to another host of its place. A stopped one stays stopped.
+    Redeploy,
+    /// Replace disks by fresh ones and apply the whole model. Id and addresses stay.
+    Reimage {
+        /// Which disks.
+        disks: ReimagedDisks,
+        /// Name of the model revision that `model` is.
+        model_revision: String,
+        /// What the machine is to be.
+        model: Arc<VirtualMachineModel>,
+    },
+}
+
+/// Which disks a reimage replaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReimagedDisks {
+    /// The OS disk.
+    Os,
+    /// The OS disk and the data disks.
+    All,
+}
+
 /// What became of [`Hardware::delete`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deletion {
@@ -93,8 +138,13 @@ pub trait Hardware: Send + Sync {
         method: UpdateMethod,
     ) -> Result<Machine, HardwareError>;
 
-    /// Starts, stops (hardware kept) or deallocates (hardware released) the machine.
-    async fn set_power(&self, target: Target, wish: PowerWish) -> Result<Machine, HardwareError>;
+    /// Starts, stops (hardware kept) or deallocates (hardware released) the machine. `shutdown` says how a running guest
+    /// is stopped.
+    async fn set_power(&self, target: Target, wish: PowerWish, shutdown: Shutdown) -> Result<Machine, HardwareError>;
+
+    /// Does what a person asked for, once for each uid of a request: the same request again changes nothing, whether the
+    /// operation is under way, has succeeded or has failed. [`Machine::last_operation`] tells which was the last.
+    async fn perform(&self, target: Target, operation: OperationRequest) -> Result<Machine, HardwareError>;
 
     /// Replaces the OS disk by a fresh one of the model's image and applies the whole model. Id, data disks and
     /// addresses stay.

@@ -100,6 +100,8 @@ pub struct Machine {
     pub provisioning: Provisioning,
     /// Power, independent of `provisioning`.
     pub power: PowerState,
+    /// Uid of the request that [`Hardware::perform`](crate::Hardware::perform) carried out last.
+    pub last_operation: Option<String>,
     /// Failed attempts in a row to provision it; 0 after a success.
     pub failed_attempts: u32,
     /// When `provisioning` or `power` changed last, scenario time.

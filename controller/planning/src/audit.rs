@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use scaleset_crds::vocabulary::{OrchestrationMode, PowerState, PowerWish, ProvisioningState, UpgradeMode};
 
 use crate::plan::{Action, RemovalCause, ScaleSetPlan};
-use crate::snapshot::{GuestAgent, Member, MemberLife, Origin, Protection, ScaleSetSnapshot, SetLife, UpgradeSwitch};
+use crate::snapshot::{
+    GuestAgent, Member, MemberLife, Origin, Protection, ScaleSetSnapshot, SetLife, SetRequest, UpgradeSwitch,
+};
 
 /// Every rule that the plan breaks, one line each; empty for a sound plan.
 pub fn audit(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan) -> Vec<String> {
@@ -104,11 +106,11 @@ fn judge_victims(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &mu
             findings.push(format!("deletes {name}, which is no member"));
             continue;
         };
-        if member.origin == Origin::Hand {
+        if member.origin == Origin::Hand && cause != RemovalCause::Requested {
             findings.push(format!("deletes {name}, made by hand"));
         }
         let allowed = match cause {
-            RemovalCause::SetDeleted => true,
+            RemovalCause::SetDeleted | RemovalCause::Requested => true,
             RemovalCause::ScaleIn => member.protection == Protection::None,
             RemovalCause::Replace => member.protection != Protection::FromSetActions,
         };
@@ -151,6 +153,9 @@ fn judge_upgrades(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &m
             | Action::DeleteRevision { .. }
             | Action::RemoveFinalizer => continue,
         };
+        if asked_for(snapshot, name) {
+            continue;
+        }
         let unborn = |m: &&Member| m.name == *name && m.report.running_revision.is_none();
         touched += usize::from(!snapshot.members.iter().any(|m| unborn(&m)));
         disturbed += usize::from(disturbs && healthy.get(name.as_str()).copied().unwrap_or(false));
@@ -194,6 +199,17 @@ fn judge_ceiling(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &mu
             findings.push(format!("{name} pays {cost}, more than {}", snapshot.set.max_disruption.as_str()));
         }
     }
+}
+
+/// Whether a person has asked for this member's upgrade.
+fn asked_for(snapshot: &ScaleSetSnapshot, name: &str) -> bool {
+    let uid = snapshot.members.iter().find(|m| m.name == name).map(|m| m.uid.clone()).unwrap_or_default();
+    snapshot.operations.iter().any(|operation| match &operation.request {
+        SetRequest::ManualUpgrade { instances, revision: _ } => instances.contains(&uid),
+        SetRequest::Delete { .. }
+        | SetRequest::StartRollingUpgrade { .. }
+        | SetRequest::CancelRollingUpgrade { .. } => false,
+    })
 }
 
 /// Live made members that are to run and have been well on the model that they follow.

@@ -7,7 +7,11 @@
 //!   │ no
 //! hardware absent ──► create      (vanished under us: the same, with a notice)
 //!   │ present
-//! busy ──► wait        failed ──► repeat what failed, after a backoff; what is wished down is taken down first
+//! busy ──► wait
+//!   │ not busy
+//! asked for an operation ──► pass it on, once
+//!   │ not asked
+//! failed ──► repeat what failed, after a backoff; what is wished down is taken down first
 //!   │ settled
 //! differs from its model ──► recreate | reimage | restart | apply online; a size that its host cannot hold: deallocate first
 //!   │ equal
@@ -19,13 +23,17 @@
 //! One step a pass: its effect is observed before the next is decided. When another revision is to be followed is the
 //! set's decision, not made here.
 
+pub(crate) mod operation;
+
 use std::time::Duration;
 
 use scaleset_crds::condition::Reason;
 use scaleset_crds::vocabulary::{Impact, PowerState, PowerWish};
 
 use crate::limits::extensions_refusal;
-use crate::snapshot::{Assigned, Belonging, Failure, FinalizerState, InstanceSnapshot, MemberLife, ReleaseRule};
+use crate::snapshot::{
+    Assigned, Belonging, Failure, FinalizerState, InstanceSnapshot, MemberLife, ReleaseRule, ShutdownRule,
+};
 use crate::view::{Difference, HardwareView, InstanceView, ModelView, OperationState, ViewDiff, diff};
 
 const RETRY_FIRST: Duration = Duration::from_secs(30);
@@ -65,7 +73,9 @@ pub enum Step {
     /// Delete the hardware, so that the next pass creates it anew.
     Recreate,
     /// Start, stop or deallocate.
-    SetPower(PowerWish),
+    SetPower(PowerWish, ShutdownRule),
+    /// Do what the operation of that uid asks for.
+    Perform(String, Perform),
     /// Delete the hardware where there is any, then let the object go.
     Release(ReleaseRule),
     /// The object is gone or is nobody's business here.
@@ -85,11 +95,25 @@ impl Step {
             | Self::UpdateWithRestart(_)
             | Self::Reimage(_)
             | Self::Recreate
-            | Self::SetPower(_)
+            | Self::SetPower(_, _)
+            | Self::Perform(_, _)
             | Self::Release(_)
             | Self::Forget => None,
         }
     }
+}
+
+/// What the hardware does at the request of an operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Perform {
+    /// Restart the guest.
+    Restart,
+    /// Move to another host.
+    Redeploy,
+    /// Replace the OS disk.
+    Reimage(ModelView),
+    /// Replace every disk.
+    ReimageAll(ModelView),
 }
 
 /// What is waited for.
@@ -153,12 +177,12 @@ fn run_on(snapshot: &InstanceSnapshot, view: &InstanceView) -> Decision {
         OperationState::Creating | OperationState::Updating | OperationState::Deleting => {
             decide(Step::Wait(Wait::HardwareBusy), &busy(view))
         }
-        OperationState::Failed { .. } => {
+        OperationState::Failed { .. } => operation::requested(snapshot, None, view).unwrap_or_else(|| {
             decide(Step::Wait(Wait::Revision), "failed, and there is no revision to reimage it from")
-        }
-        OperationState::Succeeded => {
-            power(snapshot.power_wish, view.power).unwrap_or_else(|| decide(Step::None, "runs on without its set"))
-        }
+        }),
+        OperationState::Succeeded => operation::requested(snapshot, None, view)
+            .or_else(|| power(snapshot, view.power))
+            .unwrap_or_else(|| decide(Step::None, "runs on without its set")),
     }
 }
 
@@ -185,16 +209,18 @@ fn continue_with(snapshot: &InstanceSnapshot, model: &ModelView, view: &Instance
         OperationState::Creating | OperationState::Updating | OperationState::Deleting => {
             decide(Step::Wait(Wait::HardwareBusy), &busy(view))
         }
-        OperationState::Failed { code, message: _, attempts } => {
-            taken_down(snapshot.power_wish, view.power).unwrap_or_else(|| retry(snapshot, model, view, code, *attempts))
+        OperationState::Failed { code, message: _, attempts } => operation::requested(snapshot, Some(model), view)
+            .or_else(|| taken_down(snapshot, view.power))
+            .unwrap_or_else(|| retry(snapshot, model, view, code, *attempts)),
+        OperationState::Succeeded => {
+            operation::requested(snapshot, Some(model), view).unwrap_or_else(|| settle(snapshot, model, view))
         }
-        OperationState::Succeeded => settle(snapshot, model, view),
     }
 }
 
 /// What only a person can change holds nothing else up: cheaper differences are applied, and power is as wished.
 fn settle(snapshot: &InstanceSnapshot, model: &ModelView, view: &InstanceView) -> Decision {
-    let power = || power(snapshot.power_wish, view.power);
+    let power = || power(snapshot, view.power);
     match differing(snapshot, model, view) {
         Some(held @ (Step::Hold(_), _, _)) => cheaper(model, view).or_else(power).unwrap_or(held),
         Some(decision) => decision,
@@ -218,10 +244,10 @@ fn cheaper(model: &ModelView, view: &InstanceView) -> Option<Decision> {
 }
 
 /// A VM that is wished down and runs is taken down, whatever else is wrong with it.
-fn taken_down(wish: PowerWish, now: PowerState) -> Option<Decision> {
-    match wish {
+fn taken_down(snapshot: &InstanceSnapshot, now: PowerState) -> Option<Decision> {
+    match snapshot.power_wish {
         PowerWish::Running => None,
-        PowerWish::Stopped | PowerWish::Deallocated => power(wish, now),
+        PowerWish::Stopped | PowerWish::Deallocated => power(snapshot, now),
     }
 }
 
@@ -255,7 +281,7 @@ fn repeated(snapshot: &InstanceSnapshot, model: &ModelView, view: &InstanceView,
         }
         Step::UpdateWithRestart(model.clone())
     } else if code == Reason::VMStartTimedOut.as_str() {
-        Step::SetPower(snapshot.power_wish)
+        Step::SetPower(snapshot.power_wish, ShutdownRule::Graceful)
     } else {
         Step::UpdateOnline(model.clone())
     };
@@ -306,7 +332,7 @@ fn deallocated_first(model: &ModelView, view: &InstanceView) -> Option<Decision>
     }
     let host = view.host.as_deref().unwrap_or("its host");
     let reason = format!("vmSize: {} -> {size}, {host} has no room for it: deallocated first", view.model.vm_size);
-    Some((Step::SetPower(PowerWish::Deallocated), reason, None))
+    Some((Step::SetPower(PowerWish::Deallocated, ShutdownRule::Graceful), reason, None))
 }
 
 /// A member that the set made is the set's to lose; a person's own VM is not thrown away for a field.
@@ -328,7 +354,8 @@ fn only(differences: &ViewDiff, impact: Impact) -> String {
 }
 
 /// A deallocated VM satisfies the wish to be stopped: it takes no way back to hardware that it does not use.
-fn power(wish: PowerWish, power: PowerState) -> Option<Decision> {
+fn power(snapshot: &InstanceSnapshot, power: PowerState) -> Option<Decision> {
+    let wish = snapshot.power_wish;
     match (wish, power) {
         (_, PowerState::Creating | PowerState::Starting | PowerState::Stopping | PowerState::Deallocating) => {
             Some(decide(Step::Wait(Wait::HardwareBusy), &format!("power is {}", power.code())))
@@ -339,7 +366,8 @@ fn power(wish: PowerWish, power: PowerState) -> Option<Decision> {
         (PowerWish::Running, PowerState::Stopped | PowerState::Deallocated)
         | (PowerWish::Stopped, PowerState::Running)
         | (PowerWish::Deallocated, PowerState::Running | PowerState::Stopped) => {
-            Some(decide(Step::SetPower(wish), &format!("power is {}, {wish:?} is wished", power.code())))
+            let reason = format!("power is {}, {wish:?} is wished", power.code());
+            Some(decide(Step::SetPower(wish, operation::shutdown_rule(snapshot)), &reason))
         }
         (_, PowerState::Unknown) => Some(decide(Step::Wait(Wait::HardwareUnknown), "power is unknown")),
     }

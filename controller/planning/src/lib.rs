@@ -6,6 +6,7 @@
 //!
 //! - [`scale_set`] plans for a set: membership, upgrade, scale, in that order;
 //! - [`instance`] plans one VM's next step, `ScaleSetVM` and `FlexVM` alike;
+//! - [`operation`] plans the next step of what a person has asked for once;
 //! - [`view`] compares the model view with the instance view;
 //! - [`status`] turns snapshot, plan and outcome into what people read;
 //! - [`audit`] judges a finished plan and shares no code with the planners.
@@ -16,6 +17,7 @@ pub mod instance;
 pub mod limits;
 pub mod membership;
 pub mod naming;
+pub mod operation;
 pub mod placement;
 pub mod plan;
 pub mod revision;

@@ -174,6 +174,8 @@ pub enum RemovalCause {
     ScaleIn,
     /// The new model needs a new VM.
     Replace,
+    /// A person asked for it, and the target was lowered with it.
+    Requested,
     /// The set is being deleted.
     SetDeleted,
 }

@@ -1,9 +1,12 @@
 //! The conductor: one pass over a set reads like a table of contents.
 //!
-//! Order of a pass: deletion, identity (finalizer, revision), upgrade, scale. Every removal and every creation is
+//! Order of a pass: deletion, identity (finalizer, revision), what people asked for, upgrade, scale. Every removal and every creation is
 //! decided here and nowhere else. Upgrades come before scale, because a member that is replaced is created anew by
 //! scaling out, at the newest revision, in a later pass.
 
+mod requests;
+
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use scaleset_crds::VirtualMachineProfile;
@@ -23,7 +26,7 @@ use crate::snapshot::{
 };
 use crate::unsettled;
 use crate::upgrade::rolling::{RollingDecision, RollingInput};
-use crate::upgrade::{UpgradeDecision, UpgradeInput, automatic, manual, outdated, rolling};
+use crate::upgrade::{self, UpgradeDecision, UpgradeInput, automatic, manual, outdated, rolling};
 
 /// Members created in one pass; more wait for the next, so that a changed wish is noticed in between.
 pub const CREATES_PER_PASS_MAX: usize = 1_000;
@@ -98,6 +101,7 @@ fn plan_live(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan) {
     let (newest, creation) = revision::newest(snapshot);
     plan.actions.extend(creation);
     hold_hand_made(snapshot, plan);
+    plan.actions.extend(requests::removals(snapshot));
     for (name, problem) in &snapshot.unreadable_revisions {
         let message = format!("ControllerRevision {name} cannot be read, delete it: {problem}");
         hold(plan, Reason::InvalidParameter, 1, &message);
@@ -128,7 +132,9 @@ fn plan_upgrade(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: &R
         return;
     }
     let percent = snapshot.set.rolling_policy.max_batch_percent;
-    let input = UpgradeInput {
+    let nobody = BTreeSet::new();
+    let mut input = UpgradeInput {
+        requested: &nobody,
         members: &snapshot.members,
         revisions: &snapshot.revisions,
         newest,
@@ -136,6 +142,12 @@ fn plan_upgrade(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: &R
         max_disruption: snapshot.set.max_disruption,
         allowance: budget::of_set(&snapshot.members, plan.effective.target, &newest.name, percent),
     };
+    let requested = requests::upgrades(snapshot, &newest.name);
+    if upgrade::refusal(&input, &outdated(&input)).is_none() {
+        // What costs more than the ceiling is not started by a person's asking either: the policy says so.
+        input.requested = &requested;
+    }
+    plan.actions.extend(upgrade::requested(&input));
     let UpgradeDecision { actions, holds } = match snapshot.set.upgrade_mode {
         UpgradeMode::Manual => manual::decide(&input),
         UpgradeMode::Automatic if plan.failed_revisions.iter().any(|failed| failed.name == newest.name) => {
@@ -146,6 +158,9 @@ fn plan_upgrade(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: &R
     };
     plan.actions.extend(actions);
     plan.holds.extend(holds);
+    let leaving = leaving(plan);
+    plan.actions
+        .retain(|action| !matches!(action, Action::AssignRevision(assignment) if leaving.contains(&assignment.name)));
     if snapshot.set.upgrade_mode == UpgradeMode::Rolling {
         take_places(snapshot, plan, newest);
     }
@@ -156,7 +171,7 @@ fn plan_upgrade(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: &R
 fn take_places(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: &Revision) {
     let Some(record) = &plan.rolling_upgrade else { return };
     let mark = RollMark { number: record.number, since: snapshot.now };
-    let leaving = leaving(plan);
+    let leaving = removed(plan, |cause| cause == RemovalCause::Replace);
     let live = snapshot.members.iter().filter(|member| member.is_made() && member.is_live());
     let target = usize::try_from(plan.effective.target).unwrap_or(0);
     let surplus = live.clone().count().saturating_sub(target);
@@ -204,6 +219,7 @@ fn roll(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, upgrade: UpgradeIn
         record: snapshot.status.rolling_upgrade.as_ref(),
         failed: &plan.failed_revisions,
         last_healthy: revisions.and_then(|revisions| revisions.last_healthy.as_deref()),
+        request: requests::roll(snapshot),
     });
     plan.rolling_upgrade = record;
     plan.failed_revisions.extend(failed);
@@ -232,10 +248,23 @@ fn plan_scale(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: Opti
 
 /// Members that the plan removes so far.
 fn leaving(plan: &ScaleSetPlan) -> Vec<String> {
-    let removals = plan.actions.iter();
-    removals
-        .filter_map(|action| if let Action::DeleteMember(removal) = action { Some(removal.name.clone()) } else { None })
-        .collect()
+    removed(plan, |_| true)
+}
+
+fn removed(plan: &ScaleSetPlan, wanted: fn(RemovalCause) -> bool) -> Vec<String> {
+    let name = |action: &Action| match action {
+        Action::DeleteMember(removal) if wanted(removal.cause) => Some(removal.name.clone()),
+        Action::DeleteMember(_)
+        | Action::AddFinalizer
+        | Action::CreateRevision { .. }
+        | Action::RenumberRevision { .. }
+        | Action::ReserveNumbers { .. }
+        | Action::CreateMember(_)
+        | Action::AssignRevision(_)
+        | Action::DeleteRevision { .. }
+        | Action::RemoveFinalizer => None,
+    };
+    plan.actions.iter().filter_map(name).collect()
 }
 
 /// The revision that a running rolling upgrade brings members to.

@@ -2,6 +2,7 @@
 
 mod instance;
 mod member;
+mod operation;
 mod rolling_policy;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,10 @@ pub use instance::{Assigned, Belonging, Birth, InstanceSnapshot, ReleaseRule};
 pub use member::{
     Availability, Failure, GuestAgent, Member, MemberKind, MemberLife, MemberReport, Observation, Origin, Pending,
     Protection, RollMark,
+};
+pub use operation::{
+    EarlierOperation, InstanceRequest, OperationMember, OperationScope, OperationSet, OperationSnapshot,
+    OperationTargetFacts, RequestedOperation, SetOperation, SetRequest, ShutdownRule,
 };
 pub use rolling_policy::{BreachRule, RollingPolicy, UnhealthyRule, ZoneRule};
 
@@ -31,6 +36,8 @@ pub struct ScaleSetSnapshot {
     pub members: Vec<Member>,
     /// Revisions that the set owns, sorted by number, then name.
     pub revisions: Vec<Revision>,
+    /// Operations that have begun and have not ended, the earliest first.
+    pub operations: Vec<SetOperation>,
     /// Revisions that the set owns and nobody can read: name, and what is wrong.
     pub unreadable_revisions: Vec<(String, String)>,
     /// What the region offers; `None` where the location is not known.

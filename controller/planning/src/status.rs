@@ -1,6 +1,7 @@
 //! Status as a function of snapshot, plan and outcome: computed whole, written once.
 
 pub mod instance;
+pub mod operation;
 pub mod scale_set;
 
 use jiff::Timestamp;
@@ -76,10 +77,14 @@ enum Remedy {
     Time,
 }
 
+#[expect(clippy::too_many_lines, reason = "a line for each reason")]
 const fn remedy(reason: Reason) -> Remedy {
     match reason {
         Reason::InvalidParameter
         | Reason::OperationNotAllowed
+        | Reason::OperationPreempted
+        | Reason::ResourceNotFound
+        | Reason::ResourceOperationFailure
         | Reason::PropertyChangeNotAllowed
         | Reason::SkuNotAvailable
         | Reason::ImageNotFound
@@ -105,6 +110,9 @@ const fn remedy(reason: Reason) -> Remedy {
         | Reason::Allocated
         | Reason::Accepted
         | Reason::NoScaleSet
+        | Reason::Succeeded
+        | Reason::Queued
+        | Reason::InProgress
         | Reason::ScalingOut
         | Reason::ScalingIn
         | Reason::Upgrading

@@ -10,9 +10,9 @@ use scaleset_crds::condition::Reason;
 use scaleset_crds::vocabulary::{Impact, MaxDisruption};
 
 use crate::budget::Allowance;
-use crate::plan::{Action, Assignment, Hold};
+use crate::plan::{Action, Assignment, Hold, Removal, RemovalCause};
 use crate::scale_set::some_names;
-use crate::snapshot::{Member, Protection, Revision, UpgradeSwitch};
+use crate::snapshot::{Member, Protection, Revision, RollMark, UpgradeSwitch};
 use crate::view::{ViewDiff, diff_models};
 
 /// What a policy decides from.
@@ -30,6 +30,8 @@ pub struct UpgradeInput<'pass> {
     pub max_disruption: MaxDisruption,
     /// What may be disturbed.
     pub allowance: Allowance,
+    /// Uids of members that a person has asked for: the policy leaves them to [`requested`].
+    pub requested: &'pass BTreeSet<String>,
 }
 
 /// What a policy decides.
@@ -110,6 +112,32 @@ impl Outdated<'_> {
         }
     }
 
+    /// The action that brings it to the newest model: a removal where that needs a new VM.
+    fn bring_to_newest(&self, input: &UpgradeInput<'_>, roll: Option<RollMark>, reason: String) -> Action {
+        let member = self.member;
+        let (kind, name, uid, resource_version) =
+            (member.kind, member.name.clone(), member.uid.clone(), member.resource_version.clone());
+        match self.impact() {
+            Impact::Replace => Action::DeleteMember(Removal {
+                kind,
+                name,
+                uid,
+                resource_version,
+                cause: RemovalCause::Replace,
+                reason,
+            }),
+            impact @ (Impact::None
+            | Impact::NextReimage
+            | Impact::Online
+            | Impact::Restart
+            | Impact::Reimage
+            | Impact::Immutable) => {
+                let revision = input.newest.name.clone();
+                Action::AssignRevision(Assignment { kind, name, uid, resource_version, revision, impact, roll, reason })
+            }
+        }
+    }
+
     fn describe(&self) -> String {
         match &self.change {
             ModelChange::Unknown => "its revision is unknown".to_owned(),
@@ -126,6 +154,7 @@ pub fn outdated<'pass>(input: &UpgradeInput<'pass>) -> Vec<Outdated<'pass>> {
         .iter()
         .filter(|member| member.is_made() && member.is_live())
         .filter(|member| member.assigned_revision.as_deref() != Some(input.newest.name.as_str()))
+        .filter(|member| !input.requested.contains(&member.uid))
         .map(|member| Outdated { member, change: change_to_newest(input, member) })
         .collect()
 }
@@ -149,6 +178,22 @@ pub fn refusal(input: &UpgradeInput<'_>, waiting: &[Outdated<'_>]) -> Option<Hol
 /// Lets those without a VM be made from the newest model; nothing else of `waiting` is started.
 fn only_unborn(input: &UpgradeInput<'_>, waiting: &[Outdated<'_>]) -> Vec<Action> {
     waiting.iter().filter(|outdated| outdated.is_unborn()).map(|outdated| outdated.take_newest(input)).collect()
+}
+
+/// Brings the members that a person has asked for to the newest model, all at once, protected or not: a person's own
+/// action is not held to the allowance (Azure: "Modify a Virtual Machine Scale Set", update instances).
+pub fn requested(input: &UpgradeInput<'_>) -> Vec<Action> {
+    let asked_for = input.members.iter().filter(|member| member.is_made() && member.is_live());
+    let asked_for = asked_for
+        .filter(|member| input.requested.contains(&member.uid))
+        .filter(|member| member.assigned_revision.as_deref() != Some(input.newest.name.as_str()));
+    asked_for
+        .map(|member| {
+            let outdated = Outdated { member, change: change_to_newest(input, member) };
+            let reason = format!("{}; operation ManualUpgrade", outdated.describe());
+            outdated.bring_to_newest(input, None, reason)
+        })
+        .collect()
 }
 
 fn change_to_newest(input: &UpgradeInput<'_>, member: &Member) -> ModelChange {

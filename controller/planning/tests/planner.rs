@@ -6,8 +6,12 @@ mod ceiling;
 mod fleet;
 #[path = "planner/instance.rs"]
 mod instance;
+#[path = "planner/operation.rs"]
+mod operation;
 #[path = "planner/placement.rs"]
 mod placement;
+#[path = "planner/requests.rs"]
+mod requests;
 #[path = "planner/rolling.rs"]
 mod rolling;
 #[path = "planner/scale_in.rs"]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use kube::Resource;
-use scaleset_crds::{FlexVM, ScaleSet, ScaleSetVM};
+use scaleset_crds::{FlexVM, ScaleSet, ScaleSetOperation, ScaleSetVM};
 use serde::de::DeserializeOwned;
 
 use super::{Kind, ObjectKey};
@@ -48,6 +48,15 @@ impl Cached for FlexVM {
 
     fn scale_set_name(&self) -> Option<&str> {
         self.spec.scale_set_ref.as_ref().map(|reference| reference.name.as_str())
+    }
+}
+
+impl Cached for ScaleSetOperation {
+    const KIND: Kind = Kind::ScaleSetOperation;
+
+    /// The target, which may also be a `FlexVM`: whoever asks looks at its kind.
+    fn scale_set_name(&self) -> Option<&str> {
+        Some(&self.spec.target.name)
     }
 }
 
@@ -117,6 +126,11 @@ impl<K: Cached> Cache<K> {
         let referring = self.by_set.get(set).into_iter().flatten();
         let keys: BTreeSet<&ObjectKey> = owned.chain(referring).collect();
         keys.into_iter().filter_map(|key| self.get(key)).collect()
+    }
+
+    /// Objects that refer to that name, sorted by name.
+    pub(crate) fn referring_to(&self, name: &ObjectKey) -> Vec<Arc<K>> {
+        self.by_set.get(name).into_iter().flatten().filter_map(|key| self.get(key)).collect()
     }
 
     pub(crate) fn keys(&self) -> Vec<ObjectKey> {

@@ -2,13 +2,14 @@
 
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use kube::Resource;
-use scaleset_crds::{FlexVM, ScaleSet, ScaleSetVM};
+use scaleset_crds::{FlexVM, ScaleSet, ScaleSetOperation, ScaleSetVM};
 
 use super::{Kind, NewObject, ObjectKey};
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::ScaleSet, Self::ScaleSetVM, Self::FlexVM, Self::ControllerRevision];
+    pub const ALL: [Self; 5] =
+        [Self::ScaleSet, Self::ScaleSetVM, Self::FlexVM, Self::ScaleSetOperation, Self::ControllerRevision];
 
     /// The kind as it stands in `kind:`.
     pub const fn as_str(self) -> &'static str {
@@ -16,6 +17,7 @@ impl Kind {
             Self::ScaleSet => "ScaleSet",
             Self::ScaleSetVM => "ScaleSetVM",
             Self::FlexVM => "FlexVM",
+            Self::ScaleSetOperation => "ScaleSetOperation",
             Self::ControllerRevision => "ControllerRevision",
         }
     }
@@ -23,7 +25,7 @@ impl Kind {
     /// The kind as it stands in `apiVersion:`.
     pub const fn api_version(self) -> &'static str {
         match self {
-            Self::ScaleSet | Self::ScaleSetVM | Self::FlexVM => scaleset_crds::API_VERSION,
+            Self::ScaleSet | Self::ScaleSetVM | Self::FlexVM | Self::ScaleSetOperation => scaleset_crds::API_VERSION,
             Self::ControllerRevision => "apps/v1",
         }
     }
@@ -34,6 +36,7 @@ impl Kind {
             Self::ScaleSet => ScaleSet::url_path(&(), Some(namespace)),
             Self::ScaleSetVM => ScaleSetVM::url_path(&(), Some(namespace)),
             Self::FlexVM => FlexVM::url_path(&(), Some(namespace)),
+            Self::ScaleSetOperation => ScaleSetOperation::url_path(&(), Some(namespace)),
             Self::ControllerRevision => ControllerRevision::url_path(&(), Some(namespace)),
         }
     }

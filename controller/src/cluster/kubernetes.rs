@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use kube::api::ListParams;
 use kube::{Api, Client};
-use scaleset_crds::{FlexVM, ScaleSet, ScaleSetVM};
+use scaleset_crds::{FlexVM, ScaleSet, ScaleSetOperation, ScaleSetVM};
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -100,6 +100,7 @@ impl KubernetesCluster {
         watches.spawn(cluster.watch().run::<ScaleSet>());
         watches.spawn(cluster.watch().run::<ScaleSetVM>());
         watches.spawn(cluster.watch().run::<FlexVM>());
+        watches.spawn(cluster.watch().run::<ScaleSetOperation>());
         watches.spawn(cluster.watch().run::<ControllerRevision>());
         (cluster, Changes(receiver), Watches(watches))
     }
@@ -130,6 +131,7 @@ impl KubernetesCluster {
             Kind::ScaleSet => store.read::<ScaleSet>().keys(),
             Kind::ScaleSetVM => store.read::<ScaleSetVM>().keys(),
             Kind::FlexVM => store.read::<FlexVM>().keys(),
+            Kind::ScaleSetOperation => store.read::<ScaleSetOperation>().keys(),
             Kind::ControllerRevision => store.read::<ControllerRevision>().keys(),
         }
     }
@@ -215,6 +217,7 @@ impl KubernetesCluster {
             Kind::ScaleSet => self.list_namespace::<ScaleSet>(namespace).await,
             Kind::ScaleSetVM => self.list_namespace::<ScaleSetVM>(namespace).await,
             Kind::FlexVM => self.list_namespace::<FlexVM>(namespace).await,
+            Kind::ScaleSetOperation => self.list_namespace::<ScaleSetOperation>(namespace).await,
             Kind::ControllerRevision => self.list_namespace::<ControllerRevision>(namespace).await,
         }
     }
@@ -281,6 +284,14 @@ impl Cluster for KubernetesCluster {
 
     fn flex_vm(&self, key: &ObjectKey) -> Option<Arc<FlexVM>> {
         self.inner.store.read::<FlexVM>().get(key)
+    }
+
+    fn operation(&self, key: &ObjectKey) -> Option<Arc<ScaleSetOperation>> {
+        self.inner.store.read::<ScaleSetOperation>().get(key)
+    }
+
+    fn operations(&self, target: &ObjectKey) -> Vec<Arc<ScaleSetOperation>> {
+        self.inner.store.read::<ScaleSetOperation>().referring_to(target)
     }
 
     fn members(&self, set: &ObjectKey, set_uid: &str) -> Members {

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use kube::runtime::watcher::Event;
-use scaleset_crds::{FlexVM, ScaleSet, ScaleSetVM};
+use scaleset_crds::{FlexVM, ScaleSet, ScaleSetOperation, ScaleSetVM};
 use tokio::sync::watch;
 
 use super::cache::{Cache, Cached, Change, key_of, prune, version_of};
@@ -21,6 +21,7 @@ pub(crate) enum CacheChange {
     ScaleSet(Change<ScaleSet>),
     ScaleSetVM(Change<ScaleSetVM>),
     FlexVM(Change<FlexVM>),
+    ScaleSetOperation(Change<ScaleSetOperation>),
     ControllerRevision(Change<ControllerRevision>),
 }
 
@@ -47,6 +48,7 @@ macro_rules! stored {
 stored!(ScaleSet, scale_sets);
 stored!(ScaleSetVM, scale_set_vms);
 stored!(FlexVM, flex_vms);
+stored!(ScaleSetOperation, operations);
 stored!(ControllerRevision, revisions);
 
 /// See the module.
@@ -55,6 +57,7 @@ pub(crate) struct Store {
     scale_sets: RwLock<Cache<ScaleSet>>,
     scale_set_vms: RwLock<Cache<ScaleSetVM>>,
     flex_vms: RwLock<Cache<FlexVM>>,
+    operations: RwLock<Cache<ScaleSetOperation>>,
     revisions: RwLock<Cache<ControllerRevision>>,
     own_writes: Mutex<OwnWrites>,
     synced: watch::Sender<BTreeSet<Kind>>,
@@ -66,6 +69,7 @@ impl Default for Store {
             scale_sets: RwLock::default(),
             scale_set_vms: RwLock::default(),
             flex_vms: RwLock::default(),
+            operations: RwLock::default(),
             revisions: RwLock::default(),
             own_writes: Mutex::default(),
             synced: watch::Sender::new(BTreeSet::new()),
@@ -162,6 +166,7 @@ impl Store {
             Kind::ScaleSet => self.cached_uid::<ScaleSet>(key),
             Kind::ScaleSetVM => self.cached_uid::<ScaleSetVM>(key),
             Kind::FlexVM => self.cached_uid::<FlexVM>(key),
+            Kind::ScaleSetOperation => self.cached_uid::<ScaleSetOperation>(key),
             Kind::ControllerRevision => self.cached_uid::<ControllerRevision>(key),
         }
     }
@@ -171,7 +176,10 @@ impl Store {
         fn find<K: Stored>(store: &Store, uid: &str) -> Option<(Kind, ObjectKey)> {
             store.read::<K>().by_uid(uid).map(|object| (K::KIND, key_of(object.as_ref())))
         }
-        find::<ScaleSet>(self, uid).or_else(|| find::<ScaleSetVM>(self, uid)).or_else(|| find::<FlexVM>(self, uid))
+        find::<ScaleSet>(self, uid)
+            .or_else(|| find::<ScaleSetVM>(self, uid))
+            .or_else(|| find::<FlexVM>(self, uid))
+            .or_else(|| find::<ScaleSetOperation>(self, uid))
     }
 
     fn cached_uid<K: Stored>(&self, key: &ObjectKey) -> Option<String> {

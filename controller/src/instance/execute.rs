@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use scaleset_crds::FINALIZER;
 use scaleset_crds::condition::Reason;
-use scaleset_hardware::{CreateRequest, Deletion, HardwareError, Machine, Owner, Placement, Target, UpdateMethod};
-use scaleset_planning::instance::{InstancePlan, Step};
-use scaleset_planning::snapshot::{Birth, Failure, InstanceSnapshot, MemberKind, ReleaseRule};
+use scaleset_hardware::{
+    CreateRequest, Deletion, HardwareError, Machine, OperationAction, OperationRequest, Owner, Placement,
+    ReimagedDisks, Shutdown, Target, UpdateMethod,
+};
+use scaleset_planning::instance::{InstancePlan, Perform, Step};
+use scaleset_planning::snapshot::{Birth, Failure, InstanceSnapshot, MemberKind, ReleaseRule, ShutdownRule};
 use scaleset_planning::status::instance::InstanceOutcome;
 use scaleset_planning::view::{HardwareView, ModelView};
 use serde_json::json;
@@ -70,7 +73,14 @@ pub(super) async fn execute(
             let reimaged = hardware.reimage(pass.target.clone(), &model.revision, Arc::clone(&model.model)).await;
             pass.changed(reimaged)
         }
-        Step::SetPower(wish) => pass.changed(hardware.set_power(pass.target.clone(), *wish).await),
+        Step::SetPower(wish, rule) => {
+            let shutdown = match rule {
+                ShutdownRule::Graceful => Shutdown::Graceful,
+                ShutdownRule::Skip => Shutdown::Skip,
+            };
+            pass.changed(hardware.set_power(pass.target.clone(), *wish, shutdown).await)
+        }
+        Step::Perform(uid, perform) => pass.perform(uid, perform).await,
         Step::Recreate => pass.recreate().await,
         Step::Release(rule) => pass.release(*rule).await,
     }
@@ -78,14 +88,15 @@ pub(super) async fn execute(
 
 impl Pass<'_> {
     fn unchanged(&self, retry: Option<PassError>) -> Executed {
-        let outcome = InstanceOutcome { hardware: hardware_view(&self.observed.machine), failure: None };
+        let outcome =
+            InstanceOutcome { hardware: hardware_view(&self.observed.machine), failure: None, operation_failure: None };
         Executed { outcome, retry, object: ObjectAfter::Kept }
     }
 
     fn changed(&self, result: Result<Machine, HardwareError>) -> Executed {
         match result {
             Ok(machine) => {
-                let outcome = InstanceOutcome { hardware: present(&machine), failure: None };
+                let outcome = InstanceOutcome { hardware: present(&machine), failure: None, operation_failure: None };
                 Executed { outcome, retry: None, object: ObjectAfter::Kept }
             }
             Err(error) => self.failed(error),
@@ -98,6 +109,26 @@ impl Pass<'_> {
         let mut executed = self.unchanged(None);
         executed.outcome.failure = failure(&error);
         executed.retry = Some(error.into());
+        executed
+    }
+
+    /// What an operation asks for and the hardware refuses is no failure of the VM.
+    async fn perform(&self, uid: &str, perform: &Perform) -> Executed {
+        let reimage = |disks: ReimagedDisks, model: &ModelView| OperationAction::Reimage {
+            disks,
+            model_revision: model.revision.clone(),
+            model: Arc::clone(&model.model),
+        };
+        let action = match perform {
+            Perform::Restart => OperationAction::Restart,
+            Perform::Redeploy => OperationAction::Redeploy,
+            Perform::Reimage(model) => reimage(ReimagedDisks::Os, model),
+            Perform::ReimageAll(model) => reimage(ReimagedDisks::All, model),
+        };
+        let request = OperationRequest { uid: uid.to_owned(), action };
+        let result = self.context.hardware.perform(self.target.clone(), request).await;
+        let mut executed = self.changed(result);
+        executed.outcome.operation_failure = executed.outcome.failure.take();
         executed
     }
 
@@ -115,7 +146,7 @@ impl Pass<'_> {
 
     async fn observed_again(&self) -> Executed {
         let machine = self.context.hardware.observe(&self.target.uid).await;
-        let outcome = InstanceOutcome { hardware: hardware_view(&machine), failure: None };
+        let outcome = InstanceOutcome { hardware: hardware_view(&machine), failure: None, operation_failure: None };
         Executed { outcome, retry: None, object: ObjectAfter::Kept }
     }
 
@@ -208,10 +239,12 @@ pub(super) const fn name(step: &Step) -> &'static str {
         Step::AddFinalizer => "AddFinalizer",
         Step::Create(_) => "Create",
         Step::UpdateOnline(_) => "Update",
-        Step::UpdateWithRestart(_) => "Restart",
-        Step::Reimage(_) => "Reimage",
+        Step::UpdateWithRestart(_) | Step::Perform(_, Perform::Restart) => "Restart",
+        Step::Reimage(_) | Step::Perform(_, Perform::Reimage(_)) => "Reimage",
         Step::Recreate => "Replace",
-        Step::SetPower(_) => "SetPower",
+        Step::SetPower(_, _) => "SetPower",
+        Step::Perform(_, Perform::Redeploy) => "Redeploy",
+        Step::Perform(_, Perform::ReimageAll(_)) => "ReimageAll",
         Step::Release(_) => "Release",
         Step::Forget => "Forget",
     }

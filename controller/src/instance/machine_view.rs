@@ -24,6 +24,7 @@ pub(super) fn present(machine: &Machine) -> HardwareView {
         revision: machine.model_revision,
         model: machine.model,
         operation: operation(machine.provisioning, machine.failed_attempts),
+        last_operation: machine.last_operation,
         power: machine.power,
         changed_at: machine.changed_at,
         zone,

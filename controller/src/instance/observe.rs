@@ -5,12 +5,14 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use scaleset_crds::{FlexVM, InstanceStatus, ScaleSet, ScaleSetVM};
+use scaleset_crds::operation::OperationTargetKind;
+use scaleset_crds::{FlexVM, InstanceStatus, ScaleSet, ScaleSetOperation, ScaleSetVM};
 use scaleset_hardware::{HardwareError, Machine};
 
 use super::InstanceKind;
 use crate::cluster::{Kind, ObjectId, ObjectKey};
 use crate::context::Context;
+use crate::operation::order;
 
 /// The object of an instance.
 pub(super) enum Instance {
@@ -26,6 +28,8 @@ pub(super) struct Observed {
     pub(super) set: Option<Arc<ScaleSet>>,
     /// The revision that a Uniform instance follows.
     pub(super) revision: Option<Arc<ControllerRevision>>,
+    /// What people have asked of it or of its set, the earliest first.
+    pub(super) operations: Vec<Arc<ScaleSetOperation>>,
     pub(super) machine: Result<Option<Machine>, HardwareError>,
     pub(super) now: Timestamp,
     pub(super) wall_now: Timestamp,
@@ -88,7 +92,10 @@ pub(super) async fn observe(context: &Context, instance: Instance) -> Observed {
         uid: instance.uid().to_owned(),
         resource_version: metadata.resource_version.clone().unwrap_or_default(),
     };
+    let mut operations = operations_of(context, &instance, &id.key);
+    operations.sort_by(|one, two| order(one).cmp(&order(two)));
     Observed {
+        operations,
         machine: context.hardware.observe(&id.uid).await,
         now: context.hardware.now(),
         wall_now: Timestamp::now(),
@@ -97,4 +104,20 @@ pub(super) async fn observe(context: &Context, instance: Instance) -> Observed {
         set,
         revision,
     }
+}
+
+/// Of its set, and for a `FlexVM` its own.
+fn operations_of(context: &Context, instance: &Instance, own: &ObjectKey) -> Vec<Arc<ScaleSetOperation>> {
+    let set = instance.set_name().map(|name| ObjectKey { namespace: own.namespace.clone(), name: name.to_owned() });
+    let of = |key: &ObjectKey, kind: OperationTargetKind| {
+        let mut operations = context.cluster.operations(key);
+        operations.retain(|operation| operation.spec.target.kind == kind);
+        operations
+    };
+    let mut operations = set.map(|set| of(&set, OperationTargetKind::ScaleSet)).unwrap_or_default();
+    match instance {
+        Instance::ScaleSetVM(_) => {}
+        Instance::FlexVM(_) => operations.extend(of(own, OperationTargetKind::FlexVM)),
+    }
+    operations
 }

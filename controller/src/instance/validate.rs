@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use kube::ResourceExt;
 use scaleset_crds::condition::Reason;
+use scaleset_crds::operation::OperationState;
 use scaleset_crds::{FlexVM, ScaleSet, ScaleSetVM, labels};
 use scaleset_planning::membership::refusal;
 use scaleset_planning::scale_set::prefix;
 use scaleset_planning::snapshot::{
-    Assigned, Belonging, Birth, Failure, InstanceSnapshot, MemberKind, MemberLife, Origin, ReleaseRule,
+    Assigned, Belonging, Birth, Failure, InstanceRequest, InstanceSnapshot, MemberKind, MemberLife, Origin,
+    ReleaseRule, RequestedOperation,
 };
 use scaleset_planning::view::ModelView;
 use scaleset_planning::{naming, revision};
@@ -41,9 +43,31 @@ pub(super) fn validate(observed: &Observed) -> InstanceSnapshot {
         zone: wish.zone,
         fault_domain: wish.fault_domain,
         belonging: wish.belonging,
+        operation: requested(observed),
+        power_operation: metadata
+            .annotations
+            .iter()
+            .flatten()
+            .find_map(|(name, value)| if name == labels::POWER_OPERATION { Some(value.clone()) } else { None }),
         hardware: hardware_view(&observed.machine),
         status: observed.instance.status().cloned().unwrap_or_default(),
     }
+}
+
+/// The earliest operation that has begun, is for this very object to carry out, and is not recorded as ended here.
+fn requested(observed: &Observed) -> Option<RequestedOperation> {
+    let records = observed.instance.status().map(|status| status.operations.as_slice()).unwrap_or_default();
+    observed.operations.iter().find_map(|operation| {
+        let status = operation.status.as_ref()?;
+        let uid = operation.metadata.uid.clone()?;
+        let under_way = status.start_time.is_some()
+            && status.completion_time.is_none()
+            && operation.metadata.deletion_timestamp.is_none();
+        let meant = status.instances.iter().any(|instance| instance.uid == observed.id.uid);
+        let ended = records.iter().any(|record| record.uid == uid && record.state != OperationState::InProgress);
+        let request = InstanceRequest::of_spec(&operation.spec)?;
+        (under_way && meant && !ended).then_some(RequestedOperation { uid, request })
+    })
 }
 
 /// What the object and its set wish.

@@ -43,7 +43,11 @@ pub(super) fn look_at_everything(cluster: &KubernetesCluster, queues: &Queues) {
         .into_iter()
         .flat_map(|(kind, instance)| cluster.keys(kind).into_iter().map(move |key| InstanceKey(instance, key)))
         .collect();
-    debug!(sets = sets.len(), instances = instances.len(), "sweep");
+    let operations = cluster.keys(Kind::ScaleSetOperation);
+    debug!(sets = sets.len(), instances = instances.len(), operations = operations.len(), "sweep");
+    for key in operations {
+        queues.operations.add(key, later());
+    }
     for key in sets {
         queues.sets.add(key, later());
     }

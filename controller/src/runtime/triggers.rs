@@ -2,7 +2,7 @@
 //!
 //! A change of an object concerns itself. A member concerns its set, the one before too when it has moved. A set
 //! concerns its members only when its spec changed, or when it came or goes: what they are to be depends on nothing
-//! else of it. A revision concerns its set, and those that are to follow it once it is there.
+//! else of it. What changes in a set or a member concerns the operations on it that have not ended. A revision concerns its set, and those that are to follow it once it is there.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,7 +10,8 @@ use std::sync::Arc;
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
-use scaleset_crds::{ScaleSet, labels};
+use scaleset_crds::operation::OperationTargetKind;
+use scaleset_crds::{ScaleSet, ScaleSetOperation, labels};
 use scaleset_hardware::Owner;
 
 use super::queue::When;
@@ -24,14 +25,16 @@ use crate::instance::InstanceKind;
 pub(crate) enum Trigger {
     Set(ObjectKey, When),
     Instance(InstanceKind, ObjectKey),
+    Operation(ObjectKey, When),
 }
 
 /// Whom a change of the cache concerns.
 pub(crate) fn triggers(change: &CacheChange, cluster: &dyn Cluster) -> Vec<Trigger> {
     match change {
         CacheChange::ScaleSet(change) => of_set(change, cluster),
-        CacheChange::ScaleSetVM(change) => of_instance(InstanceKind::ScaleSetVM, change),
-        CacheChange::FlexVM(change) => of_instance(InstanceKind::FlexVM, change),
+        CacheChange::ScaleSetVM(change) => of_instance(InstanceKind::ScaleSetVM, change, cluster),
+        CacheChange::FlexVM(change) => of_instance(InstanceKind::FlexVM, change, cluster),
+        CacheChange::ScaleSetOperation(change) => of_operation(change, cluster),
         CacheChange::ControllerRevision(change) => of_revision(change, cluster),
     }
 }
@@ -64,6 +67,52 @@ fn of_set(change: &Change<ScaleSet>, cluster: &dyn Cluster) -> Vec<Trigger> {
             .collect();
         triggers.extend(ids.iter().flat_map(|(key, uid)| of_members(&cluster.members(key, uid)).collect::<Vec<_>>()));
     }
+    let keys: BTreeSet<ObjectKey> = before.iter().chain(after).map(|set| key_of(set.as_ref())).collect();
+    triggers.extend(keys.iter().flat_map(|key| waiting_operations(key, cluster)));
+    triggers
+}
+
+/// Operations with a target of that name that have not ended.
+fn waiting_operations(target: &ObjectKey, cluster: &dyn Cluster) -> Vec<Trigger> {
+    let operations = cluster.operations(target);
+    let waiting = operations
+        .iter()
+        .filter(|operation| operation.status.as_ref().is_none_or(|status| status.completion_time.is_none()));
+    waiting.map(|operation| Trigger::Operation(key_of(operation.as_ref()), When::Spaced)).collect()
+}
+
+/// Itself; its set, which carries some out; those that wait for their turn behind it; and, once it is settled which VMs it
+/// is about, these.
+fn of_operation(change: &Change<ScaleSetOperation>, cluster: &dyn Cluster) -> Vec<Trigger> {
+    let Change { before, after } = change;
+    let mut triggers = Vec::new();
+    let Some(operation) = after.as_ref().or(before.as_ref()) else { return triggers };
+    triggers.extend(after.iter().map(|after| Trigger::Operation(key_of(after.as_ref()), When::Now)));
+    let target = key_in(&operation.metadata, &operation.spec.target.name);
+    let ended = |operation: &Arc<ScaleSetOperation>| {
+        operation.status.as_ref().is_some_and(|status| status.completion_time.is_some())
+    };
+    if after.as_ref().is_none_or(ended) {
+        triggers.extend(waiting_operations(&target, cluster));
+    }
+    match operation.spec.target.kind {
+        OperationTargetKind::ScaleSet => triggers.push(Trigger::Set(target, When::Now)),
+        OperationTargetKind::FlexVM => {}
+    }
+    let instances = |operation: &Arc<ScaleSetOperation>| {
+        operation.status.as_ref().map(|status| status.instances.clone()).unwrap_or_default()
+    };
+    let settled = after.as_ref().map(instances).unwrap_or_default();
+    if before.as_ref().map(instances).unwrap_or_default() != settled {
+        triggers.extend(settled.iter().map(|instance| {
+            let key = key_in(&operation.metadata, &instance.name);
+            let kind = match cluster.scale_set_vm(&key) {
+                Some(vm) if vm.metadata.uid.as_ref() == Some(&instance.uid) => InstanceKind::ScaleSetVM,
+                Some(_) | None => InstanceKind::FlexVM,
+            };
+            Trigger::Instance(kind, key)
+        }));
+    }
     triggers
 }
 
@@ -74,12 +123,16 @@ fn of_members(members: &Members) -> impl Iterator<Item = Trigger> {
     uniform.chain(flexible)
 }
 
-fn of_instance<K: Cached>(kind: InstanceKind, change: &Change<K>) -> Vec<Trigger> {
+fn of_instance<K: Cached>(kind: InstanceKind, change: &Change<K>, cluster: &dyn Cluster) -> Vec<Trigger> {
     let Change { before, after } = change;
     // One that is gone has nothing left to look at.
     let own = after.iter().map(|object| Trigger::Instance(kind, key_of(object.as_ref())));
     let sets: BTreeSet<ObjectKey> = before.iter().chain(after).flat_map(|object| sets_of(object.as_ref())).collect();
-    own.chain(sets.into_iter().map(|set| Trigger::Set(set, When::Spaced))).collect()
+    let itself =
+        before.iter().chain(after).map(|object| key_of(object.as_ref())).filter(|_| kind == InstanceKind::FlexVM);
+    let targets: BTreeSet<ObjectKey> = sets.iter().cloned().chain(itself).collect();
+    let operations = targets.iter().flat_map(|target| waiting_operations(target, cluster));
+    own.chain(sets.iter().map(|set| Trigger::Set(set.clone(), When::Spaced))).chain(operations).collect()
 }
 
 fn of_revision(change: &Change<ControllerRevision>, cluster: &dyn Cluster) -> Vec<Trigger> {

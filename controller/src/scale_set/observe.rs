@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ControllerRevision;
-use scaleset_crds::ScaleSet;
+use scaleset_crds::{ScaleSet, ScaleSetOperation};
 use scaleset_hardware::{Catalog, HardwareError};
 
 use crate::cluster::{Kind, Members, ObjectId, ObjectKey};
 use crate::context::Context;
+use crate::operation::order;
 
 /// What one pass over a set has seen.
 pub(super) struct Observed {
@@ -16,6 +17,8 @@ pub(super) struct Observed {
     pub(super) set: Arc<ScaleSet>,
     pub(super) members: Members,
     pub(super) revisions: Vec<Arc<ControllerRevision>>,
+    /// What people have asked of it, the earliest first.
+    pub(super) operations: Vec<Arc<ScaleSetOperation>>,
     /// The hardware's failure to answer is an observation like any other.
     pub(super) offer: Result<Offer, HardwareError>,
     pub(super) now: Timestamp,
@@ -38,7 +41,10 @@ pub(super) async fn observe(context: &Context, set: Arc<ScaleSet>) -> Observed {
     let uid = metadata.uid.clone().unwrap_or_default();
     let resource_version = metadata.resource_version.clone().unwrap_or_default();
     let recorded = set.status.as_ref().is_some_and(|status| status.next_instance_id.is_some());
+    let mut operations = context.cluster.operations(&key);
+    operations.sort_by(|one, two| order(one).cmp(&order(two)));
     Observed {
+        operations,
         members: context.cluster.members(&key, &uid),
         revisions: context.cluster.revisions(&uid),
         offer: offer(context, (!recorded).then_some(uid.as_str())).await,

@@ -19,8 +19,9 @@ use scaleset_planning::snapshot::{
 
 use super::observe::{Observed, Offer};
 use crate::error::{PassError, told};
+use crate::operation::set_operation;
 
-pub(crate) use member::{is_owned_by, member_shape, origin};
+pub(crate) use member::{failure_of, is_owned_by, member_shape, origin, protection};
 
 pub(super) fn validate(observed: &Observed) -> ScaleSetSnapshot {
     let set = &observed.set;
@@ -35,6 +36,7 @@ pub(super) fn validate(observed: &Observed) -> ScaleSetSnapshot {
     unreadable_revisions.sort();
     let offer: Option<&Offer> = observed.offer.as_ref().ok();
     ScaleSetSnapshot {
+        operations: observed.operations.iter().filter_map(|operation| set_operation(set, operation)).collect(),
         now: observed.now,
         wall_now: observed.wall_now,
         set: facts(set),

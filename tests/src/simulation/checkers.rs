@@ -50,6 +50,7 @@ impl Judge {
         self.removals_are_allowed(&now, &mut findings);
         if stage.effects() != self.effects {
             one_create_for_each_object(stage, &mut findings);
+            operations_are_performed_once(stage, &mut findings);
         }
         self.effects = stage.effects();
         let observed = stage.observed();
@@ -100,15 +101,18 @@ impl Judge {
             let still = |seen: &Seen| seen.sets.get(&member.owner).is_some_and(|set| set.still);
             // A member that has no VM yet is made from the newest model in every mode.
             let has_vm = !before.object["status"]["modelRevision"].is_null();
-            if has_vm && before.revision != member.revision && still(&self.before) && still(now) {
+            let asked = self.before.is_asked_for(uid, &["ManualUpgrade"]);
+            if has_vm && before.revision != member.revision && still(&self.before) && still(now) && !asked {
                 findings.push(format!("{} was given a model although its set is Manual or paused", member.name));
             }
-            if member.owner.is_empty() && before.generation != member.generation {
+            let powered = self.before.is_asked_for(uid, &["Start", "PowerOff", "Deallocate"]);
+            if member.owner.is_empty() && before.generation != member.generation && !powered {
                 findings.push(format!("{} was made by hand and its spec was changed", member.name));
             }
             if member.protected == Protected::FromActions
                 && before.protected == Protected::FromActions
                 && before.revision != member.revision
+                && !asked
             {
                 findings.push(format!("{} was given a model in spite of its protection", member.name));
             }
@@ -119,7 +123,8 @@ impl Judge {
     fn removals_are_allowed(&self, now: &Seen, findings: &mut Vec<String>) {
         for (uid, before) in &self.before.members {
             let going = now.members.get(uid).is_none_or(|member| member.terminating);
-            if before.terminating || !going || self.by_hand.contains(&before.name) {
+            let asked = self.before.is_asked_for(uid, &["Delete", "ManualUpgrade"]);
+            if before.terminating || !going || self.by_hand.contains(&before.name) || asked {
                 continue;
             }
             if before.owner.is_empty() {
@@ -180,9 +185,23 @@ fn one_create_for_each_object(stage: &Stage, findings: &mut Vec<String>) {
             | Call::Update
             | Call::SetPower
             | Call::Reimage
+            | Call::Perform
             | Call::Observe
             | Call::ObserveAll
             | Call::Catalog => {}
+        }
+    }
+}
+
+/// The hardware has done what an operation asks for at most once on each machine.
+fn operations_are_performed_once(stage: &Stage, findings: &mut Vec<String>) {
+    let mut done: BTreeSet<(String, String)> = BTreeSet::new();
+    for entry in stage.journal() {
+        if entry.call == Call::Perform && took_effect(&entry.outcome) {
+            let what = (entry.uid.clone(), entry.detail.clone());
+            if !done.insert(what) {
+                findings.push(format!("{}: {} was done twice", entry.owner, entry.detail));
+            }
         }
     }
 }

@@ -17,7 +17,7 @@ const COMMANDS: usize = 24;
 /// Each command is noted in `told` before it is carried out, so that it is known also when the story panics.
 pub fn play_seed(seed: u64, setting: Setting<'_>, told: &Mutex<Vec<String>>) -> (String, Vec<String>) {
     let teller = Teller::new("", setting);
-    let mut author = Author { random: Random::new(seed), teller, told, broken: Vec::new(), vms: 0 };
+    let mut author = Author { random: Random::new(seed), teller, told, broken: Vec::new(), vms: 0, operations: 0 };
     author.begin();
     for _ in 0..COMMANDS {
         author.next_command();
@@ -34,6 +34,7 @@ struct Author<'story> {
     /// How to mend what is broken now.
     broken: Vec<String>,
     vms: usize,
+    operations: usize,
 }
 
 impl Author<'_> {
@@ -66,6 +67,7 @@ impl Author<'_> {
             12 => self.make_vm(),
             13..=15 => self.break_something(),
             16 => self.die(),
+            17 | 18 => self.operate(),
             _ => {}
         }
         let pause = match self.random.below(4) {
@@ -126,6 +128,36 @@ impl Author<'_> {
             _ => format!("protect {name} none"),
         };
         self.tell(&line);
+    }
+
+    fn operate(&mut self) {
+        self.operations += 1;
+        let name = format!("op-{}", self.operations);
+        let kind = *self.random.pick(&[
+            "Start",
+            "PowerOff",
+            "Deallocate",
+            "Restart",
+            "Redeploy",
+            "Reimage",
+            "ManualUpgrade",
+            "Delete",
+            "StartRollingUpgrade",
+            "CancelRollingUpgrade",
+        ]);
+        let all = if ["ManualUpgrade", "Delete"].contains(&kind) { " ids=*" } else { "" };
+        let line = match (kind.ends_with("RollingUpgrade"), self.some_member_of_web()) {
+            (false, Some(id)) if self.random.below(4) > 0 => format!("operate {name} web {kind} ids={id}"),
+            (_, _) => format!("operate {name} web {kind}{all}"),
+        };
+        self.tell(&line);
+    }
+
+    fn some_member_of_web(&mut self) -> Option<String> {
+        let cluster = self.teller.stage().cluster.clone();
+        let ids = cluster.all(Kind::ScaleSetVM).into_iter();
+        let ids: Vec<String> = ids.filter_map(|vm| vm["spec"]["instanceId"].as_str().map(str::to_owned)).collect();
+        if ids.is_empty() { None } else { Some(self.random.pick(&ids).clone()) }
     }
 
     fn make_vm(&mut self) {
@@ -203,9 +235,15 @@ impl Author<'_> {
         self.tell("settle");
         // A rolling upgrade that was stopped begins anew with the next model.
         let web = self.teller.stage().cluster.get(Kind::ScaleSet, "web");
-        if web.is_some_and(|set| set["status"]["rollingUpgrade"]["runningStatus"]["code"] == "Faulted") {
+        if web.is_some_and(|set| is_stopped(&set)) {
             self.tell("change web tag=healed");
             self.tell("settle");
         }
     }
+}
+
+/// Whether its rolling upgrade waits for a person.
+fn is_stopped(set: &serde_json::Value) -> bool {
+    let code = &set["status"]["rollingUpgrade"]["runningStatus"]["code"];
+    code == "Faulted" || code == "Cancelled"
 }

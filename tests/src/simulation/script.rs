@@ -7,6 +7,7 @@
 //! change web replicas=5 mode=Automatic size=…     … changes a set or a FlexVM; `spec` lists the names
 //! power web-1 Deallocated                         … the wished power of an instance
 //! protect web-1 scale-in | actions | none         … its protection
+//! operate again web Restart ids=0,1              … creates an operation of that name; without ids it is on the whole target
 //! delete web-1 | delete web foreground | orphan   … deletes an object
 //! forget web                                      … loses the record of the next number in a set's status
 //! vanish web-1   drift web-1 size=…               the hardware loses or changes a VM
@@ -43,7 +44,7 @@ use serde_json::{Value, json};
 use super::checkers::Judge;
 use super::cluster::{Cascade, CrashPoint, Trouble};
 use super::stage::{Limit, Order, Rest, Stage};
-use spec::{flex_vm_spec, merge, option, profile, spec_of};
+use spec::{flex_vm_spec, merge, operation_spec, option, profile, spec_of};
 
 /// What a story is played with.
 #[derive(Clone, Copy, Debug)]
@@ -135,6 +136,11 @@ impl Teller {
             ("change", [name, options @ ..]) => self.change_spec(name, options),
             ("power", [name, wish]) => self.patch(name, &json!({"spec": {"powerState": wish}})),
             ("protect", [name, from]) => self.protect(name, from),
+            ("operate", [name, target, operation_type, options @ ..]) => {
+                let kind = if self.kind_of(target) == Kind::FlexVM { "FlexVM" } else { "ScaleSet" };
+                let spec = operation_spec(kind, target, operation_type, options);
+                self.stage.cluster.create_by_hand(Kind::ScaleSetOperation, name, spec);
+            }
             ("delete", [name]) => self.delete(name, Cascade::Background),
             ("delete", [name, "foreground"]) => self.delete(name, Cascade::Foreground),
             ("delete", [name, "orphan"]) => self.delete(name, Cascade::Orphan),
@@ -225,7 +231,7 @@ impl Teller {
     fn change_spec(&mut self, name: &str, options: &[&str]) {
         let spec = match self.kind_of(name) {
             Kind::FlexVM => spec_of(options)["virtualMachineProfile"].take(),
-            Kind::ScaleSet | Kind::ScaleSetVM | Kind::ControllerRevision => spec_of(options),
+            Kind::ScaleSet | Kind::ScaleSetVM | Kind::ScaleSetOperation | Kind::ControllerRevision => spec_of(options),
         };
         self.patch(name, &json!({"spec": spec}));
     }
@@ -263,7 +269,7 @@ impl Teller {
     }
 
     fn kind_of(&self, name: &str) -> Kind {
-        [Kind::ScaleSet, Kind::ScaleSetVM, Kind::FlexVM]
+        [Kind::ScaleSet, Kind::ScaleSetVM, Kind::FlexVM, Kind::ScaleSetOperation]
             .into_iter()
             .find(|kind| self.stage.cluster.get(*kind, name).is_some())
             .unwrap_or_else(|| panic!("{}\nthere is no {name}", self.transcript))

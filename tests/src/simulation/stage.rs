@@ -11,7 +11,7 @@ use scaleset_controller::error::PassError;
 use scaleset_controller::instance::InstanceKind;
 use scaleset_controller::metrics::Metrics;
 use scaleset_controller::pace::StatusPace;
-use scaleset_controller::{instance, scale_set};
+use scaleset_controller::{instance, operation, scale_set};
 use scaleset_hardware::sim::{Call, JournalEntry, Outcome, RegionFile, Simulation, VirtualClock};
 use scaleset_hardware::{Hardware, Machine};
 use tokio::runtime::Runtime;
@@ -35,7 +35,7 @@ const RETRY: Duration = Duration::from_secs(30);
 /// In which order the passes of a round run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// Sets, then instances by name.
+    /// Sets, then instances, then operations, by name.
     Fixed,
     /// Shuffled by a seed.
     Seeded(u64),
@@ -83,6 +83,7 @@ impl Round {
 enum PassKey {
     Set(ObjectKey),
     Instance(InstanceKind, ObjectKey),
+    Operation(ObjectKey),
 }
 
 /// A cluster, a region, and the controller's passes between them.
@@ -273,7 +274,7 @@ impl Stage {
 
     /// Calls that could have changed the hardware and were not refused.
     pub fn effects(&self) -> u64 {
-        let changing = [Call::Create, Call::Update, Call::SetPower, Call::Reimage, Call::Delete];
+        let changing = [Call::Create, Call::Update, Call::SetPower, Call::Reimage, Call::Perform, Call::Delete];
         let calls = self.hardware.calls();
         changing.iter().filter_map(|call| calls.get(call)).map(|count| count.accepted + count.unchanged).sum()
     }
@@ -297,6 +298,7 @@ impl Stage {
     fn generation(&self, key: &PassKey) -> i64 {
         match key {
             PassKey::Set(key) => self.cluster.generation(Kind::ScaleSet, key),
+            PassKey::Operation(key) => self.cluster.generation(Kind::ScaleSetOperation, key),
             PassKey::Instance(InstanceKind::ScaleSetVM, key) => self.cluster.generation(Kind::ScaleSetVM, key),
             PassKey::Instance(InstanceKind::FlexVM, key) => self.cluster.generation(Kind::FlexVM, key),
         }
@@ -308,7 +310,8 @@ impl Stage {
         let flexible = self.cluster.keys(Kind::FlexVM).into_iter();
         let uniform = uniform.map(|key| PassKey::Instance(InstanceKind::ScaleSetVM, key));
         let flexible = flexible.map(|key| PassKey::Instance(InstanceKind::FlexVM, key));
-        let mut keys: Vec<PassKey> = sets.chain(uniform).chain(flexible).collect();
+        let operations = self.cluster.keys(Kind::ScaleSetOperation).into_iter().map(PassKey::Operation);
+        let mut keys: Vec<PassKey> = sets.chain(uniform).chain(flexible).chain(operations).collect();
         if let Order::Seeded(seed) = self.order {
             Random::new(seed ^ self.rounds.wrapping_mul(0x9E37_79B9_7F4A_7C15)).shuffle(&mut keys);
         }
@@ -320,6 +323,7 @@ impl Stage {
         let pass = async {
             match key {
                 PassKey::Set(key) => scale_set::reconcile(&self.context, key).await,
+                PassKey::Operation(key) => operation::reconcile(&self.context, key).await,
                 PassKey::Instance(kind, key) => instance::reconcile(&self.context, *kind, key).await,
             }
         };

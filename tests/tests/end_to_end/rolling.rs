@@ -20,13 +20,13 @@ const UPDATE: SignedDuration = SignedDuration::from_secs(2);
 const REIMAGE: SignedDuration = SignedDuration::from_secs(12);
 
 /// A set whose application is asked for its health, and is started with `command`.
-fn rolling(replicas: i32, command: &str) -> Value {
+pub fn rolling(replicas: i32, command: &str) -> Value {
     let policy = json!({"mode": "Rolling", "rollingUpgradePolicy": {"healthTimeoutSeconds": 60}});
     let set = json!({"zones": ["1", "2", "3"], "upgradePolicy": policy, "virtualMachineProfile": application(command)});
     uniform("web", replicas, set)
 }
 
-fn application(command: &str) -> Value {
+pub fn application(command: &str) -> Value {
     json!({"extensions": [
         {
             "name": "health", "publisher": "Microsoft.ManagedServices", "type": "ApplicationHealthLinux",
@@ -45,7 +45,7 @@ async fn change(scene: &Scene<'_>, part: Value) -> anyhow::Result<()> {
 }
 
 /// The latest upgrade, once it has come to `code`.
-async fn upgrade(scene: &Scene<'_>, number: i64, code: RollingUpgradeCode) -> anyhow::Result<RollingUpgradeStatus> {
+pub async fn upgrade(scene: &Scene<'_>, number: i64, code: RollingUpgradeCode) -> anyhow::Result<RollingUpgradeStatus> {
     scene
         .until(&format!("upgrade {number} is {code:?}"), async || {
             let status = scene.set("web").await?.status.unwrap_or_default();

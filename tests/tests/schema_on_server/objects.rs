@@ -64,3 +64,9 @@ pub fn scale_set_vm() -> Value {
 pub fn flex_vm() -> Value {
     object("FlexVM", &merged(&json!({"location": "eastus"}), &profile()))
 }
+
+/// A restart of every VM of the set `web`.
+pub fn operation() -> Value {
+    let spec = json!({"target": {"kind": "ScaleSet", "name": "web"}, "type": "Restart"});
+    object("ScaleSetOperation", &spec)
+}

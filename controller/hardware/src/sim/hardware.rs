@@ -18,7 +18,9 @@ use super::world::{About, Effect, Wanted, World};
 use crate::catalog::Catalog;
 use crate::error::HardwareError;
 use crate::machine::{Change, Inventory, Machine};
-use crate::{CreateRequest, Deletion, Hardware, Target, UpdateMethod};
+use crate::{
+    CreateRequest, Deletion, Hardware, OperationAction, OperationRequest, ReimagedDisks, Shutdown, Target, UpdateMethod,
+};
 
 /// What the journal says of a call before its outcome is known.
 #[derive(Debug, Default)]
@@ -58,10 +60,14 @@ impl Hardware for Simulation {
         .await
     }
 
-    async fn set_power(&self, target: Target, wish: PowerWish) -> Result<Machine, HardwareError> {
-        let draft = draft(&target, format!("{wish:?}"));
+    async fn set_power(&self, target: Target, wish: PowerWish, shutdown: Shutdown) -> Result<Machine, HardwareError> {
+        let detail = match shutdown {
+            Shutdown::Graceful => format!("{wish:?}"),
+            Shutdown::Skip => format!("{wish:?} without shutdown"),
+        };
+        let draft = draft(&target, detail);
         self.call(Call::SetPower, About::Machine(&target.uid), draft, |world, now| {
-            let effect = world.set_power(&target, wish, now)?;
+            let effect = world.set_power(&target, wish, shutdown, now)?;
             Ok((world.answer(&target.uid, now)?, effect))
         })
         .await
@@ -76,6 +82,21 @@ impl Hardware for Simulation {
         let draft = draft(&target, format!("to revision {model_revision}"));
         self.call(Call::Reimage, About::Machine(&target.uid), draft, |world, now| {
             let effect = world.reimage(&target, Wanted { model_revision, model: &model }, now)?;
+            Ok((world.answer(&target.uid, now)?, effect))
+        })
+        .await
+    }
+
+    async fn perform(&self, target: Target, operation: OperationRequest) -> Result<Machine, HardwareError> {
+        let what = match &operation.action {
+            OperationAction::Restart => "restart",
+            OperationAction::Redeploy => "redeploy",
+            OperationAction::Reimage { disks: ReimagedDisks::Os, .. } => "reimage",
+            OperationAction::Reimage { disks: ReimagedDisks::All, .. } => "reimage all",
+        };
+        let draft = draft(&target, format!("{what} for operation {}", operation.uid));
+        self.call(Call::Perform, About::Machine(&target.uid), draft, |world, now| {
+            let effect = world.perform(&target, &operation, now)?;
             Ok((world.answer(&target.uid, now)?, effect))
         })
         .await

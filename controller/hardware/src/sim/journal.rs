@@ -17,6 +17,8 @@ pub enum Call {
     SetPower,
     /// `Hardware::reimage`.
     Reimage,
+    /// `Hardware::perform`.
+    Perform,
     /// `Hardware::delete`.
     Delete,
     /// `Hardware::observe`.

@@ -145,6 +145,13 @@ impl Hosts {
             && self.by_name.iter().any(|(name, host)| room(name, host))
     }
 
+    /// Another host than `current` for a machine that is moved.
+    pub(crate) fn choose_other(&self, need: &Need<'_>, current: &str) -> Result<String, HardwareError> {
+        let mut others = self.clone();
+        others.by_name.remove(current);
+        others.choose(&Need { current: None, ..*need })
+    }
+
     /// Takes room on a host, whether it is up or not. False when there is no such host or not enough room.
     pub(crate) fn take(&mut self, name: &str, claim: &Claim, set_uid: Option<&str>) -> bool {
         let Some(host) = self.by_name.get_mut(name).filter(|host| host.has_room(claim)) else {

@@ -15,6 +15,8 @@ use crate::sim::vm::{Failure, PowerStep};
 
 /// A restart or reimage spends this part of its time stopping.
 const STOPPING_SHARE: f64 = 0.25;
+/// Cutting the power takes this part of a shutdown.
+const POWER_CUT_SHARE: f64 = 0.1;
 
 /// What the course of one operation depends on.
 pub(crate) struct Scheduler<'a> {
@@ -98,6 +100,13 @@ impl Scheduler<'_> {
     /// From running to stopped.
     pub(crate) fn stop(&self) -> Course {
         self.down(PowerState::Stopping, PowerState::Stopped, self.draw("stop", self.latencies.stop))
+    }
+
+    /// From running to stopped without asking the guest.
+    pub(crate) fn cut_power(&self) -> Course {
+        let whole = self.draw("stop", self.latencies.stop);
+        let latency = in_milliseconds(whole.as_secs_f64() * POWER_CUT_SHARE);
+        self.down(PowerState::Stopping, PowerState::Stopped, latency)
     }
 
     /// From deallocated to stopped: hardware is allocated, the guest stays down.

@@ -31,7 +31,7 @@ pub(crate) use read::JournalPage;
 pub(crate) use write::Write;
 
 /// Format of what this version writes and reads. 2: machines with what their health source hears.
-pub(crate) const FORMAT: u64 = 2;
+pub(crate) const FORMAT: u64 = 3;
 /// Memory for redb's page cache: the store is written far more than it is read.
 const CACHE_BYTES: usize = 512 * 1024;
 

@@ -68,6 +68,8 @@ pub(crate) struct Record {
     pub(crate) operation: Operation,
     /// Operations so far: what latencies and faults are drawn by.
     pub(crate) operations: u32,
+    /// Uid of the request that a person made last.
+    pub(crate) last_operation: Option<String>,
     /// Failed attempts in a row before the last operation.
     pub(crate) failed_before: u32,
     /// From when on the machine runs without a break; none while it is down.
@@ -131,6 +133,8 @@ pub(crate) enum OperationKind {
     Update(UpdateMethod),
     Power(PowerWish),
     Reimage,
+    Restart,
+    Redeploy,
     Delete,
 }
 
@@ -176,6 +180,8 @@ impl OperationKind {
             Self::Power(PowerWish::Stopped) => "stopping",
             Self::Power(PowerWish::Deallocated) => "being deallocated",
             Self::Reimage => "being reimaged",
+            Self::Restart => "restarting",
+            Self::Redeploy => "being redeployed",
             Self::Delete => "being deleted",
         }
     }
@@ -209,9 +215,14 @@ impl Record {
         match (mark.kind, failure) {
             (OperationKind::Delete, _) => Provisioning::Deleting,
             (OperationKind::Create, _) if !self.is_idle(now) => Provisioning::Creating,
-            (OperationKind::Update(_) | OperationKind::Power(_) | OperationKind::Reimage, _) if !self.is_idle(now) => {
-                Provisioning::Updating
-            }
+            (
+                OperationKind::Update(_)
+                | OperationKind::Power(_)
+                | OperationKind::Reimage
+                | OperationKind::Restart
+                | OperationKind::Redeploy,
+                _,
+            ) if !self.is_idle(now) => Provisioning::Updating,
             (_, Some(Failure { code, message })) => {
                 Provisioning::Failed { code: code.clone(), message: message.clone() }
             }
@@ -281,6 +292,7 @@ impl Record {
             image_version: self.image.version.clone(),
             provisioning: self.provisioning(now),
             power: self.visible_power(now, host),
+            last_operation: self.last_operation.clone(),
             failed_attempts: self.failed_attempts(now),
             changed_at: self.changed_at(now, host),
             created_at: self.created_at,

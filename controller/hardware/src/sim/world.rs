@@ -14,6 +14,7 @@ mod disturb;
 mod health;
 mod offer;
 mod operation;
+mod perform;
 mod restore;
 
 use std::collections::BTreeMap;

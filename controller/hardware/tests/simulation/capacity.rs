@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use scaleset_crds::vocabulary::{PowerState, PowerWish};
-use scaleset_hardware::{CreateRequest, Hardware, HardwareError, Owner, Placement, UpdateMethod};
+use scaleset_hardware::{CreateRequest, Hardware, HardwareError, Owner, Placement, Shutdown, UpdateMethod};
 
 use crate::fixture::{
     Fixture, REGION, image, interface, model, placement, refusal, request, request_in, request_of, target,
@@ -103,32 +103,33 @@ async fn quota_counts_what_is_allocated_and_nothing_else() {
     let expected = HardwareError::Quota { family: "standardB".to_owned(), limit: 24, usage: 24, required: 8 };
     assert_eq!(refused, expected);
 
-    fixture.simulation.set_power(target("m0", 1), PowerWish::Stopped).await.unwrap();
+    fixture.simulation.set_power(target("m0", 1), PowerWish::Stopped, Shutdown::Graceful).await.unwrap();
     fixture.finish();
     assert_eq!(fixture.simulation.create(more.clone()).await.unwrap_err(), expected, "a stopped machine counts");
 
-    fixture.simulation.set_power(target("m0", 1), PowerWish::Deallocated).await.unwrap();
+    fixture.simulation.set_power(target("m0", 1), PowerWish::Deallocated, Shutdown::Graceful).await.unwrap();
     assert_eq!(fixture.simulation.create(more.clone()).await.unwrap_err(), expected, "until it is deallocated");
     fixture.finish();
     fixture.simulation.create(more).await.unwrap();
-    let started = fixture.simulation.set_power(target("m0", 1), PowerWish::Running).await;
+    let started = fixture.simulation.set_power(target("m0", 1), PowerWish::Running, Shutdown::Graceful).await;
     assert_eq!(started.unwrap_err(), expected, "a start allocates again");
 
     fixture.simulation.delete(target("m1", 1)).await.unwrap();
     fixture.finish();
-    fixture.simulation.set_power(target("m0", 1), PowerWish::Running).await.unwrap();
+    fixture.simulation.set_power(target("m0", 1), PowerWish::Running, Shutdown::Graceful).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_deallocated_machine_may_find_no_room_when_it_starts() {
     let fixture = Fixture::with(&REGION.replace("families: {standardB: 24}", "families: {}"));
     fixture.running_as(sized("a", "Large", Some("1"), Some(0))).await;
-    fixture.simulation.set_power(target("a", 1), PowerWish::Deallocated).await.unwrap();
+    fixture.simulation.set_power(target("a", 1), PowerWish::Deallocated, Shutdown::Graceful).await.unwrap();
     fixture.finish();
     for uid in ["b", "c"] {
         fixture.simulation.create(sized(uid, "Large", Some("1"), Some(0))).await.unwrap();
     }
-    let refused = fixture.simulation.set_power(target("a", 1), PowerWish::Running).await.unwrap_err();
+    let refused =
+        fixture.simulation.set_power(target("a", 1), PowerWish::Running, Shutdown::Graceful).await.unwrap_err();
     assert_eq!(refused.code(), "ZonalAllocationFailed");
     let still = fixture.machine("a").await;
     assert_eq!(still.host, None, "nothing was changed");
@@ -238,12 +239,12 @@ async fn a_size_that_the_host_cannot_hold_is_taken_after_deallocation() {
     );
     assert_eq!(fixture.machine("a").await, before, "nothing was changed");
 
-    fixture.simulation.set_power(target("a", 1), PowerWish::Deallocated).await.unwrap();
+    fixture.simulation.set_power(target("a", 1), PowerWish::Deallocated, Shutdown::Graceful).await.unwrap();
     fixture.finish();
     assert!(fixture.machine("a").await.sizes_after_deallocation.is_empty());
     update("Large", 1).await.unwrap();
     fixture.finish();
-    fixture.simulation.set_power(target("a", 1), PowerWish::Running).await.unwrap();
+    fixture.simulation.set_power(target("a", 1), PowerWish::Running, Shutdown::Graceful).await.unwrap();
     fixture.finish();
     let moved = fixture.machine("a").await;
     assert_eq!((moved.host.as_deref(), moved.power), (Some("testland-z1-fd0-general-01"), PowerState::Running));

@@ -6,7 +6,7 @@ use futures::{FutureExt, StreamExt};
 use scaleset_crds::vocabulary::{PowerState, PowerWish};
 use scaleset_hardware::catalog::ZoneState;
 use scaleset_hardware::sim::{BootFailure, Call, Drift, Fault, FaultEffect, MachineFault, Outage, Outcome, Selector};
-use scaleset_hardware::{Deletion, Hardware, Health, Provisioning, UpdateMethod};
+use scaleset_hardware::{Deletion, Hardware, Health, Provisioning, Shutdown, UpdateMethod};
 
 use crate::fixture::{Fixture, model, refusal, request, request_in, target};
 
@@ -66,7 +66,7 @@ async fn nothing_is_placed_in_an_outage_and_the_catalogue_says_so() {
     let elsewhere = fixture.simulation.create(request_in("b", None, None)).await.unwrap();
     assert!(elsewhere.host.unwrap().starts_with("testland-z2"));
 
-    let power = fixture.simulation.set_power(target("a", 1), PowerWish::Stopped).await;
+    let power = fixture.simulation.set_power(target("a", 1), PowerWish::Stopped, Shutdown::Graceful).await;
     assert_eq!(refusal(power), "hardware unavailable: host testland-z1-fd0-general-00 of machine a is down");
     let update = fixture.simulation.update(target("a", 1), "r", model().into(), UpdateMethod::Restart).await;
     assert_eq!(update.unwrap_err().code(), "InternalExecutionError");
@@ -103,7 +103,7 @@ async fn a_machine_that_crashes_is_stopped_and_can_be_started() {
     let crashed = fixture.machine("a").await;
     assert_eq!((crashed.power, crashed.provisioning), (PowerState::Stopped, Provisioning::Succeeded));
     assert_eq!(crashed.changed_at, fixture.at(55));
-    fixture.simulation.set_power(target("a", 1), PowerWish::Running).await.unwrap();
+    fixture.simulation.set_power(target("a", 1), PowerWish::Running, Shutdown::Graceful).await.unwrap();
     fixture.finish();
     assert_eq!(fixture.machine("a").await.power, PowerState::Running);
 }
@@ -117,7 +117,7 @@ async fn health_is_what_it_was_set_to_as_long_as_the_machine_answers() {
     assert_eq!(fixture.machine("a").await.health, Health::Healthy);
     fixture.simulation.set_health("a", Health::Unhealthy).await.unwrap();
     assert_eq!(fixture.machine("a").await.health, Health::Unhealthy);
-    fixture.simulation.set_power(target("a", 1), PowerWish::Stopped).await.unwrap();
+    fixture.simulation.set_power(target("a", 1), PowerWish::Stopped, Shutdown::Graceful).await.unwrap();
     fixture.finish();
     assert_eq!(fixture.machine("a").await.health, Health::Unknown);
 }

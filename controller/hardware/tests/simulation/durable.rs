@@ -12,7 +12,7 @@ use scaleset_hardware::sim::{
     Call, ClockSource, Drift, Fault, FaultEffect, LatencySource, OpenError, Outage, RegionFile, RegionSource, Selector,
     Simulation, SimulationOptions, Storage, VirtualClock,
 };
-use scaleset_hardware::{Hardware, Inventory, Provisioning};
+use scaleset_hardware::{Hardware, Inventory, Provisioning, Shutdown};
 
 use crate::fixture::{REGION, model, request, request_of, target};
 
@@ -25,7 +25,7 @@ fn open_with(path: &Path, clock: ClockSource, region: &str) -> Result<Simulation
     })
 }
 
-fn open(path: &Path, clock: &VirtualClock) -> Simulation {
+pub fn open(path: &Path, clock: &VirtualClock) -> Simulation {
     open_with(path, ClockSource::Virtual(clock.clone()), REGION).unwrap()
 }
 
@@ -46,7 +46,7 @@ async fn a_simulation_goes_on_where_it_ended() {
     }
     clock.advance(Duration::from_secs(45));
     simulation.delete(target("gone", 1)).await.unwrap();
-    simulation.set_power(target("stopping", 1), PowerWish::Deallocated).await.unwrap();
+    simulation.set_power(target("stopping", 1), PowerWish::Deallocated, Shutdown::Graceful).await.unwrap();
     simulation.drift("b", Drift { vm_size: Some("Medium".to_owned()), ..Drift::default() }).await.unwrap();
     let fault = Fault {
         selector: Selector::default(),
@@ -169,7 +169,7 @@ fn store_of_format(format: u64, path: &Path, copy: &Path) {
 fn a_store_of_another_format_is_left_untouched() {
     let mends = [
         (1, "use the older version, or remove the file to begin with an empty region"),
-        (3, "use the newer version, or name another file"),
+        (4, "use the newer version, or name another file"),
     ];
     for (format, mend) in mends {
         let directory = tempfile::tempdir().unwrap();
@@ -180,7 +180,7 @@ fn a_store_of_another_format_is_left_untouched() {
             let before = std::fs::read(&path).unwrap();
             let refused = open_with(&path, ClockSource::Virtual(VirtualClock::default()), REGION).unwrap_err();
             let expected = format!(
-                "hardware store {} has format {format}, this version knows 2: it was left untouched; {mend}",
+                "hardware store {} has format {format}, this version knows 3: it was left untouched; {mend}",
                 path.display()
             );
             assert_eq!(refused.to_string(), expected);

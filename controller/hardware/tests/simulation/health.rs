@@ -14,7 +14,7 @@ use scaleset_hardware::sim::{
     BootFailure, ClockSource, Drift, Fault, FaultEffect, LatencySource, MachineFault, Outage, RegionFile, RegionSource,
     Selector, Simulation, SimulationOptions, Storage, VirtualClock,
 };
-use scaleset_hardware::{ApplicationHealthReport, Hardware, Health, UpdateMethod};
+use scaleset_hardware::{ApplicationHealthReport, Hardware, Health, Shutdown, UpdateMethod};
 
 use crate::fixture::{Fixture, REGION, extension, image, model, refusal, request_of, target};
 
@@ -252,17 +252,17 @@ async fn a_machine_that_does_not_run_has_no_health_and_begins_anew_when_it_start
     {
         let (fixture, _) = created(REGION, wanted.clone()).await;
         let from_now = |fixture: Fixture| Fixture { start: fixture.clock.now(), ..fixture };
-        fixture.simulation.set_power(target("a", 1), PowerWish::Stopped).await.unwrap();
+        fixture.simulation.set_power(target("a", 1), PowerWish::Stopped, Shutdown::Graceful).await.unwrap();
         assert_eq!(reported(&fixture).await, "-", "it is stopping");
         assert_eq!(told(&fixture).await, "");
         let fixture = from_now(fixture);
-        fixture.simulation.set_power(target("a", 1), PowerWish::Running).await.unwrap();
+        fixture.simulation.set_power(target("a", 1), PowerWish::Running, Shutdown::Graceful).await.unwrap();
         assert_eq!(told(&fixture).await, initial);
 
         fixture.simulation.fail_machine("a", MachineFault::Crash).await.unwrap();
         assert_eq!((reported(&fixture).await.as_str(), fixture.simulation.next_event_at()), ("-", None));
         let fixture = from_now(fixture);
-        fixture.simulation.set_power(target("a", 1), PowerWish::Running).await.unwrap();
+        fixture.simulation.set_power(target("a", 1), PowerWish::Running, Shutdown::Graceful).await.unwrap();
         assert_eq!(told(&fixture).await, initial);
         fixture.simulation.delete(target("a", 1)).await.unwrap();
         assert_eq!(reported(&fixture).await, "-");

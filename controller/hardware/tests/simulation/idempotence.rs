@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use scaleset_crds::vocabulary::PowerWish;
 use scaleset_hardware::sim::{Call, Outcome};
-use scaleset_hardware::{Deletion, Hardware, HardwareError, Health, Provisioning, UpdateMethod};
+use scaleset_hardware::{Deletion, Hardware, HardwareError, Health, Provisioning, Shutdown, UpdateMethod};
 
 use crate::fixture::{Fixture, image, model, refusal, request, target};
 
@@ -48,10 +48,10 @@ async fn the_same_call_twice_has_the_effect_of_one() {
     fixture.finish();
     fixture.simulation.reimage(target("a", 3), "reimage", wanted).await.unwrap();
     for _ in 0..2 {
-        fixture.simulation.set_power(target("a", 3), PowerWish::Stopped).await.unwrap();
+        fixture.simulation.set_power(target("a", 3), PowerWish::Stopped, Shutdown::Graceful).await.unwrap();
     }
     fixture.finish();
-    fixture.simulation.set_power(target("a", 3), PowerWish::Stopped).await.unwrap();
+    fixture.simulation.set_power(target("a", 3), PowerWish::Stopped, Shutdown::Graceful).await.unwrap();
     for _ in 0..2 {
         fixture.simulation.delete(target("a", 3)).await.unwrap();
     }
@@ -107,7 +107,7 @@ async fn a_reimage_is_made_again_when_there_is_a_reason() {
 async fn a_call_of_an_older_generation_is_stale_and_changes_nothing() {
     let fixture = Fixture::new();
     fixture.running("a").await;
-    fixture.simulation.set_power(target("a", 5), PowerWish::Running).await.unwrap();
+    fixture.simulation.set_power(target("a", 5), PowerWish::Running, Shutdown::Graceful).await.unwrap();
     let wanted = Arc::new(model());
     let before = fixture.machine("a").await;
     assert_eq!(before.generation, 5);
@@ -119,7 +119,7 @@ async fn a_call_of_an_older_generation_is_stale_and_changes_nothing() {
         fixture.simulation.create(create).await.unwrap_err(),
         fixture.simulation.update(old(), "r", wanted.clone(), UpdateMethod::Restart).await.unwrap_err(),
         fixture.simulation.reimage(old(), "r", wanted).await.unwrap_err(),
-        fixture.simulation.set_power(old(), PowerWish::Stopped).await.unwrap_err(),
+        fixture.simulation.set_power(old(), PowerWish::Stopped, Shutdown::Graceful).await.unwrap_err(),
         fixture.simulation.delete(old()).await.unwrap_err(),
     ];
     assert_eq!(refused, [stale.clone(), stale.clone(), stale.clone(), stale.clone(), stale.clone()]);
@@ -140,7 +140,7 @@ async fn a_busy_machine_takes_a_delete_and_nothing_else() {
     assert_eq!(refusal(update), "machine a is busy: being created");
     let reimage = fixture.simulation.reimage(target("a", 1), "r", wanted.clone()).await;
     assert_eq!(refusal(reimage), "machine a is busy: being created");
-    let power = fixture.simulation.set_power(target("a", 1), PowerWish::Stopped).await;
+    let power = fixture.simulation.set_power(target("a", 1), PowerWish::Stopped, Shutdown::Graceful).await;
     assert_eq!(refusal(power), "machine a is busy: being created");
     assert_eq!(fixture.simulation.delete(target("a", 1)).await.unwrap(), Deletion::InProgress);
     let again = fixture.simulation.create(request("a")).await;
@@ -155,7 +155,7 @@ async fn a_machine_that_does_not_exist_is_not_found() {
     let fixture = Fixture::new();
     let update = fixture.simulation.update(target("x", 1), "r", Arc::new(model()), UpdateMethod::Online).await;
     assert_eq!(update.unwrap_err(), HardwareError::NotFound { uid: "x".to_owned() });
-    let power = fixture.simulation.set_power(target("x", 1), PowerWish::Stopped).await;
+    let power = fixture.simulation.set_power(target("x", 1), PowerWish::Stopped, Shutdown::Graceful).await;
     assert_eq!(power.unwrap_err(), HardwareError::NotFound { uid: "x".to_owned() });
     assert_eq!(fixture.simulation.delete(target("x", 1)).await.unwrap(), Deletion::Gone);
     assert_eq!(fixture.simulation.observe("x").await.unwrap(), None);

@@ -2,7 +2,7 @@
 
 use scaleset_crds::vocabulary::{PowerState, PowerWish};
 use scaleset_hardware::sim::{BootFailure, Fault, FaultEffect, Selector};
-use scaleset_hardware::{Deletion, ExtensionState, Hardware, Machine, Provisioning, UpdateMethod};
+use scaleset_hardware::{Deletion, ExtensionState, Hardware, Machine, Provisioning, Shutdown, UpdateMethod};
 
 use crate::fixture::{Fixture, extension, model, request, request_of, target};
 
@@ -65,7 +65,7 @@ async fn power_goes_down_and_up_by_wish() {
         (PowerWish::Running, vec!["116 Updating Starting", "141 Succeeded Running"]),
     ];
     for (wish, expected) in table {
-        fixture.simulation.set_power(target("a", 1), wish).await.unwrap();
+        fixture.simulation.set_power(target("a", 1), wish, Shutdown::Graceful).await.unwrap();
         assert_eq!(story(&fixture, "a").await, expected, "{wish:?}");
     }
 }
@@ -74,13 +74,13 @@ async fn power_goes_down_and_up_by_wish() {
 async fn a_deallocated_machine_has_no_host_and_no_placement_group_but_keeps_its_address() {
     let fixture = Fixture::new();
     let before = fixture.running("a").await;
-    fixture.simulation.set_power(target("a", 1), PowerWish::Deallocated).await.unwrap();
+    fixture.simulation.set_power(target("a", 1), PowerWish::Deallocated, Shutdown::Graceful).await.unwrap();
     fixture.finish();
     let machine = fixture.machine("a").await;
     assert_eq!((machine.host, machine.placement.placement_group), (None, None));
     assert_eq!(machine.private_ip_address, before.private_ip_address);
     assert_eq!(machine.vm_id, before.vm_id);
-    fixture.simulation.set_power(target("a", 1), PowerWish::Running).await.unwrap();
+    fixture.simulation.set_power(target("a", 1), PowerWish::Running, Shutdown::Graceful).await.unwrap();
     fixture.finish();
     let machine = fixture.machine("a").await;
     assert!(machine.host.is_some());
@@ -226,7 +226,7 @@ async fn a_failed_extension_fails_the_machine_and_an_update_runs_it_again() {
 async fn an_extension_of_a_stopped_machine_waits_for_its_start() {
     let fixture = Fixture::new();
     fixture.running("a").await;
-    fixture.simulation.set_power(target("a", 1), PowerWish::Stopped).await.unwrap();
+    fixture.simulation.set_power(target("a", 1), PowerWish::Stopped, Shutdown::Graceful).await.unwrap();
     fixture.finish();
     let mut wanted = model();
     wanted.extensions = vec![extension("app", &[])];
@@ -236,7 +236,7 @@ async fn an_extension_of_a_stopped_machine_waits_for_its_start() {
     fixture.finish();
     let stopped = fixture.machine("a").await;
     assert_eq!((stopped.power, stopped.extensions["app"]), (PowerState::Stopped, ExtensionState::Transitioning));
-    fixture.simulation.set_power(target("a", 1), PowerWish::Running).await.unwrap();
+    fixture.simulation.set_power(target("a", 1), PowerWish::Running, Shutdown::Graceful).await.unwrap();
     fixture.finish();
     assert_eq!(fixture.machine("a").await.extensions["app"], ExtensionState::Succeeded);
 }
@@ -249,7 +249,7 @@ async fn without_latency_every_call_is_complete_when_it_returns() {
     let created = simulation.create(request("a")).await.unwrap();
     assert_eq!((created.provisioning, created.power), (Provisioning::Succeeded, PowerState::Running));
     assert_eq!(created.os_name.as_deref(), Some("ubuntu"));
-    let stopped = simulation.set_power(target("a", 1), PowerWish::Deallocated).await.unwrap();
+    let stopped = simulation.set_power(target("a", 1), PowerWish::Deallocated, Shutdown::Graceful).await.unwrap();
     assert_eq!((stopped.power, stopped.host), (PowerState::Deallocated, None));
     assert_eq!(simulation.delete(target("a", 1)).await.unwrap(), Deletion::Gone);
     assert_eq!(simulation.next_event_at(), None);

@@ -10,4 +10,5 @@ mod health;
 mod idempotence;
 mod lifecycle;
 mod model;
+mod perform;
 mod region;

@@ -12,7 +12,7 @@ use scaleset_crds::instance::{
 use scaleset_crds::vocabulary::{HealthState, Impact, PowerState, PowerWish, ProvisioningState, StatusLevel};
 
 use super::{Truth, Verdict, cut, needs_a_person, whole_seconds};
-use crate::instance::{Step, Wait};
+use crate::instance::{Step, Wait, operation};
 use crate::snapshot::{Assigned, Belonging, Failure, InstanceSnapshot, MemberKind, MemberLife};
 use crate::view::{HardwareView, Health, InstanceView, OperationState, ReportedHealth, ViewDiff, diff};
 
@@ -25,6 +25,8 @@ pub struct InstanceOutcome {
     pub hardware: HardwareView,
     /// Why the step failed, where it did.
     pub failure: Option<Failure>,
+    /// Why what an operation asked for was refused: no failure of the VM.
+    pub operation_failure: Option<Failure>,
 }
 
 /// The whole status after a pass.
@@ -44,6 +46,7 @@ pub fn instance_status(snapshot: &InstanceSnapshot, step: &Step, outcome: &Insta
         }
         Belonging::Made { .. } | Belonging::HandMade { .. } | Belonging::Alone | Belonging::Refused { .. } => None,
     };
+    status.operations = operation::records(snapshot, step, outcome);
     let verdicts = Verdicts { snapshot, step, outcome };
     status.conditions = verdicts.conditions();
     keep_transition_times(&mut status.conditions, &snapshot.status.conditions);
@@ -72,6 +75,7 @@ fn of_hardware(snapshot: &InstanceSnapshot, view: &InstanceView) -> InstanceStat
         instance_view: Some(run_time_details(snapshot, view)),
         private_ip_address: view.private_ip_address.clone(),
         public_ip_address: view.public_ip_address.clone(),
+        operations: Vec::new(),
         conditions: Vec::new(),
     }
 }

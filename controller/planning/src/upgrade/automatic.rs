@@ -9,11 +9,10 @@
 //! set's actions are left.
 
 use scaleset_crds::condition::Reason;
-use scaleset_crds::vocabulary::Impact;
 
 use super::{Outdated, UpgradeDecision, UpgradeInput, only_unborn, outdated, refusal};
 use crate::budget::{Allowance, was_healthy};
-use crate::plan::{Action, Assignment, Hold, Removal, RemovalCause};
+use crate::plan::{Action, Hold};
 use crate::snapshot::{Availability, Member, Protection, Revision, UpgradeSwitch};
 
 /// What an upgrade of a member spends.
@@ -97,33 +96,7 @@ fn order(member: &Member) -> Order<'_> {
 }
 
 fn action(input: &UpgradeInput<'_>, outdated: &Outdated<'_>) -> Action {
-    let member = outdated.member;
-    let (kind, name, uid, resource_version) =
-        (member.kind, member.name.clone(), member.uid.clone(), member.resource_version.clone());
-    let reason = format!("{}; {}", outdated.describe(), input.allowance);
-    match outdated.impact() {
-        Impact::Replace => {
-            Action::DeleteMember(Removal { kind, name, uid, resource_version, cause: RemovalCause::Replace, reason })
-        }
-        impact @ (Impact::None
-        | Impact::NextReimage
-        | Impact::Online
-        | Impact::Restart
-        | Impact::Reimage
-        | Impact::Immutable) => {
-            let revision = input.newest.name.clone();
-            Action::AssignRevision(Assignment {
-                kind,
-                name,
-                uid,
-                resource_version,
-                revision,
-                impact,
-                roll: None,
-                reason,
-            })
-        }
-    }
+    outdated.bring_to_newest(input, None, format!("{}; {}", outdated.describe(), input.allowance))
 }
 
 fn hold_some(decision: &mut UpgradeDecision, reason: Reason, count: usize, message: &str) {

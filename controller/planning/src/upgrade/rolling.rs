@@ -23,7 +23,7 @@ use scaleset_crds::rolling_upgrade::{
 use scaleset_crds::vocabulary::{Impact, RollingUpgradeAction, RollingUpgradeCode};
 
 use super::{Outdated, UpgradeDecision, UpgradeInput, only_unborn, outdated, refusal};
-use crate::plan::{Action, Assignment, Hold, Removal, RemovalCause};
+use crate::plan::{Action, Assignment, Hold};
 use crate::snapshot::{BreachRule, Member, Protection, RollMark, RollingPolicy, UpgradeSwitch};
 use standing::Census;
 
@@ -42,6 +42,23 @@ pub struct RollingInput<'pass> {
     pub failed: &'pass [FailedRevision],
     /// The last revision on which every member was well.
     pub last_healthy: Option<&'pass str>,
+    /// What a person asks for.
+    pub request: Option<RollRequest>,
+}
+
+/// What a person asks of rolling upgrades.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RollRequest {
+    /// Begin one, if the latest has this number (0: none); a later one is that which was asked for.
+    Start {
+        /// The number.
+        after: i64,
+    },
+    /// Cancel the one of this number.
+    Cancel {
+        /// The number.
+        number: i64,
+    },
 }
 
 /// What a rolling upgrade decides.
@@ -69,6 +86,8 @@ enum Phase {
     Back(RollingUpgradeStatus),
     /// It was stopped, and a person decides.
     Stopped(RollingUpgradeStatus),
+    /// A person stops it.
+    Cancel(RollingUpgradeStatus),
 }
 
 /// The next step of a rolling upgrade.
@@ -83,9 +102,15 @@ pub fn decide(input: &RollingInput<'_>) -> RollingDecision {
         Phase::Start => start(input, &waiting, &mut decision),
         Phase::Forward(record) => forward(input, &waiting, record, &mut decision),
         Phase::Back(record) => back(input, record, &mut decision),
-        Phase::Stopped(record) => {
+        Phase::Cancel(record) => cancel(input, &waiting, record, &mut decision),
+        Phase::Stopped(mut record) => {
             let (reason, message) = why_stopped(&record);
             hold(&mut decision, reason, waiting.len(), &format!("outdated: {message}"));
+            if record.progress.in_progress_instance_count > 0 {
+                // What had begun when it was stopped goes on to its end.
+                record.progress = Census::of(input, &record).progress();
+                decision.record = Some(record);
+            }
         }
     }
     decision
@@ -93,6 +118,9 @@ pub fn decide(input: &RollingInput<'_>) -> RollingDecision {
 
 fn phase(input: &RollingInput<'_>, waiting: &[Outdated<'_>]) -> Phase {
     let newest = &input.upgrade.newest.name;
+    if let Some(phase) = asked_for(input) {
+        return phase;
+    }
     let Some(record) = input.record.cloned() else {
         return if waiting.is_empty() { Phase::Idle } else { Phase::Start };
     };
@@ -109,6 +137,22 @@ fn phase(input: &RollingInput<'_>, waiting: &[Outdated<'_>]) -> Phase {
         RollingUpgradeCode::Completed => Phase::Start,
         RollingUpgradeCode::Cancelled | RollingUpgradeCode::Faulted if changed => Phase::Start,
         RollingUpgradeCode::Cancelled | RollingUpgradeCode::Faulted => Phase::Stopped(record),
+    }
+}
+
+/// What a person asks for, as long as it is about the latest upgrade.
+fn asked_for(input: &RollingInput<'_>) -> Option<Phase> {
+    let number = input.record.map_or(0, |record| record.number);
+    let code = input.record.map(|record| record.running_status.code);
+    let ended = !matches!(code, Some(RollingUpgradeCode::RollingForward | RollingUpgradeCode::RollingBack));
+    match input.request? {
+        RollRequest::Cancel { number: asked }
+            if asked == number && code == Some(RollingUpgradeCode::RollingForward) =>
+        {
+            input.record.cloned().map(Phase::Cancel)
+        }
+        RollRequest::Start { after } if after == number && ended => Some(Phase::Start),
+        RollRequest::Cancel { number: _ } | RollRequest::Start { after: _ } => None,
     }
 }
 
@@ -175,6 +219,22 @@ fn new_record(input: &RollingInput<'_>) -> RollingUpgradeStatus {
         policy: RollingUpgradePolicy::from(input.policy),
         error: None,
     }
+}
+
+/// What has begun goes on, nothing more begins.
+fn cancel(
+    input: &RollingInput<'_>,
+    waiting: &[Outdated<'_>],
+    mut record: RollingUpgradeStatus,
+    decision: &mut RollingDecision,
+) {
+    record.progress = Census::of(input, &record).progress();
+    record.running_status.code = RollingUpgradeCode::Cancelled;
+    record.running_status.last_action = RollingUpgradeAction::Cancel;
+    record.running_status.last_action_time = time(input.now);
+    let (reason, message) = why_stopped(&record);
+    hold(decision, reason, waiting.len(), &format!("outdated: {message}"));
+    decision.record = Some(record);
 }
 
 /// Waits for the batch, judges it, and begins the next.
@@ -260,24 +320,7 @@ fn next_batch(
 }
 
 fn upgrade(input: &RollingInput<'_>, outdated: &Outdated<'_>, mark: RollMark, why: &str) -> Action {
-    let member = outdated.member;
-    let reason = format!("{}; {why}", outdated.describe());
-    match outdated.impact() {
-        Impact::Replace => Action::DeleteMember(Removal {
-            kind: member.kind,
-            name: member.name.clone(),
-            uid: member.uid.clone(),
-            resource_version: member.resource_version.clone(),
-            cause: RemovalCause::Replace,
-            reason,
-        }),
-        impact @ (Impact::None
-        | Impact::NextReimage
-        | Impact::Online
-        | Impact::Restart
-        | Impact::Reimage
-        | Impact::Immutable) => assign(member, &input.upgrade.newest.name, impact, mark, reason),
-    }
+    outdated.bring_to_newest(&input.upgrade, Some(mark), format!("{}; {why}", outdated.describe()))
 }
 
 fn assign(member: &Member, revision: &str, impact: Impact, mark: RollMark, reason: String) -> Action {

@@ -86,6 +86,8 @@ pub struct InstanceView {
     pub model: Arc<VirtualMachineModel>,
     /// Last operation.
     pub operation: OperationState,
+    /// Uid of the operation that a person asked for last, as far as the hardware knows.
+    pub last_operation: Option<String>,
     /// Power.
     pub power: PowerState,
     /// When operation or power changed last, scenario time.

@@ -88,6 +88,7 @@ pub(crate) fn snapshot(zones: &[&str], replicas: i32) -> ScaleSetSnapshot {
         highest_hardware_number: None,
         hardware_silence: None,
         unreadable_revisions: Vec::new(),
+        operations: Vec::new(),
         status: ScaleSetStatus::default(),
     }
 }

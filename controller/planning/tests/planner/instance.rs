@@ -11,6 +11,7 @@ use scaleset_crds::vocabulary::{PowerState, PowerWish, ProvisioningState};
 use scaleset_planning::instance::{Step, Wait, plan};
 use scaleset_planning::snapshot::{
     Assigned, Belonging, Birth, Failure, FinalizerState, InstanceSnapshot, MemberKind, MemberLife, ReleaseRule,
+    ShutdownRule,
 };
 use scaleset_planning::status::instance::{InstanceOutcome, instance_status};
 use scaleset_planning::view::{HardwareView, InstanceView, ModelView, OperationState};
@@ -33,6 +34,7 @@ fn view(model: &ModelView, operation: OperationState, power: PowerState) -> Inst
         revision: model.revision.clone(),
         model: Arc::clone(&model.model),
         operation,
+        last_operation: None,
         power,
         changed_at: Timestamp::UNIX_EPOCH,
         zone: None,
@@ -72,6 +74,8 @@ fn snapshot(hardware: HardwareView) -> InstanceSnapshot {
         zone: None,
         fault_domain: None,
         belonging: Belonging::Made { scale_set: "web".to_owned() },
+        operation: None,
+        power_operation: None,
         hardware,
         status: InstanceStatus::default(),
     }
@@ -127,11 +131,11 @@ fn life_and_hardware_decide_the_step() {
 #[test]
 fn power_follows_the_wish() {
     let table = [
-        (PowerWish::Running, PowerState::Stopped, Step::SetPower(PowerWish::Running)),
-        (PowerWish::Running, PowerState::Deallocated, Step::SetPower(PowerWish::Running)),
-        (PowerWish::Stopped, PowerState::Running, Step::SetPower(PowerWish::Stopped)),
+        (PowerWish::Running, PowerState::Stopped, Step::SetPower(PowerWish::Running, ShutdownRule::Graceful)),
+        (PowerWish::Running, PowerState::Deallocated, Step::SetPower(PowerWish::Running, ShutdownRule::Graceful)),
+        (PowerWish::Stopped, PowerState::Running, Step::SetPower(PowerWish::Stopped, ShutdownRule::Graceful)),
         (PowerWish::Stopped, PowerState::Deallocated, Step::None),
-        (PowerWish::Deallocated, PowerState::Stopped, Step::SetPower(PowerWish::Deallocated)),
+        (PowerWish::Deallocated, PowerState::Stopped, Step::SetPower(PowerWish::Deallocated, ShutdownRule::Graceful)),
         (PowerWish::Deallocated, PowerState::Deallocated, Step::None),
         (PowerWish::Running, PowerState::Starting, Step::Wait(Wait::HardwareBusy)),
         (PowerWish::Running, PowerState::Unknown, Step::Wait(Wait::HardwareUnknown)),
@@ -161,7 +165,7 @@ fn a_size_that_its_host_cannot_hold_is_taken_while_it_is_deallocated() {
     let mut reimaged = profile("Standard_D4s_v3").model();
     reimaged.storage_profile.image_reference.version = Some("22.04.1".to_owned());
     let reimaged = ModelView { revision: "r2".to_owned(), model: Arc::new(reimaged) };
-    let deallocated = Step::SetPower(PowerWish::Deallocated);
+    let deallocated = Step::SetPower(PowerWish::Deallocated, ShutdownRule::Graceful);
     let sizes: fn(&[&str]) -> Vec<String> = |sizes| sizes.iter().map(|size| (*size).to_owned()).collect();
     let (none, this, other) = (sizes(&[]), sizes(&["Standard_D4s_v3"]), sizes(&["Standard_D8s_v3"]));
     let table = [
@@ -184,7 +188,7 @@ fn a_size_that_its_host_cannot_hold_is_taken_while_it_is_deallocated() {
     let resized_and_down = view(&resized, OperationState::Succeeded, PowerState::Deallocated);
     let follow = |snapshot: &mut InstanceSnapshot| snapshot.assigned = Assigned::Known(resized.clone());
     let present = HardwareView::Present(Box::new(resized_and_down));
-    assert_eq!(step_of(follow, present), Step::SetPower(PowerWish::Running));
+    assert_eq!(step_of(follow, present), Step::SetPower(PowerWish::Running, ShutdownRule::Graceful));
 }
 
 #[test]
@@ -249,14 +253,14 @@ fn what_failed_is_repeated_and_no_disk_with_anything_on_it_is_lost() {
     assert_eq!(step_of(later, extension()), Step::UpdateOnline(old()));
     assert_eq!(step_of(later, boot()), Step::Reimage(old()), "it has never been well: nothing is on its disk");
     assert_eq!(step_of(was_well, boot()), Step::UpdateWithRestart(old()));
-    assert_eq!(step_of(was_well, start()), Step::SetPower(PowerWish::Running));
+    assert_eq!(step_of(was_well, start()), Step::SetPower(PowerWish::Running, ShutdownRule::Graceful));
 }
 
 #[test]
 fn a_failed_vm_that_is_wished_down_is_taken_down() {
     let stop = |snapshot: &mut InstanceSnapshot| snapshot.power_wish = PowerWish::Deallocated;
     let failed = failed_with("VMExtensionProvisioningError", PowerState::Running);
-    assert_eq!(step_of(stop, failed), Step::SetPower(PowerWish::Deallocated));
+    assert_eq!(step_of(stop, failed), Step::SetPower(PowerWish::Deallocated, ShutdownRule::Graceful));
 }
 
 #[test]
@@ -280,7 +284,7 @@ fn what_only_a_person_can_change_holds_nothing_else_up() {
         },
         running(&there),
     );
-    assert_eq!(stopped, Step::SetPower(PowerWish::Stopped), "it can still be stopped");
+    assert_eq!(stopped, Step::SetPower(PowerWish::Stopped, ShutdownRule::Graceful), "it can still be stopped");
     Arc::make_mut(&mut wished.model).tags.insert("team".to_owned(), "web".to_owned());
     let tagged = step_of(|snapshot| alone(snapshot, &wished), running(&there));
     assert_eq!(tagged, Step::UpdateOnline(wished), "it still gets what can be applied");
@@ -302,11 +306,14 @@ fn without_its_revision_a_vm_waits_or_runs_on() {
         |snapshot: &mut InstanceSnapshot| snapshot.assigned = Assigned::Missing { revision: "gone".to_owned() };
     assert_eq!(step_of(missing, HardwareView::Absent), Step::Wait(Wait::Revision));
     assert_eq!(step_of(missing, running(&old())), Step::None);
-    assert_eq!(step_of(missing, power(PowerState::Stopped)), Step::SetPower(PowerWish::Running));
+    assert_eq!(
+        step_of(missing, power(PowerState::Stopped)),
+        Step::SetPower(PowerWish::Running, ShutdownRule::Graceful)
+    );
 }
 
 fn status_of(snapshot: &InstanceSnapshot, failure: Option<Failure>) -> InstanceStatus {
-    let outcome = InstanceOutcome { hardware: snapshot.hardware.clone(), failure };
+    let outcome = InstanceOutcome { hardware: snapshot.hardware.clone(), failure, operation_failure: None };
     instance_status(snapshot, &plan(snapshot).step, &outcome)
 }
 

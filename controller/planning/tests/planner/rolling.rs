@@ -16,7 +16,7 @@ use scaleset_planning::view::Health;
 use crate::fleet::{assigned, audited, change_profile, created, deleted, newest, profile, snapshot, spread};
 
 /// Members by zone in Rolling mode, and a changed size.
-fn resized(zones: &[(Option<&str>, usize)]) -> ScaleSetSnapshot {
+pub(crate) fn resized(zones: &[(Option<&str>, usize)]) -> ScaleSetSnapshot {
     let names: Vec<&str> = zones.iter().filter_map(|(zone, _)| *zone).collect();
     let count = zones.iter().map(|(_, count)| count).sum::<usize>();
     let mut snapshot = snapshot(&names, i32::try_from(count).expect("a small set"));
@@ -61,7 +61,7 @@ fn obey(snapshot: &mut ScaleSetSnapshot, plan: &ScaleSetPlan) {
 }
 
 /// The hardware of the named members has taken their model; their health is `health`.
-fn settle(snapshot: &mut ScaleSetSnapshot, names: &[&str], health: HealthState) {
+pub(crate) fn settle(snapshot: &mut ScaleSetSnapshot, names: &[&str], health: HealthState) {
     for member in snapshot.members.iter_mut().filter(|member| names.contains(&member.name.as_str())) {
         member.report.running_revision.clone_from(&member.assigned_revision);
         member.report.provisioning = ProvisioningState::Succeeded;
@@ -72,12 +72,12 @@ fn settle(snapshot: &mut ScaleSetSnapshot, names: &[&str], health: HealthState) 
     }
 }
 
-fn record(snapshot: &ScaleSetSnapshot) -> RollingUpgradeStatus {
+pub(crate) fn record(snapshot: &ScaleSetSnapshot) -> RollingUpgradeStatus {
     snapshot.status.rolling_upgrade.clone().expect("an upgrade was begun")
 }
 
 /// Successful, failed, in progress, pending.
-fn progress(snapshot: &ScaleSetSnapshot) -> [i32; 4] {
+pub(crate) fn progress(snapshot: &ScaleSetSnapshot) -> [i32; 4] {
     let progress = record(snapshot).progress;
     [
         progress.successful_instance_count,
@@ -88,7 +88,7 @@ fn progress(snapshot: &ScaleSetSnapshot) -> [i32; 4] {
 }
 
 /// One pass; names of the members in the batch that it begins.
-fn pass(snapshot: &mut ScaleSetSnapshot) -> Vec<String> {
+pub(crate) fn pass(snapshot: &mut ScaleSetSnapshot) -> Vec<String> {
     let plan = audited(snapshot);
     let batch = assigned(&plan).into_iter().map(str::to_owned).collect();
     obey(snapshot, &plan);

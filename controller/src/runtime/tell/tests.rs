@@ -28,8 +28,11 @@ fn change() -> Change {
 async fn announcements_that_end_are_listened_to_anew() {
     let nobody = service_fn(|_| std::future::pending::<Result<Response<Body>, Infallible>>());
     let (cluster, _changes, _watches) = KubernetesCluster::start(Client::new(nobody, "default"), Arc::default());
-    let queues =
-        Queues { sets: Arc::new(WorkQueue::new(Duration::ZERO)), instances: Arc::new(WorkQueue::new(Duration::ZERO)) };
+    let queues = Queues {
+        sets: Arc::new(WorkQueue::new(Duration::ZERO)),
+        instances: Arc::new(WorkQueue::new(Duration::ZERO)),
+        operations: Arc::new(WorkQueue::new(Duration::ZERO)),
+    };
     let listened = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&listened);
     let listen = move || match count.fetch_add(1, Ordering::SeqCst) {

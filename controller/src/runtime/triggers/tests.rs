@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::cluster::{ClusterError, Freshness, NewObject, Notice, ObjectId};
 
-/// A cluster of which only the members of one set are asked for.
-struct Fixed(Members);
+/// A cluster of which only the members of one set and the operations are asked for.
+struct Fixed(Members, Vec<Arc<ScaleSetOperation>>);
 
 #[async_trait]
 impl Cluster for Fixed {
@@ -20,6 +20,12 @@ impl Cluster for Fixed {
     }
     fn flex_vm(&self, _: &ObjectKey) -> Option<Arc<FlexVM>> {
         None
+    }
+    fn operation(&self, _: &ObjectKey) -> Option<Arc<ScaleSetOperation>> {
+        None
+    }
+    fn operations(&self, target: &ObjectKey) -> Vec<Arc<ScaleSetOperation>> {
+        self.1.iter().filter(|operation| operation.spec.target.name == target.name).cloned().collect()
     }
     fn members(&self, set: &ObjectKey, set_uid: &str) -> Members {
         assert_eq!((set.name.as_str(), set_uid), ("web", "web-uid"));
@@ -80,11 +86,11 @@ fn set(generation: i64) -> ScaleSet {
     serde_json::from_value(value).unwrap()
 }
 
-fn two_members() -> Fixed {
-    Fixed(Members {
-        scale_set_vms: vec![Arc::new(vm("web-0", "r1")), Arc::new(vm("web-1", "r2"))],
-        flex_vms: Vec::new(),
-    })
+fn two_members(operations: Vec<Arc<ScaleSetOperation>>) -> Fixed {
+    Fixed(
+        Members { scale_set_vms: vec![Arc::new(vm("web-0", "r1")), Arc::new(vm("web-1", "r2"))], flex_vms: Vec::new() },
+        operations,
+    )
 }
 
 fn change<K>(before: Option<K>, after: Option<K>) -> Change<K> {
@@ -109,7 +115,7 @@ fn by_member(name: &str) -> Trigger {
 
 #[expect(clippy::needless_pass_by_value, reason = "callers make it on the spot")]
 fn of(change: CacheChange) -> Vec<Trigger> {
-    triggers(&change, &two_members())
+    triggers(&change, &two_members(Vec::new()))
 }
 
 #[test]
@@ -206,4 +212,57 @@ fn a_machine_concerns_its_owner() {
     assert_eq!(of_machine(&owner("ScaleSetVM")), Some(instance("web-0")));
     assert_eq!(of_machine(&owner("FlexVM")), Some(Trigger::Instance(InstanceKind::FlexVM, key("web-0"))));
     assert_eq!(of_machine(&owner("Toaster")), None);
+}
+
+fn operation(name: &str, status: &Value) -> ScaleSetOperation {
+    let value = json!({
+        "apiVersion": "compute.scaleset.io/v1alpha1", "kind": "ScaleSetOperation", "metadata": metadata(name, 1),
+        "spec": {"target": {"kind": "ScaleSet", "name": "web"}, "type": "Restart"}, "status": status,
+    });
+    serde_json::from_value(value).unwrap()
+}
+
+fn begun() -> ScaleSetOperation {
+    let instance = json!({"name": "web-0", "instanceId": "0", "uid": "web-0-uid"});
+    operation("first", &json!({"instances": [instance]}))
+}
+
+fn ended() -> ScaleSetOperation {
+    let mut ended = begun();
+    ended.status.as_mut().unwrap().completion_time = Some(Time(Timestamp::UNIX_EPOCH));
+    ended
+}
+
+#[test]
+fn an_operation_concerns_its_set_and_once_it_has_begun_its_vms() {
+    let itself = || Trigger::Operation(key("first"), When::Now);
+    let new = change(None, Some(operation("first", &json!({}))));
+    assert_eq!(of(CacheChange::ScaleSetOperation(new)), [itself(), own("web")]);
+    // The cache has no instance of that name, so it is taken for a FlexVM.
+    let vm = Trigger::Instance(InstanceKind::FlexVM, key("web-0"));
+    let beginning = change(Some(operation("first", &json!({}))), Some(begun()));
+    assert_eq!(of(CacheChange::ScaleSetOperation(beginning)), [itself(), own("web"), vm]);
+    let counting = change(Some(begun()), Some(begun()));
+    assert_eq!(of(CacheChange::ScaleSetOperation(counting)), [itself(), own("web")]);
+}
+
+#[test]
+fn an_operation_that_has_ended_or_is_gone_concerns_those_that_wait() {
+    let waits = Trigger::Operation(key("second"), When::Spaced);
+    let cluster = two_members(vec![Arc::new(ended()), Arc::new(operation("second", &json!({})))]);
+    let ending = CacheChange::ScaleSetOperation(change(Some(begun()), Some(ended())));
+    let itself = Trigger::Operation(key("first"), When::Now);
+    assert_eq!(triggers(&ending, &cluster), [itself, waits.clone(), own("web")]);
+    let going = CacheChange::ScaleSetOperation(change(Some(begun()), None));
+    assert!(triggers(&going, &cluster).contains(&waits));
+}
+
+#[test]
+fn what_changes_in_a_set_or_a_member_concerns_operations_that_have_not_ended() {
+    let cluster = two_members(vec![Arc::new(ended()), Arc::new(operation("second", &json!({})))]);
+    let waits = Trigger::Operation(key("second"), When::Spaced);
+    let member = CacheChange::ScaleSetVM(change(Some(vm("web-0", "r1")), Some(vm("web-0", "r1"))));
+    assert_eq!(triggers(&member, &cluster), [instance("web-0"), by_member("web"), waits.clone()]);
+    let status = CacheChange::ScaleSet(change(Some(set(1)), Some(set(1))));
+    assert_eq!(triggers(&status, &cluster), [own("web"), waits]);
 }

@@ -157,7 +157,8 @@ fn member(
     }
 }
 
-fn protection(policy: Option<&ProtectionPolicy>) -> Protection {
+/// What holds the set's hand from a VM.
+pub(crate) fn protection(policy: Option<&ProtectionPolicy>) -> Protection {
     let Some(ProtectionPolicy { protect_from_scale_in, protect_from_scale_set_actions }) = policy else {
         return Protection::None;
     };
@@ -208,11 +209,11 @@ fn report(metadata: &ObjectMeta, status: Option<&InstanceStatus>) -> MemberRepor
         healthy_on_revision: status.and_then(|status| status.healthy_on_revision.clone()),
         pending: pending(status),
         failure: match provisioning {
-            ProvisioningState::Failed => status.and_then(failure),
+            ProvisioningState::Failed => status.and_then(failure_of),
             ProvisioningState::Succeeded => status.and_then(withheld),
             // Hardware that does not let go.
             ProvisioningState::Deleting => {
-                status.and_then(failure).filter(|failure| failure.reason != Reason::Deleting)
+                status.and_then(failure_of).filter(|failure| failure.reason != Reason::Deleting)
             }
             ProvisioningState::Creating | ProvisioningState::Updating | ProvisioningState::Unknown => None,
         },
@@ -232,7 +233,8 @@ fn pending(status: Option<&InstanceStatus>) -> Pending {
     }
 }
 
-fn failure(status: &InstanceStatus) -> Option<Failure> {
+/// Why a VM is not provisioned, in its own words.
+pub(crate) fn failure_of(status: &InstanceStatus) -> Option<Failure> {
     let provisioned = find(&status.conditions, InstanceCondition::Provisioned.as_str())?;
     Some(Failure { reason: Reason::from_code(&provisioned.reason), message: provisioned.message.clone() })
 }

@@ -22,6 +22,8 @@ pub fn converged(stage: &Stage) -> Vec<String> {
         findings.extend(outdated(set, &members, &machines));
         findings.extend(status_differs(set, &now, uid));
     }
+    let left = now.operations.values().filter(|operation| !operation.ended);
+    findings.extend(left.map(|operation| format!("operation {} has not ended", operation.name)));
     findings.extend(machines.keys().filter(|uid| !now.members.contains_key(*uid)).map(|uid| format!("{uid} is left")));
     findings
 }

@@ -8,9 +8,10 @@ use serde_json::Value;
 
 use crate::simulation::stage::Stage;
 
-/// Sets and members by uid.
+/// Sets, members and operations by uid.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Seen {
+    pub(super) operations: BTreeMap<String, OperationSeen>,
     pub(super) sets: BTreeMap<String, SetSeen>,
     pub(super) members: BTreeMap<String, MemberSeen>,
 }
@@ -26,6 +27,16 @@ pub(super) struct SetSeen {
     pub(super) newest: String,
     pub(super) zones: Vec<String>,
     pub(super) object: Value,
+}
+
+/// Something that a person has asked for once.
+#[derive(Clone, Debug)]
+pub(super) struct OperationSeen {
+    pub(super) name: String,
+    pub(super) operation_type: String,
+    /// Uids of the members that it has settled on.
+    pub(super) instances: Vec<String>,
+    pub(super) ended: bool,
 }
 
 /// What a member is protected from.
@@ -58,12 +69,38 @@ impl Seen {
     pub(super) fn of(stage: &Stage) -> Self {
         let sets = stage.cluster.all(Kind::ScaleSet).into_iter().map(|object| (uid(&object), set(object)));
         let members = [Kind::ScaleSetVM, Kind::FlexVM].into_iter().flat_map(|kind| stage.cluster.all(kind));
-        Self { sets: sets.collect(), members: members.map(|object| (uid(&object), member(object))).collect() }
+        let operations = stage.cluster.all(Kind::ScaleSetOperation).into_iter();
+        let operations = operations.map(|object| (uid(&object), operation(&object))).collect();
+        Self {
+            operations,
+            sets: sets.collect(),
+            members: members.map(|object| (uid(&object), member(object))).collect(),
+        }
     }
 
     /// Members that the set made and that are not going.
     pub(super) fn live_made(&self, set_uid: &str) -> impl Iterator<Item = &MemberSeen> {
         self.members.values().filter(move |member| member.owner == set_uid && !member.terminating)
+    }
+}
+
+impl Seen {
+    /// Whether an operation of one of these types has settled on that member.
+    pub(super) fn is_asked_for(&self, member_uid: &str, types: &[&str]) -> bool {
+        self.operations.values().any(|operation| {
+            types.contains(&operation.operation_type.as_str())
+                && operation.instances.iter().any(|instance| instance == member_uid)
+        })
+    }
+}
+
+fn operation(object: &Value) -> OperationSeen {
+    let status = &object["status"];
+    OperationSeen {
+        name: text(&object["metadata"]["name"]),
+        operation_type: text(&object["spec"]["type"]),
+        instances: status["instances"].as_array().into_iter().flatten().map(|one| text(&one["uid"])).collect(),
+        ended: !status["completionTime"].is_null(),
     }
 }
 

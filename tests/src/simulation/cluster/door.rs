@@ -8,7 +8,7 @@ use k8s_openapi::api::apps::v1::ControllerRevision;
 use scaleset_controller::cluster::{
     Cluster, ClusterError, EventType, Freshness, Kind, Members, NewObject, Notice, ObjectId, ObjectKey,
 };
-use scaleset_crds::{FlexVM, ScaleSet, ScaleSetVM};
+use scaleset_crds::{FlexVM, ScaleSet, ScaleSetOperation, ScaleSetVM};
 use serde_json::Value;
 
 use super::SimulatedCluster;
@@ -86,6 +86,14 @@ impl Cluster for SimulatedCluster {
 
     fn flex_vm(&self, key: &ObjectKey) -> Option<Arc<FlexVM>> {
         self.read(Kind::FlexVM, key)
+    }
+
+    fn operation(&self, key: &ObjectKey) -> Option<Arc<ScaleSetOperation>> {
+        self.read(Kind::ScaleSetOperation, key)
+    }
+
+    fn operations(&self, target: &ObjectKey) -> Vec<Arc<ScaleSetOperation>> {
+        self.list(Kind::ScaleSetOperation, |object| object["spec"]["target"]["name"] == target.name.as_str())
     }
 
     fn members(&self, set: &ObjectKey, set_uid: &str) -> Members {

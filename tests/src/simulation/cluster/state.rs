@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use scaleset_controller::cluster::{ClusterError, Kind, ObjectId, ObjectKey};
-use scaleset_crds::{FlexVM, ScaleSet, ScaleSetVM};
+use scaleset_crds::{FlexVM, ScaleSet, ScaleSetOperation, ScaleSetVM};
 use scaleset_hardware::sim::VirtualClock;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -39,6 +39,7 @@ impl Cached {
             Kind::ScaleSet => typed::<ScaleSet>(&json),
             Kind::ScaleSetVM => typed::<ScaleSetVM>(&json),
             Kind::FlexVM => typed::<FlexVM>(&json),
+            Kind::ScaleSetOperation => typed::<ScaleSetOperation>(&json),
             Kind::ControllerRevision => typed::<ControllerRevision>(&json),
         };
         Self { json, typed }
@@ -216,6 +217,7 @@ impl State {
     fn tell_turned(&self, id: &Key, before: &Value, after: &Value) {
         let told: &[&str] = match id.0 {
             Kind::ScaleSet => &["Ready", "Available", "UpToDate", "CapacitySatisfied", "Paused", "Stalled"],
+            Kind::ScaleSetOperation => &["Complete", "Failed"],
             Kind::ScaleSetVM | Kind::FlexVM | Kind::ControllerRevision => &["Ready", "Member", "Stalled"],
         };
         let find = |status: &Value, name: &str| -> Option<Value> {
@@ -228,7 +230,7 @@ impl State {
             // The first word of a condition that says that nothing is wrong is no news.
             let quiet = old.is_null()
                 && new["status"] == "False"
-                && (["Paused", "Stalled"].contains(name) || new["reason"] == "NoScaleSet");
+                && (["Paused", "Stalled", "Failed"].contains(name) || new["reason"] == "NoScaleSet");
             if turned && !quiet {
                 let text = |field: &str| new[field].as_str().unwrap_or_default().to_owned();
                 let line = format!("{name}={} {}: {}", text("status"), text("reason"), text("message"));

@@ -67,6 +67,18 @@ fn profile_part(name: &str, value: &str) -> Value {
     }
 }
 
+/// The spec of an operation; `ids=0,1` and `skip-shutdown=true` say more of it.
+pub(super) fn operation_spec(kind: &str, target: &str, operation_type: &str, words: &[&str]) -> Value {
+    let mut spec = json!({"target": {"kind": kind, "name": target}, "type": operation_type});
+    if let Some(ids) = option(words, "ids") {
+        spec["instanceIds"] = json!(ids.split(',').collect::<Vec<_>>());
+    }
+    if let Some(skip) = option(words, "skip-shutdown") {
+        spec["parameters"] = json!({"skipShutdown": skip == "true"});
+    }
+    spec
+}
+
 /// The spec of a FlexVM in `location`, with what the words say of it.
 pub(super) fn flex_vm_spec(location: &str, words: &[&str]) -> Value {
     let mut spec = profile();

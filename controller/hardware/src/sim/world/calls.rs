@@ -19,7 +19,7 @@ use crate::sim::quota::Claim;
 use crate::sim::schedule::{Course, Guest, Scheduler};
 use crate::sim::store::Write;
 use crate::sim::vm::{Image, Mark, OperationKind, Record};
-use crate::{CreateRequest, Deletion, Target};
+use crate::{CreateRequest, Deletion, Shutdown, Target};
 
 impl World {
     /// Allocates a place for a machine and creates it there.
@@ -61,6 +61,7 @@ impl World {
         &mut self,
         target: &Target,
         wish: PowerWish,
+        shutdown: Shutdown,
         now: Timestamp,
     ) -> Result<Effect, HardwareError> {
         let record = self.fenced(target)?;
@@ -89,7 +90,7 @@ impl World {
         if let Some((host, claim)) = allocation {
             self.take_host(&target.uid, host, &claim);
         }
-        let drawn = self.draw_power(&target.uid, wish, power, now);
+        let drawn = self.draw_power(&target.uid, (wish, shutdown), power, now);
         let mark = Mark { kind, generation: target.generation, model_revision: String::new(), wanted: 0 };
         self.begin(&target.uid, mark, drawn, now);
         Ok(Effect::Changed)
@@ -149,7 +150,13 @@ impl World {
         record.host = Some(host);
     }
 
-    fn draw_power(&mut self, uid: &str, wish: PowerWish, power: PowerState, now: Timestamp) -> Drawn {
+    fn draw_power(
+        &mut self,
+        uid: &str,
+        (wish, shutdown): (PowerWish, Shutdown),
+        power: PowerState,
+        now: Timestamp,
+    ) -> Drawn {
         let record = self.machines.get(uid);
         let waits = |(name, run): (&String, &ExtensionRun)| (*run == ExtensionRun::Waiting).then(|| name.clone());
         let waiting: BTreeSet<String> = match (wish, record) {
@@ -160,7 +167,10 @@ impl World {
         self.draw_for(uid, now, Risk { boot, extensions: &waiting }, |scheduler| match (wish, power) {
             (PowerWish::Running, _) => scheduler.start(),
             (PowerWish::Stopped, PowerState::Deallocated) => scheduler.allocate(),
-            (PowerWish::Stopped, _) => scheduler.stop(),
+            (PowerWish::Stopped, _) => match shutdown {
+                Shutdown::Graceful => scheduler.stop(),
+                Shutdown::Skip => scheduler.cut_power(),
+            },
             (PowerWish::Deallocated, _) => scheduler.deallocate(),
         })
     }
@@ -234,6 +244,7 @@ impl World {
             watch: None,
             operation: compose(mark, now, course, runs.until, runs.failure),
             operations: 1,
+            last_operation: None,
             failed_before: 0,
             hangs_since: None,
             disturbed_at: None,

@@ -1,6 +1,6 @@
 //! Updating and reimaging machines.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -29,12 +29,20 @@ pub(crate) struct Wanted<'a> {
 }
 
 /// What a call makes of a machine.
-struct Transformation {
-    mark: Mark,
+pub(super) struct Transformation {
+    pub(super) mark: Mark,
     /// What the machine will be.
-    model: Arc<VirtualMachineModel>,
+    pub(super) model: Arc<VirtualMachineModel>,
     /// The image of its new OS disk, if it gets one.
-    image: Option<Image>,
+    pub(super) image: Option<Image>,
+    pub(super) data_disks: DataDisks,
+}
+
+/// What becomes of the data disks that a machine has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DataDisks {
+    Kept,
+    Fresh,
 }
 
 /// A host, and what a machine takes there.
@@ -71,7 +79,11 @@ impl World {
         if method == UpdateMethod::Online && record.hangs_since.is_some() {
             return Err(HardwareError::Transient { message: format!("machine {} does not answer", target.uid) });
         }
-        self.transform(target, Transformation { mark, model: Arc::new(model), image: None }, now)
+        self.transform(
+            target,
+            Transformation { mark, model: Arc::new(model), image: None, data_disks: DataDisks::Kept },
+            now,
+        )
     }
 
     /// Replaces the OS disk and applies the whole of `wanted`.
@@ -98,10 +110,11 @@ impl World {
             return Ok(self.unchanged(target));
         }
         self.reachable(record)?;
-        self.transform(target, Transformation { mark, model: Arc::clone(wanted), image: Some(image) }, now)
+        let model = Arc::clone(wanted);
+        self.transform(target, Transformation { mark, model, image: Some(image), data_disks: DataDisks::Kept }, now)
     }
 
-    fn unchanged(&mut self, target: &Target) -> Effect {
+    pub(super) fn unchanged(&mut self, target: &Target) -> Effect {
         self.note_generation(target);
         Effect::Unchanged
     }
@@ -117,7 +130,7 @@ impl World {
     }
 
     /// Checks everything, then changes everything.
-    fn transform(
+    pub(super) fn transform(
         &mut self,
         target: &Target,
         transformation: Transformation,
@@ -164,7 +177,7 @@ impl World {
     }
 
     fn draw_transformation(&mut self, uid: &str, transformation: &Transformation, now: Timestamp) -> Drawn {
-        let Transformation { mark, model, image } = transformation;
+        let Transformation { mark, model, image, data_disks: _ } = transformation;
         let record = self.machines.get(uid).expect("the caller has found the machine").clone();
         let down = is_down_by_wish(&record, now);
         let known = record.guest_is_known(now);
@@ -188,7 +201,7 @@ impl World {
     }
 
     fn apply(&mut self, uid: &str, transformation: Transformation, drawn: Drawn, now: Timestamp) {
-        let Transformation { mark, model, image } = transformation;
+        let Transformation { mark, model, image, data_disks } = transformation;
         let key = self.acquire_model(&model);
         let fresh_disk = image.as_ref().and_then(|_| {
             let owner = &self.machines.get(uid)?.owner.name;
@@ -201,7 +214,10 @@ impl World {
             record.watch = None;
         }
         let former = std::mem::replace(&mut record.model, key);
-        let held = std::mem::take(&mut record.data_disks);
+        let held = match data_disks {
+            DataDisks::Kept => std::mem::take(&mut record.data_disks),
+            DataDisks::Fresh => BTreeMap::new(),
+        };
         let interfaces = std::mem::take(&mut record.interfaces);
         record.model_revision.clone_from(&mark.model_revision);
         let wanted: BTreeSet<&String> = model.extensions.iter().map(|extension| &extension.name).collect();
@@ -234,7 +250,12 @@ fn course(scheduler: &Scheduler<'_>, kind: OperationKind, boot: Boot, power: Pow
     }
 }
 
-fn mark_of(target: &Target, kind: OperationKind, model_revision: &str, wanted: &VirtualMachineModel) -> Mark {
+pub(super) fn mark_of(
+    target: &Target,
+    kind: OperationKind,
+    model_revision: &str,
+    wanted: &VirtualMachineModel,
+) -> Mark {
     Mark { kind, generation: target.generation, model_revision: model_revision.to_owned(), wanted: digest_of(wanted) }
 }
 
