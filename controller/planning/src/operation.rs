@@ -32,6 +32,8 @@ pub use progress::{InstanceProgress, Progress, RollOutcome};
 
 /// How long a target may be unknown: its cache may lag behind that of operations.
 const TARGET_GRACE: Duration = Duration::from_secs(5);
+/// How often one that waits for another looks whether it has ended.
+const QUEUE_LOOK: Duration = Duration::from_secs(5);
 
 /// What one pass over an operation does.
 #[derive(Clone, Debug)]
@@ -157,7 +159,10 @@ fn not_begun(snapshot: &OperationSnapshot) -> OperationPlan {
         let step = OperationStep::Wait { reason: Reason::ResourceNotFound, message };
         return OperationPlan { step, wake_after: Some(left.max(Duration::from_millis(100))) };
     }
-    OperationPlan { step: turn(snapshot), wake_after: None }
+    let step = turn(snapshot);
+    // Who is waited for may be about another object, whose end wakes nobody here.
+    let queued = matches!(step, OperationStep::Wait { reason: Reason::Queued, .. });
+    OperationPlan { step, wake_after: queued.then_some(QUEUE_LOOK) }
 }
 
 fn turn(snapshot: &OperationSnapshot) -> OperationStep {

@@ -101,11 +101,11 @@ impl Judge {
             let still = |seen: &Seen| seen.sets.get(&member.owner).is_some_and(|set| set.still);
             // A member that has no VM yet is made from the newest model in every mode.
             let has_vm = !before.object["status"]["modelRevision"].is_null();
-            let asked = self.before.is_asked_for(uid, &["ManualUpgrade"]);
+            let asked = self.is_asked_for(now, uid, &["ManualUpgrade"]);
             if has_vm && before.revision != member.revision && still(&self.before) && still(now) && !asked {
                 findings.push(format!("{} was given a model although its set is Manual or paused", member.name));
             }
-            let powered = self.before.is_asked_for(uid, &["Start", "PowerOff", "Deallocate"]);
+            let powered = self.is_asked_for(now, uid, &["Start", "PowerOff", "Deallocate"]);
             if member.owner.is_empty() && before.generation != member.generation && !powered {
                 findings.push(format!("{} was made by hand and its spec was changed", member.name));
             }
@@ -123,7 +123,7 @@ impl Judge {
     fn removals_are_allowed(&self, now: &Seen, findings: &mut Vec<String>) {
         for (uid, before) in &self.before.members {
             let going = now.members.get(uid).is_none_or(|member| member.terminating);
-            let asked = self.before.is_asked_for(uid, &["Delete", "ManualUpgrade"]);
+            let asked = self.is_asked_for(now, uid, &["Delete", "ManualUpgrade"]);
             if before.terminating || !going || self.by_hand.contains(&before.name) || asked {
                 continue;
             }
@@ -135,6 +135,11 @@ impl Judge {
                 findings.push(format!("{} is protected ({:?}) and is deleted", before.name, before.protected));
             }
         }
+    }
+
+    /// Whether an operation has settled on that member, if only in this round.
+    fn is_asked_for(&self, now: &Seen, uid: &str, types: &[&str]) -> bool {
+        self.before.is_asked_for(uid, types) || now.is_asked_for(uid, types)
     }
 
     /// Of a steady set at most max(1, N / 5) members are not running.

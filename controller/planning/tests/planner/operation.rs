@@ -146,6 +146,7 @@ fn who_is_about_the_same_vms_waits_for_who_came_first() {
         let snapshot = OperationSnapshot { earlier: vec![first], ..asked(operation_type, &ids) };
         let queued = matches!(plan(&snapshot).step, OperationStep::Wait { reason: Reason::Queued, .. });
         assert_eq!(queued, waits, "{label}");
+        assert_eq!(plan(&snapshot).wake_after.is_some(), waits, "{label}");
     }
 }
 
