@@ -40,6 +40,9 @@ pub struct Args {
     /// What is logged: error, warn, info, debug or trace, also by module (`info,scaleset_controller=debug`).
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub log_level: String,
+    /// Checks the flags and the region file, and ends; nothing is started or written.
+    #[arg(long)]
+    pub check: bool,
 }
 
 /// How logs are written.

@@ -69,9 +69,12 @@ pub enum StartError {
     Broken(String),
 }
 
-/// Runs until the process is asked to stop.
+/// Runs until the process is asked to stop; with `--check`, only sees whether it could.
 pub async fn run(args: Args) -> Result<(), StartError> {
     telemetry::start(args.log_format, &args.log_level)?;
+    if args.check {
+        return check(&args);
+    }
     let mut signals = Signals::new().map_err(StartError::Signals)?;
     let hardware = open_hardware(&args)?;
     let health = Health::default();
@@ -102,6 +105,14 @@ pub async fn run(args: Args) -> Result<(), StartError> {
             }
         }
     }
+}
+
+/// What the parser of the flags cannot see.
+fn check(args: &Args) -> Result<(), StartError> {
+    if let Some(path) = &args.region_file {
+        RegionFile::read(path)?;
+    }
+    Ok(())
 }
 
 async fn work(

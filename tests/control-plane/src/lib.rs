@@ -1,8 +1,8 @@
 //! A real Kubernetes control plane on this machine: etcd, kube-apiserver and kube-controller-manager as plain
 //! processes, for tests and for the local run, and what both need to work with one.
 //!
-//! Everything listens on loopback only. In tests the processes belong to a watchdog that ends them when the test
-//! process ends, however it ends; in the local run they are detached and found again by their process ids.
+//! Everything listens on loopback only. The processes belong to a watchdog that ends them when the process that started
+//! them ends, however it ends; those that `make up` keeps are found again by their process ids.
 
 mod address;
 pub mod binaries;
@@ -21,8 +21,8 @@ pub use address::free_addresses;
 pub use cargo::cargo;
 pub use error::ControlPlaneError;
 pub use kubectl::Kubectl;
-pub use log::log_tail;
+pub use log::{log_length_bytes, log_tail};
 pub use plane::{ControlPlane, Durability, Options};
-pub use process::{Lifetime, ProcessId, Supervisor};
+pub use process::{ProcessId, Supervisor};
 pub use state::TakenPort;
 pub use workspace::workspace_root;

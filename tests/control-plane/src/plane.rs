@@ -1,5 +1,6 @@
 //! One control plane: started, waited for, stopped.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -12,8 +13,8 @@ use crate::certificates::{Authority, Identity, service_account_key, write};
 use crate::error::{ControlPlaneError, file};
 use crate::kubeconfig;
 use crate::kubectl::Kubectl;
-use crate::log::log_tail;
-use crate::process::{Lifetime, ProcessId, Supervisor};
+use crate::log::{log_length_bytes, log_tail};
+use crate::process::{ProcessId, Supervisor};
 use crate::state::{State, TakenPort};
 
 const READY_DEADLINE: Duration = Duration::from_secs(90);
@@ -37,36 +38,36 @@ pub enum Durability {
 pub struct Options {
     /// Where its state is; `None` for a temporary directory that goes with it.
     pub directory: Option<PathBuf>,
-    /// Whether it ends with this process.
-    pub lifetime: Lifetime,
     /// Whether etcd writes through.
     pub durability: Durability,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { directory: None, lifetime: Lifetime::WithParent, durability: Durability::Volatile }
+        Self { directory: None, durability: Durability::Volatile }
     }
 }
 
-/// A running control plane.
+/// A running control plane. Dropping it ends the processes that it has started, never those that it found.
 #[derive(Debug)]
 pub struct ControlPlane {
     directory: PathBuf,
     binaries: Binaries,
     state: State,
     durability: Durability,
-    lifetime: Lifetime,
     supervisor: Supervisor,
+    /// How long each process's log was when it was started.
+    log_starts_bytes: BTreeMap<&'static str, u64>,
     /// Dropped last: the processes must be gone before their files are.
     _temporary: Option<TempDir>,
 }
 
 impl ControlPlane {
     /// Starts what does not run yet in the directory, and returns when the API server is ready. The programs must have
-    /// been built ([`Binaries::ensure`]). An error carries the end of the log of the process that failed.
+    /// been built ([`Binaries::ensure`]). A start that fails ends what it has started, and its error carries the end of
+    /// what the process that failed has said.
     pub fn start(options: Options) -> Result<Self, ControlPlaneError> {
-        let Options { directory, lifetime, durability } = options;
+        let Options { directory, durability } = options;
         let temporary = match &directory {
             Some(_) => None,
             None => Some(
@@ -83,14 +84,19 @@ impl ControlPlane {
             binaries: Binaries::locate()?,
             state: State::open(&directory)?,
             durability,
-            lifetime,
-            supervisor: Supervisor::removing(lifetime, temporary.as_ref().map(TempDir::path))?,
+            supervisor: Supervisor::removing(temporary.as_ref().map(TempDir::path))?,
+            log_starts_bytes: BTreeMap::new(),
             directory,
             _temporary: temporary,
         };
         plane.prepare()?;
         plane.start_processes()?;
         Ok(plane)
+    }
+
+    /// Lets it go on after this process; [`Self::stop_kept`] ends it.
+    pub fn keep(mut self) {
+        self.supervisor.let_go();
     }
 
     /// One control plane for all tests of a process, started by the first that asks. It ends with the process.
@@ -167,7 +173,7 @@ impl ControlPlane {
     }
 
     /// The processes last started in `directory`, by name, and whether each is running.
-    pub fn detached(directory: &Path) -> Result<Vec<(&'static str, bool)>, ControlPlaneError> {
+    pub fn known(directory: &Path) -> Result<Vec<(&'static str, bool)>, ControlPlaneError> {
         let State { ports: _, etcd, api_server, controller_manager } = State::open(directory)?;
         let named = [("etcd", etcd), ("kube-apiserver", api_server), ("kube-controller-manager", controller_manager)];
         Ok(named.map(|(name, process)| (name, process.is_some_and(ProcessId::is_running))).to_vec())
@@ -182,8 +188,8 @@ impl ControlPlane {
         Ok(State::open(directory)?.taken_ports())
     }
 
-    /// Ends the processes of the control plane that was started detached in `directory`. Whether there was one.
-    pub fn stop_detached(directory: &Path) -> Result<bool, ControlPlaneError> {
+    /// Ends the processes of the control plane that was last started in `directory`, whoever did. Whether there was one.
+    pub fn stop_kept(directory: &Path) -> Result<bool, ControlPlaneError> {
         if !directory.join("state.json").exists() {
             return Ok(false);
         }
@@ -230,7 +236,6 @@ impl ControlPlane {
         let runs = |process: Option<ProcessId>| process.is_some_and(ProcessId::is_running);
         if !runs(self.state.etcd) {
             self.state.etcd = Some(self.spawn("etcd", &self.etcd_arguments())?);
-            // Known before anything else can fail: a detached process that nobody knows would stay.
             self.state.save(&self.directory)?;
         }
         if !runs(self.state.api_server) {
@@ -247,6 +252,7 @@ impl ControlPlane {
 
     fn spawn(&mut self, name: &'static str, arguments: &[String]) -> Result<ProcessId, ControlPlaneError> {
         let log = self.log(name);
+        self.log_starts_bytes.insert(name, log_length_bytes(&log));
         self.supervisor.start(&self.binaries.path(name), arguments, &log)
     }
 
@@ -339,21 +345,17 @@ impl ControlPlane {
 
     fn not_ready(&self, process: &'static str, elapsed: Duration) -> ControlPlaneError {
         let log = self.log(process);
-        let tail = log_tail(&log, LOG_TAIL_LINES);
+        let from = self.log_starts_bytes.get(process).copied().unwrap_or_default();
+        let tail = log_tail(&log, from, LOG_TAIL_LINES);
         ControlPlaneError::NotReady { process, seconds: elapsed.as_secs(), log, tail }
     }
 }
 
 impl Drop for ControlPlane {
     fn drop(&mut self) {
-        match self.lifetime {
-            Lifetime::Detached => {}
-            Lifetime::WithParent => {
-                // In this order nobody complains of a peer that has gone; the watchdog ends what is left.
-                for process in self.processes().into_iter().rev() {
-                    process.stop();
-                }
-            }
+        // In this order nobody complains of a peer that has gone; the watchdog ends what is left.
+        for process in self.supervisor.started().iter().rev() {
+            process.stop();
         }
     }
 }

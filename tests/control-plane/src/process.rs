@@ -1,12 +1,12 @@
 //! Processes that outlive no one they should not.
 //!
-//! [`Lifetime::WithParent`]: a watchdog shell, in a process group of its own so that Ctrl-C does not reach it, starts
-//! every process and holds them as its children. It reads commands from a pipe; when the pipe closes, because its
-//! parent stopped, panicked or was killed, it ends them all. There is no moment at which a process is running and the
-//! watchdog does not know it.
+//! A watchdog shell, in a process group of its own so that Ctrl-C does not reach it, starts every process and holds them
+//! as its children. It reads commands from a pipe; when the pipe closes, because its parent stopped, panicked or was
+//! killed, it ends them all. There is no moment at which a process is running and the watchdog does not know it.
 //!
-//! [`Lifetime::Detached`]: the process goes on after its parent; it is found again by its id and start time, so that a
-//! recycled id is never mistaken for it.
+//! What shall outlive its parent is let go of once all of it runs ([`Supervisor::keep`]), so that a start that fails half
+//! way takes along what it has started. Such a process is found again by its id and start time: a recycled id is never
+//! mistaken for it.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -18,16 +18,17 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{ControlPlaneError, file};
+use crate::error::ControlPlaneError;
 
 /// How long a process may take to end by itself.
 const TERMINATION_GRACE: Duration = Duration::from_secs(10);
 
 /// The watchdog: starts what it is told, one command a line, ends all of it at the end of its input, within three
-/// seconds, and removes the directory that it is given.
+/// seconds, and removes the directory that it is given. At the word [`KEEP`] it goes and leaves all as it is.
 const WATCHDOG: &str = r#"
 pids=""
 while IFS= read -r line; do
+  [ "$line" = keep ] && exit
   eval "$line" &
   pids="$! $pids"
   echo "$!"
@@ -39,14 +40,7 @@ kill $! 2>/dev/null
 [ -z "$1" ] || rm -rf "$1"
 "#;
 
-/// Whether a process ends with the one that started it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lifetime {
-    /// It ends with its parent, however that ends.
-    WithParent,
-    /// It goes on.
-    Detached,
-}
+const KEEP: &str = "keep\n";
 
 /// A process, by id and start time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,83 +102,110 @@ fn stat(pid: i32) -> Option<(char, u64)> {
     Some((fields.first()?.chars().next()?, fields.get(19)?.parse().ok()?))
 }
 
-/// Starts processes with one lifetime.
+/// Starts processes that end with this one, however it ends, until [`Self::keep`].
 #[derive(Debug)]
-pub struct Supervisor(Kind);
-
-#[derive(Debug)]
-enum Kind {
-    Watchdog { child: Child, commands: Option<ChildStdin>, answers: BufReader<ChildStdout> },
-    Detached,
+pub struct Supervisor {
+    watchdog: Child,
+    commands: Option<ChildStdin>,
+    answers: BufReader<ChildStdout>,
+    started: Vec<ProcessId>,
 }
 
 impl Supervisor {
-    /// A supervisor of processes with that lifetime. Dropping it ends those that do not outlive it.
-    pub fn new(lifetime: Lifetime) -> Result<Self, ControlPlaneError> {
-        Self::removing(lifetime, None)
+    /// A supervisor of no process yet. Dropping it ends those that it has started.
+    pub fn new() -> Result<Self, ControlPlaneError> {
+        Self::removing(None)
     }
 
-    /// The same; with [`Lifetime::WithParent`], `leftovers` is removed once the processes have ended.
-    pub fn removing(lifetime: Lifetime, leftovers: Option<&Path>) -> Result<Self, ControlPlaneError> {
-        match lifetime {
-            Lifetime::Detached => Ok(Self(Kind::Detached)),
-            Lifetime::WithParent => {
-                let mut child = Command::new("sh")
-                    .args(["-c", WATCHDOG, "watchdog"])
-                    .args(leftovers)
-                    .process_group(0)
-                    .stdin(Stdio::piped())
-                    .stdout(Stdio::piped())
-                    .stderr(Stdio::null())
-                    .spawn()
-                    .map_err(|source| ControlPlaneError::Run { program: "sh".to_owned(), source })?;
-                let commands = child.stdin.take();
-                let answers = BufReader::new(child.stdout.take().expect("stdout is piped"));
-                Ok(Self(Kind::Watchdog { child, commands, answers }))
-            }
-        }
+    /// The same; `leftovers` is removed once the processes have ended.
+    pub fn removing(leftovers: Option<&Path>) -> Result<Self, ControlPlaneError> {
+        let mut watchdog = Command::new("sh")
+            .args(["-c", WATCHDOG, "watchdog"])
+            .args(leftovers)
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|source| ControlPlaneError::Run { program: "sh".to_owned(), source })?;
+        let commands = watchdog.stdin.take();
+        let answers = BufReader::new(watchdog.stdout.take().expect("stdout is piped"));
+        Ok(Self { watchdog, commands, answers, started: Vec::new() })
     }
 
     /// Starts `program`, its output appended to `log`.
     pub fn start(&mut self, program: &Path, arguments: &[String], log: &Path) -> Result<ProcessId, ControlPlaneError> {
         let cannot = |source| ControlPlaneError::Run { program: program.display().to_string(), source };
-        let pid = match &mut self.0 {
-            Kind::Detached => {
-                let output = fs::OpenOptions::new().create(true).append(true).open(log).map_err(file(log))?;
-                let errors = output.try_clone().map_err(file(log))?;
-                let mut command = Command::new(program);
-                command.args(arguments).process_group(0).stdin(Stdio::null()).stdout(output).stderr(errors);
-                i32::try_from(command.spawn().map_err(cannot)?.id()).expect("a process id fits")
-            }
-            Kind::Watchdog { child: _, commands, answers } => {
-                let words = std::iter::once(program.display().to_string()).chain(arguments.iter().cloned());
-                let command = words.map(|word| quote(&word)).collect::<Vec<_>>().join(" ");
-                let line = format!("exec {command} </dev/null >>{} 2>&1\n", quote(&log.display().to_string()));
-                let pipe = commands.as_mut().expect("the pipe is open until the supervisor is dropped");
-                pipe.write_all(line.as_bytes()).and_then(|()| pipe.flush()).map_err(cannot)?;
-                let mut answer = String::new();
-                answers.read_line(&mut answer).map_err(cannot)?;
-                answer.trim().parse().map_err(|_| cannot(std::io::Error::other("the watchdog does not answer")))?
-            }
-        };
-        ProcessId::of(pid).ok_or_else(|| cannot(std::io::Error::other("it ended at once")))
+        let words = std::iter::once(program.display().to_string()).chain(arguments.iter().cloned());
+        let command = words.map(|word| quote(&word)).collect::<Vec<_>>().join(" ");
+        let line = format!("exec {command} </dev/null >>{} 2>&1\n", quote(&log.display().to_string()));
+        let pipe = self.commands.as_mut().expect("the pipe is open until the supervisor is dropped");
+        pipe.write_all(line.as_bytes()).and_then(|()| pipe.flush()).map_err(cannot)?;
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer).map_err(cannot)?;
+        let pid = answer.trim().parse().map_err(|_| cannot(std::io::Error::other("the watchdog does not answer")))?;
+        let process = ProcessId::of(pid).ok_or_else(|| cannot(std::io::Error::other("it ended at once")))?;
+        self.started.push(process);
+        Ok(process)
+    }
+
+    /// What it has started and would end, in that order.
+    pub(crate) fn started(&self) -> &[ProcessId] {
+        &self.started
+    }
+
+    /// Lets go of everything that it has started: it goes on, whatever happens to this process.
+    pub fn keep(mut self) {
+        self.let_go();
+    }
+
+    pub(crate) fn let_go(&mut self) {
+        if let Some(commands) = &mut self.commands {
+            // Where the watchdog is gone there is nobody left who would end them.
+            let _ = commands.write_all(KEEP.as_bytes());
+        }
+        self.started.clear();
     }
 }
 
 impl Drop for Supervisor {
     fn drop(&mut self) {
-        match &mut self.0 {
-            Kind::Detached => {}
-            Kind::Watchdog { child, commands, answers: _ } => {
-                drop(commands.take());
-                // The watchdog ends by itself once its children have; there is nobody to tell if it does not.
-                let _ = child.wait();
-            }
-        }
+        drop(self.commands.take());
+        // The watchdog ends by itself once its children have; there is nobody to tell if it does not.
+        let _ = self.watchdog.wait();
     }
 }
 
 /// A word as the shell reads it back.
 fn quote(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sleeper(supervisor: &mut Supervisor) -> ProcessId {
+        supervisor.start(Path::new("sleep"), &["60".to_owned()], Path::new("/dev/null")).unwrap()
+    }
+
+    #[test]
+    fn a_start_that_is_given_up_takes_along_what_it_has_started_and_nothing_else() {
+        let mut before = Supervisor::new().unwrap();
+        let mut given_up = Supervisor::new().unwrap();
+        let (ran_before, started) = (sleeper(&mut before), sleeper(&mut given_up));
+        assert_eq!(given_up.started(), [started]);
+        drop(given_up);
+        assert!(!started.is_running());
+        assert!(ran_before.is_running());
+    }
+
+    #[test]
+    fn what_is_kept_goes_on() {
+        let mut supervisor = Supervisor::new().unwrap();
+        let kept = sleeper(&mut supervisor);
+        supervisor.keep();
+        assert!(kept.is_running());
+        assert!(kept.stop());
+    }
 }

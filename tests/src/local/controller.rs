@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use kube::{Client, Config};
 use rustix::process::{Pid, Signal, kill_process};
-use scaleset_control_plane::{Lifetime, ProcessId, Supervisor, cargo, free_addresses, log_tail};
+use scaleset_control_plane::{ProcessId, Supervisor, cargo, free_addresses, log_tail};
 use serde::Deserialize;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
@@ -61,7 +61,7 @@ impl LocalController {
     /// Builds and starts the controller with hardware of its own, and returns when it is ready.
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
         let directory = tempfile::Builder::new().prefix("scaleset-controller-").tempdir()?;
-        let mut supervisor = Supervisor::removing(Lifetime::WithParent, Some(directory.path()))?;
+        let mut supervisor = Supervisor::removing(Some(directory.path()))?;
         let (process, endpoints) = spawn(&settings, directory.path(), &mut supervisor).await?;
         let controller = Self { settings, supervisor, process, endpoints, directory };
         controller.wait_until_ready().await?;
@@ -113,7 +113,7 @@ impl LocalController {
 
     /// The end of its log.
     pub fn log_tail(&self, lines: usize) -> String {
-        log_tail(&log(self.directory.path()), lines)
+        log_tail(&log(self.directory.path()), 0, lines)
     }
 
     /// The last lines of its log that hold `text`.

@@ -83,6 +83,25 @@ fn a_region_file_that_is_none_is_named_with_the_place() {
 }
 
 #[test]
+fn a_check_reads_the_region_file_and_begins_nothing() {
+    run_bare(async || {
+        let (program, files) = (binary().await?, Files::new());
+        let store = files.directory.path().join("hardware.redb");
+        let broken = files.write("broken.yaml", "seed: 1\ncolour: blue\n");
+        let check = |arguments: &[&str]| {
+            let mut command = Command::new(&program);
+            command.arg("--check").arg("--hardware-store").arg(&store).args(arguments);
+            command.output().expect("the controller can be run")
+        };
+        assert!(check(&[]).status.success());
+        assert_says(&check(&["--region-file", &broken.display().to_string()]), &["broken.yaml", "colour"]);
+        assert!(!check(&["--time-scale=fast"]).status.success());
+        assert!(!store.exists(), "nothing was begun");
+        Ok(())
+    });
+}
+
+#[test]
 fn a_store_that_is_not_ours_to_open_is_left_as_it_is() {
     run_bare(async || {
         let (program, files) = (binary().await?, Files::new());
