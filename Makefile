@@ -44,7 +44,7 @@ bench: check control-plane ## Measure against the floor of the same run; the rep
 run: tools ## Start everything, apply the samples, show a live table until Ctrl-C
 	@$(XTASK) run $(if $(filter command line,$(origin KUBECONFIG)),--kubeconfig $(KUBECONFIG))
 
-up: tools ## Start control plane and controller in the background
+up: tools ## Start control plane and controller in the background, without samples
 	@$(XTASK) up $(if $(filter command line,$(origin KUBECONFIG)),--kubeconfig $(KUBECONFIG))
 
 status: tools ## Say what of `make up` is running

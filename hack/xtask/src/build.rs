@@ -1,18 +1,33 @@
 //! Builds what runs: the control plane and the controller.
 
-use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use scaleset_control_plane::binaries::{Binaries, Progress};
+use scaleset_control_plane::binaries::{BINARIES, Binaries, Progress};
 use scaleset_control_plane::{cargo, workspace_root};
+
+use crate::say::{part, say};
 
 /// Builds the programs of the control plane that are missing, with progress.
 pub(crate) fn control_plane() -> anyhow::Result<()> {
     let binaries = Binaries::locate()?;
     binaries.ensure(|progress| show(&progress))?;
-    println!("the control plane's programs are ready: {}", binaries.path("kube-apiserver").display());
+    for (directory, names) in by_directory(BINARIES.map(|binary| binaries.path(binary.name)).to_vec()) {
+        say(format_args!("ready in {}: {}", directory.display(), names.join(", ")));
+    }
     Ok(())
+}
+
+/// The programs' names, by the directory that they lie in: ready-made ones may lie beside those that were built.
+fn by_directory(programs: Vec<PathBuf>) -> BTreeMap<PathBuf, Vec<String>> {
+    let mut directories: BTreeMap<PathBuf, Vec<String>> = BTreeMap::new();
+    for program in programs {
+        let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        directories.entry(program.parent().unwrap_or(Path::new("")).to_owned()).or_default().push(name);
+    }
+    directories
 }
 
 fn show(progress: &Progress<'_>) {
@@ -20,24 +35,24 @@ fn show(progress: &Progress<'_>) {
         Progress::Planned { missing, directory } => {
             let names: Vec<&str> = missing.iter().map(|binary| binary.name).collect();
             let minutes: u32 = missing.iter().map(|binary| binary.build_minutes).sum();
-            println!(
+            say(format_args!(
                 "building {} from source, once: up to about {minutes} min on 2 cores, kept in {}",
                 names.join(", "),
                 directory.display()
-            );
+            ));
         }
-        Progress::WaitingForLock => println!("another process builds the control plane, waiting for it"),
+        Progress::WaitingForLock => say("another process builds the control plane, waiting for it"),
         Progress::Building { binary, elapsed } if std::io::stdout().is_terminal() => {
-            print!("\r  {} … {} s", binary.name, elapsed.as_secs());
+            part(format_args!("\r  {} … {} s", binary.name, elapsed.as_secs()));
         }
         Progress::Building { binary, elapsed } if elapsed.as_secs().is_multiple_of(30) => {
-            println!("  {} … {} s", binary.name, elapsed.as_secs());
+            say(format_args!("  {} … {} s", binary.name, elapsed.as_secs()));
         }
         Progress::Building { .. } => {}
-        Progress::Built { binary, elapsed } => println!("\r  {} built in {} s", binary.name, elapsed.as_secs()),
+        Progress::Built { binary, elapsed } => {
+            say(format_args!("\r  {} built in {} s", binary.name, elapsed.as_secs()));
+        }
     }
-    // A broken terminal stops no build.
-    let _ = std::io::stdout().flush();
 }
 
 /// Builds the controller and returns its path; cargo shows its own progress.
@@ -49,4 +64,17 @@ pub(crate) fn controller() -> anyhow::Result<PathBuf> {
     }
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace_root().join("target"), PathBuf::from);
     Ok(target.join("release/scaleset-controller"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_named_by_their_directories() {
+        let told = by_directory(vec!["/a/etcd".into(), "/b/kubectl".into(), "/a/helm".into()]);
+        let expected =
+            [("/a".into(), vec!["etcd".to_owned(), "helm".to_owned()]), ("/b".into(), vec!["kubectl".to_owned()])];
+        assert_eq!(told, BTreeMap::from(expected));
+    }
 }

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use scaleset_control_plane::{Kubectl, workspace_root};
 
+use crate::say::part;
+
 /// The user that the controller is, wherever it runs from here; its rights are in `controller/manifests`.
 pub(crate) const CONTROLLER_USER: &str = "scaleset-controller";
 
@@ -38,7 +40,7 @@ impl Cluster {
 
     pub(crate) fn apply_samples(&self) -> anyhow::Result<()> {
         let directory = workspace_root().join("hack/samples").display().to_string();
-        print!("{}", self.kubectl(&["apply", "-f", &directory])?);
+        part(self.kubectl(&["apply", "-f", &directory])?);
         Ok(())
     }
 

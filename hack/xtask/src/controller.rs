@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use scaleset_control_plane::{ProcessId, Supervisor, free_addresses, log_tail};
+use scaleset_control_plane::{ProcessId, Supervisor, free_addresses, log_length_bytes, log_tail};
 use serde::{Deserialize, Serialize};
 
+use crate::say::say;
 use crate::settings::Settings;
 
 const READY_DEADLINE: Duration = Duration::from_mins(1);
@@ -25,6 +26,9 @@ pub(crate) struct Controller {
     pub(crate) control: SocketAddr,
     health: SocketAddr,
     settings: Settings,
+    /// How long the log was when it was started: what stands before is of earlier ones.
+    #[serde(default)]
+    log_start_bytes: u64,
 }
 
 impl Controller {
@@ -44,12 +48,12 @@ impl Controller {
         let log = directory.join("controller.log");
         let running = Self::read(directory)?.filter(Self::is_running);
         let controller = if let Some(controller) = running {
-            println!("{}", controller.runs_already(&settings));
+            say(controller.runs_already(&settings));
             controller
         } else {
-            println!("starting the controller");
+            say("starting the controller");
             let controller = Self::spawn(directory, settings, supervisor, &log)?;
-            // Kept before it is ready: `down` must find it when it never becomes so.
+            // Kept before it is ready: a `down` elsewhere must find it.
             let path = directory.join("controller.json");
             fs::write(&path, serde_json::to_string(&controller)?).with_context(|| path.display().to_string())?;
             controller
@@ -89,15 +93,16 @@ impl Controller {
             format!("--health-listen={health}"),
         ];
         arguments.extend(region_file.iter().map(|file| format!("--region-file={}", file.path.display())));
+        let log_start_bytes = log_length_bytes(log);
         let process = supervisor.start(&program.path, &arguments, log)?;
-        Ok(Self { process, control, health, settings })
+        Ok(Self { process, control, health, settings, log_start_bytes })
     }
 
     fn wait_until_ready(&self, log: &Path) -> anyhow::Result<()> {
         let started = Instant::now();
         while !is_ready(self.health) {
             if !self.is_running() || started.elapsed() > READY_DEADLINE {
-                let tail = log_tail(log, LOG_TAIL_LINES);
+                let tail = log_tail(log, self.log_start_bytes, LOG_TAIL_LINES);
                 bail!("the controller is not ready; the end of {}:\n{tail}", log.display());
             }
             std::thread::sleep(Duration::from_millis(50));

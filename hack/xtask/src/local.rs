@@ -7,13 +7,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
-use scaleset_control_plane::{ControlPlane, Durability, Lifetime, Supervisor, workspace_root};
+use scaleset_control_plane::{ControlPlane, Durability, Supervisor, workspace_root};
 
+use crate::claim::{Claim, Purpose};
 use crate::cluster::{CONTROLLER_USER, Cluster};
 use crate::controller::{self, Controller};
-use crate::settings::{FileVersion, Settings};
+use crate::say::say;
+use crate::settings::Settings;
+use crate::table::End;
 use crate::{build, check, table};
 
 /// How to run locally.
@@ -37,18 +40,33 @@ pub(crate) enum State {
     Remove,
 }
 
-/// Everything that was started; dropping it stops what was started with this process, the controller first.
+/// What runs, and what of it was started now: dropping it stops the latter, the controller first.
 struct Running {
-    cluster: Cluster,
     controller: Controller,
     supervisor: Supervisor,
+    place: Place,
+}
+
+/// A cluster, and where its controller's files are.
+struct Place {
+    directory: PathBuf,
+    /// As the one that installs and looks.
+    cluster: Cluster,
+    /// For people.
+    kubeconfig: PathBuf,
+    /// Our own control plane.
     plane: Option<ControlPlane>,
+    _claim: Claim,
 }
 
 pub(crate) fn up(options: &Options) -> anyhow::Result<()> {
-    let running = start(options, Lifetime::Detached)?;
-    println!("ready: export KUBECONFIG={}", running.cluster.kubeconfig().display());
-    println!("the hardware's control endpoint: http://{}", running.controller.control);
+    let Running { controller, supervisor, place } = start(options, Purpose::Up)?;
+    supervisor.keep();
+    if let Some(plane) = place.plane {
+        plane.keep();
+    }
+    say(format_args!("ready: export KUBECONFIG={}", place.kubeconfig.display()));
+    say(format_args!("the hardware's control endpoint: http://{}", controller.control));
     Ok(())
 }
 
@@ -58,36 +76,49 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         // Nobody listens any more when we are stopping already.
         let _ = tell.send(());
     })?;
-    let Running { cluster, controller, supervisor, plane } = start(options, Lifetime::WithParent)?;
-    cluster.apply_samples()?;
-    println!("kubeconfig: {}", cluster.kubeconfig().display());
-    println!("the hardware's control endpoint: http://{}", controller.control);
-    table::show(&cluster, &told);
-    println!("stopping");
+    let running = start(options, Purpose::Run)?;
+    let Running { controller, supervisor: _, place } = &running;
+    place.cluster.apply_samples()?;
+    say(format_args!("kubeconfig: {}", place.kubeconfig.display()));
+    say(format_args!("the hardware's control endpoint: http://{}", controller.control));
+    let end = table::show(&place.cluster, &place.kubeconfig, || running.ended(), &told);
+    say("stopping");
     controller.stop();
-    drop(supervisor);
-    if plane.is_none() {
-        return Ok(());
+    drop(running);
+    match end {
+        End::Asked | End::NobodyReads => Ok(()),
+        End::Ended(names) => bail!(
+            "{} ended, by `make down` elsewhere or by itself; this run has stopped the rest, the logs are in {}",
+            names.join(", "),
+            root().display()
+        ),
     }
-    drop(plane);
-    // What an earlier `up` had started was used by this run, and ends with it.
-    stop(&root())?;
-    Ok(())
+}
+
+impl Running {
+    /// What should run and does not.
+    fn ended(&self) -> Vec<&'static str> {
+        let mut ended = self.place.plane.as_ref().map(ControlPlane::ended).unwrap_or_default();
+        if !self.controller.is_running() {
+            ended.push("the controller");
+        }
+        ended
+    }
 }
 
 pub(crate) fn down(state: State) -> anyhow::Result<()> {
     let root = root();
     let any = match (stop(&root), state) {
         (Err(error), State::Remove) => {
-            println!("{error:#}\nwhat it tells of may still be running");
+            say(format_args!("{error:#}\nwhat it tells of may still be running"));
             false
         }
         (stopped, State::Keep | State::Remove) => stopped?,
     };
-    println!("{}", if any { "stopped" } else { "nothing was running" });
+    say(format_args!("{}", if any { "stopped" } else { "nothing was running" }));
     if state == State::Remove && root.exists() {
         fs::remove_dir_all(&root).with_context(|| root.display().to_string())?;
-        println!("removed {}", root.display());
+        say(format_args!("removed {}", root.display()));
     }
     Ok(())
 }
@@ -98,16 +129,16 @@ fn stop(root: &Path) -> anyhow::Result<bool> {
         Ok(Controller::read(&directory)?.is_some_and(|controller| controller.stop()))
     };
     let mut stopped: Vec<anyhow::Result<bool>> = directories(root)?.into_iter().map(stop_controller).collect();
-    stopped.push(ControlPlane::stop_detached(&root.join("control-plane")).map_err(Into::into));
+    stopped.push(ControlPlane::stop_kept(&root.join("control-plane")).map_err(Into::into));
     stopped.into_iter().try_fold(false, |any, one| Ok(one? || any))
 }
 
 /// Says what runs.
 pub(crate) fn status() -> anyhow::Result<()> {
     let root = root();
-    let plane = ControlPlane::detached(&control_plane_directory())?;
+    let plane = ControlPlane::known(&control_plane_directory())?;
     for (name, runs) in plane {
-        println!("{name}: {}", if runs { "running" } else { "stopped" });
+        say(format_args!("{name}: {}", if runs { "running" } else { "stopped" }));
     }
     for directory in directories(&root)? {
         let controller = Controller::read(&directory)?;
@@ -115,7 +146,7 @@ pub(crate) fn status() -> anyhow::Result<()> {
             Some(controller) => format!("running, hardware's control endpoint http://{}", controller.control),
             None => "stopped".to_owned(),
         };
-        println!("controller in {}: {state}", directory.display());
+        say(format_args!("controller in {}: {state}", directory.display()));
     }
     Ok(())
 }
@@ -145,54 +176,92 @@ fn directories(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-fn start(options: &Options, lifetime: Lifetime) -> anyhow::Result<Running> {
+fn start(options: &Options, purpose: Purpose) -> anyhow::Result<Running> {
     let Options { time_scale, region_file, kubeconfig } = options;
-    if kubeconfig.is_none() {
-        check::ports()?;
-    }
-    build::control_plane()?;
-    let program = build::controller()?;
     // Held until all of it runs: two that start at once would each find nothing and start their own.
     let _starting = lock_start()?;
-    let (directory, cluster, plane) = if let Some(kubeconfig) = kubeconfig {
-        let (directory, cluster) = existing_cluster(kubeconfig)?;
-        (directory, cluster, None)
-    } else {
-        let directory = make(root())?;
-        let plane = start_control_plane(lifetime)?;
-        let kubeconfig = copy(&plane.admin_kubeconfig(), directory.join("kubeconfig"))?;
-        (directory, Cluster::new(kubeconfig)?, Some(plane))
+    // What can be refused at once is, before anything is built.
+    let target = Target::of(kubeconfig.as_deref(), purpose)?;
+    let program = build::controller()?;
+    let settings = Settings::checked(&program, time_scale, region_file.as_deref())?;
+    build::control_plane()?;
+    let place = match target {
+        Target::Own(claim) => own_cluster(claim)?,
+        Target::Existing(kubeconfig) => existing_cluster(kubeconfig, purpose)?,
     };
-    println!("installing the definitions and the controller's rights");
-    cluster.install()?;
-    let of_controller = controller::kubeconfig(&directory);
-    match &plane {
-        Some(plane) => drop(copy(&plane.kubeconfig_for(CONTROLLER_USER, &[])?, of_controller)?),
-        None => cluster.impersonating_kubeconfig(&of_controller)?,
+    say("installing the definitions and the controller's rights");
+    place.cluster.install()?;
+    let of_controller = controller::kubeconfig(&place.directory);
+    match &place.plane {
+        Some(ours) => copy(&ours.kubeconfig_for(CONTROLLER_USER, &[])?, &of_controller)?,
+        None => place.cluster.impersonating_kubeconfig(&of_controller)?,
     }
-    let mut supervisor = Supervisor::new(lifetime)?;
-    let settings = Settings {
-        program: FileVersion::of(&program)?,
-        time_scale: time_scale.clone(),
-        region_file: region_file.as_deref().map(FileVersion::of).transpose()?,
-    };
-    let controller = Controller::ensure(&directory, settings, &mut supervisor)?;
-    Ok(Running { cluster, controller, supervisor, plane })
+    let mut supervisor = Supervisor::new()?;
+    let controller = Controller::ensure(&place.directory, settings, &mut supervisor)?;
+    Ok(Running { controller, supervisor, place })
+}
+
+/// The cluster that is asked for.
+enum Target {
+    Own(Claim),
+    Existing(PathBuf),
+}
+
+impl Target {
+    fn of(kubeconfig: Option<&Path>, purpose: Purpose) -> anyhow::Result<Self> {
+        if let Some(kubeconfig) = kubeconfig {
+            let readable = || fs::File::open(kubeconfig).and_then(|_| kubeconfig.canonicalize());
+            let message = || format!("KUBECONFIG: {}; nothing has been started", kubeconfig.display());
+            return readable().map(Self::Existing).with_context(message);
+        }
+        let root = make(root())?;
+        let plane = ControlPlane::known(&control_plane_directory())?;
+        let running = plane.into_iter().filter(|(_, runs)| *runs).map(|(name, _)| name);
+        let claim = Claim::take(&root, purpose, &running.chain(controller_of(&root)?).collect::<Vec<_>>())?;
+        check::ports()?;
+        Ok(Self::Own(claim))
+    }
+}
+
+/// The controller's name where it runs in `directory`.
+fn controller_of(directory: &Path) -> anyhow::Result<Option<&'static str>> {
+    Ok(Controller::read(directory)?.filter(Controller::is_running).map(|_| "the controller"))
+}
+
+/// Our own cluster, with a kubeconfig for people that keeps what they have set in it.
+fn own_cluster(claim: Claim) -> anyhow::Result<Place> {
+    let directory = root();
+    let plane = start_control_plane()?;
+    let cluster = Cluster::new(plane.admin_kubeconfig())?;
+    let kubeconfig = directory.join("kubeconfig");
+    let uid = cluster.uid()?;
+    let leads_here = kubeconfig.exists() && Cluster::new(kubeconfig.clone())?.uid().is_ok_and(|of| of == uid);
+    if !leads_here {
+        copy(cluster.kubeconfig(), &kubeconfig)?;
+    }
+    Ok(Place { directory, cluster, kubeconfig, plane: Some(plane), _claim: claim })
 }
 
 /// An existing cluster and the directory that is its own.
-fn existing_cluster(kubeconfig: &Path) -> anyhow::Result<(PathBuf, Cluster)> {
-    let kubeconfig = kubeconfig.canonicalize().with_context(|| kubeconfig.display().to_string())?;
-    let cluster = Cluster::new(kubeconfig)?;
-    println!("asking the cluster of {}", cluster.kubeconfig().display());
-    let uid = cluster.uid()?;
-    Ok((make(root().join(format!("cluster-{uid}")))?, cluster))
+fn existing_cluster(kubeconfig: PathBuf, purpose: Purpose) -> anyhow::Result<Place> {
+    let cluster = Cluster::new(kubeconfig.clone())?;
+    say(format_args!("asking the cluster of {}", kubeconfig.display()));
+    let directory = make(root().join(format!("cluster-{}", cluster.uid()?)))?;
+    let running: Vec<&str> = controller_of(&directory)?.into_iter().collect();
+    let claim = Claim::take(&directory, purpose, &running)?;
+    Ok(Place { directory, cluster, kubeconfig, plane: None, _claim: claim })
 }
 
-fn start_control_plane(lifetime: Lifetime) -> anyhow::Result<ControlPlane> {
-    println!("starting etcd, kube-apiserver and kube-controller-manager (about 8 s)");
-    let directory = Some(control_plane_directory());
-    let options = scaleset_control_plane::Options { directory, lifetime, durability: Durability::Durable };
+fn start_control_plane() -> anyhow::Result<ControlPlane> {
+    let directory = control_plane_directory();
+    let known = ControlPlane::known(&directory)?;
+    let missing: Vec<&str> = known.into_iter().filter(|(_, runs)| !runs).map(|(name, _)| name).collect();
+    if missing.is_empty() {
+        say("the control plane runs already");
+    } else {
+        say(format_args!("starting {} (about 8 s)", missing.join(", ")));
+    }
+    let options = scaleset_control_plane::Options { directory: Some(directory), durability: Durability::Durable };
     Ok(ControlPlane::start(options)?)
 }
 
@@ -200,7 +269,7 @@ fn lock_start() -> anyhow::Result<fs::File> {
     let path = make(root())?.join("start.lock");
     let lock = fs::File::create(&path).with_context(|| path.display().to_string())?;
     if lock.try_lock().is_err() {
-        println!("another `make up` or `make run` is starting, waiting for it");
+        say("another `make up` or `make run` is starting, waiting for it");
         lock.lock().with_context(|| path.display().to_string())?;
     }
     Ok(lock)
@@ -211,8 +280,7 @@ fn make(directory: PathBuf) -> anyhow::Result<PathBuf> {
     Ok(directory)
 }
 
-/// Copies a file with its permissions and returns where to.
-fn copy(from: &Path, to: PathBuf) -> anyhow::Result<PathBuf> {
-    fs::copy(from, &to).with_context(|| to.display().to_string())?;
-    Ok(to)
+/// Copies a file with its permissions.
+fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+    fs::copy(from, to).map(drop).with_context(|| to.display().to_string())
 }

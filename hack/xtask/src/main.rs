@@ -2,13 +2,19 @@
 
 mod build;
 mod check;
+mod claim;
 mod cluster;
 mod controller;
 mod local;
+mod say;
 mod settings;
 mod table;
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
+
+use crate::say::say;
 
 #[derive(Parser)]
 #[command(about = "Development commands; the Makefile calls them")]
@@ -37,14 +43,26 @@ enum Command {
     Run(local::Options),
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
     let Arguments { command } = Arguments::parse();
+    match carry_out(command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Without a backtrace, whatever the environment asks for: the message is for a user of the commands.
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn carry_out(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Check => {
             check::check()?;
             // Only a local run needs them.
-            if let Err(taken) = check::ports() {
-                println!("`make up` and `make run` would fail: {taken}");
+            match check::ports() {
+                Ok(()) => say("all that is needed is there"),
+                Err(taken) => say(format_args!("`make up` and `make run` would fail: {taken}")),
             }
             Ok(())
         }

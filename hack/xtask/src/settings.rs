@@ -3,9 +3,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::SystemTime;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
 /// A file as it was when it was looked at.
@@ -34,6 +35,19 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// What the controller `program` can be started with; the rules are its own, so it is asked.
+    pub(crate) fn checked(program: &Path, time_scale: &str, region_file: Option<&Path>) -> anyhow::Result<Self> {
+        accepted("TIME_SCALE", program, &format!("--time-scale={time_scale}"))?;
+        if let Some(file) = region_file {
+            accepted("REGION_FILE", program, &format!("--region-file={}", file.display()))?;
+        }
+        Ok(Self {
+            program: FileVersion::of(program)?,
+            time_scale: time_scale.to_owned(),
+            region_file: region_file.map(FileVersion::of).transpose()?,
+        })
+    }
+
     /// One line for each thing that a controller started with `asked` would have otherwise.
     pub(crate) fn differences(&self, asked: &Self) -> Vec<String> {
         let Self { program, time_scale, region_file } = self;
@@ -56,6 +70,24 @@ impl Settings {
     }
 }
 
+fn accepted(variable: &str, program: &Path, argument: &str) -> anyhow::Result<()> {
+    let output = Command::new(program)
+        .args(["--check", argument])
+        .output()
+        .with_context(|| format!("{} could not be run", program.display()))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    bail!("{variable}: {}; nothing has been started", refusal(&said))
+}
+
+/// The line that matters of what a program said when it refused its arguments.
+fn refusal(said: &str) -> &str {
+    let line = said.lines().find(|line| !line.trim().is_empty()).unwrap_or("refused");
+    line.split_once(": ").map_or(line, |(_speaker, reason)| reason)
+}
+
 fn regions(file: Option<&FileVersion>) -> String {
     file.map_or_else(|| "the built-in regions".to_owned(), |file| format!("REGION_FILE={}", file.path.display()))
 }
@@ -72,6 +104,15 @@ mod tests {
 
     fn settings() -> Settings {
         Settings { program: version("controller", 1), time_scale: "15".to_owned(), region_file: None }
+    }
+
+    #[test]
+    fn a_refusal_is_told_without_its_speaker_and_its_advice() {
+        let parser =
+            "error: invalid value 'abc' for '--time-scale <N>': not a number\n\nFor more information, try '--help'.\n";
+        assert_eq!(refusal(parser), "invalid value 'abc' for '--time-scale <N>': not a number");
+        assert_eq!(refusal("scaleset-controller: region file a.yaml: no\n"), "region file a.yaml: no");
+        assert_eq!(refusal(""), "refused");
     }
 
     #[test]

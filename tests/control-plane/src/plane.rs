@@ -160,8 +160,13 @@ impl ControlPlane {
 
     /// etcd, kube-apiserver, kube-controller-manager.
     pub fn processes(&self) -> Vec<ProcessId> {
-        let State { ports: _, etcd, api_server, controller_manager } = &self.state;
-        [etcd, api_server, controller_manager].into_iter().flatten().copied().collect()
+        self.state.processes().into_iter().filter_map(|(_, process)| process).collect()
+    }
+
+    /// The names of those that should run and do not.
+    pub fn ended(&self) -> Vec<&'static str> {
+        let ended = |process: Option<ProcessId>| !process.is_some_and(ProcessId::is_running);
+        self.state.processes().into_iter().filter(|(_, process)| ended(*process)).map(|(name, _)| name).collect()
     }
 
     /// Ends the API server and starts it again, on the same address and state.
@@ -174,9 +179,8 @@ impl ControlPlane {
 
     /// The processes last started in `directory`, by name, and whether each is running.
     pub fn known(directory: &Path) -> Result<Vec<(&'static str, bool)>, ControlPlaneError> {
-        let State { ports: _, etcd, api_server, controller_manager } = State::open(directory)?;
-        let named = [("etcd", etcd), ("kube-apiserver", api_server), ("kube-controller-manager", controller_manager)];
-        Ok(named.map(|(name, process)| (name, process.is_some_and(ProcessId::is_running))).to_vec())
+        let runs = |process: Option<ProcessId>| process.is_some_and(ProcessId::is_running);
+        Ok(State::open(directory)?.processes().map(|(name, process)| (name, runs(process))).to_vec())
     }
 
     /// The ports that are kept in `directory` for processes that do not run, and that somebody else listens on: a start

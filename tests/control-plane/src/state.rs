@@ -53,6 +53,12 @@ impl State {
         fs::write(&path, text).map_err(file(path))
     }
 
+    /// The processes by name, as far as they have ever been started.
+    pub(crate) const fn processes(&self) -> [(&'static str, Option<ProcessId>); 3] {
+        let Self { ports: _, etcd, api_server, controller_manager } = self;
+        [("etcd", *etcd), ("kube-apiserver", *api_server), ("kube-controller-manager", *controller_manager)]
+    }
+
     /// The ports on which what does not run could not listen.
     pub(crate) fn taken_ports(&self) -> Vec<TakenPort> {
         let Self { ports, etcd, api_server, controller_manager } = self;
