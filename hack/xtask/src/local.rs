@@ -211,7 +211,8 @@ impl Target {
     fn of(kubeconfig: Option<&Path>, purpose: Purpose) -> anyhow::Result<Self> {
         if let Some(kubeconfig) = kubeconfig {
             let readable = || fs::File::open(kubeconfig).and_then(|_| kubeconfig.canonicalize());
-            let message = || format!("KUBECONFIG: {}; nothing has been started", kubeconfig.display());
+            let message =
+                || format!("nothing has been started, for KUBECONFIG={} cannot be read", kubeconfig.display());
             return readable().map(Self::Existing).with_context(message);
         }
         let root = make(root())?;

@@ -79,7 +79,7 @@ fn accepted(variable: &str, program: &Path, argument: &str) -> anyhow::Result<()
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    bail!("{variable}: {}; nothing has been started", refusal(&said))
+    bail!("nothing has been started, for {variable} cannot be used: {}", refusal(&said))
 }
 
 /// The line that matters of what a program said when it refused its arguments.
