@@ -6,7 +6,7 @@ use scaleset_tests::local::cluster::workspace;
 use crate::world::run;
 
 #[test]
-fn the_samples_are_valid_and_become_ready() {
+fn the_samples_are_valid_become_ready_and_may_be_applied_again() {
     run("samples", async |scene| {
         let directory = workspace().join("hack/samples").display().to_string();
         scene.kubectl(&["apply", "--dry-run=server", "--validate=strict", "-f", &directory])?;
@@ -24,6 +24,9 @@ fn the_samples_are_valid_and_become_ready() {
                 Ok(())
             })
             .await?;
+        // What a list's item leaves to a default, kubectl would send again each time.
+        let again = scene.kubectl(&["apply", "-f", &directory])?;
+        assert!(again.lines().all(|line| line.ends_with(" unchanged")), "{again}");
         scene.one_machine_for_each_instance().await
     });
 }
