@@ -42,7 +42,7 @@ impl Claim {
             (Purpose::Up, _) => Ok(Self { _lock: None }),
             (Purpose::Run, []) => Ok(Self { _lock: Some(lock) }),
             (Purpose::Run, running) => bail!(
-                "{} of an earlier `make up` run here, and are left alone: `make down` first, or watch them with \
+                "an earlier `make up` runs here ({}) and is left alone: `make down` first, or watch it with \
                  `kubectl get ssvm --all-namespaces --watch`",
                 running.join(", ")
             ),
@@ -78,7 +78,7 @@ mod tests {
         let directory = directory("left");
         let running = ["etcd", "controller"];
         let refused = Claim::take(&directory, Purpose::Run, &running).unwrap_err().to_string();
-        assert!(refused.starts_with("etcd, controller of an earlier `make up`"), "{refused}");
+        assert!(refused.starts_with("an earlier `make up` runs here (etcd, controller)"), "{refused}");
         let _first = Claim::take(&directory, Purpose::Up, &running).unwrap();
         Claim::take(&directory, Purpose::Up, &running).expect("up holds nothing back");
         std::fs::remove_dir_all(&directory).unwrap();
