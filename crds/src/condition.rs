@@ -163,6 +163,8 @@ closed_enum! {
         AllowanceSpent,
         /// The health source has not yet said of the last batch that it is well.
         BatchInProgress,
+        /// There is no quota or no room for the new VMs of a batch, which therefore goes in place.
+        SurgeUnavailable,
         /// The pause between two batches.
         PauseBetweenBatches,
         /// The rolling upgrade was cancelled; a changed model or a start operation begins a new one.

@@ -5,6 +5,7 @@
 #![expect(clippy::struct_field_names, reason = "Azure's names")]
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +42,12 @@ pub struct RollingUpgradePolicy {
     /// new model is then marked failed and not started again until it is changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollback_failed_instances_on_policy_breach: Option<bool>,
+    /// How many VMs of a batch are replaced by new ones that must be healthy before the old ones go, instead of being
+    /// upgraded in place: a number of VMs, 0 (default) to 1000, or percent of the batch, "0%" to "100%", rounded up;
+    /// never above the batch. Azure's `true` is "100%".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::rules::int_or_percent")]
+    pub max_surge: Option<IntOrString>,
     /// Seconds of scenario time within which a VM must be healthy after its upgrade, 10 to 86400, default 300; later it
     /// counts as failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -113,6 +120,10 @@ pub struct RollingUpgradeBatch {
     /// When its last VM was well or had failed; absent while it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end_time: Option<Time>,
+    /// Why it goes in place although the policy wishes new VMs before old ones go, with the numbers compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub surge_unavailable: Option<String>,
 }
 
 /// Why a rolling upgrade stopped, or what went wrong so far.

@@ -78,6 +78,11 @@ fn unchanged(field: &str, expression: &str) -> Rule {
     require(expression, Code::PropertyChangeNotAllowed, &format!(".{field}"), &message)
 }
 
+/// A number or a percentage, bounded so that a rule on it is cheap; the rule holds the real range.
+pub(crate) fn int_or_percent(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"x-kubernetes-int-or-string": true, "maxLength": 16})
+}
+
 /// A name that is a DNS label of at most `max` characters: other names and labels are made of it.
 pub(crate) fn dns_label_name(max: u8) -> Rule {
     let expression = format!("self.metadata.name.matches('^[a-z0-9]([-a-z0-9]{{0,{}}}[a-z0-9])?$')", max - 2);

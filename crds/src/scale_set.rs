@@ -116,6 +116,7 @@ pub struct ScaleSetSpec {
     validation = rolling_upgrade::unhealthy_range(),
     validation = rolling_upgrade::unhealthy_upgraded_range(),
     validation = rolling_upgrade::pause_range(),
+    validation = rolling_upgrade::surge_range(),
     validation = rolling_upgrade::health_timeout_range(),
     validation = rolling_upgrade::batch_not_above_unhealthy()
 )]

@@ -14,6 +14,7 @@
 
 pub mod catalog;
 pub mod error;
+pub mod headroom;
 pub mod machine;
 pub mod sim;
 
@@ -29,6 +30,7 @@ use serde::{Deserialize, Serialize};
 
 pub use catalog::Catalog;
 pub use error::HardwareError;
+pub use headroom::Headroom;
 pub use machine::{
     ApplicationHealthReport, Change, ExtensionState, Health, Inventory, Machine, Owner, Placement, Provisioning,
 };
@@ -169,6 +171,10 @@ pub trait Hardware: Send + Sync {
 
     /// What the region offers: sizes, images, zones, fault domains.
     async fn catalog(&self) -> Result<Arc<Catalog>, HardwareError>;
+
+    /// What is left for more machines of a size in a location; `None` where it is not offered. It is a forecast: nothing
+    /// is reserved, and a call that follows may find less.
+    async fn headroom(&self, location: &str, size: &str) -> Result<Option<Headroom>, HardwareError>;
 
     /// The scenario clock, which every policy duration follows.
     fn now(&self) -> Timestamp;

@@ -6,7 +6,7 @@ use scaleset_crds::vocabulary::{OrchestrationMode, PowerState, PowerWish, Provis
 
 use crate::plan::{Action, RemovalCause, ScaleSetPlan};
 use crate::snapshot::{
-    GuestAgent, Member, MemberLife, Origin, Protection, ScaleSetSnapshot, SetLife, SetRequest, UpgradeSwitch,
+    GuestAgent, MaxSurge, Member, MemberLife, Origin, Protection, ScaleSetSnapshot, SetLife, SetRequest, UpgradeSwitch,
 };
 
 /// Every rule that the plan breaks, one line each; empty for a sound plan.
@@ -60,6 +60,7 @@ fn judge_names(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &mut 
             | Action::CreateRevision { .. }
             | Action::RenumberRevision { .. }
             | Action::AssignRevision(_)
+            | Action::MarkMember(_)
             | Action::DeleteMember(_)
             | Action::DeleteRevision { .. }
             | Action::RemoveFinalizer => {}
@@ -67,7 +68,7 @@ fn judge_names(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &mut 
     }
 }
 
-/// Never more made members than the target, never scaled in below it.
+/// Never more made members than the target and what may surge, never scaled in below it.
 fn judge_count(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &mut Vec<String>) {
     if snapshot.set.life != SetLife::Live {
         return;
@@ -77,12 +78,34 @@ fn judge_count(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &mut 
     let scale_in = removals(plan).filter(|(_, cause)| *cause == RemovalCause::ScaleIn).count();
     let replaced = removals(plan).filter(|(_, cause)| *cause == RemovalCause::Replace).count();
     let target = usize::try_from(plan.effective.target).unwrap_or(0);
-    if creates > 0 && live + creates > target + replaced {
+    if creates > 0 && live + creates > target + replaced + may_surge(snapshot, plan) {
         findings.push(format!("{live} live and {creates} new are more than the target {target}"));
     }
     if scale_in > 0 && live - scale_in < target {
         findings.push(format!("{live} live less {scale_in} scaled in are fewer than the target {target}"));
     }
+}
+
+/// How many more than the target a rolling upgrade may have: of a batch, which is no more than the allowance.
+fn may_surge(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan) -> usize {
+    if snapshot.set.upgrade_mode != UpgradeMode::Rolling {
+        return 0;
+    }
+    let percent = usize::try_from(snapshot.set.rolling_policy.max_batch_percent).unwrap_or(0);
+    let batch = (usize::try_from(plan.effective.target).unwrap_or(0) * percent / 100).max(1);
+    match snapshot.set.rolling_policy.max_surge {
+        MaxSurge::Count(count) => count.min(batch),
+        MaxSurge::Percent(share) => (batch * share).div_ceil(100),
+    }
+}
+
+/// Whether a member that runs and is well was made to replace the one of that name.
+fn has_successor(snapshot: &ScaleSetSnapshot, name: &str) -> bool {
+    snapshot.members.iter().any(|m| {
+        m.life == MemberLife::Live
+            && m.report.provisioning == ProvisioningState::Succeeded
+            && m.roll.as_ref().is_some_and(|mark| mark.replaces.as_deref() == Some(name))
+    })
 }
 
 fn removals(plan: &ScaleSetPlan) -> impl Iterator<Item = (&str, RemovalCause)> {
@@ -94,6 +117,7 @@ fn removals(plan: &ScaleSetPlan) -> impl Iterator<Item = (&str, RemovalCause)> {
         | Action::ReserveNumbers { .. }
         | Action::CreateMember(_)
         | Action::AssignRevision(_)
+        | Action::MarkMember(_)
         | Action::DeleteRevision { .. }
         | Action::RemoveFinalizer => None,
     })
@@ -143,6 +167,7 @@ fn judge_upgrades(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &m
             Action::AssignRevision(assignment) => {
                 (&assignment.name, assignment.impact > scaleset_crds::vocabulary::Impact::NextReimage)
             }
+            Action::DeleteMember(removal) if has_successor(snapshot, &removal.name) => continue,
             Action::DeleteMember(removal) if removal.cause == RemovalCause::Replace => (&removal.name, true),
             Action::DeleteMember(_)
             | Action::AddFinalizer
@@ -150,6 +175,7 @@ fn judge_upgrades(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &m
             | Action::RenumberRevision { .. }
             | Action::ReserveNumbers { .. }
             | Action::CreateMember(_)
+            | Action::MarkMember(_)
             | Action::DeleteRevision { .. }
             | Action::RemoveFinalizer => continue,
         };
@@ -185,6 +211,8 @@ fn judge_ceiling(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &mu
     for action in plan.actions.iter().filter(|_| !goes_back) {
         let (name, cost) = match action {
             Action::AssignRevision(assignment) => (&assignment.name, assignment.impact.as_str()),
+            // What was begun before the ceiling was lowered is finished.
+            Action::DeleteMember(removal) if has_successor(snapshot, &removal.name) => continue,
             Action::DeleteMember(removal) if removal.cause == RemovalCause::Replace => (&removal.name, "Replace"),
             Action::DeleteMember(_)
             | Action::AddFinalizer
@@ -192,6 +220,7 @@ fn judge_ceiling(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &mu
             | Action::RenumberRevision { .. }
             | Action::ReserveNumbers { .. }
             | Action::CreateMember(_)
+            | Action::MarkMember(_)
             | Action::DeleteRevision { .. }
             | Action::RemoveFinalizer => continue,
         };
@@ -231,7 +260,9 @@ fn judge_balance(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &mu
     let mut usable: BTreeSet<&str> = BTreeSet::new();
     let mut placed = Vec::new();
     for action in &plan.actions {
-        if let Action::CreateMember(member) = action {
+        if let Action::CreateMember(member) = action
+            && member.roll.is_none()
+        {
             let zone = member.zone.as_deref().unwrap_or("");
             usable.insert(zone);
             placed.push(zone);

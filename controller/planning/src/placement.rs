@@ -44,8 +44,7 @@ pub struct Occupancy {
     mode: OrchestrationMode,
     places: BTreeMap<ZoneAndDomain, usize>,
     candidates: Vec<ZoneAndDomain>,
-    /// Members by update domain in each placement group of each zone.
-    groups: BTreeMap<GroupKey, BTreeMap<i32, usize>>,
+    groups: Groups,
 }
 
 /// A placement group: groups do not span zones.
@@ -56,6 +55,10 @@ struct GroupKey {
 }
 
 impl GroupKey {
+    fn of(member: &Member) -> Option<Self> {
+        Self::parse(member.zone.as_ref(), member.placement_group.as_ref()?)
+    }
+
     /// The group named `name` in `zone`.
     fn parse(zone: Option<&String>, name: &str) -> Option<Self> {
         let number = match zone {
@@ -84,7 +87,7 @@ impl Occupancy {
             if fault_domain_count == 1 { vec![None] } else { (0..fault_domain_count).map(Some).collect() };
         let candidates = zones.iter().flat_map(|zone| domains.iter().map(|domain| (zone.clone(), *domain))).collect();
         let mut occupancy =
-            Self { mode: snapshot.set.mode, places: BTreeMap::new(), candidates, groups: BTreeMap::new() };
+            Self { mode: snapshot.set.mode, places: BTreeMap::new(), candidates, groups: Groups::default() };
         for member in snapshot.members.iter().filter(|member| member.is_live()) {
             occupancy.add(member);
         }
@@ -93,10 +96,7 @@ impl Occupancy {
 
     fn add(&mut self, member: &Member) {
         *self.places.entry((member.zone.clone(), member.fault_domain)).or_default() += 1;
-        let group = member.placement_group.as_ref().and_then(|name| GroupKey::parse(member.zone.as_ref(), name));
-        if let (Some(group), Some(domain)) = (group, member.update_domain) {
-            *self.groups.entry(group).or_default().entry(domain).or_default() += 1;
-        }
+        self.groups.add(member);
     }
 
     /// The best place for one more member, which is counted from now on.
@@ -116,7 +116,7 @@ impl Occupancy {
         };
         *self.places.entry((zone.clone(), fault_domain)).or_default() += 1;
         let (placement_group, update_domain) = match self.mode {
-            OrchestrationMode::Uniform => self.join_group(zone.as_ref()),
+            OrchestrationMode::Uniform => self.groups.join(zone.as_ref()),
             OrchestrationMode::Flexible => (None, None),
         };
         Place { zone, fault_domain, placement_group, update_domain, reason }
@@ -132,21 +132,54 @@ impl Occupancy {
             fault_domain: *fault_domain,
         }
     }
+}
+
+/// Placement groups, each with its members by update domain, kept up to date while new ones are placed.
+#[derive(Clone, Debug, Default)]
+pub struct Groups(BTreeMap<GroupKey, BTreeMap<i32, usize>>);
+
+impl Groups {
+    /// Counts `members`, all that are not going.
+    pub fn count(members: &[Member]) -> Self {
+        let mut groups = Self::default();
+        members.iter().filter(|member| member.is_live()).for_each(|member| groups.add(member));
+        groups
+    }
+
+    fn add(&mut self, member: &Member) {
+        if let (Some(group), Some(domain)) = (GroupKey::of(member), member.update_domain) {
+            *self.0.entry(group).or_default().entry(domain).or_default() += 1;
+        }
+    }
+
+    /// The group and update domain of a member for one beside it, which is counted from now on; another group of its zone
+    /// where its own is full. None in a Flexible set.
+    pub fn beside(&mut self, member: &Member) -> (Option<String>, Option<i32>) {
+        let (Some(group), Some(domain)) = (GroupKey::of(member), member.update_domain) else { return (None, None) };
+        if self.is_full(&group) {
+            return self.join(member.zone.as_ref());
+        }
+        self.add(member);
+        (Some(group.to_string()), Some(domain))
+    }
 
     /// The first group of the zone with room, and in it the update domain with the fewest members.
-    fn join_group(&mut self, zone: Option<&String>) -> (Option<String>, Option<i32>) {
-        let full = |group: &BTreeMap<i32, usize>| group.values().sum::<usize>() >= PLACEMENT_GROUP_MAX;
-        let key = (0..=self.groups.len())
+    fn join(&mut self, zone: Option<&String>) -> (Option<String>, Option<i32>) {
+        let key = (0..=self.0.len())
             .map(|number| GroupKey { zone: zone.cloned(), number })
-            .find(|key| !self.groups.get(key).is_some_and(full))
+            .find(|key| !self.is_full(key))
             .expect("one more number than groups is free");
         let name = key.to_string();
-        let group = self.groups.entry(key).or_default();
+        let group = self.0.entry(key).or_default();
         let domain = (0..UPDATE_DOMAIN_COUNT)
             .min_by_key(|domain| (group.get(domain).copied().unwrap_or(0), *domain))
             .expect("there are update domains");
         *group.entry(domain).or_default() += 1;
         (Some(name), Some(domain))
+    }
+
+    fn is_full(&self, key: &GroupKey) -> bool {
+        self.0.get(key).is_some_and(|group| group.values().sum::<usize>() >= PLACEMENT_GROUP_MAX)
     }
 }
 

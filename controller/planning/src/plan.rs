@@ -87,6 +87,8 @@ pub enum Action {
     CreateMember(NewMember),
     /// Let a member follow another revision.
     AssignRevision(Assignment),
+    /// Put the mark of a rolling upgrade on a member that stays as it is.
+    MarkMember(Marking),
     /// Delete a member.
     DeleteMember(Removal),
     /// Delete a revision that nobody follows and that is older than the ten kept.
@@ -150,6 +152,23 @@ pub struct Assignment {
     pub reason: String,
 }
 
+/// A member that is only marked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Marking {
+    /// Kind.
+    pub kind: MemberKind,
+    /// Name.
+    pub name: String,
+    /// Uid.
+    pub uid: String,
+    /// Resource version that the decision was made at.
+    pub resource_version: String,
+    /// The mark.
+    pub roll: RollMark,
+    /// What it says.
+    pub reason: String,
+}
+
 /// A member to delete.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Removal {
@@ -207,6 +226,10 @@ impl fmt::Display for Action {
                 let Assignment { name, revision, impact, reason, roll: _, kind: _, uid: _, resource_version: _ } =
                     assignment;
                 write!(formatter, "assign {revision} to {name} ({impact:?}): {reason}")
+            }
+            Self::MarkMember(marking) => {
+                let Marking { name, roll, reason, kind: _, uid: _, resource_version: _ } = marking;
+                write!(formatter, "mark {name} (upgrade {}): {reason}", roll.number)
             }
             Self::DeleteMember(removal) => {
                 let Removal { name, cause, reason, kind: _, uid: _, resource_version: _ } = removal;

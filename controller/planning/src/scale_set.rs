@@ -5,6 +5,7 @@
 //! scaling out, at the newest revision, in a later pass.
 
 mod requests;
+mod successors;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -22,11 +23,15 @@ use crate::plan::{Action, Effective, Hold, NewMember, Removal, RemovalCause, Sca
 use crate::revision;
 use crate::scale_in;
 use crate::snapshot::{
-    Failure, FinalizerState, Member, MemberKind, Origin, Revision, RollMark, ScaleSetSnapshot, SetLife,
+    Failure, FinalizerState, Member, MemberKind, Origin, Protection, Revision, ScaleSetSnapshot, SetLife,
 };
 use crate::unsettled;
+use crate::upgrade::rolling::surge::{Surge, replaced_by};
 use crate::upgrade::rolling::{RollingDecision, RollingInput};
 use crate::upgrade::{self, UpgradeDecision, UpgradeInput, automatic, manual, outdated, rolling};
+
+pub(crate) use successors::surge_of;
+use successors::{surge_input, take_places};
 
 /// Members created in one pass; more wait for the next, so that a changed wish is noticed in between.
 pub const CREATES_PER_PASS_MAX: usize = 1_000;
@@ -148,13 +153,14 @@ fn plan_upgrade(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: &R
         input.requested = &requested;
     }
     plan.actions.extend(upgrade::requested(&input));
+    let mut surged = Vec::new();
     let UpgradeDecision { actions, holds } = match snapshot.set.upgrade_mode {
         UpgradeMode::Manual => manual::decide(&input),
         UpgradeMode::Automatic if plan.failed_revisions.iter().any(|failed| failed.name == newest.name) => {
             failed_revision(&input)
         }
         UpgradeMode::Automatic => automatic::decide(&input),
-        UpgradeMode::Rolling => roll(snapshot, plan, input),
+        UpgradeMode::Rolling => roll(snapshot, plan, input, &mut surged),
     };
     plan.actions.extend(actions);
     plan.holds.extend(holds);
@@ -162,42 +168,7 @@ fn plan_upgrade(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: &R
     plan.actions
         .retain(|action| !matches!(action, Action::AssignRevision(assignment) if leaving.contains(&assignment.name)));
     if snapshot.set.upgrade_mode == UpgradeMode::Rolling {
-        take_places(snapshot, plan, newest);
-    }
-}
-
-/// In a rolling upgrade a member that needs a new VM is followed at once by one in its place, which the batch waits for.
-/// A set that shrinks makes none.
-fn take_places(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: &Revision) {
-    let Some(record) = &plan.rolling_upgrade else { return };
-    let mark = RollMark { number: record.number, since: snapshot.now };
-    let leaving = removed(plan, |cause| cause == RemovalCause::Replace);
-    let live = snapshot.members.iter().filter(|member| member.is_made() && member.is_live());
-    let target = usize::try_from(plan.effective.target).unwrap_or(0);
-    let surplus = live.clone().count().saturating_sub(target);
-    let followed: Vec<&Member> = live.filter(|member| leaving.contains(&member.name)).skip(surplus).collect();
-    if followed.is_empty() {
-        return;
-    }
-    let first = plan.effective.next_number;
-    let next = first + i64::try_from(followed.len()).expect("a set has at most 1,000 members");
-    plan.effective.next_number = next;
-    plan.actions.push(Action::ReserveNumbers { next });
-    for (number, member) in (first..next).zip(followed) {
-        let (kind, name, computer_name) = names(snapshot, &newest.profile, number);
-        plan.actions.push(Action::CreateMember(NewMember {
-            kind,
-            name,
-            number,
-            computer_name,
-            revision: newest.name.clone(),
-            zone: member.zone.clone(),
-            fault_domain: member.fault_domain,
-            placement_group: member.placement_group.clone(),
-            update_domain: member.update_domain,
-            roll: Some(mark),
-            reason: format!("takes the place of {}", member.name),
-        }));
+        take_places(snapshot, plan, newest, &surged);
     }
 }
 
@@ -210,10 +181,16 @@ fn failed_revision(input: &UpgradeInput<'_>) -> UpgradeDecision {
 }
 
 /// The next step of the set's rolling upgrade, whose record goes into the plan.
-fn roll(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, upgrade: UpgradeInput<'_>) -> UpgradeDecision {
+fn roll(
+    snapshot: &ScaleSetSnapshot,
+    plan: &mut ScaleSetPlan,
+    upgrade: UpgradeInput<'_>,
+    to_surge: &mut Vec<String>,
+) -> UpgradeDecision {
     let revisions = snapshot.status.revisions.as_ref();
-    let RollingDecision { decision, record, failed, wake_after } = rolling::decide(&RollingInput {
+    let RollingDecision { decision, surged, record, failed, wake_after } = rolling::decide(&RollingInput {
         upgrade,
+        surge: surge_input(snapshot, plan),
         now: snapshot.now,
         policy: &snapshot.set.rolling_policy,
         record: snapshot.status.rolling_upgrade.as_ref(),
@@ -226,23 +203,29 @@ fn roll(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, upgrade: UpgradeIn
     let beyond = plan.failed_revisions.len().saturating_sub(FAILED_REVISIONS_MAX);
     plan.failed_revisions.drain(..beyond);
     plan.wake_after = wake_after;
+    *to_surge = surged;
     decision
 }
 
+/// A pair of a surge counts as one; members that the upgrade replaces count as gone, and are created anew only when the
+/// target needs them.
 fn plan_scale(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: Option<&Revision>) {
     let target = usize::try_from(plan.effective.target).unwrap_or(0);
-    let replaced = plan.actions.iter().filter(|action| matches!(action, Action::DeleteMember(_))).count();
-    let live = snapshot.members.iter().filter(|member| member.is_made() && member.is_live()).count();
-    if live > target {
-        // Members that are replaced anyway count as gone; they are created anew only when the target needs them.
-        let excess = (live - target).saturating_sub(replaced);
+    let gone = leaving(plan);
+    let live: Vec<&Member> = snapshot.members.iter().filter(|member| member.is_made() && member.is_live()).collect();
+    let succeeded: Vec<&str> = live.iter().filter_map(|member| replaced_by(member)).collect();
+    let replaced = gone.iter().filter(|name| !succeeded.contains(&name.as_str())).count();
+    let staying: Vec<Member> = snapshot.members.iter().filter(|member| !gone.contains(&member.name)).cloned().collect();
+    let surge = surge_of(snapshot, plan, &staying);
+    let counted = live.iter().filter(|member| !gone.contains(&member.name)).count() - surge.pairs.len();
+    if counted > target {
+        let excess = counted - target;
         match placement::outage(snapshot) {
-            Some(refusal) if excess > 0 => hold_region(plan, &refusal, excess),
-            Some(_) => {}
-            None => scale_in(snapshot, plan, excess),
+            Some(refusal) => hold_region(plan, &refusal, excess),
+            None => scale_in(snapshot, plan, &staying, &surge, excess),
         }
-    } else if live < target && replaced == 0 {
-        scale_out(snapshot, plan, newest, target - live);
+    } else if counted < target && replaced == 0 {
+        scale_out(snapshot, plan, newest, target - counted);
     }
 }
 
@@ -261,6 +244,7 @@ fn removed(plan: &ScaleSetPlan, wanted: fn(RemovalCause) -> bool) -> Vec<String>
         | Action::ReserveNumbers { .. }
         | Action::CreateMember(_)
         | Action::AssignRevision(_)
+        | Action::MarkMember(_)
         | Action::DeleteRevision { .. }
         | Action::RemoveFinalizer => None,
     };
@@ -273,17 +257,33 @@ fn upgrading_to(plan: &ScaleSetPlan) -> Option<&str> {
     plan.rolling_upgrade.as_ref().filter(running).map(|record| record.target_revision.as_str())
 }
 
-fn scale_in(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, excess: usize) {
-    let leaving = leaving(plan);
-    let members: Vec<Member> =
-        snapshot.members.iter().filter(|member| !leaving.contains(&member.name)).cloned().collect();
-    let victims = scale_in::victims(&members, &snapshot.set.zones, upgrading_to(plan), excess);
-    let short = excess - victims.len();
-    let names: Vec<String> = victims.iter().map(|victim| victim.member.name.clone()).collect();
+/// What a surge has left over goes first; nobody of a pair that goes on is a victim.
+fn scale_in(
+    snapshot: &ScaleSetSnapshot,
+    plan: &mut ScaleSetPlan,
+    staying: &[Member],
+    surge: &Surge<'_>,
+    excess: usize,
+) {
+    let leftovers = &surge.leftovers[..surge.leftovers.len().min(excess)];
+    let mut others: Vec<Member> =
+        staying.iter().filter(|member| !leftovers.iter().any(|left| left.name == member.name)).cloned().collect();
+    for member in &mut others {
+        if surge.pairs.iter().any(|pair| [&pair.new.name, &pair.old.name].contains(&&member.name)) {
+            member.protection = member.protection.max(Protection::FromScaleIn);
+        }
+    }
+    let victims = scale_in::victims(&others, &snapshot.set.zones, upgrading_to(plan), excess - leftovers.len());
+    let short = excess - leftovers.len() - victims.len();
+    let left = leftovers.iter().map(|member| (*member, "more than the target, the surge has ended".to_owned()));
+    let removed: Vec<(&Member, String)> =
+        left.chain(victims.into_iter().map(|victim| (victim.member, victim.rank))).collect();
+    let names: Vec<&str> = removed.iter().map(|(member, _)| member.name.as_str()).collect();
     // A member that goes is not brought up to date first.
-    plan.actions
-        .retain(|action| !matches!(action, Action::AssignRevision(assignment) if names.contains(&assignment.name)));
-    plan.actions.extend(victims.into_iter().map(|victim| remove(victim.member, RemovalCause::ScaleIn, victim.rank)));
+    plan.actions.retain(
+        |action| !matches!(action, Action::AssignRevision(assignment) if names.contains(&assignment.name.as_str())),
+    );
+    plan.actions.extend(removed.into_iter().map(|(member, why)| remove(member, RemovalCause::ScaleIn, why)));
     if short > 0 {
         let message = format!("{short} more than the target {}, protected from scale-in", plan.effective.target);
         hold(plan, Reason::Protected, short, &message);

@@ -1,5 +1,6 @@
 //! All inputs of a pass, total and typed: raw specs end before this.
 
+mod headroom;
 mod instance;
 mod member;
 mod operation;
@@ -12,6 +13,7 @@ use jiff::Timestamp;
 use scaleset_crds::vocabulary::{MaxDisruption, OrchestrationMode, UpgradeMode};
 use scaleset_crds::{ScaleSetStatus, VirtualMachineProfile};
 
+pub use headroom::{Headroom, Quota};
 pub use instance::{Assigned, Belonging, Birth, InstanceSnapshot, ReleaseRule};
 pub use member::{
     Availability, Failure, GuestAgent, Member, MemberKind, MemberLife, MemberReport, Observation, Origin, Pending,
@@ -21,7 +23,7 @@ pub use operation::{
     EarlierOperation, InstanceRequest, OperationMember, OperationScope, OperationSet, OperationSnapshot,
     OperationTargetFacts, RequestedOperation, SetOperation, SetRequest, ShutdownRule,
 };
-pub use rolling_policy::{BreachRule, RollingPolicy, UnhealthyRule, ZoneRule};
+pub use rolling_policy::{BreachRule, MaxSurge, RollingPolicy, UnhealthyRule, ZoneRule};
 
 /// Everything that a pass over a set may look at.
 #[derive(Clone, Debug)]
@@ -42,6 +44,8 @@ pub struct ScaleSetSnapshot {
     pub unreadable_revisions: Vec<(String, String)>,
     /// What the region offers; `None` where the location is not known.
     pub region: Option<RegionFacts>,
+    /// What is left for VMs of the profile's size; looked up only where an upgrade may need more VMs than the target.
+    pub headroom: Option<Headroom>,
     /// Names of the locations that there are.
     pub locations: Vec<String>,
     /// Highest number that the hardware ever allocated for this set.

@@ -92,6 +92,7 @@ const fn remedy(reason: Reason) -> Remedy {
         | Reason::MaxUnhealthyInstancePercentExceededBeforeRollingUpgrade
         | Reason::MaxUnhealthyInstancePercentExceededInRollingUpgrade
         | Reason::MaxUnhealthyUpgradedInstancePercentExceededInRollingUpgrade
+        | Reason::RollingUpgradeInProgressWithFailedUpgradedVMs
         | Reason::RevisionFailed
         | Reason::UpdateRefused
         | Reason::RollingUpgradeCancelled => Remedy::Person,
@@ -129,6 +130,7 @@ const fn remedy(reason: Reason) -> Remedy {
         | Reason::ManualUpgradePolicy
         | Reason::AllowanceSpent
         | Reason::BatchInProgress
+        | Reason::SurgeUnavailable
         | Reason::PauseBetweenBatches
         | Reason::RollingBack
         | Reason::Protected
@@ -140,7 +142,6 @@ const fn remedy(reason: Reason) -> Remedy {
         | Reason::Unhealthy
         | Reason::HealthUnknown
         | Reason::HealthMissing
-        | Reason::RollingUpgradeInProgressWithFailedUpgradedVMs
         | Reason::OSProvisioningTimedOut
         | Reason::VMStartTimedOut
         | Reason::VMExtensionProvisioningError

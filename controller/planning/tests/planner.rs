@@ -20,6 +20,12 @@ mod scale_in;
 mod starvation;
 #[path = "planner/status.rs"]
 mod status;
+#[path = "planner/surge.rs"]
+mod surge;
+#[path = "planner/surge_ends.rs"]
+mod surge_ends;
+#[path = "planner/surging.rs"]
+mod surging;
 #[path = "planner/upgrade.rs"]
 mod upgrade;
 #[path = "planner/views.rs"]

@@ -86,7 +86,7 @@ fn metadata(set: &SetFacts, member: &NewMember, instance_id: &str) -> ObjectMeta
 }
 
 fn annotations(member: &NewMember) -> Option<BTreeMap<String, String>> {
-    let roll = member.roll.map(|mark| (labels::ROLLING_UPGRADE.to_owned(), mark.to_string()));
+    let roll = member.roll.as_ref().map(|mark| (labels::ROLLING_UPGRADE.to_owned(), mark.to_string()));
     let number = match member.kind {
         MemberKind::ScaleSetVM => None,
         MemberKind::FlexVM => Some((labels::INSTANCE_NUMBER.to_owned(), member.number.to_string())),

@@ -6,7 +6,7 @@
 use futures::StreamExt;
 use scaleset_crds::condition::Reason;
 use scaleset_crds::{FINALIZER, VirtualMachineProfile, labels};
-use scaleset_planning::plan::{Action, Assignment, NewMember, Removal, ScaleSetPlan};
+use scaleset_planning::plan::{Action, Assignment, Marking, NewMember, Removal, ScaleSetPlan};
 use scaleset_planning::snapshot::{Failure, MemberKind, ScaleSetSnapshot};
 use scaleset_planning::status::scale_set::ScaleSetOutcome;
 use serde_json::{Value, json};
@@ -124,6 +124,7 @@ impl Pass<'_> {
             }
             Action::CreateMember(member) => self.create_member(member).await.map(drop),
             Action::AssignRevision(assignment) => self.assign(assignment).await,
+            Action::MarkMember(marking) => self.mark(marking).await,
             Action::DeleteMember(removal) => {
                 let Removal { kind, name, uid, resource_version, cause: _, reason: _ } = removal;
                 self.delete(kind_of(*kind), name, uid, resource_version).await
@@ -163,6 +164,13 @@ impl Pass<'_> {
             }
         };
         let target = self.target(kind_of(*kind), name, uid, resource_version);
+        self.context.cluster.patch(&self.observed.id.uid, &target, patch).await
+    }
+
+    async fn mark(&self, marking: &Marking) -> Result<(), ClusterError> {
+        let Marking { kind, name, uid, resource_version, roll, reason: _ } = marking;
+        let target = self.target(kind_of(*kind), name, uid, resource_version);
+        let patch = json!({"metadata": {"annotations": {labels::ROLLING_UPGRADE: roll.to_string()}}});
         self.context.cluster.patch(&self.observed.id.uid, &target, patch).await
     }
 
@@ -248,6 +256,7 @@ fn note(set: &str, action: &Action, result: Result<Done, ClusterError>, executed
                 Action::AddFinalizer
                 | Action::CreateRevision { .. }
                 | Action::RenumberRevision { .. }
+                | Action::MarkMember(_)
                 | Action::DeleteRevision { .. } => {}
             }
             false
@@ -278,6 +287,7 @@ const fn needed_by_others(action: &Action) -> bool {
         | Action::ReserveNumbers { .. }
         | Action::CreateMember(_) => true,
         Action::AssignRevision(_)
+        | Action::MarkMember(_)
         | Action::DeleteMember(_)
         | Action::DeleteRevision { .. }
         | Action::RemoveFinalizer => false,

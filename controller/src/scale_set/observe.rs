@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ControllerRevision;
+use scaleset_crds::vocabulary::UpgradeMode;
 use scaleset_crds::{ScaleSet, ScaleSetOperation};
-use scaleset_hardware::{Catalog, HardwareError};
+use scaleset_hardware::{Catalog, HardwareError, Headroom};
 
 use crate::cluster::{Kind, Members, ObjectId, ObjectKey};
 use crate::context::Context;
@@ -28,6 +29,8 @@ pub(super) struct Observed {
 /// What the hardware offers, and remembers of the set.
 pub(super) struct Offer {
     pub(super) catalog: Arc<Catalog>,
+    /// Asked for only where a rolling upgrade may surge.
+    pub(super) headroom: Option<Headroom>,
     /// Asked for only where the record in the status is missing.
     pub(super) highest_number: Option<i64>,
 }
@@ -47,7 +50,7 @@ pub(super) async fn observe(context: &Context, set: Arc<ScaleSet>) -> Observed {
         operations,
         members: context.cluster.members(&key, &uid),
         revisions: context.cluster.revisions(&uid),
-        offer: offer(context, (!recorded).then_some(uid.as_str())).await,
+        offer: offer(context, &set, (!recorded).then_some(uid.as_str())).await,
         now: context.hardware.now(),
         wall_now: Timestamp::now(),
         id: ObjectId { kind: Kind::ScaleSet, key, uid, resource_version },
@@ -56,10 +59,22 @@ pub(super) async fn observe(context: &Context, set: Arc<ScaleSet>) -> Observed {
 }
 
 /// `set_uid` asks also for the highest number that the hardware knows of the set.
-async fn offer(context: &Context, set_uid: Option<&str>) -> Result<Offer, HardwareError> {
+async fn offer(context: &Context, set: &ScaleSet, set_uid: Option<&str>) -> Result<Offer, HardwareError> {
     let highest_number = match set_uid {
         Some(uid) => context.hardware.observe_all().await?.highest_instance_numbers.get(uid).copied(),
         None => None,
     };
-    Ok(Offer { catalog: context.hardware.catalog().await?, highest_number })
+    let headroom = match surging_size(set) {
+        Some(size) => context.hardware.headroom(&set.spec.location, size).await?,
+        None => None,
+    };
+    Ok(Offer { catalog: context.hardware.catalog().await?, headroom, highest_number })
+}
+
+/// The size of the VMs that a surge would make; `None` where there is none.
+fn surging_size(set: &ScaleSet) -> Option<&str> {
+    let policy = &set.spec.upgrade_policy;
+    let surges = policy.rolling_upgrade_policy.as_ref().is_some_and(|rolling| rolling.max_surge.is_some());
+    let profile = set.spec.virtual_machine_profile.as_ref()?;
+    (surges && policy.mode == UpgradeMode::Rolling).then_some(profile.vm_size.as_str())
 }

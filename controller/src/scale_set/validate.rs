@@ -7,14 +7,16 @@ mod member;
 
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
 use scaleset_crds::rolling_upgrade::RollingUpgradePolicy;
 use scaleset_crds::{FINALIZER, ScaleSet, VirtualMachineProfile};
 use scaleset_hardware::catalog::{Region, ZoneState};
+use scaleset_hardware::headroom::Room;
 use scaleset_planning::membership::SetShape;
 use scaleset_planning::snapshot::{
-    BreachRule, FinalizerState, Maintenance, MemberLife, RegionFacts, Revision, RollingPolicy, ScaleSetSnapshot,
-    SetFacts, SetLife, SizeFacts, UnhealthyRule, UpgradeSwitch, ZoneFacts, ZoneRule,
+    BreachRule, FinalizerState, Headroom, Maintenance, MaxSurge, MemberLife, Quota, RegionFacts, Revision,
+    RollingPolicy, ScaleSetSnapshot, SetFacts, SetLife, SizeFacts, UnhealthyRule, UpgradeSwitch, ZoneFacts, ZoneRule,
 };
 
 use super::observe::{Observed, Offer};
@@ -44,6 +46,7 @@ pub(super) fn validate(observed: &Observed) -> ScaleSetSnapshot {
         revisions,
         unreadable_revisions,
         region: offer.and_then(|offer| offer.catalog.regions.get(&set.spec.location)).map(region_facts),
+        headroom: offer.and_then(|offer| offer.headroom.as_ref()).map(headroom),
         locations: offer.into_iter().flat_map(|offer| offer.catalog.regions.keys().cloned()).collect(),
         highest_hardware_number: offer.and_then(|offer| offer.highest_number),
         hardware_silence: observed.offer.as_ref().err().map(told),
@@ -88,6 +91,7 @@ fn rolling_policy(policy: Option<&RollingUpgradePolicy>) -> RollingPolicy {
         enable_cross_zone_upgrade,
         prioritize_unhealthy_instances,
         rollback_failed_instances_on_policy_breach,
+        max_surge,
         health_timeout_seconds,
     } = policy;
     let seconds =
@@ -107,7 +111,34 @@ fn rolling_policy(policy: Option<&RollingUpgradePolicy>) -> RollingPolicy {
             Some(true) => BreachRule::RollBack,
             Some(false) | None => BreachRule::Stop,
         },
+        max_surge: max_surge.as_ref().and_then(surge).unwrap_or(default.max_surge),
         health_timeout: seconds(health_timeout_seconds).unwrap_or(default.health_timeout),
+    }
+}
+
+/// What the schema lets through; `None` for anything else.
+fn surge(wished: &IntOrString) -> Option<MaxSurge> {
+    match wished {
+        IntOrString::Int(count) => usize::try_from(*count).ok().map(MaxSurge::Count),
+        IntOrString::String(percent) => percent.strip_suffix('%')?.parse().ok().map(MaxSurge::Percent),
+    }
+}
+
+fn headroom(headroom: &scaleset_hardware::Headroom) -> Headroom {
+    let scaleset_hardware::Headroom { vcpus, quotas, places, free_addresses } = headroom;
+    let quota = |quota: &scaleset_hardware::headroom::Quota| {
+        let scaleset_hardware::headroom::Quota { name, limit, usage } = quota;
+        Quota { name: name.clone(), limit: *limit, usage: *usage }
+    };
+    let place = |room: &Room| {
+        let Room { zone, fault_domain, machines } = room;
+        ((zone.clone(), *fault_domain), *machines)
+    };
+    Headroom {
+        vcpus: *vcpus,
+        quotas: quotas.iter().map(quota).collect(),
+        places: places.iter().map(place).collect(),
+        free_addresses: free_addresses.iter().cloned().collect(),
     }
 }
 

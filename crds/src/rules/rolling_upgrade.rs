@@ -37,6 +37,21 @@ pub(crate) fn pause_range() -> Rule {
     range("pauseTimeBetweenBatchesSeconds", 0, 86_400)
 }
 
+/// How many VMs a batch makes before the old ones go. The schema leaves the range to the rule, so that the answer has a
+/// code.
+pub(crate) fn surge_range() -> Rule {
+    let value = format!("self.{POLICY}.maxSurge");
+    require(
+        &format!(
+            "!has(self.{POLICY}) || !has({value}) || (type({value}) == int ? {value} >= 0 && {value} <= 1000 : \
+             {value}.matches('^([0-9]|[1-9][0-9]|100)%$'))"
+        ),
+        Code::InvalidParameter,
+        &format!(".{POLICY}.maxSurge"),
+        "maxSurge must be 0 to 1000, or 0% to 100%",
+    )
+}
+
 /// How long an upgraded VM may take to be well.
 pub(crate) fn health_timeout_range() -> Rule {
     range("healthTimeoutSeconds", 10, 86_400)

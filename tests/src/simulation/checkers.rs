@@ -14,7 +14,7 @@ use scaleset_hardware::sim::Call;
 use super::stage::{Stage, took_effect};
 use held::unexplained;
 pub use rest::{balanced, converged};
-use seen::{MemberSeen, Protected, Seen};
+use seen::{MemberSeen, Protected, Seen, text};
 
 /// What the judge remembers between rounds.
 #[derive(Clone, Debug, Default)]
@@ -48,6 +48,7 @@ impl Judge {
         self.counts_stay_in_target(&now, &mut findings);
         self.still_sets_touch_nobody(&now, &mut findings);
         self.removals_are_allowed(&now, &mut findings);
+        self.successors_come_first(&now, &mut findings);
         if stage.effects() != self.effects {
             one_create_for_each_object(stage, &mut findings);
             operations_are_performed_once(stage, &mut findings);
@@ -79,14 +80,15 @@ impl Judge {
         }
     }
 
-    /// A set never makes more members than it is told to.
+    /// A set never makes more members than it is told to and than may surge.
     fn counts_stay_in_target(&self, now: &Seen, findings: &mut Vec<String>) {
         for (uid, set) in &now.sets {
             let Some(before) = self.before.sets.get(uid) else { continue };
             let (were, are) = (self.before.live_made(uid).count(), now.live_made(uid).count());
-            let allowed = usize::try_from(set.target.max(before.target)).unwrap_or(0);
+            let most = set.target.max(before.target) + set.surge.max(before.surge);
+            let allowed = usize::try_from(most).unwrap_or(0);
             if are > were && are > allowed {
-                findings.push(format!("{} grew from {were} to {are} members, {allowed} are wished", set.name));
+                findings.push(format!("{} grew from {were} to {are} members, {allowed} are allowed", set.name));
             }
         }
     }
@@ -142,6 +144,23 @@ impl Judge {
         self.before.is_asked_for(uid, types) || now.is_asked_for(uid, types)
     }
 
+    /// A member that another was made to replace goes only after that one was well.
+    fn successors_come_first(&self, now: &Seen, findings: &mut Vec<String>) {
+        for (uid, before) in &self.before.members {
+            let going = now.members.get(uid).is_none_or(|member| member.terminating);
+            let grew = |seen: &Seen| seen.sets.get(&before.owner).map(|set| (set.target, set.newest.clone()));
+            if before.terminating || !going || self.by_hand.contains(&before.name) || grew(&self.before) != grew(now) {
+                continue;
+            }
+            let of_set = now.live_made(&before.owner);
+            for new in of_set.filter(|new| new.replaces == before.name && new.protected == Protected::No) {
+                if text(&new.object["status"]["healthyOnRevision"]) != new.revision {
+                    findings.push(format!("{} is deleted before {} was well in its place", before.name, new.name));
+                }
+            }
+        }
+    }
+
     /// Of a steady set at most max(1, N / 5) members are not running.
     fn few_are_down(&self, machines: &BTreeMap<String, Machine>, now: &Seen, findings: &mut Vec<String>) {
         let steady = now.sets.iter().filter(|(_, set)| self.steady.as_ref() == Some(&set.name));
@@ -193,7 +212,8 @@ fn one_create_for_each_object(stage: &Stage, findings: &mut Vec<String>) {
             | Call::Perform
             | Call::Observe
             | Call::ObserveAll
-            | Call::Catalog => {}
+            | Call::Catalog
+            | Call::Headroom => {}
         }
     }
 }

@@ -42,6 +42,8 @@ impl Author<'_> {
         let mode = *self.random.pick(&["Manual", "Automatic", "Rolling"]);
         let replicas = self.random.below(7);
         self.tell(&format!("set web Uniform eastus zones=1,2,3 replicas={replicas} mode={mode} health=probe"));
+        let surge = *self.random.pick(&["0", "1", "50%", "100%"]);
+        self.tell(&format!("change web surge={surge}"));
         let rollback = *self.random.pick(&["true", "false"]);
         self.tell(&format!("change web rollback={rollback}"));
         let mode = *self.random.pick(&["Manual", "Automatic"]);
@@ -110,7 +112,15 @@ impl Author<'_> {
         let mut changes =
             vec!["mode=Manual", "mode=Automatic", "paused=true", "paused=false", "ceiling=Online", "ceiling=Restart"];
         if set == "web" {
-            changes.extend(["mode=Rolling", "pause=20", "cross-zone=true", "batch=40"]);
+            changes.extend([
+                "mode=Rolling",
+                "pause=20",
+                "cross-zone=true",
+                "batch=40",
+                "surge=0",
+                "surge=2",
+                "surge=100%",
+            ]);
         }
         let change = *self.random.pick(&changes);
         self.tell(&format!("change {set} {change}"));
@@ -233,7 +243,7 @@ impl Author<'_> {
         self.tell("change web ceiling=Replace");
         self.tell("change demo ceiling=Replace");
         self.tell("settle");
-        // A rolling upgrade that was stopped begins anew with the next model.
+        // A rolling upgrade that was stopped, or has left somebody behind, begins anew with the next model.
         let web = self.teller.stage().cluster.get(Kind::ScaleSet, "web");
         if web.is_some_and(|set| is_stopped(&set)) {
             self.tell("change web tag=healed");
@@ -242,8 +252,9 @@ impl Author<'_> {
     }
 }
 
-/// Whether its rolling upgrade waits for a person.
+/// Whether its rolling upgrade waits for a person, or has left somebody behind.
 fn is_stopped(set: &serde_json::Value) -> bool {
-    let code = &set["status"]["rollingUpgrade"]["runningStatus"]["code"];
-    code == "Faulted" || code == "Cancelled"
+    let rolled = &set["status"]["rollingUpgrade"];
+    let (code, failed) = (&rolled["runningStatus"]["code"], rolled["progress"]["failedInstanceCount"].as_i64());
+    code == "Faulted" || code == "Cancelled" || failed.unwrap_or(0) > 0
 }

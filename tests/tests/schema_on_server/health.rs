@@ -208,6 +208,20 @@ fn rolling() -> Vec<Case> {
         "spec.upgradePolicy.rollingUpgradePolicy.maxBatchInstancePercent",
         "InvalidParameter: maxBatchInstancePercent must not exceed maxUnhealthyInstancePercent where both are set",
     ));
+    for (inside, outside) in [
+        (json!(0), json!(-1)),
+        (json!(1000), json!(1001)),
+        (json!("0%"), json!("-1%")),
+        (json!("100%"), json!("101%")),
+        (json!("33%"), json!("33")),
+        (json!("5%"), json!("05%")),
+    ] {
+        cases.push(accepting(uniform_set(), When::Always, policy(json!({"maxSurge": inside}))).refusing(
+            policy(json!({"maxSurge": outside})),
+            "spec.upgradePolicy.rollingUpgradePolicy.maxSurge",
+            "InvalidParameter: maxSurge must be 0 to 1000, or 0% to 100%",
+        ));
+    }
     for (name, low, high) in [
         ("maxBatchInstancePercent", 5, 100),
         ("maxUnhealthyInstancePercent", 5, 100),

@@ -19,7 +19,8 @@ use crate::catalog::Catalog;
 use crate::error::HardwareError;
 use crate::machine::{Change, Inventory, Machine};
 use crate::{
-    CreateRequest, Deletion, Hardware, OperationAction, OperationRequest, ReimagedDisks, Shutdown, Target, UpdateMethod,
+    CreateRequest, Deletion, Hardware, Headroom, OperationAction, OperationRequest, ReimagedDisks, Shutdown, Target,
+    UpdateMethod,
 };
 
 /// What the journal says of a call before its outcome is known.
@@ -125,6 +126,10 @@ impl Hardware for Simulation {
 
     async fn catalog(&self) -> Result<Arc<Catalog>, HardwareError> {
         self.read(Call::Catalog, About::Nothing, |world, _| (world.catalog(), world.sequence())).await
+    }
+
+    async fn headroom(&self, location: &str, size: &str) -> Result<Option<Headroom>, HardwareError> {
+        self.read(Call::Headroom, About::Nothing, |world, _| (world.headroom(location, size), world.sequence())).await
     }
 
     fn now(&self) -> Timestamp {

@@ -27,6 +27,8 @@ pub enum Call {
     ObserveAll,
     /// `Hardware::catalog`.
     Catalog,
+    /// `Hardware::headroom`.
+    Headroom,
     /// A change of the world through the control endpoint.
     Control,
 }

@@ -9,6 +9,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::HardwareError;
+use crate::headroom::Room;
 use crate::machine::Placement;
 use crate::sim::quota::Claim;
 use crate::sim::region::{HostGroup, RegionDefinition};
@@ -195,14 +196,29 @@ impl Hosts {
         self.by_name.values().map(|host| host.domain.fault_domain + 1).max().unwrap_or(0)
     }
 
+    /// How many more machines of this claim each domain can take, fullest packing.
+    pub(crate) fn room(&self, claim: &Claim) -> Vec<Room> {
+        let mut rooms: BTreeMap<Domain, i64> = BTreeMap::new();
+        for host in self.by_name.values() {
+            let machines = if self.works_for(host, &claim.family) { host.fits(claim) } else { 0 };
+            *rooms.entry(host.domain.clone()).or_default() += machines;
+        }
+        let room = |(Domain { zone, fault_domain }, machines)| Room { zone, fault_domain, machines };
+        rooms.into_iter().map(room).collect()
+    }
+
+    fn works_for(&self, host: &Host, family: &String) -> bool {
+        let dedicated = self.dedicated.contains(family);
+        host.condition == HostCondition::Up
+            && if dedicated { host.families.contains(family) } else { host.families.is_empty() }
+    }
+
     fn suits(&self, host: &Host, need: &Need<'_>) -> bool {
         let Placement { location: _, zone, platform_fault_domain, update_domain: _, placement_group: _ } =
             need.placement;
-        let family = &need.claim.family;
-        host.condition == HostCondition::Up
+        self.works_for(host, &need.claim.family)
             && zone.as_ref().is_none_or(|zone| host.domain.zone.as_ref() == Some(zone))
             && platform_fault_domain.is_none_or(|domain| host.domain.fault_domain == domain)
-            && if self.dedicated.contains(family) { host.families.contains(family) } else { host.families.is_empty() }
     }
 
     fn refusal(&self, need: &Need<'_>, suited: &[(&String, &Host)]) -> HardwareError {
@@ -256,6 +272,12 @@ impl Host {
             machines: 0,
             condition: HostCondition::Up,
         }
+    }
+
+    /// How many machines of this claim it still takes.
+    fn fits(&self, claim: &Claim) -> i64 {
+        let by_vcpus = i64::from(self.free_vcpus / claim.vcpus.max(1));
+        by_vcpus.min(self.free_memory_mib / claim.memory_mib.max(1)).max(0)
     }
 
     fn has_room(&self, claim: &Claim) -> bool {

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::HardwareError;
+use crate::headroom::Quota;
 use crate::sim::region::Quotas;
 
 /// The name of the quota over all families.
@@ -73,6 +74,18 @@ impl QuotaLedger {
             usage: self.families.get(name).copied().unwrap_or(0),
         };
         std::iter::once(total).chain(names.into_iter().map(family)).collect()
+    }
+
+    /// The limited quotas that `claim` counts against, its family's first.
+    pub(crate) fn of(&self, claim: &Claim) -> Vec<Quota> {
+        let Claim { family, vcpus: _, memory_mib: _ } = claim;
+        let of_family = self.limits.families.get(family).map(|limit| Quota {
+            name: family.clone(),
+            limit: *limit,
+            usage: self.families.get(family).copied().unwrap_or(0),
+        });
+        let total = Quota { name: REGIONAL_TOTAL.to_owned(), limit: self.limits.regional_total, usage: self.total };
+        of_family.into_iter().chain([total]).collect()
     }
 
     fn add(&mut self, claim: &Claim, vcpus: i64) {

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use scaleset_crds::vocabulary::{PowerState, PowerWish};
-use scaleset_hardware::{CreateRequest, Hardware, HardwareError, Owner, Placement, Shutdown, UpdateMethod};
+use scaleset_hardware::headroom::Quota;
+use scaleset_hardware::sim::Outage;
+use scaleset_hardware::{CreateRequest, Hardware, HardwareError, Headroom, Owner, Placement, Shutdown, UpdateMethod};
 
 use crate::fixture::{
     Fixture, REGION, image, interface, model, placement, refusal, request, request_in, request_of, target,
@@ -307,4 +309,44 @@ async fn the_highest_instance_number_of_a_set_is_remembered_for_ever() {
     let inventory = fixture.simulation.observe_all().await.unwrap();
     assert_eq!(inventory.highest_instance_numbers["set"], 7);
     assert_eq!(inventory.machines.keys().collect::<Vec<_>>(), ["m3", "m5"]);
+}
+
+#[tokio::test]
+async fn headroom_tells_how_many_more_fit_and_no_more_do() {
+    let fixture = Fixture::new();
+    fixture.simulation.create(sized("m0", "Medium", Some("1"), Some(0))).await.unwrap();
+    let headroom = fixture.simulation.headroom("testland", "Medium").await.unwrap().expect("it is offered");
+    assert_eq!(headroom.vcpus, 4);
+    assert_eq!(headroom.quotas, [Quota { name: "regional total".to_owned(), limit: 200, usage: 4 }]);
+    assert_eq!(headroom.free_addresses, [("default".to_owned(), 250), ("tiny".to_owned(), 3)]);
+    let here = headroom.places.iter().find(|room| room.zone.as_deref() == Some("1") && room.fault_domain == 0);
+    assert_eq!(here.map(|room| room.machines), Some(3), "two hosts of two, one of which is taken: {headroom:?}");
+    for number in 1..=3 {
+        fixture.simulation.create(sized(&format!("m{number}"), "Medium", Some("1"), Some(0))).await.unwrap();
+    }
+    let refused = fixture.simulation.create(sized("m4", "Medium", Some("1"), Some(0))).await.unwrap_err();
+    assert_eq!(refused.code(), "ZonalAllocationFailed", "{refused}");
+}
+
+#[tokio::test]
+async fn headroom_knows_quotas_by_family_dedicated_hosts_and_hosts_that_are_down() {
+    let fixture = Fixture::new();
+    fixture.simulation.create(sized("m0", "Large", None, None)).await.unwrap();
+    let of = |size: &'static str| {
+        let simulation = fixture.simulation.clone();
+        async move { simulation.headroom("testland", size).await.unwrap() }
+    };
+    let quotas = of("Large").await.expect("it is offered").quotas;
+    let numbers: Vec<(&str, i64, i64)> =
+        quotas.iter().map(|quota| (quota.name.as_str(), quota.limit, quota.usage)).collect();
+    assert_eq!(numbers, [("standardB", 24, 8), ("regional total", 200, 8)]);
+    let rooms = |headroom: Option<Headroom>| -> i64 {
+        headroom.expect("it is offered").places.iter().map(|room| room.machines).sum()
+    };
+    assert_eq!(rooms(of("Gpu").await), 32, "one host of eight in each of four domains");
+    assert_eq!(of("None").await, None);
+    assert_eq!(fixture.simulation.headroom("nowhere", "Gpu").await.unwrap(), None);
+    let half = Outage { location: "testland".to_owned(), zone: Some("1".to_owned()), fault_domain: None, host: None };
+    fixture.simulation.set_outage("half", half).await.unwrap();
+    assert_eq!(rooms(of("Gpu").await), 16);
 }

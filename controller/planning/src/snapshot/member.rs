@@ -9,26 +9,30 @@ use scaleset_crds::vocabulary::{HealthState, PowerState, PowerWish, Provisioning
 use crate::view::Health;
 
 /// What a rolling upgrade leaves on each member that it touches, so that it is known after a restart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RollMark {
     /// Number of the upgrade.
     pub number: i64,
     /// When it touched the member, scenario time.
     pub since: Timestamp,
+    /// The member that it was made to replace once it is well.
+    pub replaces: Option<String>,
 }
 
 impl RollMark {
     /// The mark as the annotation spells it; `None` for text that is no mark.
     pub fn parse(text: &str) -> Option<Self> {
-        let (number, since) = text.split_once(' ')?;
-        Some(Self { number: number.parse().ok()?, since: since.parse().ok()? })
+        let mut words = text.splitn(3, ' ');
+        let (number, since) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        Some(Self { number, since, replaces: words.next().map(str::to_owned) })
     }
 }
 
 impl std::fmt::Display for RollMark {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { number, since } = self;
-        write!(formatter, "{number} {since}")
+        let Self { number, since, replaces } = self;
+        write!(formatter, "{number} {since}")?;
+        replaces.iter().try_for_each(|name| write!(formatter, " {name}"))
     }
 }
 
@@ -102,7 +106,7 @@ pub enum Availability {
 }
 
 /// What holds the set's hand from a member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Protection {
     /// Nothing.
     None,

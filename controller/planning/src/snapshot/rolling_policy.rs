@@ -21,6 +21,8 @@ pub struct RollingPolicy {
     pub unhealthy: UnhealthyRule,
     /// What follows when a threshold is exceeded.
     pub on_breach: BreachRule,
+    /// How many members of a batch are replaced by new ones before they go.
+    pub max_surge: MaxSurge,
     /// Within which an upgraded member must be healthy.
     pub health_timeout: Duration,
 }
@@ -52,6 +54,25 @@ pub enum BreachRule {
     RollBack,
 }
 
+/// How many members of a batch are replaced by new ones before they go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MaxSurge {
+    /// So many.
+    Count(usize),
+    /// Percent of the batch.
+    Percent(usize),
+}
+
+impl MaxSurge {
+    /// So many of a batch of `size`: percent are rounded up, and it is never more than the batch.
+    pub fn of(self, size: usize) -> usize {
+        match self {
+            Self::Count(count) => count.min(size),
+            Self::Percent(percent) => (size * percent).div_ceil(100).min(size),
+        }
+    }
+}
+
 impl Default for RollingPolicy {
     fn default() -> Self {
         Self {
@@ -62,6 +83,7 @@ impl Default for RollingPolicy {
             zones: ZoneRule::OneByOne,
             unhealthy: UnhealthyRule::InOrder,
             on_breach: BreachRule::Stop,
+            max_surge: MaxSurge::Count(0),
             health_timeout: Duration::from_mins(5),
         }
     }

@@ -10,11 +10,13 @@
 
 mod batch;
 mod standing;
+pub(crate) mod surge;
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use scaleset_crds::condition::Reason;
 use scaleset_crds::rolling_upgrade::{
     FailedRevision, RollingUpgradeBatch, RollingUpgradeError, RollingUpgradePolicy, RollingUpgradeRunningStatus,
@@ -24,14 +26,18 @@ use scaleset_crds::vocabulary::{Impact, RollingUpgradeAction, RollingUpgradeCode
 
 use super::{Outdated, UpgradeDecision, UpgradeInput, only_unborn, outdated, refusal};
 use crate::plan::{Action, Assignment, Hold};
-use crate::snapshot::{BreachRule, Member, Protection, RollMark, RollingPolicy, UpgradeSwitch};
+use crate::scale_set::some_names;
+use crate::snapshot::{BreachRule, MaxSurge, Member, Protection, RollMark, RollingPolicy, UpgradeSwitch};
 use standing::Census;
+pub use surge::{PlacementGroups, SurgeInput};
 
 /// What a rolling upgrade decides from, beside what every policy does.
 #[derive(Clone, Debug)]
 pub struct RollingInput<'pass> {
     /// What every policy decides from.
     pub upgrade: UpgradeInput<'pass>,
+    /// What a surge depends on.
+    pub surge: SurgeInput<'pass>,
     /// Scenario time.
     pub now: Timestamp,
     /// Policy in force.
@@ -66,6 +72,8 @@ pub enum RollRequest {
 pub struct RollingDecision {
     /// Actions and holds.
     pub decision: UpgradeDecision,
+    /// Names of the members that get a new one beside them.
+    pub surged: Vec<String>,
     /// The record after this pass.
     pub record: Option<RollingUpgradeStatus>,
     /// A revision that has just been proved bad.
@@ -95,10 +103,15 @@ pub fn decide(input: &RollingInput<'_>) -> RollingDecision {
     let (protected, waiting): (Vec<_>, Vec<_>) = outdated(&input.upgrade)
         .into_iter()
         .partition(|outdated| outdated.member.protection == Protection::FromSetActions);
+    let (tried, waiting): (Vec<_>, Vec<_>) =
+        waiting.into_iter().partition(|outdated| was_tried(input, outdated.member));
     let mut decision = RollingDecision { record: input.record.cloned(), ..RollingDecision::default() };
     hold(&mut decision, Reason::Protected, protected.len(), "outdated, protected from scale set actions");
     match phase(input, &waiting) {
-        Phase::Idle => {}
+        Phase::Idle => {
+            let message = "outdated, the new VMs in their places were not healthy; change the model";
+            hold(&mut decision, Reason::RollingUpgradeInProgressWithFailedUpgradedVMs, tried.len(), message);
+        }
         Phase::Start => start(input, &waiting, &mut decision),
         Phase::Forward(record) => forward(input, &waiting, record, &mut decision),
         Phase::Back(record) => back(input, record, &mut decision),
@@ -114,6 +127,18 @@ pub fn decide(input: &RollingInput<'_>) -> RollingDecision {
         }
     }
     decision
+}
+
+/// Whether this very upgrade has made a new member in its place in vain.
+fn was_tried(input: &RollingInput<'_>, member: &Member) -> bool {
+    let goes_on = |record: &&RollingUpgradeStatus| match record.running_status.code {
+        RollingUpgradeCode::RollingForward | RollingUpgradeCode::Completed => {
+            record.target_revision == input.upgrade.newest.name
+        }
+        RollingUpgradeCode::RollingBack | RollingUpgradeCode::Cancelled | RollingUpgradeCode::Faulted => false,
+    };
+    let record = input.record.filter(goes_on);
+    record.is_some_and(|record| member.roll.as_ref().is_some_and(|mark| mark.number == record.number))
 }
 
 fn phase(input: &RollingInput<'_>, waiting: &[Outdated<'_>]) -> Phase {
@@ -202,7 +227,7 @@ fn start(input: &RollingInput<'_>, waiting: &[Outdated<'_>], decision: &mut Roll
 
 fn new_record(input: &RollingInput<'_>) -> RollingUpgradeStatus {
     let recorded = input.record.map_or(0, |record| record.number);
-    let marked = input.upgrade.members.iter().filter_map(|member| member.roll.map(|mark| mark.number)).max();
+    let marked = input.upgrade.members.iter().filter_map(|member| Some(member.roll.as_ref()?.number)).max();
     let now = time(input.now);
     RollingUpgradeStatus {
         // A pass that died before it wrote the record has left its marks: they are of this very upgrade.
@@ -247,7 +272,9 @@ fn forward(
     let census = Census::of(input, &record);
     record.progress = census.progress();
     record.policy = RollingUpgradePolicy::from(input.policy);
+    surge::end_pairs(input, &census, &record, decision);
     if census.is_waiting() {
+        surge::hold_refusal(&record, decision);
         let message = format!("outdated, wait for {}", census.waited_for());
         hold(decision, Reason::BatchInProgress, waiting.len(), &message);
         decision.wake_after = census.next_timeout().map(|until| between(input.now, until));
@@ -262,6 +289,12 @@ fn forward(
         breach_policy(input, record, breach, waiting.len(), decision);
     } else if waiting.is_empty() {
         record.running_status.code = RollingUpgradeCode::Completed;
+        decision.record = Some(record);
+    } else if let leaving = surge::unfinished(input)
+        && !leaving.is_empty()
+    {
+        let message = format!("outdated, wait for {} to go", some_names(&leaving));
+        hold(decision, Reason::BatchInProgress, waiting.len(), &message);
         decision.record = Some(record);
     } else {
         next_batch(input, waiting, record, &census, decision);
@@ -308,13 +341,22 @@ fn next_batch(
         return;
     }
     let number = record.batch.as_ref().map_or(1, |batch| batch.number + 1);
-    let (size, mark) = (count(chosen.len()), RollMark { number: record.number, since: input.now });
-    record.batch = Some(RollingUpgradeBatch { number, size, start_time: time(input.now), end_time: None });
+    let (size, mark) = (count(chosen.len()), RollMark { number: record.number, since: input.now, replaces: None });
+    let (surged, surge_unavailable) = match surge::choose(input, &chosen) {
+        Ok(surged) => (surged, None),
+        Err(why) => (Vec::new(), Some(why)),
+    };
+    record.batch =
+        Some(RollingUpgradeBatch { number, size, start_time: time(input.now), end_time: None, surge_unavailable });
     record.progress.in_progress_instance_count += size;
     record.progress.pending_instance_count -= size;
     hold(decision, Reason::BatchInProgress, rest, &format!("outdated, wait for batch {number} (size {size})"));
     let why = format!("batch {number}; {}", input.upgrade.allowance);
-    decision.decision.actions.extend(chosen.iter().map(|outdated| upgrade(input, outdated, mark, &why)));
+    surge::hold_refusal(&record, decision);
+    decision.surged = surged.iter().map(|member| member.name.clone()).collect();
+    let in_place = chosen.iter().filter(|outdated| !decision.surged.contains(&outdated.member.name));
+    let actions: Vec<Action> = in_place.map(|outdated| upgrade(input, outdated, mark.clone(), &why)).collect();
+    decision.decision.actions.extend(actions);
     decision.wake_after = Some(input.policy.health_timeout);
     decision.record = Some(record);
 }
@@ -359,7 +401,8 @@ fn breach_policy(
 fn back(input: &RollingInput<'_>, mut record: RollingUpgradeStatus, decision: &mut RollingDecision) {
     let census = Census::of(input, &record);
     record.progress = census.progress();
-    let mark = RollMark { number: record.number, since: input.now };
+    let mark = RollMark { number: record.number, since: input.now, replaces: None };
+    let mut going = census.going_back();
     let to_bring_back = census.to_bring_back();
     if input.upgrade.switch == UpgradeSwitch::Paused && !to_bring_back.is_empty() {
         hold(decision, Reason::Paused, to_bring_back.len(), "to go back, upgradePolicy.paused is true");
@@ -368,9 +411,9 @@ fn back(input: &RollingInput<'_>, mut record: RollingUpgradeStatus, decision: &m
     }
     for (member, revision) in to_bring_back {
         let reason = format!("it failed on {}, it was well on {revision}", record.target_revision);
-        decision.decision.actions.push(assign(member, revision, Impact::Reimage, mark, reason));
+        decision.decision.actions.push(assign(member, revision, Impact::Reimage, mark.clone(), reason));
+        going += 1;
     }
-    let going = decision.decision.actions.len() + census.going_back();
     if going == 0 {
         record.running_status.code = RollingUpgradeCode::Faulted;
     } else {
@@ -434,6 +477,7 @@ impl From<&RollingPolicy> for RollingUpgradePolicy {
             zones,
             unhealthy,
             on_breach,
+            max_surge,
             health_timeout,
         } = policy;
         let seconds = |duration: &Duration| i32::try_from(duration.as_secs()).unwrap_or(i32::MAX);
@@ -445,6 +489,10 @@ impl From<&RollingPolicy> for RollingUpgradePolicy {
             enable_cross_zone_upgrade: Some(*zones == crate::snapshot::ZoneRule::Mixed),
             prioritize_unhealthy_instances: Some(*unhealthy == crate::snapshot::UnhealthyRule::First),
             rollback_failed_instances_on_policy_breach: Some(*on_breach == BreachRule::RollBack),
+            max_surge: Some(match max_surge {
+                MaxSurge::Count(surge) => IntOrString::Int(count(*surge)),
+                MaxSurge::Percent(percent) => IntOrString::String(format!("{percent}%")),
+            }),
             health_timeout_seconds: Some(seconds(health_timeout)),
         }
     }

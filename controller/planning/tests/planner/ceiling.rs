@@ -182,7 +182,7 @@ fn a_pause_does_not_hide_a_refusal_and_a_batch_that_runs_is_finished() {
         if let Action::AssignRevision(assignment) = action {
             let member = snapshot.members.iter_mut().find(|member| member.name == assignment.name).unwrap();
             member.assigned_revision = Some(assignment.revision.clone());
-            member.roll = assignment.roll;
+            member.roll = assignment.roll.clone();
         }
     }
     snapshot.status.rolling_upgrade = plan.rolling_upgrade;

@@ -84,6 +84,7 @@ pub(crate) fn snapshot(zones: &[&str], replicas: i32) -> ScaleSetSnapshot {
             profile,
         }],
         region: Some(region()),
+        headroom: None,
         locations: vec!["eastus".to_owned()],
         highest_hardware_number: None,
         hardware_silence: None,

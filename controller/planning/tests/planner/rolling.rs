@@ -37,7 +37,7 @@ fn obey(snapshot: &mut ScaleSetSnapshot, plan: &ScaleSetPlan) {
                 let member = snapshot.members.iter_mut().find(|member| member.name == assignment.name);
                 let member = member.expect("it is assigned to a member");
                 member.assigned_revision = Some(assignment.revision.clone());
-                member.roll = assignment.roll.or(member.roll);
+                member.roll = assignment.roll.clone().or(member.roll.take());
                 member.report.provisioning = ProvisioningState::Updating;
                 member.report.health = Health::Missing;
             }
@@ -52,6 +52,7 @@ fn obey(snapshot: &mut ScaleSetSnapshot, plan: &ScaleSetPlan) {
             | Action::RenumberRevision { .. }
             | Action::ReserveNumbers { .. }
             | Action::CreateMember(_)
+            | Action::MarkMember(_)
             | Action::DeleteMember(_)
             | Action::DeleteRevision { .. }
             | Action::RemoveFinalizer => {}
@@ -426,7 +427,7 @@ fn a_member_that_needs_a_new_vm_is_followed_by_one_in_its_place() {
     assert_eq!(deleted(&plan), ["web-0"]);
     let new = created(&plan);
     assert_eq!((new.len(), new[0].zone.as_deref(), new[0].update_domain), (1, Some("1"), Some(0)));
-    assert!(new[0].roll.is_some_and(|mark| mark.number == 1), "the batch waits for it");
+    assert!(new[0].roll.as_ref().is_some_and(|mark| mark.number == 1), "the batch waits for it");
 }
 
 #[test]

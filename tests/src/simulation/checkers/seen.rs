@@ -20,6 +20,8 @@ pub(super) struct Seen {
 pub(super) struct SetSeen {
     pub(super) name: String,
     pub(super) target: i64,
+    /// Most members that a rolling upgrade may make before others go.
+    pub(super) surge: i64,
     /// Not being deleted.
     pub(super) live: bool,
     /// Manual or paused.
@@ -58,6 +60,8 @@ pub(super) struct MemberSeen {
     pub(super) id: Option<i64>,
     pub(super) zone: String,
     pub(super) revision: String,
+    /// The member in whose place it was made while that one still ran; empty for others.
+    pub(super) replaces: String,
     pub(super) generation: i64,
     pub(super) terminating: bool,
     pub(super) protected: Protected,
@@ -109,12 +113,26 @@ fn set(object: Value) -> SetSeen {
     SetSeen {
         name: text(&object["metadata"]["name"]),
         target: spec["replicas"].as_i64().or(object["status"]["targetReplicas"].as_i64()).unwrap_or(0),
+        surge: surge(&object),
         live: object["metadata"]["deletionTimestamp"].is_null(),
         still: policy["mode"] == "Manual" || policy["paused"] == true,
         newest: text(&object["status"]["modelRevision"]),
         zones: spec["zones"].as_array().into_iter().flatten().map(text).collect(),
         object,
     }
+}
+
+/// Of a batch, which is at most a share of the set and at least one.
+fn surge(object: &Value) -> i64 {
+    let (spec, policy) = (&object["spec"], &object["spec"]["upgradePolicy"]);
+    let rolling = &policy["rollingUpgradePolicy"];
+    if policy["mode"] != "Rolling" {
+        return 0;
+    }
+    let share = rolling["maxBatchInstancePercent"].as_i64().unwrap_or(20);
+    let batch = (spec["replicas"].as_i64().unwrap_or(0) * share / 100).max(1);
+    let percent = rolling["maxSurge"].as_str().and_then(|percent| percent.trim_end_matches('%').parse::<i64>().ok());
+    percent.map_or(rolling["maxSurge"].as_i64().unwrap_or(0).min(batch), |percent| (batch * percent + 99) / 100)
 }
 
 fn member(object: Value) -> MemberSeen {
@@ -134,6 +152,11 @@ fn member(object: Value) -> MemberSeen {
         id: spec["instanceId"].as_str().and_then(|id| id.parse().ok()),
         zone: text(&spec["zone"]),
         revision: text(&metadata["labels"][labels::MODEL_REVISION]),
+        replaces: text(&metadata["annotations"][labels::ROLLING_UPGRADE])
+            .split(' ')
+            .nth(2)
+            .unwrap_or_default()
+            .to_owned(),
         generation: metadata["generation"].as_i64().unwrap_or_default(),
         terminating: !metadata["deletionTimestamp"].is_null(),
         protected,

@@ -21,6 +21,9 @@ pub(super) fn spec_of(words: &[&str]) -> Value {
             "mode" => json!({"upgradePolicy": {"mode": value}}),
             "batch" => rolling(&json!({"maxBatchInstancePercent": number(), "maxUnhealthyInstancePercent": number()})),
             "pause" => rolling(&json!({"pauseTimeBetweenBatchesSeconds": number()})),
+            "surge" => {
+                rolling(&json!({"maxSurge": value.parse::<i64>().map_or_else(|_| json!(value), |count| json!(count))}))
+            }
             "cross-zone" => rolling(&json!({"enableCrossZoneUpgrade": value == "true"})),
             "rollback" => rolling(&json!({"rollbackFailedInstancesOnPolicyBreach": value == "true"})),
             "ceiling" => json!({"upgradePolicy": {"maxDisruption": value}}),

@@ -8,6 +8,7 @@ use scaleset_crds::profile::{ImageReference, NetworkInterface};
 use super::{Region, World, claim_of};
 use crate::catalog::Size;
 use crate::error::HardwareError;
+use crate::headroom::Headroom;
 use crate::machine::Placement;
 use crate::sim::address::AddressPool;
 use crate::sim::extension;
@@ -70,6 +71,21 @@ impl World {
                 && self.claim(&size.name, &record.placement).is_ok()
         };
         self.sizes.values().filter(takes).map(|size| size.name.clone()).collect()
+    }
+
+    /// What is left for machines of a size; `None` where the location does not offer it.
+    pub(crate) fn headroom(&self, location: &str, size: &str) -> Option<Headroom> {
+        let region = self.regions.get(location)?;
+        let definition = self.sizes.get(size)?;
+        region.offer_of(definition)?;
+        let claim = claim_of(definition);
+        let free = |(name, pool): (&String, &AddressPool)| (name.clone(), i64::from(pool.free()));
+        Some(Headroom {
+            vcpus: i64::from(claim.vcpus),
+            quotas: region.quota.of(&claim),
+            places: region.hosts.room(&claim),
+            free_addresses: region.subnets.iter().map(free).collect(),
+        })
     }
 
     /// The image that a reference means now.

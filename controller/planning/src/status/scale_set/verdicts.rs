@@ -8,7 +8,7 @@ use super::super::{Truth, Verdict, is_capacity, needs_a_person};
 use super::{ScaleSetOutcome, is_ready, is_updated};
 use crate::budget::Allowance;
 use crate::plan::{Action, Hold, ScaleSetPlan};
-use crate::scale_set::some_names;
+use crate::scale_set::{some_names, surge_of};
 use crate::snapshot::{Availability, Failure, Member, Pending, Protection, ScaleSetSnapshot, SetLife, UpgradeSwitch};
 use crate::view::Health;
 
@@ -89,6 +89,11 @@ impl<'pass> Verdicts<'pass> {
         }
     }
 
+    /// Members with a new one beside them that is to replace them: both count as one.
+    fn pairs(&self) -> usize {
+        surge_of(self.snapshot, self.plan, &self.snapshot.members).pairs.len()
+    }
+
     fn failed_members(&self) -> Option<Failure> {
         let failed: Vec<&Member> = self.made().filter(|member| member.has_failed()).collect();
         let first = failed.first()?;
@@ -102,7 +107,8 @@ impl<'pass> Verdicts<'pass> {
     }
 
     fn off_target(&self) -> Option<Failure> {
-        let live = self.made().count();
+        let pairs = self.pairs();
+        let live = self.made().count() - pairs;
         let leaving = self.snapshot.members.iter().filter(|member| !member.is_live()).count();
         let target = usize::try_from(self.plan.effective.target).unwrap_or(0);
         let planned = self.plan.actions.iter().filter(|action| matches!(action, Action::DeleteMember(_))).count();
@@ -173,13 +179,15 @@ impl<'pass> Verdicts<'pass> {
     /// Of the members that the set makes.
     fn available(&self) -> Verdict {
         let made = || self.made().filter(|member| !member.is_stopped_by_wish());
-        let wished = made().count();
+        let pairs = self.pairs();
+        let wished = made().count().saturating_sub(pairs);
         let available = made().filter(|member| member.is_available()).count();
         let target = usize::try_from(self.plan.effective.target).unwrap_or(0);
         let stopped = self.made().filter(|member| member.is_stopped_by_wish()).count();
         let percent = self.snapshot.set.rolling_policy.max_batch_percent;
         let needed = wished.max(target.saturating_sub(stopped));
         let allowance = Allowance::new(target.max(1), percent, needed.saturating_sub(available));
+        let available = if pairs > 0 { available.min(needed) } else { available };
         let message = format!("{available} of {needed} are available, {} may be missing", allowance.total);
         if needed == available || (available > 0 && allowance.spent <= allowance.total) {
             Verdict::new(Truth::True, Reason::MinimumAvailable, message)

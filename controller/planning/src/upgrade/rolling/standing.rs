@@ -5,6 +5,7 @@ use scaleset_crds::condition::Reason;
 use scaleset_crds::rolling_upgrade::{RollingUpgradeError, RollingUpgradeProgress, RollingUpgradeStatus};
 use scaleset_crds::vocabulary::{HealthState, PowerState, ProvisioningState};
 
+use super::surge::{Pair, Surge, lacks_room};
 use super::{RollingInput, count};
 use crate::budget::was_healthy;
 use crate::scale_set::some_names;
@@ -33,14 +34,17 @@ pub(super) enum Standing {
 pub(super) struct Census<'pass> {
     input: &'pass RollingInput<'pass>,
     target: String,
+    surge: Surge<'pass>,
     standings: Vec<(&'pass Member, Standing)>,
 }
 
 impl<'pass> Census<'pass> {
     pub(super) fn of(input: &'pass RollingInput<'pass>, record: &RollingUpgradeStatus) -> Self {
+        let surge = Surge::of(input.upgrade.members, input.surge, Some(record));
         let made = input.upgrade.members.iter().filter(|member| member.is_made() && member.is_live());
-        let standings = made.filter_map(|member| Some((member, standing(input, record, member)?))).collect();
-        Self { input, target: record.target_revision.clone(), standings }
+        let counted = made.filter(|member| !surge.hides(member));
+        let standings = counted.filter_map(|member| Some((member, standing(input, record, member)?))).collect();
+        Self { input, target: record.target_revision.clone(), surge, standings }
     }
 
     fn standing(&self, is: fn(&Standing) -> bool) -> Vec<&'pass Member> {
@@ -91,6 +95,16 @@ impl<'pass> Census<'pass> {
         let overdue = self.timeouts().filter(|(_, until)| *until <= self.input.now).count();
         let silent = if overdue > 0 { format!(", the hardware of {overdue} does not answer") } else { String::new() };
         format!("{}{silent}", some_names(&names))
+    }
+
+    /// Pairs whose new member is well.
+    pub(super) fn replaced(&self) -> Vec<Pair<'pass>> {
+        self.successful().into_iter().filter_map(|member| self.surge.pair_of(member).copied()).collect()
+    }
+
+    /// Pairs whose new member has failed.
+    pub(super) fn not_replaced(&self) -> Vec<Pair<'pass>> {
+        self.failed().into_iter().filter_map(|member| self.surge.pair_of(member).copied()).collect()
     }
 
     /// Live members whose hardware did not answer, and that are wished to run.
@@ -146,8 +160,11 @@ impl<'pass> Census<'pass> {
 
     /// Failed members with the revision on which they were well.
     pub(super) fn to_bring_back(&self) -> Vec<(&'pass Member, &'pass str)> {
-        let failed = self.standing(|standing| *standing == Standing::Failed);
-        failed.into_iter().filter_map(|member| Some((member, self.well_on(member)?))).collect()
+        let failed = self.standing(|standing| *standing == Standing::Failed).into_iter();
+        failed
+            .filter(|member| self.surge.pair_of(member).is_none())
+            .filter_map(|member| Some((member, self.well_on(member)?)))
+            .collect()
     }
 
     fn well_on(&self, member: &'pass Member) -> Option<&'pass str> {
@@ -163,7 +180,7 @@ impl<'pass> Census<'pass> {
         self.standing(|standing| *standing == Standing::BroughtBack)
             .into_iter()
             .filter(|member| !member.is_settled() && !member.has_failed() && !member.is_stopped_by_wish())
-            .filter(|member| member.roll.is_some_and(|mark| mark.since + timeout > self.input.now))
+            .filter(|member| member.roll.as_ref().is_some_and(|mark| mark.since + timeout > self.input.now))
             .count()
     }
 
@@ -194,7 +211,7 @@ fn is_on_its_way(member: &Member) -> bool {
 
 /// `None` for a member that the upgrade is not about.
 fn standing(input: &RollingInput<'_>, record: &RollingUpgradeStatus, member: &Member) -> Option<Standing> {
-    let mark = member.roll.filter(|mark| mark.number == record.number);
+    let mark = member.roll.as_ref().filter(|mark| mark.number == record.number);
     let at_target = member.assigned_revision.as_deref() == Some(record.target_revision.as_str());
     match (mark, at_target) {
         (None, true) => None,
@@ -205,9 +222,10 @@ fn standing(input: &RollingInput<'_>, record: &RollingUpgradeStatus, member: &Me
             let until = mark.since + input.policy.health_timeout;
             let taken = member.report.running_revision.as_deref() == Some(record.target_revision.as_str());
             let unseen = member.report.observation == Observation::Unseen;
+            let waits_for_room = mark.replaces.is_some() && lacks_room(member);
             Some(if member.is_stopped_by_wish() || (taken && member.is_settled()) {
                 Standing::Successful
-            } else if unseen || (!member.has_failed() && input.now < until) {
+            } else if unseen || (input.now < until && (!member.has_failed() || waits_for_room)) {
                 Standing::InProgress { until }
             } else {
                 Standing::Failed

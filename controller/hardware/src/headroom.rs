@@ -1,0 +1,36 @@
+//! What is left of a region for more machines of one size: a forecast, not a reservation.
+
+/// How much room there is for one more machine of a size, by everything that bounds it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Headroom {
+    /// Virtual CPUs of one machine of the size.
+    pub vcpus: i64,
+    /// Quotas that such a machine counts against: its family's, where that is limited, and the region's.
+    pub quotas: Vec<Quota>,
+    /// How many more such machines the hosts of each place can take.
+    pub places: Vec<Room>,
+    /// Addresses that are free in each subnet, by its name.
+    pub free_addresses: Vec<(String, i64)>,
+}
+
+/// One vCPU quota (Azure: virtual machine vCPU quotas).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quota {
+    /// A family, or `regional total`.
+    pub name: String,
+    /// vCPUs allowed.
+    pub limit: i64,
+    /// vCPUs in use.
+    pub usage: i64,
+}
+
+/// The room in one fault domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Zone; none in a region without zones.
+    pub zone: Option<String>,
+    /// Fault domain in it.
+    pub fault_domain: i32,
+    /// Machines of the size that still fit, were there nobody else.
+    pub machines: i64,
+}

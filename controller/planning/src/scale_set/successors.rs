@@ -1,0 +1,97 @@
+//! New members in the places of others: beside those that are to go when the new one is well, and after those that go at
+//! once. Each stands in the zone and the fault domain of its predecessor.
+
+use scaleset_crds::vocabulary::{OrchestrationMode, UpgradeMode};
+
+use super::{names, removed};
+use crate::placement::Groups;
+use crate::plan::{Action, NewMember, RemovalCause, ScaleSetPlan};
+use crate::snapshot::{Member, Revision, RollMark, ScaleSetSnapshot};
+use crate::upgrade::rolling::surge::{Surge, mark, replaced_by};
+use crate::upgrade::rolling::{PlacementGroups, SurgeInput};
+
+/// What a surge depends on.
+pub(super) fn surge_input<'pass>(snapshot: &'pass ScaleSetSnapshot, plan: &ScaleSetPlan) -> SurgeInput<'pass> {
+    SurgeInput {
+        target: usize::try_from(plan.effective.target).unwrap_or(0),
+        headroom: snapshot.headroom.as_ref(),
+        groups: match (snapshot.set.mode, plan.effective.single_placement_group) {
+            (OrchestrationMode::Uniform, Some(true)) => PlacementGroups::Single,
+            (OrchestrationMode::Uniform, Some(false) | None) | (OrchestrationMode::Flexible, _) => {
+                PlacementGroups::Many
+            }
+        },
+    }
+}
+
+/// The surge among `members`, as it goes on after the plan.
+pub(crate) fn surge_of<'pass>(
+    snapshot: &ScaleSetSnapshot,
+    plan: &ScaleSetPlan,
+    members: &'pass [Member],
+) -> Surge<'pass> {
+    let rolling = plan.rolling_upgrade.as_ref().filter(|_| snapshot.set.upgrade_mode == UpgradeMode::Rolling);
+    Surge::of(members, surge_input(snapshot, plan), rolling)
+}
+
+/// In a rolling upgrade a member that needs a new VM is followed at once by one in its place, which the batch waits for;
+/// a set that shrinks makes none. One that is `to_surge` gets it beside it, and stays until the new one is well.
+pub(super) fn take_places(
+    snapshot: &ScaleSetSnapshot,
+    plan: &mut ScaleSetPlan,
+    newest: &Revision,
+    to_surge: &[String],
+) {
+    let Some(number) = plan.rolling_upgrade.as_ref().map(|record| record.number) else { return };
+    let gone = removed(plan, |cause| cause == RemovalCause::Replace);
+    let live = || snapshot.members.iter().filter(|member| member.is_made() && member.is_live());
+    let paired: Vec<&str> = live().filter_map(replaced_by).collect();
+    let alone = live().filter(|member| !paired.contains(&member.name.as_str()));
+    let target = usize::try_from(plan.effective.target).unwrap_or(0);
+    let surplus = alone.clone().count().saturating_sub(target);
+    let followers = RollMark { number, since: snapshot.now, replaces: None };
+    let followed = alone.filter(|member| gone.contains(&member.name)).skip(surplus).map(|old| (old, followers.clone()));
+    let joined = live().filter(|member| to_surge.contains(&member.name));
+    let successors: Vec<(&Member, RollMark)> =
+        followed.chain(joined.map(|old| (old, mark(number, snapshot.now, old)))).collect();
+    create_successors(snapshot, plan, newest, successors);
+}
+
+fn create_successors(
+    snapshot: &ScaleSetSnapshot,
+    plan: &mut ScaleSetPlan,
+    newest: &Revision,
+    successors: Vec<(&Member, RollMark)>,
+) {
+    if successors.is_empty() {
+        return;
+    }
+    let first = plan.effective.next_number;
+    let next = first + i64::try_from(successors.len()).expect("a set has at most 1,000 members");
+    plan.effective.next_number = next;
+    plan.actions.push(Action::ReserveNumbers { next });
+    let mut groups = Groups::count(&snapshot.members);
+    for (number, (old, roll)) in (first..next).zip(successors) {
+        let (kind, name, computer_name) = names(snapshot, &newest.profile, number);
+        let (placement_group, update_domain) = match roll.replaces {
+            Some(_) => groups.beside(old),
+            None => (old.placement_group.clone(), old.update_domain),
+        };
+        plan.actions.push(Action::CreateMember(NewMember {
+            kind,
+            name,
+            number,
+            computer_name,
+            revision: newest.name.clone(),
+            zone: old.zone.clone(),
+            fault_domain: old.fault_domain,
+            placement_group,
+            update_domain,
+            reason: match roll.replaces {
+                Some(_) => format!("is to be healthy before {} goes", old.name),
+                None => format!("takes the place of {}", old.name),
+            },
+            roll: Some(roll),
+        }));
+    }
+}
