@@ -80,7 +80,9 @@ fn unchanged(field: &str, expression: &str) -> Rule {
 
 /// A number or a percentage, bounded so that a rule on it is cheap; the rule holds the real range.
 pub(crate) fn int_or_percent(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"x-kubernetes-int-or-string": true, "maxLength": 16})
+    json_schema!({
+        "x-kubernetes-int-or-string": true, "maxLength": 16, "minimum": -1_000_000, "maximum": 1_000_000,
+    })
 }
 
 /// A name that is a DNS label of at most `max` characters: other names and labels are made of it.

@@ -67,6 +67,10 @@ fn everything_in_spec_is_bounded() {
         }
         Some("object") if schema.get("x-kubernetes-preserve-unknown-fields").is_some() => Some("anything goes"),
         Some(_) => None,
+        None if schema["x-kubernetes-int-or-string"] == true => {
+            let bounds = ["maxLength", "minimum", "maximum"];
+            bounds.iter().any(|bound| schema.get(bound).is_none()).then_some("number or text without bounds")
+        }
         None => Some("no type"),
     });
     assert_eq!(unbounded, Vec::<String>::new());
