@@ -8,6 +8,8 @@ mod fleet;
 mod instance;
 #[path = "planner/operation.rs"]
 mod operation;
+#[path = "planner/overtaken.rs"]
+mod overtaken;
 #[path = "planner/placement.rs"]
 mod placement;
 #[path = "planner/requests.rs"]

@@ -9,6 +9,8 @@
 //! batch stands, why it stopped. Who belongs to it is told by a mark on each member that it touched.
 
 mod batch;
+mod overtaken;
+mod policy;
 mod standing;
 pub(crate) mod surge;
 
@@ -16,7 +18,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use scaleset_crds::condition::Reason;
 use scaleset_crds::rolling_upgrade::{
     FailedRevision, RollingUpgradeBatch, RollingUpgradeError, RollingUpgradePolicy, RollingUpgradeRunningStatus,
@@ -27,7 +28,7 @@ use scaleset_crds::vocabulary::{Impact, RollingUpgradeAction, RollingUpgradeCode
 use super::{Outdated, UpgradeDecision, UpgradeInput, only_unborn, outdated, refusal};
 use crate::plan::{Action, Assignment, Hold};
 use crate::scale_set::some_names;
-use crate::snapshot::{BreachRule, MaxSurge, Member, Protection, RollMark, RollingPolicy, UpgradeSwitch};
+use crate::snapshot::{BreachRule, Member, Protection, RollMark, RollingPolicy, UpgradeSwitch};
 use standing::Census;
 pub use surge::{PlacementGroups, SurgeInput};
 
@@ -275,13 +276,16 @@ fn forward(
     surge::end_pairs(input, &census, &record, decision);
     if census.is_waiting() {
         surge::hold_refusal(&record, decision);
+        let made_up = overtaken::make_up(input, waiting, &mut record, &census.in_progress());
         let message = format!("outdated, wait for {}", census.waited_for());
-        hold(decision, Reason::BatchInProgress, waiting.len(), &message);
+        hold(decision, Reason::BatchInProgress, waiting.len() - made_up.len(), &message);
+        decision.decision.actions.extend(made_up);
         decision.wake_after = census.next_timeout().map(|until| between(input.now, until));
         decision.record = Some(record);
         return;
     }
-    if let Some(batch) = &mut record.batch {
+    let begins_again = overtaken::nobody_began(input, &record) && !waiting.is_empty();
+    if let Some(batch) = record.batch.as_mut().filter(|_| !begins_again) {
         batch.end_time.get_or_insert(time(input.now));
     }
     record.error = census.failures_so_far();
@@ -340,7 +344,7 @@ fn next_batch(
         decision.record = Some(record);
         return;
     }
-    let number = record.batch.as_ref().map_or(1, |batch| batch.number + 1);
+    let number = record.batch.as_ref().map_or(1, |batch| batch.number + i32::from(batch.end_time.is_some()));
     let (size, mark) = (count(chosen.len()), RollMark { number: record.number, since: input.now, replaces: None });
     let (surged, surge_unavailable) = match surge::choose(input, &chosen) {
         Ok(surged) => (surged, None),
@@ -465,35 +469,4 @@ fn time(instant: Timestamp) -> Time {
 
 fn count(number: usize) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
-}
-
-impl From<&RollingPolicy> for RollingUpgradePolicy {
-    fn from(policy: &RollingPolicy) -> Self {
-        let RollingPolicy {
-            max_batch_percent,
-            max_unhealthy_percent,
-            max_unhealthy_upgraded_percent,
-            pause,
-            zones,
-            unhealthy,
-            on_breach,
-            max_surge,
-            health_timeout,
-        } = policy;
-        let seconds = |duration: &Duration| i32::try_from(duration.as_secs()).unwrap_or(i32::MAX);
-        Self {
-            max_batch_instance_percent: Some(*max_batch_percent),
-            max_unhealthy_instance_percent: Some(*max_unhealthy_percent),
-            max_unhealthy_upgraded_instance_percent: Some(*max_unhealthy_upgraded_percent),
-            pause_time_between_batches_seconds: Some(seconds(pause)),
-            enable_cross_zone_upgrade: Some(*zones == crate::snapshot::ZoneRule::Mixed),
-            prioritize_unhealthy_instances: Some(*unhealthy == crate::snapshot::UnhealthyRule::First),
-            rollback_failed_instances_on_policy_breach: Some(*on_breach == BreachRule::RollBack),
-            max_surge: Some(match max_surge {
-                MaxSurge::Count(surge) => IntOrString::Int(count(*surge)),
-                MaxSurge::Percent(percent) => IntOrString::String(format!("{percent}%")),
-            }),
-            health_timeout_seconds: Some(seconds(health_timeout)),
-        }
-    }
 }

@@ -30,7 +30,7 @@ pub(crate) fn resized(zones: &[(Option<&str>, usize)]) -> ScaleSetSnapshot {
 }
 
 /// Carries a plan out as far as objects go: members follow what they are told and are busy with it.
-fn obey(snapshot: &mut ScaleSetSnapshot, plan: &ScaleSetPlan) {
+pub(crate) fn obey(snapshot: &mut ScaleSetSnapshot, plan: &ScaleSetPlan) {
     for action in &plan.actions {
         match action {
             Action::AssignRevision(assignment) => {

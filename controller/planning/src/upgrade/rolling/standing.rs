@@ -59,7 +59,8 @@ impl<'pass> Census<'pass> {
         self.standing(|standing| *standing == Standing::Successful)
     }
 
-    fn in_progress(&self) -> Vec<&'pass Member> {
+    /// Members that are being upgraded.
+    pub(super) fn in_progress(&self) -> Vec<&'pass Member> {
         self.standing(|standing| matches!(standing, Standing::InProgress { .. }))
     }
 

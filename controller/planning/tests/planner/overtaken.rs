@@ -1,0 +1,93 @@
+//! Batches whose members somebody else changed before the pass could: they are made up for while the batch is open.
+
+use std::time::Duration;
+
+use scaleset_crds::vocabulary::HealthState;
+use scaleset_planning::plan::Action;
+use scaleset_planning::snapshot::{ScaleSetSnapshot, UpgradeSwitch};
+
+use crate::fleet::{assigned, audited};
+use crate::rolling::{obey, pass, progress, record, resized, settle};
+
+/// A pass of whose assignments only those of `reached` are carried out; names of all that it chose.
+fn overtaken_pass(snapshot: &mut ScaleSetSnapshot, reached: &[&str]) -> Vec<String> {
+    let plan = audited(snapshot);
+    let chosen = assigned(&plan).into_iter().map(str::to_owned).collect();
+    let mut done = plan.clone();
+    done.actions.retain(|action| match action {
+        Action::AssignRevision(assignment) => reached.contains(&assignment.name.as_str()),
+        Action::CreateRevision { .. }
+        | Action::AddFinalizer
+        | Action::RenumberRevision { .. }
+        | Action::ReserveNumbers { .. }
+        | Action::CreateMember(_)
+        | Action::MarkMember(_)
+        | Action::DeleteMember(_)
+        | Action::DeleteRevision { .. }
+        | Action::RemoveFinalizer => true,
+    });
+    obey(snapshot, &done);
+    chosen
+}
+
+fn ten_at_thirty_percent() -> ScaleSetSnapshot {
+    let mut snapshot = resized(&[(None, 10)]);
+    snapshot.set.rolling_policy.max_batch_percent = 30;
+    snapshot.set.rolling_policy.max_unhealthy_percent = 50;
+    snapshot.set.rolling_policy.pause = Duration::from_secs(60);
+    snapshot
+}
+
+fn batch(snapshot: &ScaleSetSnapshot) -> (i32, i32) {
+    let batch = record(snapshot).batch.expect("a batch was begun");
+    (batch.number, batch.size)
+}
+
+#[test]
+fn a_batch_that_reached_nobody_begins_again_without_a_pause() {
+    let mut snapshot = ten_at_thirty_percent();
+    let chosen = overtaken_pass(&mut snapshot, &[]);
+    assert_eq!((batch(&snapshot), chosen.len()), ((1, 3), 3));
+    assert_eq!(pass(&mut snapshot), chosen, "the same ones, at once");
+    assert_eq!(batch(&snapshot), (1, 3));
+    assert_eq!(progress(&snapshot), [0, 0, 3, 7]);
+}
+
+#[test]
+fn those_that_a_batch_did_not_reach_are_made_up_for_while_the_others_run() {
+    let mut snapshot = ten_at_thirty_percent();
+    let chosen = overtaken_pass(&mut snapshot, &["web-5"]);
+    assert_eq!(chosen.len(), 3);
+    let others: Vec<String> = chosen.iter().filter(|name| *name != "web-5").cloned().collect();
+    assert_eq!(pass(&mut snapshot), others);
+    assert_eq!((batch(&snapshot), progress(&snapshot)), ((1, 3), [0, 0, 3, 7]));
+    assert!(pass(&mut snapshot).is_empty(), "three are three");
+    let names: Vec<&str> = chosen.iter().map(String::as_str).collect();
+    settle(&mut snapshot, &names, HealthState::Healthy);
+    assert!(pass(&mut snapshot).is_empty(), "now comes the pause");
+    assert_eq!(progress(&snapshot), [3, 0, 0, 7]);
+    snapshot.now += Duration::from_secs(60);
+    assert_eq!(pass(&mut snapshot).len(), 3);
+    assert_eq!(batch(&snapshot), (2, 3));
+}
+
+#[test]
+fn nobody_of_another_zone_is_made_up_with() {
+    let mut snapshot = resized(&[(Some("1"), 2), (Some("2"), 2), (Some("3"), 2)]);
+    snapshot.set.rolling_policy.max_batch_percent = 40;
+    snapshot.set.rolling_policy.max_unhealthy_percent = 50;
+    let chosen = pass(&mut snapshot);
+    assert_eq!(chosen.len(), 2, "all of zone 1");
+    snapshot.members.retain(|member| member.name != chosen[0]);
+    assert!(pass(&mut snapshot).is_empty(), "zone 1 has nobody left, zone 2 waits for it");
+}
+
+#[test]
+fn a_pause_makes_nobody_up() {
+    let mut snapshot = ten_at_thirty_percent();
+    overtaken_pass(&mut snapshot, &["web-5"]);
+    snapshot.set.upgrades = UpgradeSwitch::Paused;
+    assert!(pass(&mut snapshot).is_empty());
+    snapshot.set.upgrades = UpgradeSwitch::On;
+    assert_eq!(pass(&mut snapshot).len(), 2);
+}
