@@ -34,7 +34,7 @@ fn ten_at_thirty_percent() -> ScaleSetSnapshot {
     let mut snapshot = resized(&[(None, 10)]);
     snapshot.set.rolling_policy.max_batch_percent = 30;
     snapshot.set.rolling_policy.max_unhealthy_percent = 50;
-    snapshot.set.rolling_policy.pause = Duration::from_secs(60);
+    snapshot.set.rolling_policy.pause = Duration::from_mins(1);
     snapshot
 }
 
@@ -66,7 +66,7 @@ fn those_that_a_batch_did_not_reach_are_made_up_for_while_the_others_run() {
     settle(&mut snapshot, &names, HealthState::Healthy);
     assert!(pass(&mut snapshot).is_empty(), "now comes the pause");
     assert_eq!(progress(&snapshot), [3, 0, 0, 7]);
-    snapshot.now += Duration::from_secs(60);
+    snapshot.now += Duration::from_mins(1);
     assert_eq!(pass(&mut snapshot).len(), 3);
     assert_eq!(batch(&snapshot), (2, 3));
 }
