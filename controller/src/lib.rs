@@ -10,7 +10,7 @@ pub mod context;
 pub mod error;
 pub mod health;
 pub mod instance;
-mod merge_patch;
+pub mod merge_patch;
 pub mod metrics;
 pub mod operation;
 pub mod pace;

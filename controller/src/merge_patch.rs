@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 /// The smallest merge patch from `from` to `to`; an empty object where they are equal. Lists are replaced as a whole.
-pub(crate) fn merge_patch(from: &Value, to: &Value) -> Value {
+pub fn merge_patch(from: &Value, to: &Value) -> Value {
     let (Value::Object(before), Value::Object(after)) = (from, to) else { return to.clone() };
     let mut patch = Map::new();
     for key in before.keys().filter(|key| !after.contains_key(*key)) {

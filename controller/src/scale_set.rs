@@ -11,17 +11,40 @@ mod validate;
 
 use std::collections::BTreeMap;
 
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::ControllerRevision;
+use scaleset_crds::ScaleSet;
 use scaleset_planning::audit::audit;
 use scaleset_planning::scale_set::plan;
+use scaleset_planning::snapshot::ScaleSetSnapshot;
 use tracing::debug;
 
-use crate::cluster::{Freshness, ObjectKey};
+use crate::cluster::{Freshness, Members, ObjectKey};
 use crate::context::{Context, Wake};
 use crate::error::PassError;
 
 pub(crate) use validate::{
     failure_of, finalizer, is_owned_by, member_shape, origin, profile_of, protection, set_shape,
 };
+
+/// A set and what belongs to it, as the API server has them.
+#[derive(Clone, Debug)]
+pub struct SetObjects {
+    /// The set.
+    pub set: Arc<ScaleSet>,
+    /// Its members.
+    pub members: Members,
+    /// Its revisions.
+    pub revisions: Vec<Arc<ControllerRevision>>,
+}
+
+/// The planner's snapshot of a set from its objects, for whoever wants to know what a pass would do. What the hardware
+/// says is not in it: `region` and `locations` are left to the caller.
+pub fn snapshot(objects: SetObjects, now: Timestamp) -> ScaleSetSnapshot {
+    validate::validate(&observe::without_hardware(objects, now))
+}
 
 /// One pass over the set named `key`. `Ok` says when to call again although nothing changes; an error is tried again
 /// with backoff, after the status has been written where it could be.

@@ -8,6 +8,7 @@ use scaleset_crds::vocabulary::UpgradeMode;
 use scaleset_crds::{ScaleSet, ScaleSetOperation};
 use scaleset_hardware::{Catalog, HardwareError, Headroom};
 
+use super::SetObjects;
 use crate::cluster::{Kind, Members, ObjectId, ObjectKey};
 use crate::context::Context;
 use crate::operation::order;
@@ -35,25 +36,39 @@ pub(super) struct Offer {
     pub(super) highest_number: Option<i64>,
 }
 
-pub(super) async fn observe(context: &Context, set: Arc<ScaleSet>) -> Observed {
+/// What a pass would see if the hardware offered nothing at all.
+pub(super) fn without_hardware(objects: SetObjects, now: Timestamp) -> Observed {
+    let SetObjects { set, members, revisions } = objects;
+    let offer = Ok(Offer { catalog: Arc::default(), headroom: None, highest_number: None });
+    Observed { id: id_of(&set), members, revisions, operations: Vec::new(), offer, now, wall_now: now, set }
+}
+
+fn id_of(set: &ScaleSet) -> ObjectId {
     let metadata = &set.metadata;
-    let key = ObjectKey {
-        namespace: metadata.namespace.clone().unwrap_or_default(),
-        name: metadata.name.clone().unwrap_or_default(),
-    };
-    let uid = metadata.uid.clone().unwrap_or_default();
-    let resource_version = metadata.resource_version.clone().unwrap_or_default();
+    ObjectId {
+        kind: Kind::ScaleSet,
+        key: ObjectKey {
+            namespace: metadata.namespace.clone().unwrap_or_default(),
+            name: metadata.name.clone().unwrap_or_default(),
+        },
+        uid: metadata.uid.clone().unwrap_or_default(),
+        resource_version: metadata.resource_version.clone().unwrap_or_default(),
+    }
+}
+
+pub(super) async fn observe(context: &Context, set: Arc<ScaleSet>) -> Observed {
+    let id = id_of(&set);
     let recorded = set.status.as_ref().is_some_and(|status| status.next_instance_id.is_some());
-    let mut operations = context.cluster.operations(&key);
+    let mut operations = context.cluster.operations(&id.key);
     operations.sort_by(|one, two| order(one).cmp(&order(two)));
     Observed {
         operations,
-        members: context.cluster.members(&key, &uid),
-        revisions: context.cluster.revisions(&uid),
-        offer: offer(context, &set, (!recorded).then_some(uid.as_str())).await,
+        members: context.cluster.members(&id.key, &id.uid),
+        revisions: context.cluster.revisions(&id.uid),
+        offer: offer(context, &set, (!recorded).then_some(id.uid.as_str())).await,
         now: context.hardware.now(),
         wall_now: Timestamp::now(),
-        id: ObjectId { kind: Kind::ScaleSet, key, uid, resource_version },
+        id,
         set,
     }
 }

@@ -85,12 +85,11 @@ fn name(common_name: &str, organizations: &[&str]) -> DistinguishedName {
     name
 }
 
-/// Writes a file that only its owner may read.
+/// Writes a file that only its owner may read, whole or not at all: another process or test may be reading it.
 pub(crate) fn write(path: &Path, text: &str) -> Result<(), ControlPlaneError> {
     use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600);
-    let mut target = options.open(path).map_err(file(path))?;
-    target.write_all(text.as_bytes()).map_err(file(path))
+    let directory = path.parent().unwrap_or(Path::new("."));
+    let mut fresh = tempfile::NamedTempFile::new_in(directory).map_err(file(path))?;
+    fresh.write_all(text.as_bytes()).map_err(file(path))?;
+    fresh.persist(path).map(drop).map_err(|error| file(path)(error.error))
 }

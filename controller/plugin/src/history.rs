@@ -1,0 +1,138 @@
+//! The models that a set has had: each is a `ControllerRevision` that keeps the profile.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, bail};
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::ControllerRevision;
+use kube::ResourceExt;
+use kube::api::{ListParams, Patch, PatchParams};
+use scaleset_controller::merge_patch::merge_patch;
+use scaleset_crds::{ScaleSet, VirtualMachineProfile, labels};
+use scaleset_planning::view::diff_models;
+use serde_json::{Value, json};
+
+use crate::arguments::Output;
+use crate::cluster::Cluster;
+use crate::output::{age, print, table};
+
+/// One model.
+struct Model {
+    number: i64,
+    name: String,
+    created: Timestamp,
+    profile: VirtualMachineProfile,
+}
+
+/// The models of a set, the oldest first.
+async fn models(cluster: &Cluster, set: &ScaleSet) -> anyhow::Result<Vec<Model>> {
+    let of_set = ListParams::default().labels(&format!("{}={}", labels::SCALE_SET, set.name_any()));
+    let revisions: Vec<ControllerRevision> = cluster.list(&of_set).await?;
+    let uid = set.uid().unwrap_or_default();
+    let mut models = Vec::new();
+    for revision in revisions.iter().filter(|revision| revision.owner_references().iter().any(|owner| owner.uid == uid))
+    {
+        let name = revision.name_any();
+        let data = revision.data.clone().with_context(|| format!("controllerrevision {name} keeps nothing"))?.0;
+        models.push(Model {
+            number: revision.revision,
+            created: revision.creation_timestamp().map(|time| time.0).unwrap_or_default(),
+            profile: serde_json::from_value(data).with_context(|| format!("controllerrevision {name}"))?,
+            name,
+        });
+    }
+    models.sort_by(|one, two| (one.number, &one.name).cmp(&(two.number, &two.name)));
+    Ok(models)
+}
+
+pub(crate) async fn history(cluster: &Cluster, name: &str, output: Output) -> anyhow::Result<()> {
+    let set = cluster.set(name).await?;
+    let models = models(cluster, &set).await?;
+    let mut running: BTreeMap<String, usize> = BTreeMap::new();
+    for instance in cluster.instances(&set).await? {
+        *running.entry(instance.status().model_revision.unwrap_or_default()).or_default() += 1;
+    }
+    let changes: Vec<String> = std::iter::once("the first".to_owned())
+        .chain(
+            models.windows(2).map(|pair| diff_models(&pair[0].profile.model(), &pair[1].profile.model()).to_string()),
+        )
+        .collect();
+    match output {
+        Output::Json | Output::Yaml => {
+            let values = models.iter().zip(&changes).map(|(model, change)| {
+                json!({
+                    "revision": model.number, "name": model.name, "vms": running.get(&model.name).copied().unwrap_or(0),
+                    "marks": marks(&set, &model.name), "change": change,
+                })
+            });
+            print(&Value::Array(values.collect()), output)
+        }
+        Output::Table if models.is_empty() => {
+            println!("scale set {name} has had no model: it has no virtualMachineProfile");
+            Ok(())
+        }
+        Output::Table => {
+            let row = |(model, change): (&Model, &String)| {
+                vec![
+                    model.number.to_string(),
+                    model.name.clone(),
+                    running.get(&model.name).copied().unwrap_or(0).to_string(),
+                    marks(&set, &model.name).join(", "),
+                    age(model.created, Timestamp::now()),
+                    change.clone(),
+                ]
+            };
+            let rows: Vec<Vec<String>> = models.iter().zip(&changes).map(row).collect();
+            println!("{}", table(&["REVISION", "NAME", "VMS", "MARKS", "AGE", "CHANGE"], &rows));
+            Ok(())
+        }
+    }
+}
+
+fn marks(set: &ScaleSet, revision: &str) -> Vec<String> {
+    let status = set.status.clone().unwrap_or_default();
+    let revisions = status.revisions.unwrap_or_default();
+    let mut marks = Vec::new();
+    if status.model_revision.as_deref() == Some(revision) {
+        marks.push("newest".to_owned());
+    }
+    if revisions.current.as_deref() == Some(revision) && status.model_revision.as_deref() != Some(revision) {
+        marks.push("for new VMs".to_owned());
+    }
+    if revisions.last_healthy.as_deref() == Some(revision) {
+        marks.push("last healthy".to_owned());
+    }
+    let failed = revisions.failed.iter().find(|failed| failed.name == revision);
+    marks.extend(failed.map(|failed| format!("failed ({})", failed.code)));
+    marks
+}
+
+/// Puts an earlier profile into the spec; the set then follows it by its policy like any change.
+pub(crate) async fn undo(cluster: &Cluster, name: &str, to_revision: Option<i64>) -> anyhow::Result<()> {
+    let set = cluster.set(name).await?;
+    let models = models(cluster, &set).await?;
+    let numbers: Vec<String> = models.iter().map(|model| model.number.to_string()).collect();
+    let wanted = match to_revision {
+        Some(number) => models.iter().find(|model| model.number == number),
+        None => models.iter().rev().nth(1),
+    };
+    let Some(wanted) = wanted else {
+        match to_revision {
+            Some(number) => bail!("scale set {name} has no revision {number}; there are: {}", numbers.join(", ")),
+            None => bail!("scale set {name} has had no model before this one"),
+        }
+    };
+    let present = set.spec.virtual_machine_profile.as_ref().context("the set has no virtualMachineProfile")?;
+    let change = diff_models(&present.model(), &wanted.profile.model());
+    let patch = merge_patch(&serde_json::to_value(present)?, &serde_json::to_value(&wanted.profile)?);
+    if patch == json!({}) {
+        println!("scaleset/{name} has the model of revision {} already", wanted.number);
+        return Ok(());
+    }
+    let guard = json!({"resourceVersion": set.resource_version()});
+    let patch = Patch::Merge(json!({"metadata": guard, "spec": {"virtualMachineProfile": patch}}));
+    let patched = cluster.api::<ScaleSet>().patch(name, &PatchParams::default(), &patch).await;
+    patched.map_err(|error| cluster.explain(error))?;
+    println!("scaleset/{name} goes back to revision {} ({}): {change}", wanted.number, wanted.name);
+    Ok(())
+}

@@ -1,0 +1,166 @@
+//! What runs: of a set, and of one VM, in the shape of Azure's instance views.
+//!
+//! Source: Azure's REST reference of `VirtualMachineScaleSetInstanceView` and `VirtualMachineScaleSetVMInstanceView`.
+
+use scaleset_crds::instance::{InstanceView, InstanceViewStatus};
+use scaleset_crds::scale_set::ScaleSetInstanceView;
+use scaleset_crds::{InstanceStatus, ScaleSetStatus};
+use serde_json::{Value, json};
+
+use crate::arguments::Output;
+use crate::cluster::Cluster;
+use crate::output::{facts, or_none, print, table};
+
+pub(crate) async fn set(cluster: &Cluster, name: &str, output: Output) -> anyhow::Result<()> {
+    let status = cluster.set(name).await?.status.unwrap_or_default();
+    match output {
+        Output::Json | Output::Yaml => print(&view_of_set(&status), output),
+        Output::Table => {
+            let view = status.instance_view.unwrap_or_default();
+            let mut rows: Vec<Vec<String>> = view
+                .statuses_summary
+                .iter()
+                .map(|summary| vec![String::new(), summary.code.clone(), summary.count.to_string()])
+                .collect();
+            rows.extend(view.extensions.iter().flat_map(|extension| {
+                extension
+                    .statuses_summary
+                    .iter()
+                    .map(|summary| vec![extension.name.clone(), summary.code.clone(), summary.count.to_string()])
+            }));
+            println!("{}", table(&["EXTENSION", "CODE", "VMS"], &rows));
+            println!("\n{}", statuses(&view.statuses));
+            Ok(())
+        }
+    }
+}
+
+fn view_of_set(status: &ScaleSetStatus) -> Value {
+    let ScaleSetInstanceView { statuses_summary, extensions, statuses } =
+        status.instance_view.clone().unwrap_or_default();
+    json!({
+        "virtualMachine": {"statusesSummary": statuses_summary},
+        "extensions": extensions,
+        "statuses": statuses,
+        "orchestrationServices": [],
+    })
+}
+
+pub(crate) async fn instance(cluster: &Cluster, name: &str, id: &str, output: Output) -> anyhow::Result<()> {
+    let set = cluster.set(name).await?;
+    let instance = cluster.instance(&set, id).await?;
+    let status = instance.status();
+    match output {
+        Output::Json | Output::Yaml => print(&view_of_instance(&status), output),
+        Output::Table => {
+            let view = status.instance_view.clone().unwrap_or_default();
+            let lines = [
+                ("Name", instance.name()),
+                ("Computer name", or_none(status.computer_name)),
+                ("Fault domain", or_none(view.platform_fault_domain)),
+                ("Update domain", or_none(status.update_domain)),
+                ("Placement group", or_none(view.placement_group_id)),
+                ("Host", or_none(view.assigned_host)),
+                (
+                    "Operating system",
+                    or_none(view.os_name.zip(view.os_version).map(|(name, version)| format!("{name} {version}"))),
+                ),
+                ("Agent", or_none(view.vm_agent.map(|agent| agent.version))),
+                ("Health", or_none(view.vm_health.map(|health| health.status.display_status))),
+                ("Disks", view.disks.join(", ")),
+                ("Private address", or_none(status.private_ip_address)),
+                ("Public address", or_none(status.public_ip_address)),
+            ];
+            println!("{}", facts(&lines));
+            let rows: Vec<Vec<String>> =
+                view.extensions.iter().map(|extension| vec![extension.name.clone(), extension.code.clone()]).collect();
+            if !rows.is_empty() {
+                println!("\n{}", table(&["EXTENSION", "CODE"], &rows));
+            }
+            println!("\n{}", statuses(&view.statuses));
+            Ok(())
+        }
+    }
+}
+
+fn view_of_instance(status: &InstanceStatus) -> Value {
+    let InstanceView {
+        platform_fault_domain,
+        placement_group_id,
+        assigned_host,
+        os_name,
+        os_version,
+        vm_agent,
+        vm_health,
+        disks,
+        extensions,
+        statuses,
+    } = status.instance_view.clone().unwrap_or_default();
+    let extensions: Vec<Value> = extensions
+        .iter()
+        .map(|extension| json!({"name": extension.name, "statuses": [{"code": extension.code, "level": "Info"}]}))
+        .collect();
+    let mut view = json!({
+        "platformUpdateDomain": status.update_domain,
+        "platformFaultDomain": platform_fault_domain,
+        "placementGroupId": placement_group_id,
+        "computerName": status.computer_name,
+        "osName": os_name,
+        "osVersion": os_version,
+        "vmAgent": vm_agent.map(|agent| json!({"vmAgentVersion": agent.version})),
+        "disks": disks.iter().map(|name| json!({"name": name})).collect::<Vec<Value>>(),
+        "extensions": extensions,
+        "vmHealth": vm_health,
+        "statuses": statuses,
+        "assignedHost": assigned_host,
+    });
+    if let Some(fields) = view.as_object_mut() {
+        fields.retain(|_, value| !value.is_null());
+    }
+    view
+}
+
+fn statuses(statuses: &[InstanceViewStatus]) -> String {
+    let row = |status: &InstanceViewStatus| {
+        vec![
+            status.code.clone(),
+            format!("{:?}", status.level),
+            status.display_status.clone(),
+            status.message.clone().unwrap_or_default(),
+        ]
+    };
+    table(&["STATUS", "LEVEL", "DISPLAY", "MESSAGE"], &statuses.iter().map(row).collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use scaleset_crds::vocabulary::StatusLevel;
+
+    use super::*;
+
+    #[test]
+    fn a_vm_has_azures_shape_without_what_is_not_known() {
+        let status = InstanceStatus {
+            computer_name: Some("web000000".to_owned()),
+            instance_view: Some(InstanceView {
+                disks: vec!["web-0_disk1".to_owned()],
+                statuses: vec![InstanceViewStatus {
+                    code: "PowerState/running".to_owned(),
+                    level: StatusLevel::Info,
+                    display_status: "VM running".to_owned(),
+                    message: None,
+                    time: None,
+                }],
+                ..InstanceView::default()
+            }),
+            ..InstanceStatus::default()
+        };
+        let expected = json!({
+            "computerName": "web000000",
+            "disks": [{"name": "web-0_disk1"}],
+            "extensions": [],
+            "statuses": [{"code": "PowerState/running", "level": "Info", "displayStatus": "VM running"}],
+        });
+        assert_eq!(view_of_instance(&status), expected);
+    }
+}

@@ -1,0 +1,100 @@
+//! What applying a manifest would do: the API server judges and completes it without keeping it, then the planner itself is
+//! run step by step in memory, as if every step went well.
+//!
+//! What cannot be seen from here (what the region offers, quotas, free hosts) is taken to be there, and said.
+
+mod story;
+
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::ControllerRevision;
+use kube::ResourceExt;
+use kube::api::{Api, ListParams, Patch, PatchParams};
+use scaleset_controller::cluster::Members;
+use scaleset_controller::scale_set::{SetObjects, snapshot};
+use scaleset_crds::{FlexVM, ScaleSet, ScaleSetVM, labels};
+use serde_json::Value;
+
+use crate::cluster::Cluster;
+
+/// Who the dry run is made by.
+const FIELD_MANAGER: &str = "kubectl-scaleset-plan";
+
+pub(crate) async fn plan(cluster: &Cluster, file: &Path) -> anyhow::Result<()> {
+    let sets = sets_in(&read(file)?)?;
+    if sets.is_empty() {
+        bail!("{}: there is no ScaleSet in it", file.display());
+    }
+    for (index, manifest) in sets.iter().enumerate() {
+        if index > 0 {
+            println!();
+        }
+        let in_namespace = manifest["metadata"]["namespace"].as_str().unwrap_or(&cluster.namespace);
+        let cluster = cluster.in_namespace(in_namespace);
+        let objects = applied(&cluster, manifest).await?;
+        println!("{}", story::told(snapshot(objects, Timestamp::now())));
+    }
+    Ok(())
+}
+
+fn read(file: &Path) -> anyhow::Result<String> {
+    if file == Path::new("-") {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).context("standard input")?;
+        return Ok(text);
+    }
+    std::fs::read_to_string(file).with_context(|| file.display().to_string())
+}
+
+/// The sets among the documents; other kinds are left alone.
+fn sets_in(text: &str) -> anyhow::Result<Vec<Value>> {
+    let documents: Vec<Value> = serde_saphyr::from_multiple(text).context("the manifest")?;
+    let is_set = |document: &Value| {
+        document["kind"] == "ScaleSet"
+            && document["apiVersion"].as_str().is_some_and(|version| version.starts_with(scaleset_crds::GROUP))
+    };
+    Ok(documents.into_iter().filter(is_set).collect())
+}
+
+/// The set as it would be after the apply, with what belongs to it now.
+async fn applied(cluster: &Cluster, manifest: &Value) -> anyhow::Result<SetObjects> {
+    let name = manifest["metadata"]["name"].as_str().context("metadata.name: is missing")?;
+    let parameters = PatchParams::apply(FIELD_MANAGER).force().dry_run();
+    let sets: Api<ScaleSet> = cluster.api();
+    let exists = sets.get_opt(name).await.map_err(|error| cluster.explain(error))?.is_some();
+    let set = sets.patch(name, &parameters, &Patch::Apply(manifest)).await.map_err(|error| cluster.explain(error))?;
+    if !exists {
+        let (members, revisions) = (Members::default(), Vec::new());
+        return Ok(SetObjects { set: Arc::new(set), members, revisions });
+    }
+    let of_set = ListParams::default().fields(&format!("spec.scaleSetRef.name={name}"));
+    let kept = ListParams::default().labels(&format!("{}={name}", labels::SCALE_SET));
+    let uid = set.uid().unwrap_or_default();
+    let owned = |revision: &ControllerRevision| revision.owner_references().iter().any(|owner| owner.uid == uid);
+    Ok(SetObjects {
+        members: Members {
+            scale_set_vms: cluster.list::<ScaleSetVM>(&of_set).await?.into_iter().map(Arc::new).collect(),
+            flex_vms: cluster.list::<FlexVM>(&of_set).await?.into_iter().map(Arc::new).collect(),
+        },
+        revisions: cluster.list::<ControllerRevision>(&kept).await?.into_iter().filter(owned).map(Arc::new).collect(),
+        set: Arc::new(set),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sets_are_found_among_other_documents() {
+        let text = "kind: ConfigMap\napiVersion: v1\n---\nkind: ScaleSet\napiVersion: compute.scaleset.io/v1alpha1\n\
+                    metadata: {name: web}\n---\nkind: ScaleSet\napiVersion: example.com/v1\n";
+        let found = sets_in(text).expect("it is YAML");
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0]["metadata"]["name"], "web");
+    }
+}

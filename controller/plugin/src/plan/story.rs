@@ -1,0 +1,255 @@
+//! The planner, step by step, each of whose steps goes well at once; told as a table.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use scaleset_crds::VirtualMachineProfile;
+use scaleset_crds::rolling_upgrade::RollingUpgradeStatus;
+use scaleset_crds::vocabulary::{HealthState, PowerState, PowerWish, ProvisioningState, UpgradeMode};
+use scaleset_planning::plan::{Action, Assignment, NewMember, RemovalCause, ScaleSetPlan};
+use scaleset_planning::scale_set;
+use scaleset_planning::snapshot::{
+    FinalizerState, GuestAgent, Maintenance, Member, MemberLife, MemberReport, Observation, Origin, Pending,
+    Protection, RegionFacts, Revision, ScaleSetSnapshot, SizeFacts, ZoneFacts,
+};
+use scaleset_planning::status::scale_set::{ScaleSetOutcome, scale_set_status};
+use scaleset_planning::view::Health;
+
+use crate::output::table;
+
+/// More steps than a set of the largest size takes.
+const STEPS_MAX: usize = 2_100;
+const NOT_SEEN: &str = "not seen from here: what the region offers (sizes, images, zones that are down), quotas, free hosts; \
+                        every step is taken to go well";
+
+/// Plays the plan to its end and tells it.
+pub(super) fn told(mut snapshot: ScaleSetSnapshot) -> String {
+    snapshot.region = Some(everything_named(&snapshot));
+    snapshot.locations = vec![snapshot.set.location.clone()];
+    let heading = format!(
+        "scaleset/{}: {:?}, {} VMs wished, upgrade policy {:?}",
+        snapshot.set.name,
+        snapshot.set.mode,
+        snapshot.set.replicas.or(snapshot.status.target_replicas).unwrap_or(0),
+        snapshot.set.upgrade_mode
+    );
+    let (rows, last) = play(&mut snapshot);
+    let mut parts = vec![heading];
+    if rows.is_empty() {
+        parts.push("no VM is made, changed or removed".to_owned());
+    } else {
+        parts.push(table(&["STEP", "ACTION", "VM", "COSTS", "WHY"], &rows));
+    }
+    if !last.holds.is_empty() {
+        let held = last.holds.iter();
+        let rows: Vec<Vec<String>> =
+            held.map(|hold| vec![hold.reason.to_string(), hold.count.to_string(), hold.message.clone()]).collect();
+        parts.push(table(&["HELD BACK BY", "VMS", "BECAUSE"], &rows));
+    }
+    parts.push(NOT_SEEN.to_owned());
+    parts.join("\n\n")
+}
+
+/// Every step until nothing is left to do, and the plan that found nothing.
+fn play(snapshot: &mut ScaleSetSnapshot) -> (Vec<Vec<String>>, ScaleSetPlan) {
+    let mut rows = Vec::new();
+    let mut step = 0;
+    for _ in 0..STEPS_MAX {
+        let plan = scale_set::plan(snapshot);
+        let told: Vec<[String; 4]> = plan.actions.iter().filter_map(row).collect();
+        if !told.is_empty() {
+            step += 1;
+            let name = step_name(step, snapshot, &plan);
+            rows.extend(told.into_iter().map(|row| [vec![name.clone()], row.to_vec()].concat()));
+        }
+        let moved = !plan.actions.is_empty() || plan.rolling_upgrade != snapshot.status.rolling_upgrade;
+        if !moved && plan.wake_after.is_none() {
+            return (rows, plan);
+        }
+        if plan.actions.is_empty() {
+            // A pause between batches, or a batch that is judged.
+            snapshot.now += plan.wake_after.unwrap_or(Duration::from_secs(1));
+        }
+        let (is_region_retry, settled) =
+            (plan.holds.iter().any(scaleset_planning::plan::Hold::needs_attention), !moved);
+        obey(snapshot, &plan);
+        if is_region_retry && settled {
+            return (rows, plan);
+        }
+    }
+    (rows, scale_set::plan(snapshot))
+}
+
+/// In a rolling upgrade a step is a batch.
+fn step_name(step: usize, snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan) -> String {
+    let upgrades = plan.actions.iter().any(|action| match action {
+        Action::AssignRevision(_) => true,
+        Action::DeleteMember(removal) => removal.cause == RemovalCause::Replace,
+        Action::AddFinalizer
+        | Action::CreateRevision { .. }
+        | Action::RenumberRevision { .. }
+        | Action::ReserveNumbers { .. }
+        | Action::CreateMember(_)
+        | Action::MarkMember(_)
+        | Action::DeleteRevision { .. }
+        | Action::RemoveFinalizer => false,
+    });
+    let batch = plan.rolling_upgrade.as_ref().and_then(|record: &RollingUpgradeStatus| record.batch.as_ref());
+    match batch {
+        Some(batch) if upgrades && snapshot.set.upgrade_mode == UpgradeMode::Rolling => {
+            format!("{step} (batch {})", batch.number)
+        }
+        Some(_) | None => step.to_string(),
+    }
+}
+
+/// Action, VM, cost and reason, where it is about a VM.
+fn row(action: &Action) -> Option<[String; 4]> {
+    match action {
+        Action::CreateMember(member) => {
+            let place = member.zone.as_ref().map_or_else(String::new, |zone| format!("in zone {zone}: "));
+            Some(["create".into(), member.name.clone(), String::new(), format!("{place}{}", member.reason)])
+        }
+        Action::AssignRevision(assignment) => {
+            let Assignment { name, impact, reason, .. } = assignment;
+            Some(["upgrade".into(), name.clone(), impact.as_str().into(), reason.clone()])
+        }
+        Action::DeleteMember(removal) => {
+            let (verb, cost) = match removal.cause {
+                RemovalCause::ScaleIn => ("remove", ""),
+                RemovalCause::Replace => ("replace", "Replace"),
+                RemovalCause::Requested | RemovalCause::SetDeleted => ("delete", ""),
+            };
+            Some([verb.into(), removal.name.clone(), cost.into(), removal.reason.clone()])
+        }
+        Action::AddFinalizer
+        | Action::CreateRevision { .. }
+        | Action::RenumberRevision { .. }
+        | Action::ReserveNumbers { .. }
+        | Action::MarkMember(_)
+        | Action::DeleteRevision { .. }
+        | Action::RemoveFinalizer => None,
+    }
+}
+
+/// The world after the plan has been carried out and everything went well.
+fn obey(snapshot: &mut ScaleSetSnapshot, plan: &ScaleSetPlan) {
+    let status = scale_set_status(snapshot, plan, &ScaleSetOutcome::default());
+    for action in &plan.actions {
+        match action {
+            Action::AddFinalizer => snapshot.set.finalizer = FinalizerState::Held,
+            Action::RemoveFinalizer => snapshot.set.finalizer = FinalizerState::Absent,
+            Action::CreateRevision { name, number, profile } => snapshot.revisions.push(Revision {
+                name: name.clone(),
+                uid: name.clone(),
+                resource_version: "0".to_owned(),
+                number: *number,
+                profile: Arc::clone(profile),
+            }),
+            Action::RenumberRevision { name, number, .. } => {
+                for revision in snapshot.revisions.iter_mut().filter(|revision| revision.name == *name) {
+                    revision.number = *number;
+                }
+            }
+            Action::DeleteRevision { name, .. } => snapshot.revisions.retain(|revision| revision.name != *name),
+            Action::ReserveNumbers { next: _ } => {}
+            Action::CreateMember(new) => {
+                let made = member(snapshot, new);
+                snapshot.members.push(made);
+            }
+            Action::AssignRevision(assignment) => assign(snapshot, assignment),
+            Action::MarkMember(marking) => {
+                for member in snapshot.members.iter_mut().filter(|member| member.name == marking.name) {
+                    member.roll = Some(marking.roll.clone());
+                }
+            }
+            Action::DeleteMember(removal) => snapshot.members.retain(|member| member.name != removal.name),
+        }
+    }
+    snapshot.revisions.sort_by(|one, two| (one.number, &one.name).cmp(&(two.number, &two.name)));
+    snapshot.members.sort_by(|one, two| one.name.cmp(&two.name));
+    snapshot.status = status;
+}
+
+fn assign(snapshot: &mut ScaleSetSnapshot, assignment: &Assignment) {
+    let health = health_of(snapshot, &assignment.revision);
+    let Some(member) = snapshot.members.iter_mut().find(|member| member.name == assignment.name) else { return };
+    member.assigned_revision = Some(assignment.revision.clone());
+    member.roll = assignment.roll.clone().or(member.roll.take());
+    member.report = well(&assignment.revision, health, member.power_wish);
+}
+
+fn member(snapshot: &ScaleSetSnapshot, new: &NewMember) -> Member {
+    Member {
+        kind: new.kind,
+        name: new.name.clone(),
+        uid: new.name.clone(),
+        resource_version: "0".to_owned(),
+        origin: Origin::Set,
+        number: Some(new.number),
+        sequence: Some(new.number),
+        life: MemberLife::Live,
+        created: snapshot.wall_now,
+        zone: new.zone.clone(),
+        fault_domain: new.fault_domain,
+        placement_group: new.placement_group.clone(),
+        update_domain: new.update_domain,
+        assigned_revision: Some(new.revision.clone()),
+        protection: Protection::None,
+        roll: new.roll.clone(),
+        power_wish: PowerWish::Running,
+        report: well(&new.revision, health_of(snapshot, &new.revision), PowerWish::Running),
+    }
+}
+
+fn health_of(snapshot: &ScaleSetSnapshot, revision: &str) -> Health {
+    let kept = snapshot.revisions.iter().find(|kept| kept.name == revision).map(|kept| &kept.profile);
+    let source = kept.or(snapshot.set.profile.as_ref()).and_then(|profile| profile.model().health_source().map(|_| ()));
+    source.map_or(Health::NoSource, |()| Health::Known(HealthState::Healthy))
+}
+
+fn well(revision: &str, health: Health, wish: PowerWish) -> MemberReport {
+    MemberReport {
+        observation: Observation::Current,
+        provisioning: ProvisioningState::Succeeded,
+        power: match wish {
+            PowerWish::Running => PowerState::Running,
+            PowerWish::Stopped => PowerState::Stopped,
+            PowerWish::Deallocated => PowerState::Deallocated,
+        },
+        agent: GuestAgent::Reports,
+        running_revision: Some(revision.to_owned()),
+        healthy_on_revision: Some(revision.to_owned()),
+        pending: Pending::Nothing,
+        failure: None,
+        extensions: BTreeMap::new(),
+        health,
+    }
+}
+
+/// A region that offers everything that the set's models name.
+fn everything_named(snapshot: &ScaleSetSnapshot) -> RegionFacts {
+    let mut facts = RegionFacts {
+        zones: snapshot.set.zones.iter().map(|zone| (zone.clone(), ZoneFacts::Available)).collect(),
+        fault_domain_count: snapshot.set.platform_fault_domain_count.unwrap_or(1).max(3),
+        ..RegionFacts::default()
+    };
+    let kept = snapshot.revisions.iter().map(|revision| &revision.profile);
+    for profile in kept.chain(snapshot.set.profile.iter()) {
+        name_all(&mut facts, profile, &snapshot.set.zones);
+    }
+    facts
+}
+
+fn name_all(facts: &mut RegionFacts, profile: &VirtualMachineProfile, zones: &[String]) {
+    let size = SizeFacts { zones: zones.to_vec(), maintenance: Maintenance::MemoryPreserving };
+    facts.sizes.insert(profile.vm_size.clone(), size);
+    let image = &profile.storage_profile.image_reference;
+    facts.images.entry(image.family()).or_default().push(image.requested_version().to_owned());
+    for interface in &profile.network_profile.network_interfaces {
+        facts.subnets.push(interface.subnet.clone());
+        facts.network_security_groups.extend(interface.network_security_group.clone());
+    }
+    facts.load_balancers.extend(profile.network_profile.health_probe.iter().map(|probe| probe.load_balancer.clone()));
+}
