@@ -34,6 +34,9 @@ pub struct Args {
     /// Address of /healthz, /readyz and /metrics.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081")]
     pub health_listen: SocketAddr,
+    /// Namespace of the controller's own objects, among them the `ConfigMaps` that tell what the regions offer.
+    #[arg(long, env = "POD_NAMESPACE", value_name = "NAME", default_value = "scaleset-system")]
+    pub namespace: String,
     /// How logs are written to stderr.
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,

@@ -14,6 +14,7 @@ pub mod merge_patch;
 pub mod metrics;
 pub mod operation;
 pub mod pace;
+pub mod region_maps;
 pub mod runtime;
 pub mod scale_set;
 pub mod start;

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use scaleset_crds::ScaleSet;
+use scaleset_hardware::Catalog;
 use scaleset_planning::audit::audit;
 use scaleset_planning::scale_set::plan;
 use scaleset_planning::snapshot::ScaleSetSnapshot;
@@ -40,10 +41,10 @@ pub struct SetObjects {
     pub revisions: Vec<Arc<ControllerRevision>>,
 }
 
-/// The planner's snapshot of a set from its objects, for whoever wants to know what a pass would do. What the hardware
-/// says is not in it: `region` and `locations` are left to the caller.
-pub fn snapshot(objects: SetObjects, now: Timestamp) -> ScaleSetSnapshot {
-    validate::validate(&observe::without_hardware(objects, now))
+/// The planner's snapshot of a set from its objects and what the regions offer, for whoever wants to know what a pass
+/// would do.
+pub fn snapshot(objects: SetObjects, catalog: Arc<Catalog>, now: Timestamp) -> ScaleSetSnapshot {
+    validate::validate(&observe::without_hardware(objects, catalog, now))
 }
 
 /// One pass over the set named `key`. `Ok` says when to call again although nothing changes; an error is tried again

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use scaleset_hardware::Hardware;
 use scaleset_hardware::sim::{
     ClockSource, LatencySource, OpenError, RegionFile, RegionFileError, RegionSource, Simulation, SimulationOptions,
     Storage, control,
@@ -23,6 +24,7 @@ use crate::cluster::Kind;
 use crate::cluster::client::{ConnectError, Connection, connect, wait_until_usable};
 use crate::cluster::kubernetes::KubernetesCluster;
 use crate::health::{self, Health, ListenError};
+use crate::region_maps;
 use crate::runtime::{self, Parts};
 use crate::telemetry::{self, LogLevelError};
 
@@ -91,7 +93,7 @@ pub async fn run(args: Args) -> Result<(), StartError> {
         time_scale = args.time_scale, health = %args.health_listen, "starting"
     );
     let (stop, stopping) = watch::channel(false);
-    let work = work(connection, hardware, health, stopping);
+    let work = work(connection, args.namespace, hardware, health, stopping);
     tokio::pin!(work, endpoints, world);
     loop {
         tokio::select! {
@@ -117,6 +119,7 @@ fn check(args: &Args) -> Result<(), StartError> {
 
 async fn work(
     connection: Connection,
+    namespace: String,
     hardware: Simulation,
     health: Health,
     mut stopping: watch::Receiver<bool>,
@@ -126,13 +129,16 @@ async fn work(
         _ = stopping.wait_for(|stop| *stop) => return Ok(()),
     }
     let metrics = health.metrics();
+    let hardware: Arc<dyn Hardware> = Arc::new(hardware);
+    let region_maps = region_maps::publish(connection.client.clone(), namespace, Arc::clone(&hardware));
     let (cluster, changes, mut watches) = KubernetesCluster::start(connection.client, Arc::clone(&metrics));
     health.connected(cluster.clone());
-    let parts = Parts { cluster: cluster.clone(), changes, hardware: Arc::new(hardware), metrics };
+    let parts = Parts { cluster: cluster.clone(), changes, hardware, metrics };
     tokio::select! {
         () = runtime::run(parts, stopping) => Ok(()),
         message = watches.broken() => Err(StartError::Broken(message)),
         error = never_listed(&cluster) => Err(error),
+        () = region_maps => Err(StartError::Broken("the regions are no longer published".to_owned())),
     }
 }
 

@@ -14,6 +14,8 @@ pub const MODEL_REVISION: &str = "compute.scaleset.io/model-revision";
 pub const MADE_BY: &str = "compute.scaleset.io/made-by";
 /// The value of [`MADE_BY`].
 pub const MADE_BY_SET: &str = "set";
+/// Label on a `ConfigMap` in the controller's namespace that tells what a region offers: the location.
+pub const LOCATION: &str = "compute.scaleset.io/location";
 /// Annotation on a member that the set made: number of the last rolling upgrade that touched it and, after a space, when,
 /// scenario time (RFC 3339).
 pub const ROLLING_UPGRADE: &str = "compute.scaleset.io/rolling-upgrade";

@@ -4,9 +4,11 @@
 //! Nothing here knows what a test expects. Waiting is asking again until a deadline, and what was seen last is part of the
 //! failure.
 
+pub mod binary;
 pub mod cluster;
 pub mod controller;
 pub mod hardware;
+pub mod plugin;
 pub mod process;
 pub mod requests;
 

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 /// What the regions offer, by location.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Catalog {
@@ -10,7 +12,8 @@ pub struct Catalog {
 }
 
 /// One region.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Region {
     /// Zones by name with whether each is usable now; empty in a region without zones.
     pub zones: BTreeMap<String, ZoneState>,
@@ -29,7 +32,7 @@ pub struct Region {
 }
 
 /// Whether a zone can take machines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ZoneState {
     /// It can.
     Available,
@@ -38,7 +41,8 @@ pub enum ZoneState {
 }
 
 /// One size of machine.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Size {
     /// Family, which quotas are counted by.
     pub family: String,

@@ -1,5 +1,7 @@
 //! What is left of a region for more machines of one size: a forecast, not a reservation.
 
+use serde::{Deserialize, Serialize};
+
 /// How much room there is for one more machine of a size, by everything that bounds it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Headroom {
@@ -14,7 +16,7 @@ pub struct Headroom {
 }
 
 /// One vCPU quota (Azure: virtual machine vCPU quotas).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quota {
     /// A family, or `regional total`.
     pub name: String,

@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use clap_complete::engine::ArgValueCandidates;
+
+use crate::complete::set_names;
 
 /// Scale sets, their VMs and what is done with them.
 #[derive(Debug, Parser)]
@@ -27,6 +30,9 @@ pub(crate) struct Connection {
     /// Namespace, instead of the context's.
     #[arg(short, long, global = true, value_name = "NAME")]
     pub(crate) namespace: Option<String>,
+    /// Namespace of the controller, where it tells what the regions offer.
+    #[arg(long, global = true, value_name = "NAME", default_value = "scaleset-system")]
+    pub(crate) controller_namespace: String,
 }
 
 #[derive(Debug, Subcommand)]
@@ -77,6 +83,7 @@ pub(crate) enum ReadOrChange {
     /// Show a set, or one of its VMs with --instance-id.
     Show {
         /// The set.
+        #[arg(add = ArgValueCandidates::new(set_names))]
         name: String,
         /// One VM: the id of a Uniform instance, the name of a Flexible VM.
         #[arg(long)]
@@ -87,6 +94,7 @@ pub(crate) enum ReadOrChange {
     /// List the VMs of a set.
     ListInstances {
         /// The set.
+        #[arg(add = ArgValueCandidates::new(set_names))]
         name: String,
         #[arg(short, long, default_value = "table")]
         output: Output,
@@ -94,6 +102,7 @@ pub(crate) enum ReadOrChange {
     /// Show what runs: of a set, or of one of its VMs with --instance-id. With -o json in Azure's shape.
     GetInstanceView {
         /// The set.
+        #[arg(add = ArgValueCandidates::new(set_names))]
         name: String,
         /// One VM: the id of a Uniform instance, the name of a Flexible VM.
         #[arg(long)]
@@ -104,9 +113,11 @@ pub(crate) enum ReadOrChange {
     /// Set how many VMs the set makes.
     Scale {
         /// The set.
+        #[arg(add = ArgValueCandidates::new(set_names))]
         name: String,
         /// 0 to 1000.
-        #[arg(long)]
+        #[arg(long, visible_alias = "new-capacity", value_name = "COUNT", allow_negative_numbers = true,
+              value_parser = clap::value_parser!(i32).range(0..=1000))]
         capacity: i32,
     },
     /// Change a set, or one VM with --instance-id, by property paths.
@@ -114,6 +125,7 @@ pub(crate) enum ReadOrChange {
     /// Compare what each VM should be with what it is, field by field.
     Diff {
         /// The set.
+        #[arg(add = ArgValueCandidates::new(set_names))]
         name: String,
         #[arg(short, long, default_value = "table")]
         output: Output,
@@ -127,6 +139,7 @@ pub(crate) enum ReadOrChange {
     /// List the models that the set has had, and what changed between them.
     History {
         /// The set.
+        #[arg(add = ArgValueCandidates::new(set_names))]
         name: String,
         #[arg(short, long, default_value = "table")]
         output: Output,
@@ -134,6 +147,7 @@ pub(crate) enum ReadOrChange {
     /// Go back to an earlier model.
     Undo {
         /// The set.
+        #[arg(add = ArgValueCandidates::new(set_names))]
         name: String,
         /// Number of the model in `history`; without it, the one before the newest.
         #[arg(long)]
@@ -142,6 +156,7 @@ pub(crate) enum ReadOrChange {
     /// Say what is held back, and by which numbers.
     Why {
         /// The set.
+        #[arg(add = ArgValueCandidates::new(set_names))]
         name: String,
     },
 }
@@ -151,6 +166,7 @@ pub(crate) enum RollingUpgradeVerb {
     /// Begin one, also after one that was cancelled or has stopped; waits until it is complete.
     Start {
         /// The set.
+        #[arg(add = ArgValueCandidates::new(set_names))]
         name: String,
         #[command(flatten)]
         wait: WaitOptions,
@@ -158,6 +174,7 @@ pub(crate) enum RollingUpgradeVerb {
     /// Begin no further batch of the one that runs.
     Cancel {
         /// The set.
+        #[arg(add = ArgValueCandidates::new(set_names))]
         name: String,
         #[command(flatten)]
         wait: WaitOptions,
@@ -165,6 +182,7 @@ pub(crate) enum RollingUpgradeVerb {
     /// How far the latest one is.
     Status {
         /// The set.
+        #[arg(add = ArgValueCandidates::new(set_names))]
         name: String,
         /// Follow it to its end.
         #[arg(short, long)]
@@ -187,7 +205,7 @@ pub(crate) struct Asked {
 #[derive(Args, Debug)]
 pub(crate) struct AskedTarget {
     /// The set; all of its VMs that are not protected, unless --instance-ids names some.
-    #[arg(required_unless_present = "vm")]
+    #[arg(required_unless_present = "vm", add = ArgValueCandidates::new(set_names))]
     pub(crate) name: Option<String>,
     /// VMs of the set: ids of Uniform instances, names of Flexible VMs.
     #[arg(long, num_args = 1.., value_delimiter = ',', requires = "name")]
@@ -201,6 +219,7 @@ pub(crate) struct AskedTarget {
 #[derive(Args, Debug)]
 pub(crate) struct Named {
     /// The set.
+    #[arg(add = ArgValueCandidates::new(set_names))]
     pub(crate) name: String,
     /// Ids of Uniform instances, names of Flexible VMs, or * for all.
     #[arg(long, num_args = 1.., value_delimiter = ',', required = true)]
@@ -221,6 +240,7 @@ pub(crate) struct WaitOptions {
 #[derive(Args, Debug)]
 pub(crate) struct Change {
     /// The set.
+    #[arg(add = ArgValueCandidates::new(set_names))]
     pub(crate) name: String,
     /// One VM: the id of a Uniform instance, the name of a Flexible VM.
     #[arg(long)]

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, bail};
 use k8s_openapi::NamespaceResourceScope;
-use kube::api::{Api, ListParams};
+use kube::api::{Api, ListParams, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config, Resource, ResourceExt};
 use scaleset_crds::vocabulary::OrchestrationMode;
@@ -11,10 +11,19 @@ use serde::de::DeserializeOwned;
 
 use crate::arguments::Connection;
 
+/// Who changes are made by, as `managedFields` name them.
+const FIELD_MANAGER: &str = "kubectl-scaleset";
+
+/// How objects are changed. Strictly: otherwise the server drops a property that it does not know, and says nothing.
+pub(crate) fn patch_parameters() -> PatchParams {
+    PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default().validation_strict() }
+}
+
 /// A namespace of a cluster.
 pub(crate) struct Cluster {
     client: Client,
     pub(crate) namespace: String,
+    controller_namespace: String,
 }
 
 /// A VM of a set.
@@ -65,7 +74,7 @@ impl Instance {
 
 impl Cluster {
     pub(crate) async fn connect(connection: &Connection) -> anyhow::Result<Self> {
-        let Connection { kubeconfig, context, namespace } = connection;
+        let Connection { kubeconfig, context, namespace, controller_namespace } = connection;
         let options = KubeConfigOptions { context: context.clone(), ..KubeConfigOptions::default() };
         let config = match kubeconfig {
             Some(path) => {
@@ -76,12 +85,19 @@ impl Cluster {
             None => Config::infer().await.context("no kubeconfig: set KUBECONFIG or --kubeconfig")?,
         };
         let namespace = namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
-        Ok(Self { client: Client::try_from(config)?, namespace })
+        let controller_namespace = controller_namespace.clone();
+        Ok(Self { client: Client::try_from(config)?, namespace, controller_namespace })
     }
 
     /// The same cluster, another namespace.
     pub(crate) fn in_namespace(&self, namespace: &str) -> Self {
-        Self { client: self.client.clone(), namespace: namespace.to_owned() }
+        let (client, controller_namespace) = (self.client.clone(), self.controller_namespace.clone());
+        Self { client, namespace: namespace.to_owned(), controller_namespace }
+    }
+
+    /// The same cluster, the controller's namespace.
+    pub(crate) fn of_controller(&self) -> Self {
+        self.in_namespace(&self.controller_namespace)
     }
 
     pub(crate) fn api<K>(&self) -> Api<K>
@@ -158,6 +174,10 @@ impl Cluster {
         if status.code == 403 {
             return anyhow::anyhow!("not allowed in namespace {}: {}", self.namespace, status.message);
         }
-        anyhow::anyhow!("{}", status.message)
+        // The server repeats the whole object before it says what is wrong with it.
+        match status.message.rsplit_once("strict decoding error: ") {
+            Some((_, unknown)) => anyhow::anyhow!("{unknown}; kubectl explain tells which fields there are"),
+            None => anyhow::anyhow!("{}", status.message),
+        }
     }
 }

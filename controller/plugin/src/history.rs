@@ -6,14 +6,14 @@ use anyhow::{Context, bail};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use kube::ResourceExt;
-use kube::api::{ListParams, Patch, PatchParams};
+use kube::api::{ListParams, Patch};
 use scaleset_controller::merge_patch::merge_patch;
 use scaleset_crds::{ScaleSet, VirtualMachineProfile, labels};
 use scaleset_planning::view::diff_models;
 use serde_json::{Value, json};
 
 use crate::arguments::Output;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, patch_parameters};
 use crate::output::{age, print, table};
 
 /// One model.
@@ -131,7 +131,7 @@ pub(crate) async fn undo(cluster: &Cluster, name: &str, to_revision: Option<i64>
     }
     let guard = json!({"resourceVersion": set.resource_version()});
     let patch = Patch::Merge(json!({"metadata": guard, "spec": {"virtualMachineProfile": patch}}));
-    let patched = cluster.api::<ScaleSet>().patch(name, &PatchParams::default(), &patch).await;
+    let patched = cluster.api::<ScaleSet>().patch(name, &patch_parameters(), &patch).await;
     patched.map_err(|error| cluster.explain(error))?;
     println!("scaleset/{name} goes back to revision {} ({}): {change}", wanted.number, wanted.name);
     Ok(())

@@ -5,6 +5,7 @@
 
 mod arguments;
 mod cluster;
+mod complete;
 mod diff;
 mod history;
 mod instance_view;
@@ -28,6 +29,9 @@ use operate::{Request, Target};
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    if complete::is_asked() {
+        return complete::answer();
+    }
     let Arguments { connection, command } = Arguments::parse();
     if let Command::Completion { shell } = command {
         clap_complete::generate(shell, &mut Arguments::command(), "kubectl-scaleset", &mut std::io::stdout());

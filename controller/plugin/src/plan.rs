@@ -1,8 +1,11 @@
 //! What applying a manifest would do: the API server judges and completes it without keeping it, then the planner itself is
 //! run step by step in memory, as if every step went well.
 //!
-//! What cannot be seen from here (what the region offers, quotas, free hosts) is taken to be there, and said.
+//! What the region offers is read from what the controller publishes of it. What cannot be seen from here is taken to be
+//! there, and said.
 
+mod quota;
+mod region;
 mod story;
 
 use std::io::Read;
@@ -36,7 +39,8 @@ pub(crate) async fn plan(cluster: &Cluster, file: &Path) -> anyhow::Result<()> {
         let in_namespace = manifest["metadata"]["namespace"].as_str().unwrap_or(&cluster.namespace);
         let cluster = cluster.in_namespace(in_namespace);
         let objects = applied(&cluster, manifest).await?;
-        println!("{}", story::told(snapshot(objects, Timestamp::now())));
+        let sight = region::look(&cluster).await;
+        println!("{}", story::told(snapshot(objects, sight.catalog(), Timestamp::now()), &sight));
     }
     Ok(())
 }
@@ -63,7 +67,7 @@ fn sets_in(text: &str) -> anyhow::Result<Vec<Value>> {
 /// The set as it would be after the apply, with what belongs to it now.
 async fn applied(cluster: &Cluster, manifest: &Value) -> anyhow::Result<SetObjects> {
     let name = manifest["metadata"]["name"].as_str().context("metadata.name: is missing")?;
-    let parameters = PatchParams::apply(FIELD_MANAGER).force().dry_run();
+    let parameters = PatchParams::apply(FIELD_MANAGER).force().dry_run().validation_strict();
     let sets: Api<ScaleSet> = cluster.api();
     let exists = sets.get_opt(name).await.map_err(|error| cluster.explain(error))?.is_some();
     let set = sets.patch(name, &parameters, &Patch::Apply(manifest)).await.map_err(|error| cluster.explain(error))?;

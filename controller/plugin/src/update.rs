@@ -4,27 +4,50 @@ mod path;
 
 use anyhow::{Context, bail};
 use kube::ResourceExt;
-use kube::api::{Patch, PatchParams};
+use kube::api::Patch;
 use scaleset_controller::merge_patch::merge_patch;
 use scaleset_crds::{FlexVM, ScaleSet, ScaleSetVM};
 use serde_json::{Map, Value, json};
 
 use crate::arguments::Change;
-use crate::cluster::{Cluster, Instance};
+use crate::cluster::{Cluster, Instance, patch_parameters};
 use crate::output::object;
 use path::Path;
+
+/// How often a change is made anew because somebody else has written in between.
+const TRIES_MAX: usize = 5;
 
 pub(crate) async fn update(cluster: &Cluster, change: Change) -> anyhow::Result<()> {
     if change.set.is_empty() && change.add.is_empty() && change.remove.is_empty() {
         bail!("nothing to change; give --set PATH=VALUE, --add PATH=VALUE or --remove PATH");
     }
+    for _ in 1..TRIES_MAX {
+        match update_once(cluster, &change).await? {
+            Written::Yes => return Ok(()),
+            Written::Overtaken(_) => {}
+        }
+    }
+    match update_once(cluster, &change).await? {
+        Written::Yes => Ok(()),
+        Written::Overtaken(error) => Err(cluster.explain(error)),
+    }
+}
+
+/// What became of a change.
+enum Written {
+    Yes,
+    /// Somebody else has written since the object was read.
+    Overtaken(kube::Error),
+}
+
+async fn update_once(cluster: &Cluster, change: &Change) -> anyhow::Result<Written> {
     let set = cluster.set(&change.name).await?;
     let instance = match &change.instance_id {
         Some(id) => Some(cluster.instance(&set, id).await?),
         None => None,
     };
     let before = instance.as_ref().map_or_else(|| object(&set), Instance::json);
-    let after = changed(&before, &change)?;
+    let after = changed(&before, change)?;
     let mut patch = merge_patch(&before, &after);
     let what = match &instance {
         None => format!("scaleset/{}", set.name_any()),
@@ -33,10 +56,10 @@ pub(crate) async fn update(cluster: &Cluster, change: Change) -> anyhow::Result<
     };
     if patch == json!({}) {
         println!("{what} unchanged");
-        return Ok(());
+        return Ok(Written::Yes);
     }
     patch["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"].clone();
-    let (parameters, patch) = (PatchParams::default(), Patch::Merge(patch));
+    let (parameters, patch) = (patch_parameters(), Patch::Merge(patch));
     let result = match &instance {
         None => cluster.api::<ScaleSet>().patch(&set.name_any(), &parameters, &patch).await.map(drop),
         Some(Instance::Uniform(vm)) => {
@@ -46,9 +69,14 @@ pub(crate) async fn update(cluster: &Cluster, change: Change) -> anyhow::Result<
             cluster.api::<FlexVM>().patch(&vm.name_any(), &parameters, &patch).await.map(drop)
         }
     };
-    result.map_err(|error| cluster.explain(error))?;
-    println!("{what} updated");
-    Ok(())
+    match result {
+        Ok(()) => {
+            println!("{what} updated");
+            Ok(Written::Yes)
+        }
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(Written::Overtaken(kube::Error::Api(status))),
+        Err(error) => Err(cluster.explain(error)),
+    }
 }
 
 /// The object after every change, in the order removals, sets, additions.

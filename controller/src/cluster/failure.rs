@@ -71,11 +71,8 @@ fn transport_outcome(error: &kube::Error) -> Outcome {
 /// The error with its causes, in one line.
 pub(crate) fn describe(error: &kube::Error) -> String {
     if let kube::Error::Api(status) = error {
-        let mend = if status.code == 403 {
-            "; if a right is missing: kubectl apply -f controller/manifests/role.yaml"
-        } else {
-            ""
-        };
+        let mend =
+            if status.code == 403 { "; if a right is missing: kubectl apply -f controller/manifests" } else { "" };
         return format!("{} ({}){mend}", status.message, status.code);
     }
     chain(error)

@@ -36,10 +36,10 @@ pub(super) struct Offer {
     pub(super) highest_number: Option<i64>,
 }
 
-/// What a pass would see if the hardware offered nothing at all.
-pub(super) fn without_hardware(objects: SetObjects, now: Timestamp) -> Observed {
+/// What a pass would see of the objects, with nothing but the catalog from the hardware.
+pub(super) fn without_hardware(objects: SetObjects, catalog: Arc<Catalog>, now: Timestamp) -> Observed {
     let SetObjects { set, members, revisions } = objects;
-    let offer = Ok(Offer { catalog: Arc::default(), headroom: None, highest_number: None });
+    let offer = Ok(Offer { catalog, headroom: None, highest_number: None });
     Observed { id: id_of(&set), members, revisions, operations: Vec::new(), offer, now, wall_now: now, set }
 }
 

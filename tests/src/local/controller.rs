@@ -3,17 +3,15 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use kube::{Client, Config};
 use rustix::process::{Pid, Signal, kill_process};
-use scaleset_control_plane::{ProcessId, Supervisor, cargo, free_addresses, log_tail};
-use serde::Deserialize;
+use scaleset_control_plane::{ProcessId, Supervisor, free_addresses, log_tail};
 use tempfile::TempDir;
-use tokio::sync::OnceCell;
 
+use super::binary::Program;
 use super::hardware::HardwareEndpoint;
 use super::until;
 
@@ -153,33 +151,7 @@ async fn spawn(
         Latency::TimesFaster(scale) => format!("--time-scale={scale}"),
         Latency::Zero => "--hardware-latency=zero".to_owned(),
     });
-    Ok((supervisor.start(&binary().await?, &arguments, &log(directory))?, endpoints))
-}
-
-/// Path of the controller's binary, built once for each process in the profile of the caller.
-pub async fn binary() -> anyhow::Result<PathBuf> {
-    static BINARY: OnceCell<PathBuf> = OnceCell::const_new();
-    Ok(BINARY.get_or_try_init(|| async { tokio::task::spawn_blocking(build).await? }).await?.clone())
-}
-
-fn build() -> anyhow::Result<PathBuf> {
-    #[derive(Deserialize)]
-    struct Message {
-        executable: Option<PathBuf>,
-    }
-    let output = cargo()
-        .args(["build", "--package=scaleset-controller", "--bin=scaleset-controller"])
-        .arg("--message-format=json-render-diagnostics")
-        .args((!cfg!(debug_assertions)).then_some("--release"))
-        .stderr(Stdio::inherit())
-        .output()
-        .context("cargo could not be run")?;
-    if !output.status.success() {
-        bail!("the controller could not be built");
-    }
-    let messages = serde_json::Deserializer::from_slice(&output.stdout).into_iter::<Message>();
-    let executable = messages.filter_map(Result::ok).filter_map(|message| message.executable).last();
-    executable.context("cargo names no executable of the controller")
+    Ok((supervisor.start(&Program::Controller.binary().await?, &arguments, &log(directory))?, endpoints))
 }
 
 fn http(address: SocketAddr) -> anyhow::Result<Client> {

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use redb::{Database, TableDefinition};
+use scaleset_tests::local::binary::Program;
 use scaleset_tests::local::cluster::LocalCluster;
-use scaleset_tests::local::controller::binary;
 use tempfile::TempDir;
 
 use crate::world::{peaceful, run_bare};
@@ -62,7 +62,7 @@ impl Files {
 #[test]
 fn a_region_file_that_is_none_is_named_with_the_place() {
     run_bare(async || {
-        let (program, files) = (binary().await?, Files::new());
+        let (program, files) = (Program::Controller.binary().await?, Files::new());
         let kubeconfig = files.write("kubeconfig", "{}");
         let store = files.directory.path().join("hardware.redb");
         let broken = files.write("broken.yaml", "seed: 1\nlatencies: [unfinished\n");
@@ -85,7 +85,7 @@ fn a_region_file_that_is_none_is_named_with_the_place() {
 #[test]
 fn a_check_reads_the_region_file_and_begins_nothing() {
     run_bare(async || {
-        let (program, files) = (binary().await?, Files::new());
+        let (program, files) = (Program::Controller.binary().await?, Files::new());
         let store = files.directory.path().join("hardware.redb");
         let broken = files.write("broken.yaml", "seed: 1\ncolour: blue\n");
         let check = |arguments: &[&str]| {
@@ -104,7 +104,7 @@ fn a_check_reads_the_region_file_and_begins_nothing() {
 #[test]
 fn a_store_that_is_not_ours_to_open_is_left_as_it_is() {
     run_bare(async || {
-        let (program, files) = (binary().await?, Files::new());
+        let (program, files) = (Program::Controller.binary().await?, Files::new());
         let kubeconfig = files.write("kubeconfig", "{}");
         let refused = |store: &Path, phrases: &[&str]| {
             let before = fs::read(store).expect("the store is there");
@@ -138,7 +138,7 @@ fn write_newer_store(path: &Path) {
 #[test]
 fn a_kubeconfig_that_is_none_is_named() {
     run_bare(async || {
-        let (program, files) = (binary().await?, Files::new());
+        let (program, files) = (Program::Controller.binary().await?, Files::new());
         let store = files.directory.path().join("hardware.redb");
         let missing = files.directory.path().join("no-such-file");
         let arguments = [("--kubeconfig", missing.as_path()), ("--hardware-store", &store)];
@@ -153,7 +153,7 @@ fn a_kubeconfig_that_is_none_is_named() {
 #[test]
 fn an_api_server_that_cannot_be_used_is_named_with_the_mend() {
     run_bare(async || {
-        let (program, files) = (binary().await?, Files::new());
+        let (program, files) = (Program::Controller.binary().await?, Files::new());
         let cluster = tokio::task::spawn_blocking(LocalCluster::bare).await??;
         let bare = cluster.controller_kubeconfig()?;
         // Nobody listens on a port that was free a moment ago.

@@ -10,23 +10,32 @@ use scaleset_crds::vocabulary::{HealthState, PowerState, PowerWish, Provisioning
 use scaleset_planning::plan::{Action, Assignment, NewMember, RemovalCause, ScaleSetPlan};
 use scaleset_planning::scale_set;
 use scaleset_planning::snapshot::{
-    FinalizerState, GuestAgent, Maintenance, Member, MemberLife, MemberReport, Observation, Origin, Pending,
+    FinalizerState, GuestAgent, Headroom, Maintenance, Member, MemberLife, MemberReport, Observation, Origin, Pending,
     Protection, RegionFacts, Revision, ScaleSetSnapshot, SizeFacts, ZoneFacts,
 };
 use scaleset_planning::status::scale_set::{ScaleSetOutcome, scale_set_status};
 use scaleset_planning::view::Health;
 
+use super::quota;
+use super::region::Sight;
 use crate::output::table;
 
 /// More steps than a set of the largest size takes.
 const STEPS_MAX: usize = 2_100;
-const NOT_SEEN: &str = "not seen from here: what the region offers (sizes, images, zones that are down), quotas, free hosts; \
-                        every step is taken to go well";
+/// What no room is taken for.
+const PLENTY: i64 = 1_000_000;
 
 /// Plays the plan to its end and tells it.
-pub(super) fn told(mut snapshot: ScaleSetSnapshot) -> String {
-    snapshot.region = Some(everything_named(&snapshot));
-    snapshot.locations = vec![snapshot.set.location.clone()];
+pub(super) fn told(mut snapshot: ScaleSetSnapshot, sight: &Sight) -> String {
+    if let Sight::Nothing(_) = sight {
+        snapshot.region = Some(everything_named(&snapshot));
+        snapshot.locations = vec![snapshot.set.location.clone()];
+    }
+    snapshot.headroom = Some(plenty(&snapshot));
+    let region = match sight {
+        Sight::Regions(regions) => regions.get(&snapshot.set.location),
+        Sight::Nothing(_) => None,
+    };
     let heading = format!(
         "scaleset/{}: {:?}, {} VMs wished, upgrade policy {:?}",
         snapshot.set.name,
@@ -34,6 +43,7 @@ pub(super) fn told(mut snapshot: ScaleSetSnapshot) -> String {
         snapshot.set.replicas.or(snapshot.status.target_replicas).unwrap_or(0),
         snapshot.set.upgrade_mode
     );
+    let before = region.map(|region| quota::usage(&snapshot, region));
     let (rows, last) = play(&mut snapshot);
     let mut parts = vec![heading];
     if rows.is_empty() {
@@ -47,8 +57,31 @@ pub(super) fn told(mut snapshot: ScaleSetSnapshot) -> String {
             held.map(|hold| vec![hold.reason.to_string(), hold.count.to_string(), hold.message.clone()]).collect();
         parts.push(table(&["HELD BACK BY", "VMS", "BECAUSE"], &rows));
     }
-    parts.push(NOT_SEEN.to_owned());
+    let quotas =
+        region.zip(before).map(|(region, before)| quota::told(&before, &quota::usage(&snapshot, region), region));
+    parts.extend(quotas.filter(|lines| !lines.is_empty()).map(|lines| lines.join("\n")));
+    parts.push(match sight {
+        Sight::Regions(_) => "not seen from here: free hosts and addresses; every step is taken to go well".to_owned(),
+        Sight::Nothing(why) => format!(
+            "not seen from here: what the region offers (sizes, images, zones that are down, quotas; {why}), free hosts and \
+             addresses; every step is taken to go well"
+        ),
+    });
     parts.join("\n\n")
+}
+
+/// Room in every place, for as many VMs as a surge may want.
+fn plenty(snapshot: &ScaleSetSnapshot) -> Headroom {
+    let zones = snapshot.region.iter().flat_map(|region| region.zones.keys().cloned().map(Some)).chain([None]);
+    let domains = snapshot.region.as_ref().map_or(1, |region| region.fault_domain_count.max(5));
+    let places = zones.flat_map(|zone| (0..domains).map(move |domain| ((zone.clone(), domain), PLENTY)));
+    let subnets = snapshot.region.iter().flat_map(|region| region.subnets.iter());
+    Headroom {
+        vcpus: 0,
+        quotas: Vec::new(),
+        places: places.collect(),
+        free_addresses: subnets.map(|subnet| (subnet.clone(), PLENTY)).collect(),
+    }
 }
 
 /// Every step until nothing is left to do, and the plan that found nothing.

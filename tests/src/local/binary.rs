@@ -1,0 +1,59 @@
+//! Programs of this workspace, each built once for each process, in the profile of the caller.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use anyhow::{Context, bail};
+use scaleset_control_plane::cargo;
+use serde::Deserialize;
+use tokio::sync::OnceCell;
+
+/// A program that people run.
+#[derive(Clone, Copy, Debug)]
+pub enum Program {
+    /// `scaleset-controller`.
+    Controller,
+    /// `kubectl-scaleset`.
+    Plugin,
+}
+
+impl Program {
+    const fn package(self) -> &'static str {
+        match self {
+            Self::Controller => "scaleset-controller",
+            Self::Plugin => "scaleset-plugin",
+        }
+    }
+
+    /// Path of its binary, which is built first.
+    pub async fn binary(self) -> anyhow::Result<PathBuf> {
+        static CONTROLLER: OnceCell<PathBuf> = OnceCell::const_new();
+        static PLUGIN: OnceCell<PathBuf> = OnceCell::const_new();
+        let built = match self {
+            Self::Controller => &CONTROLLER,
+            Self::Plugin => &PLUGIN,
+        };
+        let build = async || tokio::task::spawn_blocking(move || build(self.package())).await?;
+        Ok(built.get_or_try_init(build).await?.clone())
+    }
+}
+
+fn build(package: &str) -> anyhow::Result<PathBuf> {
+    #[derive(Deserialize)]
+    struct Message {
+        executable: Option<PathBuf>,
+    }
+    let output = cargo()
+        .args(["build", "--package", package, "--bins"])
+        .arg("--message-format=json-render-diagnostics")
+        .args((!cfg!(debug_assertions)).then_some("--release"))
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cargo could not be run")?;
+    if !output.status.success() {
+        bail!("{package} could not be built");
+    }
+    let messages = serde_json::Deserializer::from_slice(&output.stdout).into_iter::<Message>();
+    let executable = messages.filter_map(Result::ok).filter_map(|message| message.executable).last();
+    executable.with_context(|| format!("cargo names no executable of {package}"))
+}
