@@ -3,7 +3,7 @@
 XTASK := cargo run $(if $(wildcard $(or $(CARGO_TARGET_DIR),target)/debug/xtask),--quiet) --package xtask --
 
 .DEFAULT_GOAL := help
-.PHONY: help tools check control-plane generate lint test bench run up status down
+.PHONY: help tools check control-plane generate lint test bench run up status down plugin
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,14 @@ control-plane: tools ## Build etcd, kube-apiserver, kube-controller-manager, kub
 
 generate: check ## Generate the manifests of the kinds from their types
 	@cargo run --quiet --package scaleset-crds --bin crdgen -- crds/manifests charts/scaleset-crds/templates
+
+# kubectl finds a plugin by its name on PATH, and its completion by another name of it.
+plugin: tools ## Install `kubectl scaleset` into cargo's folder for programs
+	cargo install --quiet --locked --path controller/plugin
+	@bin="$${CARGO_INSTALL_ROOT:-$${CARGO_HOME:-$$HOME/.cargo}}/bin"; \
+	ln -sf kubectl-scaleset "$$bin/kubectl_complete-scaleset"; \
+	echo "installed: $$bin/kubectl-scaleset"; \
+	case ":$$PATH:" in *":$$bin:"*) ;; *) echo "add $$bin to PATH, so that kubectl finds it" ;; esac
 
 lint: check ## Formatting and clippy, warnings denied
 	cargo fmt --all --check
