@@ -33,8 +33,8 @@ impl Program {
             Self::Controller => &CONTROLLER,
             Self::Plugin => &PLUGIN,
         };
-        let build = async || tokio::task::spawn_blocking(move || build(self.package())).await?;
-        Ok(built.get_or_try_init(build).await?.clone())
+        let make = async || tokio::task::spawn_blocking(move || build(self.package())).await?;
+        Ok(built.get_or_try_init(make).await?.clone())
     }
 }
 
