@@ -68,7 +68,7 @@ fn by_machine(calls: &[&JournalEntry]) -> BTreeMap<String, usize> {
 #[test]
 fn an_image_goes_over_three_zones_in_batches_that_are_healthy() {
     run("rolling", async |scene| {
-        scene.apply(&rolling(10, "./nginx v1"))?;
+        scene.apply(&rolling(20, "./nginx v1"))?;
         scene.settled("web").await?;
         for instance in scene.instances().await? {
             let view = instance.status.and_then(|status| status.instance_view).context("it has a view")?;
@@ -79,14 +79,41 @@ fn an_image_goes_over_three_zones_in_batches_that_are_healthy() {
         assert!(table.contains("Healthy"), "{table}");
         change(scene, json!({"storageProfile": {"imageReference": {"sku": "20_04-lts-gen2"}}})).await?;
         let done = upgrade(scene, 1, RollingUpgradeCode::Completed).await?;
-        assert_eq!(done.progress.successful_instance_count, 10, "{done:?}");
-        assert_eq!(done.batch.context("it had batches")?.number, 6, "zones of 4, 3 and 3 at 20 %: 2+2, 2+1, 2+1");
+        assert_eq!(done.progress.successful_instance_count, 20, "{done:?}");
+        assert_eq!(done.batch.context("it had batches")?.number, 6, "zones of 7, 7 and 6 at 20 %: 4+3, 4+3, 4+2");
         scene.settled("web").await?;
         let journal = scene.journal().await?;
         let reimages = effective(&journal, Call::Reimage);
         assert!(by_machine(&reimages).values().all(|times| *times == 1), "each once: {reimages:?}");
-        assert_eq!(reimages.len(), 10);
-        never_more_at_once(&reimages, 2, REIMAGE);
+        assert_eq!(reimages.len(), 20);
+        never_more_at_once(&reimages, 4, REIMAGE);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_bad_image_stops_in_its_first_batch_and_is_not_tried_again_until_the_model_names_another() {
+    run("rolling-image", async |scene| {
+        let debian = |version: &str| {
+            let image = json!({"publisher": "Debian", "offer": "debian-12", "sku": "12-gen2", "version": version});
+            json!({"storageProfile": {"imageReference": image}})
+        };
+        scene.apply(&rolling(6, "./nginx v1"))?;
+        scene.settled("web").await?;
+        change(scene, debian("0.20250210.2019")).await?;
+        let stopped = upgrade(scene, 1, RollingUpgradeCode::Faulted).await?;
+        let error = stopped.error.context("it says why")?;
+        assert_eq!(error.code, "MaxUnhealthyUpgradedInstancePercentExceededInRollingUpgrade");
+        scene.condition("web", ("Stalled", "True", &error.code)).await?;
+        let status = scene.set("web").await?.status.unwrap_or_default();
+        assert_eq!(status.available_replicas, Some(5), "one has the bad image, five serve");
+        assert_eq!(scene.calls(Call::Reimage).await?, 1, "nobody else was touched");
+        change(scene, debian("0.20241004.1890")).await?;
+        let done = upgrade(scene, 2, RollingUpgradeCode::Completed).await?;
+        assert_eq!(done.progress.successful_instance_count, 6, "{done:?}");
+        scene.settled("web").await?;
+        let versions: Vec<String> = scene.machines().await?.into_iter().map(|machine| machine.image_version).collect();
+        assert_eq!(versions, vec!["0.20241004.1890".to_owned(); 6]);
         Ok(())
     });
 }

@@ -138,6 +138,50 @@ fn what_disturbs_nothing_goes_to_all_at_once_and_in_place() {
 }
 
 #[test]
+fn an_application_goes_from_v1_to_v2_by_its_custom_script_and_every_vm_runs_it() {
+    run("nginx", async |scene| {
+        let script = |file: &str| {
+            json!({"extensions": [{
+                "name": "app", "publisher": "Microsoft.Azure.Extensions", "type": "CustomScript",
+                "typeHandlerVersion": "2.0",
+                "settings": {"fileUris": [file], "commandToExecute": format!("./{file}")},
+            }]})
+        };
+        let commands = async || -> anyhow::Result<Vec<Option<String>>> {
+            let machines = scene.machines().await?;
+            let command = |machine: &Machine| machine.model.extensions[0].settings.command_to_execute.clone();
+            Ok(machines.iter().map(command).collect())
+        };
+        let mut set = automatic(4);
+        set["spec"]["virtualMachineProfile"]["extensions"] = script("automate_nginx.sh")["extensions"].clone();
+        scene.apply(&set)?;
+        scene.settled("web").await?;
+        assert_eq!(commands().await?, vec![Some("./automate_nginx.sh".to_owned()); 4]);
+        let before = identities(&scene.machines().await?);
+        change(scene, profile(script("automate_nginx_v2.sh"))).await?;
+        scene.settled("web").await?;
+        assert_eq!(commands().await?, vec![Some("./automate_nginx_v2.sh".to_owned()); 4]);
+        assert_eq!(identities(&scene.machines().await?), before, "the same VMs, on the same disks");
+        let journal = scene.journal().await?;
+        let updates = effective(&journal, Call::Update);
+        assert_eq!((updates.len(), distinct(&updates)), (4, 4), "the script ran once more on each");
+        for instance in scene.instances().await? {
+            let status = instance.status.unwrap_or_default();
+            let view = status.instance_view.unwrap_or_default();
+            let codes: Vec<&str> = view.extensions.iter().map(|extension| extension.code.as_str()).collect();
+            assert_eq!(codes, ["ProvisioningState/succeeded"]);
+            assert_eq!(status.latest_model_applied, Some(true));
+        }
+        Ok(())
+    });
+}
+
+fn identities(machines: &[Machine]) -> std::collections::BTreeMap<String, (String, Vec<String>)> {
+    let identity = |machine: &Machine| (machine.uid.clone(), (machine.vm_id.clone(), machine.disks.clone()));
+    machines.iter().map(identity).collect()
+}
+
+#[test]
 fn what_needs_a_new_vm_replaces_members_within_the_allowance() {
     run("replacing", async |scene| {
         let disk = |size| json!({"storageProfile": {"dataDisks": [{"lun": 0, "diskSizeGB": size}]}});
