@@ -146,17 +146,20 @@ pub struct UpgradePolicy {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ScaleInPolicy {
-    /// The rule, one entry. Default: from the fullest zones and, in them, the fullest fault domains, the highest
-    /// instance id (Uniform) or the newest VM (Flexible).
+    /// The rule, one entry, inside the fullest zones. Default: from the fullest fault domains the highest instance id
+    /// (Uniform) or the newest VM (Flexible). `NewestVM`, `OldestVM`: by age alone.
     #[serde(default = "default_scale_in_rules")]
     #[schemars(length(min = 1, max = 1))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub rules: Vec<ScaleInRule>,
+    /// Unhealthy and stopped VMs go before the others of the fullest zones, whatever the rule says. Default false.
+    #[serde(default, rename = "prioritizeUnhealthyVMs")]
+    pub prioritize_unhealthy_vms: bool,
 }
 
 impl Default for ScaleInPolicy {
     fn default() -> Self {
-        Self { rules: default_scale_in_rules() }
+        Self { rules: default_scale_in_rules(), prioritize_unhealthy_vms: false }
     }
 }
 

@@ -45,6 +45,8 @@ pub enum RollingUpgradeAction {
 pub enum ScaleInRule {
     #[default]
     Default,
+    NewestVM,
+    OldestVM,
 }
 
 // The power state that is wished for. Stopped keeps the hardware, Deallocated releases it (Azure: states and billing).

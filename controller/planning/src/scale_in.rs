@@ -1,29 +1,84 @@
 //! Which members go when a set shrinks.
 //!
-//! Source: Azure's "Use custom scale-in policies with Virtual Machine Scale Sets", policy Default: protected members
-//! never; zoneless members of a set that has zones first; then, one at a time and counted anew after each, from the
-//! zones with most members, in them the fault domains with most members, the highest instance id (Uniform) or the
-//! newest member (Flexible). While a set is being upgraded, outdated members go before the others of their zone (ours).
-//! Members made by hand are never candidates, but they count for the balance.
+//! Source: Azure's "Use custom scale-in policies with Virtual Machine Scale Sets": protected members never; zoneless
+//! members of a set that has zones first; then, one at a time and counted anew after each, from the zones with most
+//! members. Inside them the rule decides: `Default` takes from the fault domains with most members the highest instance
+//! id (Uniform) or the newest member (Flexible), `NewestVM` and `OldestVM` go by age alone. Where unhealthy members go
+//! first, they do inside those zones and before the rule, so that zones stay balanced. While a set is being upgraded,
+//! outdated members go before the others of their zone (ours). Members made by hand are never candidates, but they count
+//! for the balance.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use scaleset_crds::vocabulary::ScaleInRule;
 
-use crate::snapshot::{Member, Protection};
+use crate::snapshot::{Availability, Member, Protection, UnhealthyRule};
 
-/// Rank of the best candidate of a group; the greatest goes first. The order of the fields is the policy.
+/// What decides who goes.
+#[derive(Clone, Copy, Debug)]
+pub struct ScaleInOrder<'pass> {
+    /// Zones of the set.
+    pub zones: &'pass [String],
+    /// The rule inside the zones.
+    pub rule: ScaleInRule,
+    /// Whether unhealthy and stopped members go before the others of their zones.
+    pub unhealthy: UnhealthyRule,
+    /// The revision that a running upgrade brings members to.
+    pub upgrading_to: Option<&'pass str>,
+}
+
+/// Rank of a candidate; the greatest goes first. The order of the fields is the policy.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct VictimRank<'member> {
     regional_in_zonal_set: bool,
     members_in_zone: usize,
+    unhealthy: bool,
     outdated: bool,
     members_in_fault_domain: usize,
-    number: Option<i64>,
-    created: Timestamp,
+    seniority: Seniority,
     /// Unique last key: of equals, the first in alphabetical order goes first.
     name: Reverse<&'member str>,
+}
+
+/// Whose turn it is by id or age; all of one choice are of the same kind.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Seniority {
+    HighestId(Option<i64>, Timestamp, Option<i64>),
+    Newest(Timestamp, Option<i64>),
+    Oldest(Reverse<(Timestamp, Option<i64>)>),
+}
+
+impl ScaleInOrder<'_> {
+    /// What ranks members of one fault domain among themselves.
+    fn inside<'member>(&self, member: &'member Member) -> (bool, bool, Seniority, Reverse<&'member str>) {
+        let seniority = match self.rule {
+            // An object's time of creation is told in whole seconds: of one second, the later number is the newer.
+            ScaleInRule::Default => Seniority::HighestId(member.number, member.created, member.sequence),
+            ScaleInRule::NewestVM => Seniority::Newest(member.created, member.sequence),
+            ScaleInRule::OldestVM => Seniority::Oldest(Reverse((member.created, member.sequence))),
+        };
+        (self.prefers(member), self.is_outdated(member), seniority, Reverse(&member.name))
+    }
+
+    fn prefers(&self, member: &Member) -> bool {
+        match self.unhealthy {
+            UnhealthyRule::First => member.is_stopped_by_wish() || member.availability() == Availability::Unavailable,
+            UnhealthyRule::InOrder => false,
+        }
+    }
+
+    fn is_outdated(&self, member: &Member) -> bool {
+        self.upgrading_to.is_some() && member.assigned_revision.as_deref() != self.upgrading_to
+    }
+
+    fn balances_fault_domains(&self) -> bool {
+        match self.rule {
+            ScaleInRule::Default => true,
+            ScaleInRule::NewestVM | ScaleInRule::OldestVM => false,
+        }
+    }
 }
 
 /// A member that goes, with what chose it.
@@ -35,24 +90,17 @@ pub struct Victim<'member> {
     pub rank: String,
 }
 
-/// The first `count` victims among `members` (live ones), fewer where protection leaves no more. `zones` are the set's;
-/// members that do not follow `upgrading_to` go first inside a zone.
-pub fn victims<'member>(
-    members: &'member [Member],
-    zones: &[String],
-    upgrading_to: Option<&str>,
-    count: usize,
-) -> Vec<Victim<'member>> {
-    let mut candidates = Candidates::of(members, zones, upgrading_to);
+/// The first `count` victims among `members` (live ones), fewer where protection leaves no more.
+pub fn victims<'member>(members: &'member [Member], order: &ScaleInOrder<'_>, count: usize) -> Vec<Victim<'member>> {
+    let mut candidates = Candidates::of(members, *order);
     (0..count).map_while(|_| candidates.take_next()).collect()
 }
 
 type GroupKey<'member> = (Option<&'member str>, Option<i32>);
 
 /// Members by zone and fault domain: how many there are, and which of them may go.
-struct Candidates<'member> {
-    zonal_set: bool,
-    upgrading_to: Option<String>,
+struct Candidates<'member, 'order> {
+    order: ScaleInOrder<'order>,
     members_in_zone: BTreeMap<Option<&'member str>, usize>,
     groups: BTreeMap<GroupKey<'member>, Group<'member>>,
 }
@@ -64,14 +112,9 @@ struct Group<'member> {
     candidates: Vec<&'member Member>,
 }
 
-impl<'member> Candidates<'member> {
-    fn of(members: &'member [Member], zones: &[String], upgrading_to: Option<&str>) -> Self {
-        let mut all = Self {
-            zonal_set: !zones.is_empty(),
-            upgrading_to: upgrading_to.map(str::to_owned),
-            members_in_zone: BTreeMap::new(),
-            groups: BTreeMap::new(),
-        };
+impl<'member, 'order> Candidates<'member, 'order> {
+    fn of(members: &'member [Member], order: ScaleInOrder<'order>) -> Self {
+        let mut all = Self { order, members_in_zone: BTreeMap::new(), groups: BTreeMap::new() };
         for member in members.iter().filter(|member| member.is_live()) {
             *all.members_in_zone.entry(member.zone.as_deref()).or_default() += 1;
             let group = all.groups.entry((member.zone.as_deref(), member.fault_domain)).or_default();
@@ -80,12 +123,8 @@ impl<'member> Candidates<'member> {
                 group.candidates.push(member);
             }
         }
-        let Self { groups, upgrading_to, .. } = &mut all;
-        for group in groups.values_mut() {
-            group.candidates.sort_by_key(|member| {
-                let outdated = is_outdated(member, upgrading_to.as_deref());
-                (outdated, member.number, member.created, Reverse(member.name.as_str()))
-            });
+        for group in all.groups.values_mut() {
+            group.candidates.sort_by_cached_key(|member| order.inside(member));
         }
         all
     }
@@ -100,44 +139,47 @@ impl<'member> Candidates<'member> {
         Some(Victim { member, rank })
     }
 
+    fn is_regional_in_zonal_set(&self, key: GroupKey<'member>) -> bool {
+        !self.order.zones.is_empty() && key.0.is_none()
+    }
+
     /// `None`, the smallest, for a group in which nobody may go.
     fn rank(&self, key: GroupKey<'member>) -> Option<VictimRank<'member>> {
         let group = &self.groups[&key];
-        let member = group.candidates.last()?;
+        let (unhealthy, outdated, seniority, name) = self.order.inside(group.candidates.last()?);
         Some(VictimRank {
-            regional_in_zonal_set: self.zonal_set && key.0.is_none(),
+            regional_in_zonal_set: self.is_regional_in_zonal_set(key),
             members_in_zone: self.members_in_zone[&key.0],
-            outdated: is_outdated(member, self.upgrading_to.as_deref()),
-            members_in_fault_domain: group.members,
-            number: member.number,
-            created: member.created,
-            name: Reverse(&member.name),
+            unhealthy,
+            outdated,
+            members_in_fault_domain: if self.order.balances_fault_domains() { group.members } else { 0 },
+            seniority,
+            name,
         })
     }
 
     fn describe(&self, key: GroupKey<'member>) -> String {
         let group = &self.groups[&key];
-        let outdated = group.candidates.last().is_some_and(|member| is_outdated(member, self.upgrading_to.as_deref()));
-        let newest = if outdated {
+        let Some(member) = group.candidates.last() else { return String::new() };
+        let why = if self.order.prefers(member) {
+            "unhealthy or stopped"
+        } else if self.order.is_outdated(member) {
             "outdated"
-        } else if group.candidates.last().is_some_and(|member| member.number.is_some()) {
-            "highest instance id"
         } else {
-            "newest"
+            match (self.order.rule, member.number) {
+                (ScaleInRule::Default, Some(_)) => "highest instance id",
+                (ScaleInRule::Default, None) | (ScaleInRule::NewestVM, _) => "newest",
+                (ScaleInRule::OldestVM, _) => "oldest",
+            }
         };
-        match key {
-            (None, _) if self.zonal_set => "regional member of a set with zones".to_owned(),
-            (Some(zone), Some(domain)) => format!(
-                "zone {zone} has most members ({}), in it fault domain {domain} ({}), {newest}",
-                self.members_in_zone[&key.0], group.members
-            ),
-            (Some(zone), None) => format!("zone {zone} has most members ({}), {newest}", self.members_in_zone[&key.0]),
-            (None, Some(domain)) => format!("fault domain {domain} has most members ({}), {newest}", group.members),
-            (None, None) => newest.to_owned(),
+        let zone = key.0.map(|zone| format!("zone {zone} has most members ({})", self.members_in_zone[&key.0]));
+        let domain = key.1.filter(|_| self.order.balances_fault_domains());
+        match (zone, domain) {
+            (None, _) if self.is_regional_in_zonal_set(key) => "regional member of a set with zones".to_owned(),
+            (Some(zone), Some(domain)) => format!("{zone}, in it fault domain {domain} ({}), {why}", group.members),
+            (Some(zone), None) => format!("{zone}, {why}"),
+            (None, Some(domain)) => format!("fault domain {domain} has most members ({}), {why}", group.members),
+            (None, None) => why.to_owned(),
         }
     }
-}
-
-fn is_outdated(member: &Member, upgrading_to: Option<&str>) -> bool {
-    upgrading_to.is_some() && member.assigned_revision.as_deref() != upgrading_to
 }

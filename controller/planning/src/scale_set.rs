@@ -21,7 +21,7 @@ use crate::naming;
 use crate::placement::{self, Occupancy};
 use crate::plan::{Action, Effective, Hold, NewMember, Removal, RemovalCause, ScaleSetPlan};
 use crate::revision;
-use crate::scale_in;
+use crate::scale_in::{self, ScaleInOrder};
 use crate::snapshot::{
     Failure, FinalizerState, Member, MemberKind, Origin, Protection, Revision, ScaleSetSnapshot, SetLife,
 };
@@ -122,10 +122,9 @@ fn plan_live(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan) {
     plan.effective.current_revision = current.as_ref().map(|current| current.name.clone());
     plan_scale(snapshot, plan, newest.as_ref());
     plan.actions.extend(revision::prune(&snapshot.revisions, &snapshot.members, newest.as_ref()));
-    plan.next_victims = scale_in::victims(&snapshot.members, &snapshot.set.zones, upgrading_to(plan), NEXT_VICTIMS)
-        .into_iter()
-        .map(|victim| (victim.member.name.clone(), victim.rank))
-        .collect();
+    let next = scale_in::victims(&snapshot.members, &scale_in_order(snapshot, plan), NEXT_VICTIMS);
+    let next = next.into_iter().map(|victim| (victim.member.name.clone(), victim.rank)).collect();
+    plan.next_victims = next;
 }
 
 /// A revision that the region cannot make is not started in any part.
@@ -257,6 +256,15 @@ fn upgrading_to(plan: &ScaleSetPlan) -> Option<&str> {
     plan.rolling_upgrade.as_ref().filter(running).map(|record| record.target_revision.as_str())
 }
 
+fn scale_in_order<'pass>(snapshot: &'pass ScaleSetSnapshot, plan: &'pass ScaleSetPlan) -> ScaleInOrder<'pass> {
+    ScaleInOrder {
+        zones: &snapshot.set.zones,
+        rule: snapshot.set.scale_in_rule,
+        unhealthy: snapshot.set.scale_in_unhealthy,
+        upgrading_to: upgrading_to(plan),
+    }
+}
+
 /// What a surge has left over goes first; nobody of a pair that goes on is a victim.
 fn scale_in(
     snapshot: &ScaleSetSnapshot,
@@ -273,7 +281,7 @@ fn scale_in(
             member.protection = member.protection.max(Protection::FromScaleIn);
         }
     }
-    let victims = scale_in::victims(&others, &snapshot.set.zones, upgrading_to(plan), excess - leftovers.len());
+    let victims = scale_in::victims(&others, &scale_in_order(snapshot, plan), excess - leftovers.len());
     let short = excess - leftovers.len() - victims.len();
     let left = leftovers.iter().map(|member| (*member, "more than the target, the surge has ended".to_owned()));
     let removed: Vec<(&Member, String)> =

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use scaleset_crds::vocabulary::{MaxDisruption, OrchestrationMode, UpgradeMode};
+use scaleset_crds::vocabulary::{MaxDisruption, OrchestrationMode, ScaleInRule, UpgradeMode};
 use scaleset_crds::{ScaleSetStatus, VirtualMachineProfile};
 
 pub use headroom::{Headroom, Quota};
@@ -91,6 +91,10 @@ pub struct SetFacts {
     pub max_disruption: MaxDisruption,
     /// How upgrades go, defaults filled in.
     pub rolling_policy: RollingPolicy,
+    /// Who goes first when the set shrinks.
+    pub scale_in_rule: ScaleInRule,
+    /// Whether unhealthy members go before the others then.
+    pub scale_in_unhealthy: UnhealthyRule,
     /// The profile.
     pub profile: Option<Arc<VirtualMachineProfile>>,
 }

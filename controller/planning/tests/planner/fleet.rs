@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use scaleset_crds::vocabulary::{
-    MaxDisruption, OrchestrationMode, PowerState, PowerWish, ProvisioningState, UpgradeMode,
+    MaxDisruption, OrchestrationMode, PowerState, PowerWish, ProvisioningState, ScaleInRule, UpgradeMode,
 };
 use scaleset_crds::{ScaleSetStatus, VirtualMachineProfile};
 use scaleset_planning::audit::audit;
@@ -15,7 +15,7 @@ use scaleset_planning::scale_set::plan;
 use scaleset_planning::snapshot::{
     FinalizerState, GuestAgent, Maintenance, Member, MemberKind, MemberLife, MemberReport, Observation, Origin,
     Pending, Protection, RegionFacts, Revision, RollingPolicy, ScaleSetSnapshot, SetFacts, SetLife, SizeFacts,
-    UpgradeSwitch, ZoneFacts,
+    UnhealthyRule, UpgradeSwitch, ZoneFacts,
 };
 use scaleset_planning::view::Health;
 use serde_json::json;
@@ -73,6 +73,8 @@ pub(crate) fn snapshot(zones: &[&str], replicas: i32) -> ScaleSetSnapshot {
             upgrades: UpgradeSwitch::On,
             max_disruption: MaxDisruption::Replace,
             rolling_policy: RollingPolicy::default(),
+            scale_in_rule: ScaleInRule::Default,
+            scale_in_unhealthy: UnhealthyRule::InOrder,
             profile: Some(Arc::clone(&profile)),
         },
         members: Vec::new(),

@@ -1,14 +1,66 @@
 //! Who goes when a set shrinks.
 
+use std::time::Duration;
+
 use scaleset_crds::condition::Reason;
-use scaleset_planning::scale_in::victims;
-use scaleset_planning::snapshot::{Member, Origin, Protection};
+use scaleset_crds::vocabulary::{PowerWish, ProvisioningState, ScaleInRule};
+use scaleset_planning::scale_in::{ScaleInOrder, victims};
+use scaleset_planning::snapshot::{Member, Origin, Protection, UnhealthyRule};
 
 use crate::fleet::{audited, deleted, member, newest, snapshot, spread};
 
 fn chosen(members: &[Member], zones: &[&str], count: usize) -> Vec<i64> {
+    chosen_by(members, zones, (ScaleInRule::Default, UnhealthyRule::InOrder), count)
+}
+
+fn chosen_by(members: &[Member], zones: &[&str], by: (ScaleInRule, UnhealthyRule), count: usize) -> Vec<i64> {
     let zones: Vec<String> = zones.iter().map(|zone| (*zone).to_owned()).collect();
-    victims(members, &zones, None, count).iter().filter_map(|victim| victim.member.number).collect()
+    let order = ScaleInOrder { zones: &zones, rule: by.0, unhealthy: by.1, upgrading_to: None };
+    victims(members, &order, count).iter().filter_map(|victim| victim.member.number).collect()
+}
+
+/// Of one second each, so that only the number tells their age; fault domains that would decide otherwise.
+fn by_age(zones: &[(&'static str, &[i64])]) -> Vec<Member> {
+    let placed = |zone, number: i64| member(number, Some(zone), Some(i32::from(number > 3)), "r");
+    zones.iter().flat_map(|(zone, numbers)| numbers.iter().map(|number| placed(*zone, *number))).collect()
+}
+
+#[test]
+fn the_documented_runs_by_age_take_these_six_in_this_order() {
+    let members = by_age(&[("1", &[3, 4, 5, 10]), ("2", &[2, 6, 9, 11]), ("3", &[1, 7, 8])]);
+    let run = |rule| chosen_by(&members, &["1", "2", "3"], (rule, UnhealthyRule::InOrder), 6);
+    assert_eq!(run(ScaleInRule::OldestVM), [2, 3, 1, 4, 6, 5]);
+    assert_eq!(run(ScaleInRule::NewestVM), [11, 10, 9, 8, 5, 7]);
+}
+
+#[test]
+fn age_goes_by_the_time_of_creation_before_the_number() {
+    let mut members = placed(&[(0, None, Some(0)), (1, None, Some(0)), (2, None, Some(1))]);
+    members[0].created += Duration::from_secs(60);
+    let run = |rule| chosen_by(&members, &[], (rule, UnhealthyRule::InOrder), 3);
+    assert_eq!(run(ScaleInRule::NewestVM), [0, 2, 1], "no fault domain is balanced");
+    assert_eq!(run(ScaleInRule::OldestVM), [1, 2, 0]);
+}
+
+#[test]
+fn unhealthy_and_stopped_members_go_first_inside_the_fullest_zones() {
+    let mut members = spread(&[(Some("1"), 2), (Some("2"), 3)], "r");
+    members[0].report.provisioning = ProvisioningState::Failed;
+    members[2].power_wish = PowerWish::Deallocated;
+    let first = (ScaleInRule::Default, UnhealthyRule::First);
+    // Zone 2 is the fullest: its stopped member 2 goes; then both have two, and zone 1 has the failed one.
+    assert_eq!(chosen_by(&members, &["1", "2"], first, 4), [2, 0, 4, 3]);
+    assert_eq!(chosen(&members, &["1", "2"], 4), [4, 3, 1, 2], "without it they are like the others");
+}
+
+#[test]
+fn the_rule_of_the_set_decides_who_goes_and_who_is_announced() {
+    let mut snapshot = snapshot(&[], 2);
+    snapshot.members = spread(&[(None, 4)], &newest(&snapshot));
+    snapshot.set.scale_in_rule = ScaleInRule::OldestVM;
+    let plan = audited(&snapshot);
+    assert_eq!(deleted(&plan), ["web-0", "web-1"]);
+    assert_eq!(plan.next_victims[0], ("web-0".to_owned(), "oldest".to_owned()));
 }
 
 fn placed(list: &[(i64, Option<&str>, Option<i32>)]) -> Vec<Member> {

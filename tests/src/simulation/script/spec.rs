@@ -26,6 +26,8 @@ pub(super) fn spec_of(words: &[&str]) -> Value {
             }
             "cross-zone" => rolling(&json!({"enableCrossZoneUpgrade": value == "true"})),
             "rollback" => rolling(&json!({"rollbackFailedInstancesOnPolicyBreach": value == "true"})),
+            "scale-in" => json!({"scaleInPolicy": {"rules": [value]}}),
+            "unhealthy-first" => json!({"scaleInPolicy": {"prioritizeUnhealthyVMs": value == "true"}}),
             "ceiling" => json!({"upgradePolicy": {"maxDisruption": value}}),
             "paused" => json!({"upgradePolicy": {"paused": value == "true"}}),
             "profile" if value == "none" => json!({"virtualMachineProfile": null}),
