@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Parser, ValueEnum};
 
+use crate::context::SuddenScaleIn;
+
 /// Runs virtual machine scale sets on a Kubernetes API server.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "scaleset-controller", version, max_term_width = 100)]
@@ -37,6 +39,9 @@ pub struct Args {
     /// Namespace of the controller's own objects, among them the `ConfigMaps` that tell what the regions offer.
     #[arg(long, env = "POD_NAMESPACE", value_name = "NAME", default_value = "scaleset-system")]
     pub namespace: String,
+    /// Whether a drop of a set's target below half, and by more than five, waits for a confirmation.
+    #[arg(long, value_enum, value_name = "RULE", default_value_t = SuddenScaleIn::Hold)]
+    pub sudden_scale_in: SuddenScaleIn,
     /// How logs are written to stderr.
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,

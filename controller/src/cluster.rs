@@ -8,6 +8,7 @@
 pub mod client;
 pub mod kubernetes;
 
+mod autoscaler;
 pub(crate) mod cache;
 mod events;
 pub(crate) mod failure;
@@ -196,6 +197,8 @@ pub trait Cluster: Send + Sync {
     async fn apply_status(&self, on_behalf_of: &str, target: &ObjectId, status: Value) -> Result<(), ClusterError>;
     /// Deletes an object in the background; uid and resourceVersion of `target` guard it.
     async fn delete(&self, on_behalf_of: &str, target: &ObjectId) -> Result<(), ClusterError>;
+    /// How many replicas a `HorizontalPodAutoscaler` on that set wishes for, asked of the API; `None` without one.
+    async fn autoscaler_wish(&self, set: &ObjectKey) -> Result<Option<i32>, ClusterError>;
     /// Publishes an event. A failure is logged by the caller and never fails a pass.
     async fn publish(&self, notice: Notice) -> Result<(), ClusterError>;
 }

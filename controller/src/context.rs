@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::ValueEnum;
+
 use scaleset_hardware::Hardware;
 
 use crate::cluster::Cluster;
@@ -20,6 +22,17 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// How often the counters of a set are written.
     pub pace: Arc<StatusPace>,
+    /// What becomes of a sudden drop of a set's target.
+    pub sudden_scale_in: SuddenScaleIn,
+}
+
+/// What becomes of a sudden drop of a set's target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SuddenScaleIn {
+    /// It waits until it is confirmed.
+    Hold,
+    /// It is done like any other.
+    Allow,
 }
 
 /// When a pass wants to be called again although nothing changes.

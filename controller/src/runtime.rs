@@ -21,7 +21,7 @@ use tracing::info;
 
 use crate::cluster::ObjectKey;
 use crate::cluster::kubernetes::{Changes, KubernetesCluster};
-use crate::context::Context;
+use crate::context::{Context, SuddenScaleIn};
 use crate::instance::InstanceKind;
 use crate::metrics::Metrics;
 use crate::pace::StatusPace;
@@ -63,6 +63,8 @@ pub struct Parts {
     pub hardware: Arc<dyn Hardware>,
     /// Where passes are counted.
     pub metrics: Arc<Metrics>,
+    /// What becomes of a sudden drop of a set's target.
+    pub sudden_scale_in: SuddenScaleIn,
 }
 
 #[derive(Clone)]
@@ -84,7 +86,7 @@ impl Queues {
 
 /// Runs until `stop` turns true and the passes in flight have ended, or ten seconds have passed.
 pub async fn run(parts: Parts, mut stop: watch::Receiver<bool>) {
-    let Parts { cluster, changes, hardware, metrics } = parts;
+    let Parts { cluster, changes, hardware, metrics, sudden_scale_in } = parts;
     let queues = Queues {
         sets: Arc::new(WorkQueue::new(MEMBER_SPACING)),
         instances: Arc::new(WorkQueue::new(Duration::ZERO)),
@@ -95,6 +97,7 @@ pub async fn run(parts: Parts, mut stop: watch::Receiver<bool>) {
         hardware: Arc::clone(&hardware),
         metrics: Arc::clone(&metrics),
         pace: Arc::new(StatusPace::new(STATUS_SPACING)),
+        sudden_scale_in,
     };
     // These end with this function.
     let mut tellers = JoinSet::new();

@@ -27,7 +27,7 @@ use crate::context::{Context, Wake};
 use crate::error::PassError;
 
 pub(crate) use validate::{
-    failure_of, finalizer, is_owned_by, member_shape, origin, profile_of, protection, set_shape,
+    confirmation, failure_of, finalizer, is_owned_by, member_shape, origin, profile_of, protection, set_shape,
 };
 
 /// A set and what belongs to it, as the API server has them.

@@ -93,7 +93,7 @@ pub async fn run(args: Args) -> Result<(), StartError> {
         time_scale = args.time_scale, health = %args.health_listen, "starting"
     );
     let (stop, stopping) = watch::channel(false);
-    let work = work(connection, args.namespace, hardware, health, stopping);
+    let work = work(connection, args, hardware, health, stopping);
     tokio::pin!(work, endpoints, world);
     loop {
         tokio::select! {
@@ -119,7 +119,7 @@ fn check(args: &Args) -> Result<(), StartError> {
 
 async fn work(
     connection: Connection,
-    namespace: String,
+    args: Args,
     hardware: Simulation,
     health: Health,
     mut stopping: watch::Receiver<bool>,
@@ -130,10 +130,11 @@ async fn work(
     }
     let metrics = health.metrics();
     let hardware: Arc<dyn Hardware> = Arc::new(hardware);
-    let region_maps = region_maps::publish(connection.client.clone(), namespace, Arc::clone(&hardware));
+    let region_maps = region_maps::publish(connection.client.clone(), args.namespace, Arc::clone(&hardware));
     let (cluster, changes, mut watches) = KubernetesCluster::start(connection.client, Arc::clone(&metrics));
     health.connected(cluster.clone());
-    let parts = Parts { cluster: cluster.clone(), changes, hardware, metrics };
+    let sudden_scale_in = args.sudden_scale_in;
+    let parts = Parts { cluster: cluster.clone(), changes, hardware, metrics, sudden_scale_in };
     tokio::select! {
         () = runtime::run(parts, stopping) => Ok(()),
         message = watches.broken() => Err(StartError::Broken(message)),

@@ -159,6 +159,8 @@ closed_enum! {
         ManualUpgradePolicy,
         /// The change needs more than `spec.upgradePolicy.maxDisruption` allows: it is started on no existing member.
         UpdateRefused,
+        /// The target dropped below half of the one in force; nobody has confirmed that this is meant.
+        ScaleInNotConfirmed,
         /// The allowance is used up.
         AllowanceSpent,
         /// The health source has not yet said of the last batch that it is well.

@@ -25,5 +25,7 @@ pub const INSTANCE_NUMBER: &str = "compute.scaleset.io/instance-number";
 pub const ABANDON_HARDWARE: &str = "compute.scaleset.io/abandon-hardware";
 /// Annotation on an instance: uid of the operation that wrote its `spec.powerState` last.
 pub const POWER_OPERATION: &str = "compute.scaleset.io/power-operation";
+/// Annotation on a set: the target that a sudden drop of `spec.replicas` is meant to reach, or `Any`.
+pub const CONFIRM_SCALE_IN: &str = "compute.scaleset.io/confirm-scale-in";
 /// Annotation on a set: uid of the operation Delete that lowered its `spec.replicas` last.
 pub const LAST_DELETE: &str = "compute.scaleset.io/last-delete";

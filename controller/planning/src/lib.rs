@@ -25,6 +25,7 @@ pub mod scale_in;
 pub mod scale_set;
 pub mod snapshot;
 pub mod status;
+pub mod sudden_drop;
 mod unsettled;
 pub mod upgrade;
 pub mod view;

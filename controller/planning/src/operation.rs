@@ -25,9 +25,10 @@ use scaleset_crds::operation::{ALL_INSTANCES, OperationInstance, OperationType};
 use scaleset_crds::vocabulary::PowerWish;
 
 use crate::snapshot::{
-    Failure, InstanceRequest, MemberLife, Observation, OperationMember, OperationScope, OperationSet,
+    Confirmation, Failure, InstanceRequest, MemberLife, Observation, OperationMember, OperationScope, OperationSet,
     OperationSnapshot, OperationTargetFacts, Origin, Protection,
 };
+use crate::sudden_drop::is_sudden;
 pub use progress::{InstanceProgress, Progress, RollOutcome};
 
 /// How long a target may be unknown: its cache may lag behind that of operations.
@@ -101,6 +102,8 @@ pub enum OperationWrite {
         resource_version: String,
         /// The new count.
         replicas: i32,
+        /// Whether the drop must be confirmed, which who names the VMs does.
+        confirmation: Confirmation,
     },
     /// Delete a VM that stands alone.
     DeleteVm(MemberId),
@@ -334,9 +337,12 @@ fn lowered(snapshot: &OperationSnapshot, set: &OperationSet) -> Option<Operation
     }
     let named = |member: &&OperationMember| member.life == MemberLife::Live && is_named(snapshot, member);
     let made = set.members.iter().filter(named).filter(|member| member.origin == Origin::Set).count();
+    let replicas = (set.target - i32::try_from(made).unwrap_or(i32::MAX)).max(0);
+    let sudden = set.confirmation != Confirmation::Any && is_sudden(set.target_in_force, replicas);
     Some(OperationWrite::LowerReplicas {
         uid: set.uid.clone(),
         resource_version: set.resource_version.clone(),
-        replicas: (set.target - i32::try_from(made).unwrap_or(i32::MAX)).max(0),
+        replicas,
+        confirmation: if sudden { Confirmation::Target(replicas) } else { Confirmation::None },
     })
 }

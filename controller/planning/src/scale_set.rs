@@ -25,6 +25,7 @@ use crate::scale_in::{self, ScaleInOrder};
 use crate::snapshot::{
     Failure, FinalizerState, Member, MemberKind, Origin, Protection, Revision, ScaleSetSnapshot, SetLife,
 };
+use crate::sudden_drop;
 use crate::unsettled;
 use crate::upgrade::rolling::surge::{Surge, replaced_by};
 use crate::upgrade::rolling::{RollingDecision, RollingInput};
@@ -60,6 +61,7 @@ pub fn plan(snapshot: &ScaleSetSnapshot) -> ScaleSetPlan {
         SetLife::Terminating => plan_deletion(snapshot, &mut plan),
         SetLife::Live => plan_live(snapshot, &mut plan),
     }
+    plan.wake_after = plan.wake_after.into_iter().chain(sudden_drop::look_again(snapshot)).min();
     plan.unsettled = unsettled::holds(&snapshot.members, plan.effective.newest_revision.as_deref());
     plan
 }
@@ -67,7 +69,10 @@ pub fn plan(snapshot: &ScaleSetSnapshot) -> ScaleSetPlan {
 fn effective(snapshot: &ScaleSetSnapshot) -> Effective {
     let fault_domain_count = limits::fault_domain_count(snapshot);
     Effective {
-        target: snapshot.set.replicas.or(snapshot.status.target_replicas).unwrap_or(0),
+        target: match sudden_drop::held(snapshot) {
+            Some((in_force, _)) => in_force,
+            None => snapshot.set.replicas.or(snapshot.status.target_replicas).unwrap_or(0),
+        },
         fault_domain_count,
         single_placement_group: limits::single_placement_group(snapshot, fault_domain_count),
         next_number: next_number(snapshot),
@@ -106,6 +111,7 @@ fn plan_live(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan) {
     let (newest, creation) = revision::newest(snapshot);
     plan.actions.extend(creation);
     hold_hand_made(snapshot, plan);
+    plan.holds.extend(sudden_drop::held(snapshot).map(|(_, hold)| hold));
     plan.actions.extend(requests::removals(snapshot));
     for (name, problem) in &snapshot.unreadable_revisions {
         let message = format!("ControllerRevision {name} cannot be read, delete it: {problem}");

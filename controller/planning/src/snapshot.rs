@@ -46,6 +46,8 @@ pub struct ScaleSetSnapshot {
     pub region: Option<RegionFacts>,
     /// What is left for VMs of the profile's size; looked up only where an upgrade may need more VMs than the target.
     pub headroom: Option<Headroom>,
+    /// Whether a sudden drop of the target must be confirmed, and what has confirmed one.
+    pub scale_in_guard: ScaleInGuard,
     /// Names of the locations that there are.
     pub locations: Vec<String>,
     /// Highest number that the hardware ever allocated for this set.
@@ -54,6 +56,40 @@ pub struct ScaleSetSnapshot {
     pub hardware_silence: Option<String>,
     /// The status that was read, for its records and its times.
     pub status: ScaleSetStatus,
+}
+
+/// The guard against a sudden drop of the target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ScaleInGuard {
+    /// Every target is taken as it is.
+    Off,
+    /// A sudden drop waits.
+    On {
+        /// What a person has confirmed.
+        confirmation: Confirmation,
+        /// What an autoscaler of the set wishes.
+        autoscaler: Autoscaler,
+    },
+}
+
+/// What a person has confirmed on the set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Confirmation {
+    /// Nothing.
+    None,
+    /// Every drop.
+    Any,
+    /// A drop to this target.
+    Target(i32),
+}
+
+/// What an autoscaler of the set wishes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Autoscaler {
+    /// There is none, or it has wished nothing yet.
+    None,
+    /// So many.
+    Wishes(i32),
 }
 
 /// The set as its spec and metadata say.

@@ -95,6 +95,7 @@ const fn remedy(reason: Reason) -> Remedy {
         | Reason::RollingUpgradeInProgressWithFailedUpgradedVMs
         | Reason::RevisionFailed
         | Reason::UpdateRefused
+        | Reason::ScaleInNotConfirmed
         | Reason::RollingUpgradeCancelled => Remedy::Person,
         Reason::AllocationFailed
         | Reason::ZonalAllocationFailed

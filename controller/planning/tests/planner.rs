@@ -22,6 +22,8 @@ mod scale_in;
 mod starvation;
 #[path = "planner/status.rs"]
 mod status;
+#[path = "planner/sudden_drop.rs"]
+mod sudden_drop;
 #[path = "planner/surge.rs"]
 mod surge;
 #[path = "planner/surge_ends.rs"]

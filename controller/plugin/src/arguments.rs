@@ -119,6 +119,9 @@ pub(crate) enum ReadOrChange {
         #[arg(long, visible_alias = "new-capacity", value_name = "COUNT", allow_negative_numbers = true,
               value_parser = clap::value_parser!(i32).range(0..=1000))]
         capacity: i32,
+        /// Confirm a drop to less than half, which waits otherwise.
+        #[arg(long)]
+        confirm: bool,
     },
     /// Change a set, or one VM with --instance-id, by property paths.
     Update(Change),

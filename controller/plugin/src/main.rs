@@ -26,6 +26,7 @@ use scaleset_crds::operation::OperationType;
 use arguments::{Arguments, Command, ReadOrChange, RollingUpgradeVerb};
 use cluster::Cluster;
 use operate::{Request, Target};
+use scale::Confirm;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -95,7 +96,10 @@ async fn read_or_change(cluster: &Cluster, command: ReadOrChange) -> anyhow::Res
             Some(id) => instance_view::instance(cluster, &name, &id, output).await,
             None => instance_view::set(cluster, &name, output).await,
         },
-        ReadOrChange::Scale { name, capacity } => scale::scale(cluster, &name, capacity).await,
+        ReadOrChange::Scale { name, capacity, confirm } => {
+            let confirm = if confirm { Confirm::Yes } else { Confirm::No };
+            scale::scale(cluster, &name, capacity, confirm).await
+        }
         ReadOrChange::Update(change) => update::update(cluster, change).await,
         ReadOrChange::Diff { name, output } => diff::diff(cluster, &name, output).await,
         ReadOrChange::Plan { file } => plan::plan(cluster, &file).await,

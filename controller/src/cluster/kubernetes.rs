@@ -340,6 +340,10 @@ impl Cluster for KubernetesCluster {
         self.guarded(on_behalf_of, Call::delete(target), target).await
     }
 
+    async fn autoscaler_wish(&self, set: &ObjectKey) -> Result<Option<i32>, ClusterError> {
+        super::autoscaler::wish(&self.inner.client, set).await
+    }
+
     async fn publish(&self, notice: Notice) -> Result<(), ClusterError> {
         self.inner.events.publish(notice).await
     }

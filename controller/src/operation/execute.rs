@@ -3,7 +3,7 @@
 use futures::StreamExt;
 use scaleset_crds::labels;
 use scaleset_planning::operation::{MemberId, OperationPlan, OperationStep, OperationWrite};
-use scaleset_planning::snapshot::MemberKind;
+use scaleset_planning::snapshot::{Confirmation, MemberKind};
 use serde_json::json;
 use tracing::{info, warn};
 
@@ -54,17 +54,18 @@ async fn carry_out(context: &Context, observed: &Observed, write: &OperationWrit
             });
             context.cluster.patch(&id.uid, &object(namespace, member), patch).await
         }
-        OperationWrite::LowerReplicas { uid, resource_version, replicas } => {
+        OperationWrite::LowerReplicas { uid, resource_version, replicas, confirmation } => {
             let set = ObjectId {
                 kind: Kind::ScaleSet,
                 key: ObjectKey { namespace: namespace.clone(), name: observed.operation.spec.target.name.clone() },
                 uid: uid.clone(),
                 resource_version: resource_version.clone(),
             };
-            let patch = json!({
-                "metadata": {"annotations": {labels::LAST_DELETE: id.uid}},
-                "spec": {"replicas": replicas},
-            });
+            let mut annotations = json!({labels::LAST_DELETE: id.uid});
+            if let Confirmation::Target(target) = confirmation {
+                annotations[labels::CONFIRM_SCALE_IN] = json!(target.to_string());
+            }
+            let patch = json!({"metadata": {"annotations": annotations}, "spec": {"replicas": replicas}});
             context.cluster.patch(&id.uid, &set, patch).await
         }
         OperationWrite::DeleteVm(member) => context.cluster.delete(&id.uid, &object(namespace, member)).await,

@@ -17,7 +17,7 @@ use scaleset_planning::snapshot::{
 
 use super::observe::{Observed, Target};
 use crate::cluster::Members;
-use crate::scale_set::{failure_of, is_owned_by, origin, protection};
+use crate::scale_set::{confirmation, failure_of, is_owned_by, origin, protection};
 
 pub(super) fn validate(observed: &Observed) -> OperationSnapshot {
     let operation = &observed.operation;
@@ -118,6 +118,8 @@ fn set_facts(set: &ScaleSet, members: &Members) -> OperationSet {
         upgrade_mode: spec.upgrade_policy.mode,
         upgrades: if spec.upgrade_policy.paused { UpgradeSwitch::Paused } else { UpgradeSwitch::On },
         target: spec.replicas.or(status.target_replicas).unwrap_or(0),
+        target_in_force: status.target_replicas.or(spec.replicas).unwrap_or(0),
+        confirmation: confirmation(metadata),
         last_delete: annotation(metadata, labels::LAST_DELETE),
         newest_revision: spec.virtual_machine_profile.as_ref().and(status.model_revision.clone()),
         failed_revisions: status.revisions.clone().unwrap_or_default().failed,

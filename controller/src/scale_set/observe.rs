@@ -8,9 +8,14 @@ use scaleset_crds::vocabulary::UpgradeMode;
 use scaleset_crds::{ScaleSet, ScaleSetOperation};
 use scaleset_hardware::{Catalog, HardwareError, Headroom};
 
+use scaleset_planning::snapshot::{Autoscaler, ScaleInGuard};
+use scaleset_planning::sudden_drop::is_sudden;
+use tracing::warn;
+
 use super::SetObjects;
+use super::validate::confirmation;
 use crate::cluster::{Kind, Members, ObjectId, ObjectKey};
-use crate::context::Context;
+use crate::context::{Context, SuddenScaleIn};
 use crate::operation::order;
 
 /// What one pass over a set has seen.
@@ -21,6 +26,8 @@ pub(super) struct Observed {
     pub(super) revisions: Vec<Arc<ControllerRevision>>,
     /// What people have asked of it, the earliest first.
     pub(super) operations: Vec<Arc<ScaleSetOperation>>,
+    /// Whether a sudden drop of the target must be confirmed, and what has confirmed one.
+    pub(super) scale_in_guard: ScaleInGuard,
     /// The hardware's failure to answer is an observation like any other.
     pub(super) offer: Result<Offer, HardwareError>,
     pub(super) now: Timestamp,
@@ -40,7 +47,18 @@ pub(super) struct Offer {
 pub(super) fn without_hardware(objects: SetObjects, catalog: Arc<Catalog>, now: Timestamp) -> Observed {
     let SetObjects { set, members, revisions } = objects;
     let offer = Ok(Offer { catalog, headroom: None, highest_number: None });
-    Observed { id: id_of(&set), members, revisions, operations: Vec::new(), offer, now, wall_now: now, set }
+    let guard = ScaleInGuard::On { confirmation: confirmation(&set.metadata), autoscaler: Autoscaler::None };
+    Observed {
+        id: id_of(&set),
+        members,
+        revisions,
+        operations: Vec::new(),
+        scale_in_guard: guard,
+        offer,
+        now,
+        wall_now: now,
+        set,
+    }
 }
 
 fn id_of(set: &ScaleSet) -> ObjectId {
@@ -63,6 +81,7 @@ pub(super) async fn observe(context: &Context, set: Arc<ScaleSet>) -> Observed {
     operations.sort_by(|one, two| order(one).cmp(&order(two)));
     Observed {
         operations,
+        scale_in_guard: scale_in_guard(context, &id.key, &set).await,
         members: context.cluster.members(&id.key, &id.uid),
         revisions: context.cluster.revisions(&id.uid),
         offer: offer(context, &set, (!recorded).then_some(id.uid.as_str())).await,
@@ -71,6 +90,24 @@ pub(super) async fn observe(context: &Context, set: Arc<ScaleSet>) -> Observed {
         id,
         set,
     }
+}
+
+async fn scale_in_guard(context: &Context, key: &ObjectKey, set: &ScaleSet) -> ScaleInGuard {
+    match context.sudden_scale_in {
+        SuddenScaleIn::Allow => return ScaleInGuard::Off,
+        SuddenScaleIn::Hold => {}
+    }
+    let confirmation = confirmation(&set.metadata);
+    let in_force = set.status.as_ref().and_then(|status| status.target_replicas);
+    let sudden = in_force.zip(set.spec.replicas).is_some_and(|(in_force, wished)| is_sudden(in_force, wished));
+    if !sudden {
+        return ScaleInGuard::On { confirmation, autoscaler: Autoscaler::None };
+    }
+    let wish = context.cluster.autoscaler_wish(key).await.unwrap_or_else(|error| {
+        warn!(set = %key.name, %error, "autoscalers cannot be asked, the drop of the target is held");
+        None
+    });
+    ScaleInGuard::On { confirmation, autoscaler: wish.map_or(Autoscaler::None, Autoscaler::Wishes) }
 }
 
 /// `set_uid` asks also for the highest number that the hardware knows of the set.

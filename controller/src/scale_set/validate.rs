@@ -10,13 +10,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
 use scaleset_crds::rolling_upgrade::RollingUpgradePolicy;
-use scaleset_crds::{FINALIZER, ScaleSet, VirtualMachineProfile};
+use scaleset_crds::{FINALIZER, ScaleSet, VirtualMachineProfile, labels};
 use scaleset_hardware::catalog::{Region, ZoneState};
 use scaleset_hardware::headroom::Room;
 use scaleset_planning::membership::SetShape;
 use scaleset_planning::snapshot::{
-    BreachRule, FinalizerState, Headroom, Maintenance, MaxSurge, MemberLife, Quota, RegionFacts, Revision,
-    RollingPolicy, ScaleSetSnapshot, SetFacts, SetLife, SizeFacts, UnhealthyRule, UpgradeSwitch, ZoneFacts, ZoneRule,
+    BreachRule, Confirmation, FinalizerState, Headroom, Maintenance, MaxSurge, MemberLife, Quota, RegionFacts,
+    Revision, RollingPolicy, ScaleSetSnapshot, SetFacts, SetLife, SizeFacts, UnhealthyRule, UpgradeSwitch, ZoneFacts,
+    ZoneRule,
 };
 
 use super::observe::{Observed, Offer};
@@ -47,6 +48,7 @@ pub(super) fn validate(observed: &Observed) -> ScaleSetSnapshot {
         unreadable_revisions,
         region: offer.and_then(|offer| offer.catalog.regions.get(&set.spec.location)).map(region_facts),
         headroom: offer.and_then(|offer| offer.headroom.as_ref()).map(headroom),
+        scale_in_guard: observed.scale_in_guard.clone(),
         locations: offer.into_iter().flat_map(|offer| offer.catalog.regions.keys().cloned()).collect(),
         highest_hardware_number: offer.and_then(|offer| offer.highest_number),
         hardware_silence: observed.offer.as_ref().err().map(told),
@@ -144,6 +146,15 @@ fn headroom(headroom: &scaleset_hardware::Headroom) -> Headroom {
         quotas: quotas.iter().map(quota).collect(),
         places: places.iter().map(place).collect(),
         free_addresses: free_addresses.iter().cloned().collect(),
+    }
+}
+
+/// What a person has confirmed; what is no number confirms nothing.
+pub(crate) fn confirmation(metadata: &ObjectMeta) -> Confirmation {
+    match metadata.annotations.as_ref().and_then(|annotations| annotations.get(labels::CONFIRM_SCALE_IN)) {
+        Some(word) if word == "Any" => Confirmation::Any,
+        Some(number) => number.parse().map_or(Confirmation::None, Confirmation::Target),
+        None => Confirmation::None,
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use scaleset_controller::cluster::{Kind, ObjectKey};
-use scaleset_controller::context::{Context, Wake};
+use scaleset_controller::context::{Context, SuddenScaleIn, Wake};
 use scaleset_controller::error::PassError;
 use scaleset_controller::instance::InstanceKind;
 use scaleset_controller::metrics::Metrics;
@@ -343,6 +343,7 @@ fn context(cluster: &SimulatedCluster, hardware: &Simulation) -> Context {
         hardware: Arc::new(hardware.clone()),
         metrics: Arc::new(Metrics::default()),
         pace: Arc::new(StatusPace::new(Duration::ZERO)),
+        sudden_scale_in: SuddenScaleIn::Allow,
     }
 }
 

@@ -6,6 +6,7 @@ use anyhow::ensure;
 use scaleset_crds::ScaleSetVM;
 use scaleset_crds::vocabulary::PowerState;
 use scaleset_hardware::sim::Call;
+use scaleset_tests::local::plugin::Plugin;
 use serde_json::json;
 
 use crate::kstatus::Reading;
@@ -56,6 +57,7 @@ fn a_set_becomes_ready_and_its_tables_read_well() {
 fn scales_from_0_to_50_to_10_and_never_uses_an_id_twice() {
     run("scaled", async |scene| {
         scene.apply(&uniform("web", 0, json!({"zones": ["1", "2", "3"]})))?;
+        scene.kubectl(&["annotate", "scaleset/web", "compute.scaleset.io/confirm-scale-in=Any"])?;
         scene.settled("web").await?;
         scale(scene, 50).await?;
         assert_eq!(scene.ids().await?, (0..50).collect::<Vec<u32>>());
@@ -71,6 +73,47 @@ fn scales_from_0_to_50_to_10_and_never_uses_an_id_twice() {
         scale(scene, 12).await?;
         assert_eq!(scene.ids().await?, (0..10).chain([50, 51]).collect::<Vec<u32>>());
         assert_eq!(scene.calls(Call::Create).await?, 52, "one for each instance there ever was");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_sudden_drop_waits_until_it_is_confirmed_by_a_person_or_an_autoscaler() {
+    run("sudden-drop", async |scene| {
+        let plugin = Plugin::new(&scene.world.cluster.plane().admin_kubeconfig(), &scene.namespace).await?;
+        scene.apply(&uniform("web", 14, json!({})))?;
+        scene.settled("web").await?;
+        scene.kubectl(&["scale", "scaleset/web", "--replicas=2"])?;
+        let held = scene.condition("web", ("Stalled", "True", "ScaleInNotConfirmed")).await?;
+        let status = held.status.unwrap_or_default();
+        assert_eq!((status.target_replicas, status.replicas), (Some(14), Some(14)), "nobody goes");
+        scene.event("web", "ScaleInNotConfirmed").await?;
+        let why = plugin.run(&["why", "web"])?;
+        assert!(why.contains("spec.replicas is 2, 14 is in force"), "{why}");
+        scene.kubectl(&["annotate", "scaleset/web", "compute.scaleset.io/confirm-scale-in=3"])?;
+        scene.condition("web", ("Stalled", "True", "ScaleInNotConfirmed")).await?;
+        assert_eq!(scene.instances().await?.len(), 14, "another number confirms nothing");
+        plugin.run(&["scale", "web", "--capacity", "6", "--confirm"])?;
+        scene.settled("web").await?;
+        assert_eq!(scene.ids().await?.len(), 6);
+
+        plugin.run(&["scale", "web", "--capacity", "14"])?;
+        scene.settled("web").await?;
+        // Above its maximum a HorizontalPodAutoscaler needs no metrics to lower the count.
+        let target = json!({"apiVersion": scaleset_crds::API_VERSION, "kind": "ScaleSet", "name": "web"});
+        scene.apply(&json!({
+            "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "web"},
+            "spec": {"scaleTargetRef": target, "minReplicas": 1, "maxReplicas": 4, "metrics": [{
+                "type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}},
+            }]},
+        }))?;
+        scene
+            .until("the autoscaler's wish is obeyed", async || {
+                let members = scene.ids().await?.len();
+                ensure!(members == 4, "there are {members}");
+                Ok(())
+            })
+            .await?;
         Ok(())
     });
 }

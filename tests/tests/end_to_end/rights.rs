@@ -15,6 +15,7 @@ const RIGHTS: &[&str] = &[
     "events.events.k8s.io [create patch]",
     "flexvms.compute.scaleset.io [create delete get list patch watch]",
     "flexvms.compute.scaleset.io/status [patch]",
+    "horizontalpodautoscalers.autoscaling [list]",
     "scalesetoperations.compute.scaleset.io [delete get list watch]",
     "scalesetoperations.compute.scaleset.io/status [patch]",
     "scalesets.compute.scaleset.io [get list patch watch]",

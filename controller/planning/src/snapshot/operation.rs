@@ -8,7 +8,7 @@ use scaleset_crds::rolling_upgrade::{FailedRevision, RollingUpgradeStatus};
 use scaleset_crds::vocabulary::{OrchestrationMode, PowerWish, ProvisioningState, UpgradeMode};
 use scaleset_crds::{OperationStatus, ScaleSetOperationSpec};
 
-use super::{Failure, MemberKind, MemberLife, Observation, Origin, Protection, UpgradeSwitch};
+use super::{Confirmation, Failure, MemberKind, MemberLife, Observation, Origin, Protection, UpgradeSwitch};
 
 /// Everything that a pass over an operation may look at.
 #[derive(Clone, Debug)]
@@ -63,6 +63,10 @@ pub struct OperationSet {
     pub upgrades: UpgradeSwitch,
     /// Members that the set is to make.
     pub target: i32,
+    /// Members that it makes now: a sudden drop of the target waits for a confirmation.
+    pub target_in_force: i32,
+    /// What a person has confirmed.
+    pub confirmation: Confirmation,
     /// Uid of the operation Delete that lowered `spec.replicas` last.
     pub last_delete: Option<String>,
     /// The newest revision.

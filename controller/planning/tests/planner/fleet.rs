@@ -13,9 +13,9 @@ use scaleset_planning::plan::{Action, NewMember, ScaleSetPlan};
 use scaleset_planning::revision;
 use scaleset_planning::scale_set::plan;
 use scaleset_planning::snapshot::{
-    FinalizerState, GuestAgent, Maintenance, Member, MemberKind, MemberLife, MemberReport, Observation, Origin,
-    Pending, Protection, RegionFacts, Revision, RollingPolicy, ScaleSetSnapshot, SetFacts, SetLife, SizeFacts,
-    UnhealthyRule, UpgradeSwitch, ZoneFacts,
+    Autoscaler, Confirmation, FinalizerState, GuestAgent, Maintenance, Member, MemberKind, MemberLife, MemberReport,
+    Observation, Origin, Pending, Protection, RegionFacts, Revision, RollingPolicy, ScaleInGuard, ScaleSetSnapshot,
+    SetFacts, SetLife, SizeFacts, UnhealthyRule, UpgradeSwitch, ZoneFacts,
 };
 use scaleset_planning::view::Health;
 use serde_json::json;
@@ -87,6 +87,7 @@ pub(crate) fn snapshot(zones: &[&str], replicas: i32) -> ScaleSetSnapshot {
         }],
         region: Some(region()),
         headroom: None,
+        scale_in_guard: ScaleInGuard::On { confirmation: Confirmation::Any, autoscaler: Autoscaler::None },
         locations: vec!["eastus".to_owned()],
         highest_hardware_number: None,
         hardware_silence: None,

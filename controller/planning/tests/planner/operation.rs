@@ -10,8 +10,8 @@ use scaleset_crds::vocabulary::{OrchestrationMode, PowerWish, ProvisioningState,
 use scaleset_crds::{OperationStatus, ScaleSetOperationSpec};
 use scaleset_planning::operation::{OperationPlan, OperationStep, OperationWrite, plan};
 use scaleset_planning::snapshot::{
-    EarlierOperation, Failure, MemberKind, MemberLife, Observation, OperationMember, OperationScope, OperationSet,
-    OperationSnapshot, OperationTargetFacts, Origin, Protection, UpgradeSwitch,
+    Confirmation, EarlierOperation, Failure, MemberKind, MemberLife, Observation, OperationMember, OperationScope,
+    OperationSet, OperationSnapshot, OperationTargetFacts, Origin, Protection, UpgradeSwitch,
 };
 use scaleset_planning::status::operation::operation_status;
 use serde_json::json;
@@ -51,6 +51,8 @@ fn set() -> OperationSet {
         upgrade_mode: UpgradeMode::Manual,
         upgrades: UpgradeSwitch::On,
         target: 3,
+        target_in_force: 3,
+        confirmation: Confirmation::None,
         last_delete: None,
         newest_revision: Some("new".to_owned()),
         failed_revisions: Vec::new(),
@@ -252,8 +254,12 @@ fn a_power_wish_is_written_once_and_left_to_whoever_changes_it_then() {
 #[test]
 fn a_deletion_lowers_the_count_once_by_what_the_set_made() {
     let begun = after(with(asked(OperationType::Delete, &["0", "1", "2"]), |set| set.members[2].origin = Origin::Hand));
-    let lowered =
-        OperationWrite::LowerReplicas { uid: "set-uid".to_owned(), resource_version: "7".to_owned(), replicas: 1 };
+    let lowered = OperationWrite::LowerReplicas {
+        uid: "set-uid".to_owned(),
+        resource_version: "7".to_owned(),
+        replicas: 1,
+        confirmation: Confirmation::None,
+    };
     assert_eq!(writes(&begun), [lowered]);
     let marked = with(begun.clone(), |set| set.last_delete = Some("operation".to_owned()));
     assert_eq!(writes(&marked), []);
@@ -364,4 +370,19 @@ fn a_start_of_a_rolling_upgrade_ends_with_the_upgrade() {
     assert_eq!(condition(&done, "Complete").0, "True");
     let faulted = after(with(runs, rolling(RollingUpgradeCode::Faulted, 5)));
     assert_eq!(condition(&faulted, "Failed").2, "rolling upgrade 5 stopped");
+}
+
+#[test]
+fn who_names_many_for_deletion_has_confirmed_the_drop() {
+    let lowered = |target: i32, in_force: i32, confirmation: Confirmation| {
+        let begun = after(with(asked(OperationType::Delete, &["0", "1", "2"]), |set| {
+            (set.target, set.target_in_force, set.confirmation) = (target, in_force, confirmation);
+        }));
+        let writes = writes(&begun);
+        let [OperationWrite::LowerReplicas { replicas, confirmation, .. }] = writes[..] else { panic!("{writes:?}") };
+        (replicas, confirmation)
+    };
+    assert_eq!(lowered(10, 10, Confirmation::None), (7, Confirmation::None), "no sudden drop");
+    assert_eq!(lowered(6, 20, Confirmation::None), (3, Confirmation::Target(3)));
+    assert_eq!(lowered(6, 20, Confirmation::Any), (3, Confirmation::None), "what is confirmed for always stays");
 }

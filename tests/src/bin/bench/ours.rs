@@ -96,7 +96,8 @@ impl Ours<'_> {
             Round::WithQuietMinute => Some(self.quiet_minute().await?),
         };
         let started = Instant::now();
-        let none = Patch::Merge(json!({"spec": {"replicas": 0}}));
+        let confirmed = json!({scaleset_crds::labels::CONFIRM_SCALE_IN: "0"});
+        let none = Patch::Merge(json!({"metadata": {"annotations": confirmed}, "spec": {"replicas": 0}}));
         sets.patch(NAME, &PatchParams::default(), &none).await?;
         ready(&sets, 0).await?;
         let removal_seconds = started.elapsed().as_secs_f64();

@@ -153,6 +153,10 @@ impl Cluster for SimulatedCluster {
         self.write(on_behalf_of, delete).await
     }
 
+    async fn autoscaler_wish(&self, _: &ObjectKey) -> Result<Option<i32>, ClusterError> {
+        Ok(None)
+    }
+
     async fn publish(&self, notice: Notice) -> Result<(), ClusterError> {
         let Notice { regarding, event_type, reason, action: _, note } = notice;
         let severity = match event_type {

@@ -1,0 +1,61 @@
+//! The guard against a sudden drop of the target: a wrong number, or an empty field of a pipeline, does not take most of a
+//! set away before somebody says that it is meant.
+//!
+//! The rule is ours (`docs/scale-in.md`): a target below half of the one in force, and more than five below it, waits for
+//! the annotation `compute.scaleset.io/confirm-scale-in` with that very number, or `Any`. An autoscaler that wished for
+//! that number has confirmed it. The target in force stays meanwhile. A set that is being deleted is not guarded.
+
+use std::time::Duration;
+
+use scaleset_crds::condition::Reason;
+use scaleset_crds::labels;
+
+use crate::plan::Hold;
+use crate::snapshot::{Autoscaler, Confirmation, ScaleInGuard, ScaleSetSnapshot, SetLife};
+
+/// Between a wish of an autoscaler and its word that it was its own.
+const AUTOSCALER_DELAY: Duration = Duration::from_secs(5);
+/// A smaller drop is never sudden.
+const DROP_MAX: i64 = 5;
+
+/// Whether a target that changes so waits for a confirmation, unless it has one.
+pub fn is_sudden(in_force: i32, wished: i32) -> bool {
+    let (in_force, wished) = (i64::from(in_force), i64::from(wished));
+    in_force - wished > DROP_MAX && wished * 2 < in_force
+}
+
+/// When a held drop is looked at again: an autoscaler tells what it wished only after it has written it, and nobody
+/// watches it.
+pub(crate) fn look_again(snapshot: &ScaleSetSnapshot) -> Option<Duration> {
+    held(snapshot)?;
+    match &snapshot.scale_in_guard {
+        ScaleInGuard::On { autoscaler: Autoscaler::Wishes(_), .. } => Some(AUTOSCALER_DELAY),
+        ScaleInGuard::On { autoscaler: Autoscaler::None, .. } | ScaleInGuard::Off => None,
+    }
+}
+
+/// The drop that waits: the target that stays in force, and why.
+pub(crate) fn held(snapshot: &ScaleSetSnapshot) -> Option<(i32, Hold)> {
+    let in_force = snapshot.status.target_replicas?;
+    let wished = snapshot.set.replicas.filter(|wished| is_sudden(in_force, *wished))?;
+    let ScaleInGuard::On { confirmation, autoscaler } = &snapshot.scale_in_guard else { return None };
+    let confirmed = match confirmation {
+        Confirmation::Any => true,
+        Confirmation::Target(target) => *target == wished,
+        Confirmation::None => false,
+    };
+    let autoscaled = match autoscaler {
+        Autoscaler::Wishes(target) => *target == wished,
+        Autoscaler::None => false,
+    };
+    if confirmed || autoscaled || snapshot.set.life != SetLife::Live {
+        return None;
+    }
+    let count = usize::try_from(in_force - wished).unwrap_or(0);
+    let message = format!(
+        "spec.replicas is {wished}, {in_force} is in force: less than half, and more than {DROP_MAX} less; if it is meant, \
+         set the annotation {}={wished}",
+        labels::CONFIRM_SCALE_IN
+    );
+    Some((in_force, Hold { reason: Reason::ScaleInNotConfirmed, count, message }))
+}
