@@ -76,9 +76,10 @@ fn facts(set: &ScaleSet) -> SetFacts {
         upgrade_mode: spec.upgrade_policy.mode,
         rolling_policy: rolling_policy(spec.upgrade_policy.rolling_upgrade_policy.as_ref()),
         scale_in_rule: spec.scale_in_policy.rules.first().copied().unwrap_or_default(),
-        scale_in_unhealthy: match spec.scale_in_policy.prioritize_unhealthy_vms {
-            true => UnhealthyRule::First,
-            false => UnhealthyRule::InOrder,
+        scale_in_unhealthy: if spec.scale_in_policy.prioritize_unhealthy_vms {
+            UnhealthyRule::First
+        } else {
+            UnhealthyRule::InOrder
         },
         max_disruption: spec.upgrade_policy.max_disruption,
         upgrades: if spec.upgrade_policy.paused { UpgradeSwitch::Paused } else { UpgradeSwitch::On },

@@ -36,7 +36,7 @@ fn the_documented_runs_by_age_take_these_six_in_this_order() {
 #[test]
 fn age_goes_by_the_time_of_creation_before_the_number() {
     let mut members = placed(&[(0, None, Some(0)), (1, None, Some(0)), (2, None, Some(1))]);
-    members[0].created += Duration::from_secs(60);
+    members[0].created += Duration::from_mins(1);
     let run = |rule| chosen_by(&members, &[], (rule, UnhealthyRule::InOrder), 3);
     assert_eq!(run(ScaleInRule::NewestVM), [0, 2, 1], "no fault domain is balanced");
     assert_eq!(run(ScaleInRule::OldestVM), [1, 2, 0]);

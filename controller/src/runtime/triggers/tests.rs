@@ -52,6 +52,9 @@ impl Cluster for Fixed {
     async fn delete(&self, _: &str, _: &ObjectId) -> Result<(), ClusterError> {
         Ok(())
     }
+    async fn autoscaler_wish(&self, _: &ObjectKey) -> Result<Option<i32>, ClusterError> {
+        Ok(None)
+    }
     async fn publish(&self, _: Notice) -> Result<(), ClusterError> {
         Ok(())
     }
