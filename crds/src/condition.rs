@@ -175,6 +175,11 @@ closed_enum! {
         RollingBack,
         /// A rolling upgrade to this revision was rolled back; it is not started again until the model is changed.
         RevisionFailed,
+        /// A newer image waits: the upgrade to the newest model comes first, or too many members are unhealthy.
+        OSUpgradeWaits,
+        /// An upgrade to the newest version of the image failed; it is not started again until a newer one is published or
+        /// the model changes.
+        OSImageFailed,
         /// Protected members are left as they are.
         Protected,
         /// Members made by hand are left as they are.

@@ -144,6 +144,10 @@ pub struct InstanceView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub os_version: Option<String>,
+    /// Version of the image that the OS disk was made from (Azure: the image reference's exact version).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub image_version: Option<String>,
     /// The agent in the guest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vm_agent: Option<VirtualMachineAgent>,

@@ -19,6 +19,10 @@ pub const LOCATION: &str = "compute.scaleset.io/location";
 /// Annotation on a member that the set made: number of the last rolling upgrade that touched it and, after a space, when,
 /// scenario time (RFC 3339).
 pub const ROLLING_UPGRADE: &str = "compute.scaleset.io/rolling-upgrade";
+/// Annotation on a member that the set made: the OS disk that it is to have. `22.04.2 after NAME`: a fresh one of that image
+/// version in the place of the disk NAME. `restore NAME`: the disk NAME, which it had before. It says nothing to a member
+/// whose OS disk was replaced otherwise since.
+pub const OS_DISK: &str = "compute.scaleset.io/os-disk";
 /// Annotation on a `FlexVM` that a set made: the running number that its name was derived from.
 pub const INSTANCE_NUMBER: &str = "compute.scaleset.io/instance-number";
 /// Annotation on an instance: `"true"` lets the object go while its hardware does not answer.

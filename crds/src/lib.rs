@@ -15,6 +15,7 @@ pub mod instance;
 pub mod labels;
 pub mod manifests;
 pub mod operation;
+pub mod os_upgrade;
 pub mod profile;
 pub mod rolling_upgrade;
 pub mod rules;

@@ -137,7 +137,8 @@ pub struct ImageReference {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     pub sku: Option<String>,
-    /// Version, or `latest` (default): the newest at the time of creation or reimage; a newer one moves no running VM.
+    /// Version, or `latest` (default): the newest at the time of creation or reimage; a newer one moves a running VM only
+    /// with upgradePolicy.automaticOSUpgradePolicy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub version: Option<String>,

@@ -9,6 +9,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::os_upgrade::OsUpgradeTarget;
 use crate::vocabulary::{RollingUpgradeAction, RollingUpgradeCode};
 
 /// How a rolling upgrade goes: how many at once, when it stops.
@@ -64,6 +65,9 @@ pub struct RollingUpgradeStatus {
     /// The revision that it brings VMs to.
     #[schemars(length(max = 253))]
     pub target_revision: String,
+    /// The image version that it brings VMs of that revision to; absent for an upgrade to the revision itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub os_upgrade: Option<OsUpgradeTarget>,
     /// State, and what led to it.
     pub running_status: RollingUpgradeRunningStatus,
     /// How many VMs stand where; the four always sum to the VMs that the upgrade is about.

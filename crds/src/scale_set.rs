@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::condition::{ScaleSetCondition, unknown_conditions};
 use crate::instance::InstanceViewStatus;
+use crate::os_upgrade::{AutomaticOsUpgradePolicy, FailedImageVersion, OsUpgradeHistoryEntry};
 use crate::profile::VirtualMachineProfile;
 use crate::rolling_upgrade::{FailedRevision, RollingUpgradePolicy, RollingUpgradeStatus};
-use crate::rules::{self, health, rolling_upgrade, scale_set as refuse};
+use crate::rules::{self, health, os_upgrade, rolling_upgrade, scale_set as refuse};
 use crate::vocabulary::{MaxDisruption, OrchestrationMode, ScaleInRule, UpgradeMode};
 
 /// A set of VMs made from one profile (Uniform), or grouping ordinary VMs (Flexible), after Azure's Virtual Machine
@@ -63,7 +64,10 @@ use crate::vocabulary::{MaxDisruption, OrchestrationMode, ScaleInRule, UpgradeMo
     validation = refuse::flexible_zonal_fault_domains(),
     validation = refuse::flexible_placement_group_limit(),
     validation = health::probe_of_uniform(),
-    validation = rolling_upgrade::rolling_needs_health()
+    validation = rolling_upgrade::rolling_needs_health(),
+    validation = os_upgrade::needs_health(),
+    validation = os_upgrade::needs_latest(),
+    validation = os_upgrade::no_surge_in_flexible()
 )]
 pub struct ScaleSetSpec {
     /// Uniform: instances are children made from the profile. Flexible: instances are `FlexVM`s, made from the profile or
@@ -140,6 +144,9 @@ pub struct UpgradePolicy {
     /// How a rolling upgrade goes. Its maxBatchInstancePercent also bounds the mode Automatic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rolling_upgrade_policy: Option<RollingUpgradePolicy>,
+    /// Whether and how VMs follow newer versions of their image.
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "automaticOSUpgradePolicy")]
+    pub automatic_os_upgrade_policy: Option<AutomaticOsUpgradePolicy>,
 }
 
 /// Which VMs go first when the set shrinks.
@@ -206,6 +213,11 @@ pub struct ScaleSetStatus {
     /// The latest rolling upgrade; none before the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rolling_upgrade: Option<RollingUpgradeStatus>,
+    /// The last attempts to bring VMs to newer versions of their image within two months, the newest first; at most 5.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 5))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["number".into()]))]
+    pub os_upgrade_history: Vec<OsUpgradeHistoryEntry>,
     /// Number that the next member gets; written before the members that use it are created, and never lowered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_instance_id: Option<i64>,
@@ -259,6 +271,11 @@ pub struct RevisionsStatus {
     #[schemars(length(max = 10))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub failed: Vec<FailedRevision>,
+    /// Versions of the newest revision's image that an upgrade has proved bad: not started again; the last 10.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["version".into()]))]
+    pub failed_image_versions: Vec<FailedImageVersion>,
 }
 
 /// Run-time summary of a set, as Azure's instance view has it.

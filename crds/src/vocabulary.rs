@@ -40,6 +40,13 @@ pub enum RollingUpgradeAction {
     Cancel,
 }
 
+// Who began an upgrade of the OS image (Azure: UpgradeOperationInvoker; its Unknown is not given).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum OsUpgradeStarter {
+    Platform,
+    User,
+}
+
 // Which VMs scale-in takes first (Azure: use custom scale-in policies with Virtual Machine Scale Sets).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum ScaleInRule {

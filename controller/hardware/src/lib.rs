@@ -115,6 +115,26 @@ pub enum ReimagedDisks {
     All,
 }
 
+/// Which OS disk a machine is to have. Disks are named, so that the same call again changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OsDiskWish {
+    /// A fresh one of exactly this version of the model's image, in the place of the disk `after`. A machine whose OS disk
+    /// is another one is left as it is. The disk that goes is kept as the former one: at most one for each machine, until
+    /// its OS disk is replaced the next time or the machine is deleted.
+    Fresh {
+        /// Version of the image.
+        version: String,
+        /// Name of the disk that it replaces.
+        after: String,
+    },
+    /// The former one of that name again, as it was, its image and its credentials included. The disk that it replaces is
+    /// gone. A machine that has it is left as it is.
+    Former {
+        /// Name of the disk.
+        disk: String,
+    },
+}
+
 /// What became of [`Hardware::delete`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deletion {
@@ -157,6 +177,16 @@ pub trait Hardware: Send + Sync {
         model: Arc<VirtualMachineModel>,
     ) -> Result<Machine, HardwareError>;
 
+    /// Gives the machine the OS disk that is wished for and applies the whole model; extensions run again. Id, data disks
+    /// and addresses stay.
+    async fn replace_os_disk(
+        &self,
+        target: Target,
+        model_revision: &str,
+        model: Arc<VirtualMachineModel>,
+        wish: OsDiskWish,
+    ) -> Result<Machine, HardwareError>;
+
     /// Deletes the machine with its disks and addresses.
     async fn delete(&self, target: Target) -> Result<Deletion, HardwareError>;
 
@@ -166,7 +196,7 @@ pub trait Hardware: Send + Sync {
     /// Every machine, and the highest instance number ever allocated for each set uid.
     async fn observe_all(&self) -> Result<Inventory, HardwareError>;
 
-    /// Announcements that a machine has changed. May repeat and may miss: whoever listens observes again.
+    /// Announcements that a machine, or what is offered, has changed. May repeat and may miss: whoever listens observes again.
     fn changes(&self) -> BoxStream<'static, Change>;
 
     /// What the region offers: sizes, images, zones, fault domains.

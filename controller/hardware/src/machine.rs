@@ -122,6 +122,8 @@ pub struct Machine {
     pub vm_agent_version: Option<String>,
     /// Disks: the OS disk first, then data disks by lun.
     pub disks: Vec<String>,
+    /// Name of the OS disk that it had before, where it is kept.
+    pub former_os_disk: Option<String>,
     /// Extensions by name.
     pub extensions: BTreeMap<String, ExtensionState>,
     /// What the application in the guest answers to whoever asks for its health.
@@ -171,13 +173,18 @@ pub enum ExtensionState {
     Failed,
 }
 
-/// A machine has changed.
+/// Something has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// The machine.
-    pub uid: String,
-    /// The object that it belongs to.
-    pub owner: Owner,
+pub enum Change {
+    /// A machine.
+    Machine {
+        /// The machine.
+        uid: String,
+        /// The object that it belongs to.
+        owner: Owner,
+    },
+    /// What the regions offer: a version of an image was published.
+    Catalog,
 }
 
 /// Everything there is.

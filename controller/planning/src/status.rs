@@ -134,6 +134,8 @@ const fn remedy(reason: Reason) -> Remedy {
         | Reason::SurgeUnavailable
         | Reason::PauseBetweenBatches
         | Reason::RollingBack
+        | Reason::OSUpgradeWaits
+        | Reason::OSImageFailed
         | Reason::Protected
         | Reason::HandMadeMember
         | Reason::PendingReimage

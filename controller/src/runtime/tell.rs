@@ -7,9 +7,11 @@ use tokio::time::sleep;
 use tracing::warn;
 
 use super::Queues;
+use super::queue::When;
 use super::sweep::look_at_everything;
-use super::triggers::{of_machine, triggers};
+use super::triggers::{Trigger, of_machine, triggers};
 use crate::backoff::Backoff;
+use crate::cluster::Kind;
 use crate::cluster::kubernetes::{Changes, KubernetesCluster};
 
 /// Ends when the watches do, which ends the process.
@@ -36,8 +38,13 @@ pub(super) async fn tell_hardware(
         }
         while let Some(change) = changes.next().await {
             ends = 0;
-            if let Some(trigger) = of_machine(&change.owner) {
-                queues.add(trigger);
+            match change {
+                Change::Machine { uid: _, owner } => of_machine(&owner).into_iter().for_each(|it| queues.add(it)),
+                // A newer version of an image, mostly, which some sets follow.
+                Change::Catalog => {
+                    let sets = cluster.keys(Kind::ScaleSet).into_iter();
+                    sets.for_each(|key| queues.add(Trigger::Set(key, When::Spaced)));
+                }
             }
         }
         ends = ends.saturating_add(1);

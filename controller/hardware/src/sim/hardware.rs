@@ -19,8 +19,8 @@ use crate::catalog::Catalog;
 use crate::error::HardwareError;
 use crate::machine::{Change, Inventory, Machine};
 use crate::{
-    CreateRequest, Deletion, Hardware, Headroom, OperationAction, OperationRequest, ReimagedDisks, Shutdown, Target,
-    UpdateMethod,
+    CreateRequest, Deletion, Hardware, Headroom, OperationAction, OperationRequest, OsDiskWish, ReimagedDisks,
+    Shutdown, Target, UpdateMethod,
 };
 
 /// What the journal says of a call before its outcome is known.
@@ -83,6 +83,25 @@ impl Hardware for Simulation {
         let draft = draft(&target, format!("to revision {model_revision}"));
         self.call(Call::Reimage, About::Machine(&target.uid), draft, |world, now| {
             let effect = world.reimage(&target, Wanted { model_revision, model: &model }, now)?;
+            Ok((world.answer(&target.uid, now)?, effect))
+        })
+        .await
+    }
+
+    async fn replace_os_disk(
+        &self,
+        target: Target,
+        model_revision: &str,
+        model: Arc<VirtualMachineModel>,
+        wish: OsDiskWish,
+    ) -> Result<Machine, HardwareError> {
+        let detail = match &wish {
+            OsDiskWish::Fresh { version, after } => format!("fresh at {version} after {after}"),
+            OsDiskWish::Former { disk } => format!("former {disk}"),
+        };
+        let draft = draft(&target, format!("{detail}, revision {model_revision}"));
+        self.call(Call::ReplaceOsDisk, About::Machine(&target.uid), draft, |world, now| {
+            let effect = world.replace_os_disk(&target, Wanted { model_revision, model: &model }, &wish, now)?;
             Ok((world.answer(&target.uid, now)?, effect))
         })
         .await

@@ -17,6 +17,8 @@ pub enum Call {
     SetPower,
     /// `Hardware::reimage`.
     Reimage,
+    /// `Hardware::replace_os_disk`.
+    ReplaceOsDisk,
     /// `Hardware::perform`.
     Perform,
     /// `Hardware::delete`.

@@ -30,6 +30,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use scaleset_crds::VirtualMachineModel;
 use scaleset_crds::health::HealthSource;
+use scaleset_crds::profile::{Credentials, ImageReference, OsDisk};
 use scaleset_crds::vocabulary::{OsType, PowerState, PowerWish};
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +61,9 @@ pub(crate) struct Record {
     /// Addresses of the interfaces, in the order of the model.
     pub(crate) interfaces: Vec<Interface>,
     pub(crate) os_disk: String,
+    /// The OS disk that it had before, where it is kept.
+    #[serde(default)]
+    pub(crate) former_os_disk: Option<Box<FormerOsDisk>>,
     /// Data disks by lun.
     pub(crate) data_disks: BTreeMap<i32, String>,
     pub(crate) extensions: BTreeMap<String, ExtensionRun>,
@@ -93,6 +97,16 @@ pub(crate) struct Image {
     pub(crate) version: String,
     pub(crate) os_name: String,
     pub(crate) os_version: String,
+}
+
+/// An OS disk that is kept, with what only a fresh disk would change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FormerOsDisk {
+    pub(crate) name: String,
+    pub(crate) image: Image,
+    pub(crate) credentials: Credentials,
+    pub(crate) image_reference: ImageReference,
+    pub(crate) os_disk: OsDisk,
 }
 
 /// Addresses of one interface.
@@ -302,6 +316,7 @@ impl Record {
             os_version: known.then(|| self.image.os_version.clone()),
             vm_agent_version: known.then(|| agent_version(model).to_owned()),
             disks: std::iter::once(&self.os_disk).chain(self.data_disks.values()).cloned().collect(),
+            former_os_disk: self.former_os_disk.as_ref().map(|former| former.name.clone()),
             extensions: self.extensions.iter().map(|(name, run)| (name.clone(), run.state(now))).collect(),
             health: self.visible_health(now, surroundings),
             application_health: watched.and_then(|(watch, source)| watch.report(source, now)),

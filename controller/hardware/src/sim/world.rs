@@ -217,9 +217,9 @@ impl World {
         std::mem::take(&mut self.announcements)
     }
 
-    /// Every machine, as if each had changed.
+    /// Every machine and the catalog, as if each had changed.
     pub(crate) fn everything(&self) -> Vec<Change> {
-        self.records().map(change_of).collect()
+        self.records().map(change_of).chain([Change::Catalog]).collect()
     }
 
     /// The state of the host that a machine is on.
@@ -358,7 +358,7 @@ impl World {
 }
 
 fn change_of(record: &Record) -> Change {
-    Change { uid: record.uid.clone(), owner: record.owner.clone() }
+    Change::Machine { uid: record.uid.clone(), owner: record.owner.clone() }
 }
 
 fn claim_of(size: &SizeDefinition) -> Claim {

@@ -6,7 +6,7 @@ use futures::{FutureExt, StreamExt};
 use scaleset_crds::vocabulary::{PowerState, PowerWish};
 use scaleset_hardware::catalog::ZoneState;
 use scaleset_hardware::sim::{BootFailure, Call, Drift, Fault, FaultEffect, MachineFault, Outage, Outcome, Selector};
-use scaleset_hardware::{Deletion, Hardware, Health, Provisioning, Shutdown, UpdateMethod};
+use scaleset_hardware::{Change, Deletion, Hardware, Health, Provisioning, Shutdown, UpdateMethod};
 
 use crate::fixture::{Fixture, model, refusal, request, request_in, target};
 
@@ -220,6 +220,23 @@ async fn a_fault_that_strikes_a_number_of_times_is_over_then() {
     assert_eq!(fixture.simulation.clear_fault("boot").await.unwrap_err().message, "no fault boot, there are: none");
 }
 
+/// Uid and owner of an announced machine.
+fn told_of(change: Option<Change>) -> Option<String> {
+    match change? {
+        Change::Machine { uid, owner } => Some(format!("{uid} of {}", owner.name)),
+        Change::Catalog => None,
+    }
+}
+
+#[tokio::test]
+async fn a_published_version_is_announced() {
+    let fixture = Fixture::new();
+    let mut changes = fixture.simulation.changes();
+    fixture.simulation.publish_image("golden", "2").await.unwrap();
+    assert_eq!(changes.next().now_or_never().flatten(), Some(Change::Catalog));
+    assert!(changes.next().now_or_never().is_none());
+}
+
 #[tokio::test]
 async fn what_is_due_is_announced_with_its_owner_and_calls_are_not() {
     let fixture = Fixture::new();
@@ -229,14 +246,14 @@ async fn what_is_due_is_announced_with_its_owner_and_calls_are_not() {
     fixture.advance(5);
     fixture.simulation.settle();
     let change = changes.next().now_or_never().flatten().unwrap();
-    assert_eq!((change.uid.as_str(), change.owner.name.as_str()), ("a", "a"));
+    assert_eq!(told_of(Some(change)).unwrap(), "a of a");
     assert!(changes.next().now_or_never().is_none());
     fixture.advance(40);
-    assert_eq!(changes.next().await.unwrap().uid, "a", "the task announces it by itself");
+    assert_eq!(told_of(changes.next().await).unwrap(), "a of a", "the task announces it by itself");
     fixture.simulation.set_outage("all", outage(None, None, None)).await.unwrap();
-    assert_eq!(changes.next().await.unwrap().uid, "a");
+    assert_eq!(told_of(changes.next().await).unwrap(), "a of a");
     fixture.simulation.vanish("a").await.unwrap();
-    assert_eq!(changes.next().await.unwrap().uid, "a");
+    assert_eq!(told_of(changes.next().await).unwrap(), "a of a");
 }
 
 #[tokio::test]
@@ -248,9 +265,9 @@ async fn a_listener_that_falls_behind_is_told_of_every_machine() {
     for _ in 0..1_100 {
         fixture.simulation.set_health("a", Health::Unhealthy).await.unwrap();
     }
-    let told: Vec<String> =
-        [changes.next().await, changes.next().await].into_iter().flatten().map(|change| change.uid).collect();
-    assert_eq!(told, ["a", "b"]);
+    let told: Vec<String> = [changes.next().await, changes.next().await].into_iter().filter_map(told_of).collect();
+    assert_eq!(told, ["a of a", "b of b"]);
+    assert_eq!(changes.next().await, Some(Change::Catalog));
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use scaleset_hardware::sim::{
     Call, ClockSource, Drift, Fault, FaultEffect, LatencySource, OpenError, Outage, RegionFile, RegionSource, Selector,
     Simulation, SimulationOptions, Storage, VirtualClock,
 };
-use scaleset_hardware::{Hardware, Inventory, Provisioning, Shutdown};
+use scaleset_hardware::{Change, Hardware, Inventory, Provisioning, Shutdown};
 
 use crate::fixture::{REGION, model, request, request_of, target};
 
@@ -122,7 +122,7 @@ async fn under_a_scaled_clock_changes_are_announced_in_time() {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
     while simulation.observe("a").await.unwrap().unwrap().provisioning != Provisioning::Succeeded {
         let change = tokio::time::timeout_at(deadline, changes.next()).await.expect("45 seconds take 45 ms").unwrap();
-        assert_eq!((change.uid, change.owner), (created.uid.clone(), created.owner.clone()));
+        assert_eq!(change, Change::Machine { uid: created.uid.clone(), owner: created.owner.clone() });
     }
     assert!(simulation.now().duration_since(created.created_at).as_secs() >= 45);
 }

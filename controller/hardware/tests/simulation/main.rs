@@ -10,5 +10,6 @@ mod health;
 mod idempotence;
 mod lifecycle;
 mod model;
+mod os_disk;
 mod perform;
 mod region;

@@ -21,7 +21,7 @@ fn change() -> Change {
         set_uid: None,
         instance_number: None,
     };
-    Change { uid: "uid".to_owned(), owner }
+    Change::Machine { uid: "uid".to_owned(), owner }
 }
 
 #[tokio::test(start_paused = true)]

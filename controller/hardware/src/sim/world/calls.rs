@@ -236,6 +236,7 @@ impl World {
             created_at: now,
             interfaces: Vec::new(),
             os_disk: self.os_disk_name(&target.uid, &owner.name),
+            former_os_disk: None,
             data_disks: self.data_disk_names(&target.uid, &owner.name, model, BTreeMap::new()),
             extensions: runs.by_name,
             guest_known_from,

@@ -1,4 +1,4 @@
-//! Updating and reimaging machines.
+//! Updating and reimaging machines, and changing their OS disks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use scaleset_crds::vocabulary::PowerState;
 
 use super::disturb::Boot;
 use super::health::same_source;
+use super::offer::refused;
 use super::operation::{Drawn, GuestRuns, Occasion, busy, is_down_by_wish};
 use super::{Effect, World};
 use crate::error::HardwareError;
@@ -18,8 +19,8 @@ use crate::sim::model::{applied, digest_of};
 use crate::sim::placement::Need;
 use crate::sim::quota::Claim;
 use crate::sim::schedule::{Course, Scheduler, Work};
-use crate::sim::vm::{Image, Mark, OperationKind, Record};
-use crate::{Target, UpdateMethod};
+use crate::sim::vm::{FormerOsDisk, Image, Mark, OperationKind, Record};
+use crate::{OsDiskWish, Target, UpdateMethod};
 
 /// The model that a call wants, and the name of its revision.
 #[derive(Clone, Copy)]
@@ -33,9 +34,24 @@ pub(super) struct Transformation {
     pub(super) mark: Mark,
     /// What the machine will be.
     pub(super) model: Arc<VirtualMachineModel>,
-    /// The image of its new OS disk, if it gets one.
-    pub(super) image: Option<Image>,
+    pub(super) os_disk: OsDiskChange,
     pub(super) data_disks: DataDisks,
+}
+
+/// What becomes of the OS disk that a machine has.
+pub(super) enum OsDiskChange {
+    Kept,
+    /// A fresh one takes its place.
+    Fresh(Image, Former),
+    /// The former one takes its place.
+    Restored(Box<FormerOsDisk>),
+}
+
+/// What becomes of an OS disk that a fresh one replaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Former {
+    Kept,
+    Dropped,
 }
 
 /// What becomes of the data disks that a machine has.
@@ -81,7 +97,7 @@ impl World {
         }
         self.transform(
             target,
-            Transformation { mark, model: Arc::new(model), image: None, data_disks: DataDisks::Kept },
+            Transformation { mark, model: Arc::new(model), os_disk: OsDiskChange::Kept, data_disks: DataDisks::Kept },
             now,
         )
     }
@@ -111,7 +127,45 @@ impl World {
         }
         self.reachable(record)?;
         let model = Arc::clone(wanted);
-        self.transform(target, Transformation { mark, model, image: Some(image), data_disks: DataDisks::Kept }, now)
+        let os_disk = OsDiskChange::Fresh(image, Former::Dropped);
+        self.transform(target, Transformation { mark, model, os_disk, data_disks: DataDisks::Kept }, now)
+    }
+
+    /// Gives the machine another OS disk and applies the whole of `wanted`, unless it has that disk, or another one than
+    /// the one to be replaced.
+    pub(crate) fn replace_os_disk(
+        &mut self,
+        target: &Target,
+        wanted: Wanted<'_>,
+        wish: &OsDiskWish,
+        now: Timestamp,
+    ) -> Result<Effect, HardwareError> {
+        let Wanted { model_revision, model: wanted } = wanted;
+        let record = self.fenced(target)?;
+        let moot = match wish {
+            OsDiskWish::Fresh { version: _, after } => record.os_disk != *after,
+            OsDiskWish::Former { disk } => record.os_disk == *disk,
+        };
+        if moot {
+            return Ok(self.unchanged(target));
+        }
+        if !record.is_idle(now) {
+            return Err(busy(record));
+        }
+        self.reachable(record)?;
+        let (os_disk, model) = match wish {
+            OsDiskWish::Fresh { version, after: _ } => {
+                let image = self.image_version(&wanted.storage_profile.image_reference, version)?;
+                (OsDiskChange::Fresh(image, Former::Kept), Arc::clone(wanted))
+            }
+            OsDiskWish::Former { disk } => {
+                let former = record.former_os_disk.as_ref().filter(|former| former.name == *disk);
+                let former = former.ok_or_else(|| refused("OperationNotAllowed", not_kept(record, disk)))?;
+                (OsDiskChange::Restored(former.clone()), Arc::new(with_disk(wanted, former)))
+            }
+        };
+        let mark = mark_of(target, OperationKind::Reimage, model_revision, wanted);
+        self.transform(target, Transformation { mark, model, os_disk, data_disks: DataDisks::Kept }, now)
     }
 
     pub(super) fn unchanged(&mut self, target: &Target) -> Effect {
@@ -177,15 +231,17 @@ impl World {
     }
 
     fn draw_transformation(&mut self, uid: &str, transformation: &Transformation, now: Timestamp) -> Drawn {
-        let Transformation { mark, model, image, data_disks: _ } = transformation;
+        let Transformation { mark, model, os_disk, data_disks: _ } = transformation;
         let record = self.machines.get(uid).expect("the caller has found the machine").clone();
         let down = is_down_by_wish(&record, now);
         let known = record.guest_is_known(now);
         let boots = !down && (mark.kind != OperationKind::Update(UpdateMethod::Online) || !known);
         let boot = if boots { Boot::Boots } else { Boot::None };
-        let extensions = match image {
-            Some(_) => model.extensions.iter().map(|extension| extension.name.clone()).collect(),
-            None => to_run(&record, self.models.get(record.model), model, now),
+        let extensions = match os_disk {
+            OsDiskChange::Fresh(_, _) | OsDiskChange::Restored(_) => {
+                model.extensions.iter().map(|extension| extension.name.clone()).collect()
+            }
+            OsDiskChange::Kept => to_run(&record, self.models.get(record.model), model, now),
         };
         let occasion = Occasion {
             now,
@@ -201,12 +257,9 @@ impl World {
     }
 
     fn apply(&mut self, uid: &str, transformation: Transformation, drawn: Drawn, now: Timestamp) {
-        let Transformation { mark, model, image, data_disks } = transformation;
+        let Transformation { mark, model, os_disk, data_disks } = transformation;
         let key = self.acquire_model(&model);
-        let fresh_disk = image.as_ref().and_then(|_| {
-            let owner = &self.machines.get(uid)?.owner.name;
-            Some(self.os_disk_name(uid, owner))
-        });
+        self.change_os_disk(uid, os_disk);
         let Some(record) = self.machines.get_mut(uid) else {
             return;
         };
@@ -222,12 +275,6 @@ impl World {
         record.model_revision.clone_from(&mark.model_revision);
         let wanted: BTreeSet<&String> = model.extensions.iter().map(|extension| &extension.name).collect();
         record.extensions.retain(|name, _| wanted.contains(name));
-        if let Some((image, disk)) = image.zip(fresh_disk) {
-            record.image = image;
-            record.os_disk = disk;
-            record.guest_known_from = None;
-            record.answer = None;
-        }
         let (location, owner) = (record.placement.location.clone(), record.owner.name.clone());
         let data_disks = self.data_disk_names(uid, &owner, &model, held);
         let wanted = &model.network_profile.network_interfaces;
@@ -239,6 +286,60 @@ impl World {
         self.release_model(former);
         self.begin(uid, mark, drawn, now);
     }
+}
+
+impl World {
+    /// Puts another OS disk into a machine, whose model is still the one that the old disk has.
+    fn change_os_disk(&mut self, uid: &str, change: OsDiskChange) {
+        let Some(owner) = self.machines.get(uid).map(|record| record.owner.name.clone()) else {
+            return;
+        };
+        let fresh = self.os_disk_name(uid, &owner);
+        let Some(record) = self.machines.get_mut(uid) else {
+            return;
+        };
+        let model = self.models.get(record.model);
+        let (name, image) = match change {
+            OsDiskChange::Kept => return,
+            OsDiskChange::Fresh(image, Former::Dropped) => {
+                record.former_os_disk = None;
+                (fresh, image)
+            }
+            OsDiskChange::Fresh(image, Former::Kept) => {
+                record.former_os_disk = Some(Box::new(FormerOsDisk {
+                    name: record.os_disk.clone(),
+                    image: record.image.clone(),
+                    credentials: model.credentials.clone(),
+                    image_reference: model.storage_profile.image_reference.clone(),
+                    os_disk: model.storage_profile.os_disk.clone(),
+                }));
+                (fresh, image)
+            }
+            OsDiskChange::Restored(former) => {
+                record.former_os_disk = None;
+                (former.name, former.image)
+            }
+        };
+        record.image = image;
+        record.os_disk = name;
+        record.guest_known_from = None;
+        record.answer = None;
+    }
+}
+
+/// The model of a machine that has `former` as its OS disk.
+fn with_disk(wanted: &VirtualMachineModel, former: &FormerOsDisk) -> VirtualMachineModel {
+    let FormerOsDisk { name: _, image: _, credentials, image_reference, os_disk } = former;
+    let mut model = wanted.clone();
+    model.credentials.clone_from(credentials);
+    model.storage_profile.image_reference.clone_from(image_reference);
+    model.storage_profile.os_disk.clone_from(os_disk);
+    model
+}
+
+fn not_kept(record: &Record, disk: &str) -> String {
+    let kept = record.former_os_disk.as_ref().map_or("none", |former| former.name.as_str());
+    format!("machine {} does not keep OS disk {disk}, it keeps: {kept}", record.uid)
 }
 
 fn course(scheduler: &Scheduler<'_>, kind: OperationKind, boot: Boot, power: PowerState) -> Course {

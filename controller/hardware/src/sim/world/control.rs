@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use super::World;
 use super::health::same_source;
-use crate::machine::Health;
+use crate::machine::{Change, Health};
 use crate::sim::fault::{Fault, FaultEffect, Outage};
 use crate::sim::journal::Call;
 use crate::sim::placement::Need;
@@ -137,6 +137,7 @@ impl World {
         published.push(version.to_owned());
         self.writes.push(Write::state("published", &self.published));
         self.refresh_catalog();
+        self.announcements.push(Change::Catalog);
         Ok(())
     }
 
@@ -271,11 +272,11 @@ impl World {
         self.writes.push(Write::state("hostChanges", &self.host_changes));
         let struck =
             self.machines.values().filter(|record| record.host.as_ref().is_some_and(|host| changed.contains(host)));
-        let struck: Vec<_> = struck.map(|record| super::change_of(record)).collect();
-        for change in &struck {
-            self.listen_again(&change.uid, now);
+        let struck: Vec<String> = struck.map(|record| record.uid.clone()).collect();
+        for uid in &struck {
+            self.listen_again(uid, now);
+            self.announce(uid);
         }
-        self.announcements.extend(struck);
     }
 }
 

@@ -90,17 +90,21 @@ impl World {
 
     /// The image that a reference means now.
     pub(super) fn image(&self, reference: &ImageReference) -> Result<Image, HardwareError> {
+        self.image_version(reference, reference.requested_version())
+    }
+
+    /// A version of the image that a reference names.
+    pub(super) fn image_version(&self, reference: &ImageReference, wanted: &str) -> Result<Image, HardwareError> {
         let family = reference.family();
         let Some(offer) = self.images.get(&family) else {
             let message = format!("image {family} is not known, there are: {}", names(self.images.keys()));
             return Err(refused("ImageNotFound", message));
         };
-        let version = match reference.requested_version() {
+        let version = match wanted {
             "latest" => offer.versions.last(),
-            wanted => offer.versions.iter().find(|version| *version == wanted),
+            exact => offer.versions.iter().find(|version| *version == exact),
         };
         version.map(|version| offer.image(version)).ok_or_else(|| {
-            let wanted = reference.requested_version();
             let there_are = names(offer.versions.iter());
             refused("ImageNotFound", format!("image {family} has no version {wanted}, there are: {there_are}"))
         })

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use scaleset_crds::VirtualMachineModel;
 use scaleset_crds::vocabulary::PowerState;
 
-use super::change::{DataDisks, Transformation, mark_of};
+use super::change::{DataDisks, Former, OsDiskChange, Transformation, mark_of};
 use super::offer::refused;
 use super::operation::busy;
 use super::{Effect, World};
@@ -60,7 +60,8 @@ impl World {
                     ReimagedDisks::All => DataDisks::Fresh,
                 };
                 let model = Arc::clone(model);
-                self.transform(target, Transformation { mark, model, image: Some(image), data_disks }, now)?;
+                let os_disk = OsDiskChange::Fresh(image, Former::Dropped);
+                self.transform(target, Transformation { mark, model, os_disk, data_disks }, now)?;
             }
         }
         if let Some(record) = self.machines.get_mut(&target.uid) {
@@ -79,7 +80,8 @@ impl World {
         now: Timestamp,
     ) -> Result<Effect, HardwareError> {
         let mark = mark_of(target, kind, revision, &model);
-        self.transform(target, Transformation { mark, model, image: None, data_disks: DataDisks::Kept }, now)
+        let os_disk = OsDiskChange::Kept;
+        self.transform(target, Transformation { mark, model, os_disk, data_disks: DataDisks::Kept }, now)
     }
 
     /// Another host in the same place, with what the machine takes there.
