@@ -6,7 +6,8 @@ use scaleset_crds::vocabulary::{OrchestrationMode, PowerState, PowerWish, Provis
 
 use crate::plan::{Action, RemovalCause, ScaleSetPlan};
 use crate::snapshot::{
-    GuestAgent, MaxSurge, Member, MemberLife, Origin, Protection, ScaleSetSnapshot, SetLife, SetRequest, UpgradeSwitch,
+    GuestAgent, MaxSurge, Member, MemberLife, Origin, OsDiskWish, Protection, ScaleSetSnapshot, SetLife, SetRequest,
+    UpgradeSwitch,
 };
 
 /// Every rule that the plan breaks, one line each; empty for a sound plan.
@@ -60,6 +61,7 @@ fn judge_names(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &mut 
             | Action::CreateRevision { .. }
             | Action::RenumberRevision { .. }
             | Action::AssignRevision(_)
+            | Action::ReplaceOsDisk(_)
             | Action::MarkMember(_)
             | Action::DeleteMember(_)
             | Action::DeleteRevision { .. }
@@ -117,6 +119,7 @@ fn removals(plan: &ScaleSetPlan) -> impl Iterator<Item = (&str, RemovalCause)> {
         | Action::ReserveNumbers { .. }
         | Action::CreateMember(_)
         | Action::AssignRevision(_)
+        | Action::ReplaceOsDisk(_)
         | Action::MarkMember(_)
         | Action::DeleteRevision { .. }
         | Action::RemoveFinalizer => None,
@@ -160,12 +163,15 @@ fn judge_upgrades(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &m
             (m.name.as_str(), well)
         })
         .collect();
-    let mut disturbed = 0;
-    let mut touched = 0;
+    let (mut disturbed, mut touched, mut by_image) = (0, 0, 0);
     for action in &plan.actions {
         let (name, disturbs) = match action {
             Action::AssignRevision(assignment) => {
                 (&assignment.name, assignment.impact > scaleset_crds::vocabulary::Impact::NextReimage)
+            }
+            Action::ReplaceOsDisk(assignment) if gets_newer_image(action) => {
+                by_image += 1;
+                (&assignment.name, true)
             }
             Action::DeleteMember(removal) if has_successor(snapshot, &removal.name) => continue,
             Action::DeleteMember(removal) if removal.cause == RemovalCause::Replace => (&removal.name, true),
@@ -175,6 +181,7 @@ fn judge_upgrades(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &m
             | Action::RenumberRevision { .. }
             | Action::ReserveNumbers { .. }
             | Action::CreateMember(_)
+            | Action::ReplaceOsDisk(_)
             | Action::MarkMember(_)
             | Action::DeleteRevision { .. }
             | Action::RemoveFinalizer => continue,
@@ -186,12 +193,18 @@ fn judge_upgrades(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &m
         touched += usize::from(!snapshot.members.iter().any(|m| unborn(&m)));
         disturbed += usize::from(disturbs && healthy.get(name.as_str()).copied().unwrap_or(false));
     }
-    let still = snapshot.set.upgrade_mode == UpgradeMode::Manual || snapshot.set.upgrades == UpgradeSwitch::Paused;
+    // A newer image is rolled in every mode, by a policy of its own, and never together with a model.
+    let paused = snapshot.set.upgrades == UpgradeSwitch::Paused;
+    if by_image > 0 && by_image < touched {
+        findings.push(format!("{by_image} of {touched} members are brought to a newer image, others to a model"));
+    }
+    let still = (snapshot.set.upgrade_mode == UpgradeMode::Manual && by_image == 0) || paused;
     if still && touched > 0 {
         findings.push(format!("{touched} members touched in a set that is Manual or paused"));
     }
     let made = snapshot.members.iter().filter(|m| m.origin == Origin::Set && m.life == MemberLife::Live).count();
-    let percent = usize::try_from(snapshot.set.rolling_policy.max_batch_percent).unwrap_or(0);
+    let policy = if by_image > 0 { &snapshot.set.os_upgrades.rolling } else { &snapshot.set.rolling_policy };
+    let percent = usize::try_from(policy.max_batch_percent).unwrap_or(0);
     let members = made.max(usize::try_from(plan.effective.target).unwrap_or(0));
     let allowed = (members * percent / 100).max(1);
     let down = members - made + well_before(snapshot).filter(|m| !healthy[m.name.as_str()]).count();
@@ -211,6 +224,7 @@ fn judge_ceiling(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &mu
     for action in plan.actions.iter().filter(|_| !goes_back) {
         let (name, cost) = match action {
             Action::AssignRevision(assignment) => (&assignment.name, assignment.impact.as_str()),
+            Action::ReplaceOsDisk(assignment) if gets_newer_image(action) => (&assignment.name, "Reimage"),
             // What was begun before the ceiling was lowered is finished.
             Action::DeleteMember(removal) if has_successor(snapshot, &removal.name) => continue,
             Action::DeleteMember(removal) if removal.cause == RemovalCause::Replace => (&removal.name, "Replace"),
@@ -220,6 +234,7 @@ fn judge_ceiling(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &mu
             | Action::RenumberRevision { .. }
             | Action::ReserveNumbers { .. }
             | Action::CreateMember(_)
+            | Action::ReplaceOsDisk(_)
             | Action::MarkMember(_)
             | Action::DeleteRevision { .. }
             | Action::RemoveFinalizer => continue,
@@ -228,6 +243,11 @@ fn judge_ceiling(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &mu
             findings.push(format!("{name} pays {cost}, more than {}", snapshot.set.max_disruption.as_str()));
         }
     }
+}
+
+/// Whether a member gets a fresh OS disk; one that gets its former one back is not well.
+fn gets_newer_image(action: &Action) -> bool {
+    matches!(action, Action::ReplaceOsDisk(assignment) if matches!(assignment.wish, OsDiskWish::Fresh { .. }))
 }
 
 /// Whether a person has asked for this member's upgrade.

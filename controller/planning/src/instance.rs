@@ -13,6 +13,8 @@
 //!   │ not asked
 //! failed ──► repeat what failed, after a backoff; what is wished down is taken down first
 //!   │ settled
+//! another OS disk wished ──► replace it
+//!   │ it has the one
 //! differs from its model ──► recreate | reimage | restart | apply online; a size that its host cannot hold: deallocate first
 //!   │ equal
 //! power differs from the wish ──► start, stop or deallocate
@@ -24,6 +26,7 @@
 //! set's decision, not made here.
 
 pub(crate) mod operation;
+mod os_disk;
 
 use std::time::Duration;
 
@@ -32,7 +35,7 @@ use scaleset_crds::vocabulary::{Impact, PowerState, PowerWish};
 
 use crate::limits::extensions_refusal;
 use crate::snapshot::{
-    Assigned, Belonging, Failure, FinalizerState, InstanceSnapshot, MemberLife, ReleaseRule, ShutdownRule,
+    Assigned, Belonging, Failure, FinalizerState, InstanceSnapshot, MemberLife, OsDiskWish, ReleaseRule, ShutdownRule,
 };
 use crate::view::{Difference, HardwareView, InstanceView, ModelView, OperationState, ViewDiff, diff};
 
@@ -70,6 +73,8 @@ pub enum Step {
     UpdateWithRestart(ModelView),
     /// Replace the OS disk.
     Reimage(ModelView),
+    /// Replace the OS disk by the one that the set wishes for.
+    ReplaceOsDisk(ModelView, OsDiskWish),
     /// Delete the hardware, so that the next pass creates it anew.
     Recreate,
     /// Start, stop or deallocate.
@@ -94,6 +99,7 @@ impl Step {
             | Self::UpdateOnline(_)
             | Self::UpdateWithRestart(_)
             | Self::Reimage(_)
+            | Self::ReplaceOsDisk(_, _)
             | Self::Recreate
             | Self::SetPower(_, _)
             | Self::Perform(_, _)
@@ -221,7 +227,7 @@ fn continue_with(snapshot: &InstanceSnapshot, model: &ModelView, view: &Instance
 /// What only a person can change holds nothing else up: cheaper differences are applied, and power is as wished.
 fn settle(snapshot: &InstanceSnapshot, model: &ModelView, view: &InstanceView) -> Decision {
     let power = || power(snapshot, view.power);
-    match differing(snapshot, model, view) {
+    match os_disk::replaced(snapshot, model, view).or_else(|| differing(snapshot, model, view)) {
         Some(held @ (Step::Hold(_), _, _)) => cheaper(model, view).or_else(power).unwrap_or(held),
         Some(decision) => decision,
         None => power().unwrap_or_else(|| decide(Step::None, "as wished")),
@@ -255,6 +261,9 @@ fn taken_down(snapshot: &InstanceSnapshot, now: PowerState) -> Option<Decision> 
 /// has changed since is tried at once: a good revision mends a bad one.
 fn retry(snapshot: &InstanceSnapshot, model: &ModelView, view: &InstanceView, code: &str, attempts: u32) -> Decision {
     let reason = format!("{code}, attempt {attempts} failed");
+    if let Some(decision) = os_disk::replaced(snapshot, model, view) {
+        return decision;
+    }
     let (step, _, _) = repeated(snapshot, model, view, code);
     if model.revision != view.revision {
         return decide(step, &format!("{reason}, but the model has changed"));

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use scaleset_crds::VirtualMachineProfile;
 use scaleset_crds::condition::Reason;
+use scaleset_crds::os_upgrade::{FailedImageVersion, OsUpgradeHistoryEntry};
 use scaleset_crds::rolling_upgrade::{FailedRevision, RollingUpgradeStatus};
 use scaleset_crds::vocabulary::Impact;
 
-use crate::snapshot::{MemberKind, RollMark};
+use crate::snapshot::{MemberKind, OsDiskWish, RollMark};
 
 /// What one pass over a set does and does not do.
 #[derive(Clone, Debug)]
@@ -32,6 +33,10 @@ pub struct ScaleSetPlan {
     pub rolling_upgrade: Option<RollingUpgradeStatus>,
     /// Revisions that are not started again, after this plan.
     pub failed_revisions: Vec<FailedRevision>,
+    /// Versions of the newest revision's image that are not started again, after this plan.
+    pub failed_image_versions: Vec<FailedImageVersion>,
+    /// The last upgrades of the OS image, after this plan, the newest first.
+    pub os_upgrade_history: Vec<OsUpgradeHistoryEntry>,
     /// When to look again although nothing changes, scenario time.
     pub wake_after: Option<Duration>,
 }
@@ -87,6 +92,8 @@ pub enum Action {
     CreateMember(NewMember),
     /// Let a member follow another revision.
     AssignRevision(Assignment),
+    /// Let a member have another OS disk.
+    ReplaceOsDisk(OsDiskAssignment),
     /// Put the mark of a rolling upgrade on a member that stays as it is.
     MarkMember(Marking),
     /// Delete a member.
@@ -148,6 +155,25 @@ pub struct Assignment {
     pub impact: Impact,
     /// The mark of the rolling upgrade that does it; none leaves the mark that is there.
     pub roll: Option<RollMark>,
+    /// Why now, numbers included.
+    pub reason: String,
+}
+
+/// A member that is to have another OS disk, its model being the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OsDiskAssignment {
+    /// Kind.
+    pub kind: MemberKind,
+    /// Name.
+    pub name: String,
+    /// Uid.
+    pub uid: String,
+    /// Resource version that the decision was made at.
+    pub resource_version: String,
+    /// The disk.
+    pub wish: OsDiskWish,
+    /// The mark of the rolling upgrade that does it.
+    pub roll: RollMark,
     /// Why now, numbers included.
     pub reason: String,
 }
@@ -227,6 +253,15 @@ impl fmt::Display for Action {
                     assignment;
                 write!(formatter, "assign {revision} to {name} ({impact:?}): {reason}")
             }
+            Self::ReplaceOsDisk(assignment) => {
+                let OsDiskAssignment { name, wish, reason, roll: _, kind: _, uid: _, resource_version: _ } = assignment;
+                match wish {
+                    OsDiskWish::Fresh { version, after: _ } => {
+                        write!(formatter, "upgrade OS image of {name} to {version}: {reason}")
+                    }
+                    OsDiskWish::Former { disk: _ } => write!(formatter, "restore OS disk of {name}: {reason}"),
+                }
+            }
             Self::MarkMember(marking) => {
                 let Marking { name, roll, reason, kind: _, uid: _, resource_version: _ } = marking;
                 write!(formatter, "mark {name} (upgrade {}): {reason}", roll.number)
@@ -285,6 +320,8 @@ impl fmt::Display for ScaleSetPlan {
             next_victims: _,
             rolling_upgrade: _,
             failed_revisions: _,
+            failed_image_versions: _,
+            os_upgrade_history: _,
             wake_after: _,
         } = self;
         for action in actions {

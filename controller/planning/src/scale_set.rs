@@ -4,6 +4,7 @@
 //! decided here and nowhere else. Upgrades come before scale, because a member that is replaced is created anew by
 //! scaling out, at the newest revision, in a later pass.
 
+mod os_upgrade;
 mod requests;
 mod successors;
 
@@ -28,9 +29,10 @@ use crate::snapshot::{
 use crate::sudden_drop;
 use crate::unsettled;
 use crate::upgrade::rolling::surge::{Surge, replaced_by};
-use crate::upgrade::rolling::{RollingDecision, RollingInput};
+use crate::upgrade::rolling::{RollingDecision, RollingInput, Target};
 use crate::upgrade::{self, UpgradeDecision, UpgradeInput, automatic, manual, outdated, rolling};
 
+use os_upgrade::{is_for_image, plan_os_upgrade};
 pub(crate) use successors::surge_of;
 use successors::{surge_input, take_places};
 
@@ -44,6 +46,7 @@ const REGION_RETRY: Duration = Duration::from_mins(1);
 
 /// Plans one pass over a set.
 pub fn plan(snapshot: &ScaleSetSnapshot) -> ScaleSetPlan {
+    let revisions = snapshot.status.revisions.clone().unwrap_or_default();
     let mut plan = ScaleSetPlan {
         effective: effective(snapshot),
         actions: Vec::new(),
@@ -51,7 +54,9 @@ pub fn plan(snapshot: &ScaleSetSnapshot) -> ScaleSetPlan {
         unsettled: Vec::new(),
         next_victims: Vec::new(),
         rolling_upgrade: snapshot.status.rolling_upgrade.clone(),
-        failed_revisions: snapshot.status.revisions.clone().unwrap_or_default().failed,
+        failed_revisions: revisions.failed,
+        failed_image_versions: revisions.failed_image_versions,
+        os_upgrade_history: snapshot.status.os_upgrade_history.clone(),
         wake_after: None,
     };
     match snapshot.set.life {
@@ -165,16 +170,16 @@ fn plan_upgrade(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: &R
             failed_revision(&input)
         }
         UpgradeMode::Automatic => automatic::decide(&input),
-        UpgradeMode::Rolling => roll(snapshot, plan, input, &mut surged),
+        UpgradeMode::Rolling => roll(snapshot, plan, input.clone(), &mut surged),
     };
     plan.actions.extend(actions);
     plan.holds.extend(holds);
     let leaving = leaving(plan);
-    plan.actions
-        .retain(|action| !matches!(action, Action::AssignRevision(assignment) if leaving.contains(&assignment.name)));
+    plan.actions.retain(|action| brought_up_to_date(action).is_none_or(|name| !leaving.contains(&name.to_owned())));
     if snapshot.set.upgrade_mode == UpgradeMode::Rolling {
         take_places(snapshot, plan, newest, &surged);
     }
+    plan_os_upgrade(snapshot, plan, &input);
 }
 
 /// What a rolling upgrade has proved bad is not started by another policy either.
@@ -193,16 +198,20 @@ fn roll(
     to_surge: &mut Vec<String>,
 ) -> UpgradeDecision {
     let revisions = snapshot.status.revisions.as_ref();
-    let RollingDecision { decision, surged, record, failed, wake_after } = rolling::decide(&RollingInput {
+    let request = requests::roll(snapshot).filter(|request| !is_for_image(snapshot, plan, &upgrade, *request));
+    let input = RollingInput {
         upgrade,
+        target: Target::Model,
         surge: surge_input(snapshot, plan),
         now: snapshot.now,
         policy: &snapshot.set.rolling_policy,
         record: snapshot.status.rolling_upgrade.as_ref(),
         failed: &plan.failed_revisions,
         last_healthy: revisions.and_then(|revisions| revisions.last_healthy.as_deref()),
-        request: requests::roll(snapshot),
-    });
+        request,
+    };
+    let RollingDecision { decision, surged, record, failed, failed_version: _, rollback: _, wake_after } =
+        rolling::decide(&input);
     plan.rolling_upgrade = record;
     plan.failed_revisions.extend(failed);
     let beyond = plan.failed_revisions.len().saturating_sub(FAILED_REVISIONS_MAX);
@@ -249,11 +258,29 @@ fn removed(plan: &ScaleSetPlan, wanted: fn(RemovalCause) -> bool) -> Vec<String>
         | Action::ReserveNumbers { .. }
         | Action::CreateMember(_)
         | Action::AssignRevision(_)
+        | Action::ReplaceOsDisk(_)
         | Action::MarkMember(_)
         | Action::DeleteRevision { .. }
         | Action::RemoveFinalizer => None,
     };
     plan.actions.iter().filter_map(name).collect()
+}
+
+/// The member that an action gives another model or OS disk.
+fn brought_up_to_date(action: &Action) -> Option<&str> {
+    match action {
+        Action::AssignRevision(assignment) => Some(&assignment.name),
+        Action::ReplaceOsDisk(assignment) => Some(&assignment.name),
+        Action::AddFinalizer
+        | Action::CreateRevision { .. }
+        | Action::RenumberRevision { .. }
+        | Action::ReserveNumbers { .. }
+        | Action::CreateMember(_)
+        | Action::MarkMember(_)
+        | Action::DeleteMember(_)
+        | Action::DeleteRevision { .. }
+        | Action::RemoveFinalizer => None,
+    }
 }
 
 /// The revision that a running rolling upgrade brings members to.
@@ -294,9 +321,7 @@ fn scale_in(
         left.chain(victims.into_iter().map(|victim| (victim.member, victim.rank))).collect();
     let names: Vec<&str> = removed.iter().map(|(member, _)| member.name.as_str()).collect();
     // A member that goes is not brought up to date first.
-    plan.actions.retain(
-        |action| !matches!(action, Action::AssignRevision(assignment) if names.contains(&assignment.name.as_str())),
-    );
+    plan.actions.retain(|action| brought_up_to_date(action).is_none_or(|name| !names.contains(&name)));
     plan.actions.extend(removed.into_iter().map(|(member, why)| remove(member, RemovalCause::ScaleIn, why)));
     if short > 0 {
         let message = format!("{short} more than the target {}, protected from scale-in", plan.effective.target);

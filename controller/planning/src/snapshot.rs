@@ -4,6 +4,7 @@ mod headroom;
 mod instance;
 mod member;
 mod operation;
+mod os_upgrade_policy;
 mod rolling_policy;
 
 use std::collections::BTreeMap;
@@ -16,13 +17,14 @@ use scaleset_crds::{ScaleSetStatus, VirtualMachineProfile};
 pub use headroom::{Headroom, Quota};
 pub use instance::{Assigned, Belonging, Birth, InstanceSnapshot, ReleaseRule};
 pub use member::{
-    Availability, Failure, GuestAgent, Member, MemberKind, MemberLife, MemberReport, Observation, Origin, Pending,
-    Protection, RollMark,
+    Availability, Failure, GuestAgent, Member, MemberKind, MemberLife, MemberReport, Observation, Origin, OsDiskReport,
+    OsDiskWish, Pending, Protection, RollMark,
 };
 pub use operation::{
-    EarlierOperation, InstanceRequest, OperationMember, OperationScope, OperationSet, OperationSnapshot,
+    EarlierOperation, ImageVersions, InstanceRequest, OperationMember, OperationScope, OperationSet, OperationSnapshot,
     OperationTargetFacts, RequestedOperation, SetOperation, SetRequest, ShutdownRule,
 };
+pub use os_upgrade_policy::{NewImages, OsUpgradePolicy, RollbackRule};
 pub use rolling_policy::{BreachRule, MaxSurge, RollingPolicy, UnhealthyRule, ZoneRule};
 
 /// Everything that a pass over a set may look at.
@@ -131,6 +133,8 @@ pub struct SetFacts {
     pub scale_in_rule: ScaleInRule,
     /// Whether unhealthy members go before the others then.
     pub scale_in_unhealthy: UnhealthyRule,
+    /// Whether and how members follow newer versions of their image.
+    pub os_upgrades: OsUpgradePolicy,
     /// The profile.
     pub profile: Option<Arc<VirtualMachineProfile>>,
 }

@@ -2,6 +2,7 @@
 
 pub mod automatic;
 pub mod manual;
+pub(crate) mod os_image;
 pub mod rolling;
 
 use std::collections::BTreeSet;
@@ -10,9 +11,9 @@ use scaleset_crds::condition::Reason;
 use scaleset_crds::vocabulary::{Impact, MaxDisruption};
 
 use crate::budget::Allowance;
-use crate::plan::{Action, Assignment, Hold, Removal, RemovalCause};
+use crate::plan::{Action, Assignment, Hold, OsDiskAssignment, Removal, RemovalCause};
 use crate::scale_set::some_names;
-use crate::snapshot::{Member, Protection, Revision, RollMark, UpgradeSwitch};
+use crate::snapshot::{Member, OsDiskReport, OsDiskWish, Protection, Revision, RollMark, UpgradeSwitch};
 use crate::view::{ViewDiff, diff_models};
 
 /// What a policy decides from.
@@ -59,6 +60,13 @@ pub enum ModelChange {
     Unknown,
     /// These fields; none where only the order of a list differs.
     Known(ViewDiff),
+    /// The version of the image behind the same model.
+    Image {
+        /// Version that its OS disk was made from.
+        from: OsDiskReport,
+        /// Version that it is to be made from.
+        to: String,
+    },
 }
 
 impl Outdated<'_> {
@@ -67,6 +75,7 @@ impl Outdated<'_> {
         match &self.change {
             ModelChange::Unknown => Impact::None,
             ModelChange::Known(diff) => diff.impact(),
+            ModelChange::Image { .. } => Impact::Reimage,
         }
     }
 
@@ -95,7 +104,7 @@ impl Outdated<'_> {
     /// Whether the VM is known not to notice.
     fn is_harmless(&self) -> bool {
         match &self.change {
-            ModelChange::Unknown => false,
+            ModelChange::Unknown | ModelChange::Image { .. } => false,
             ModelChange::Known(diff) => diff.impact() <= Impact::NextReimage,
         }
     }
@@ -105,6 +114,8 @@ impl Outdated<'_> {
         match &self.change {
             ModelChange::Unknown if ceiling == MaxDisruption::Replace => Vec::new(),
             ModelChange::Unknown => vec![format!("{} follows no known revision", self.member.name)],
+            ModelChange::Image { .. } if ceiling.allows(Impact::Reimage) => Vec::new(),
+            ModelChange::Image { to, .. } => vec![format!("OS image {to} ({})", Impact::Reimage.as_str())],
             ModelChange::Known(diff) => {
                 let beyond = diff.differences.iter().filter(|difference| !ceiling.allows(difference.impact));
                 beyond.map(|difference| format!("{} ({})", difference.path, difference.impact.as_str())).collect()
@@ -117,6 +128,11 @@ impl Outdated<'_> {
         let member = self.member;
         let (kind, name, uid, resource_version) =
             (member.kind, member.name.clone(), member.uid.clone(), member.resource_version.clone());
+        if let (ModelChange::Image { from, to }, Some(roll)) = (&self.change, &roll) {
+            let wish = OsDiskWish::Fresh { version: to.clone(), after: from.name.clone() };
+            let roll = roll.clone();
+            return Action::ReplaceOsDisk(OsDiskAssignment { kind, name, uid, resource_version, wish, roll, reason });
+        }
         match self.impact() {
             Impact::Replace => Action::DeleteMember(Removal {
                 kind,
@@ -143,6 +159,7 @@ impl Outdated<'_> {
             ModelChange::Unknown => "its revision is unknown".to_owned(),
             ModelChange::Known(diff) if diff.is_empty() => "only the order of a list differs".to_owned(),
             ModelChange::Known(diff) => diff.to_string(),
+            ModelChange::Image { from, to: _ } => format!("it has {}", from.version),
         }
     }
 }

@@ -9,7 +9,9 @@ use scaleset_hardware::{
     ReimagedDisks, Shutdown, Target, UpdateMethod,
 };
 use scaleset_planning::instance::{InstancePlan, Perform, Step};
-use scaleset_planning::snapshot::{Birth, Failure, InstanceSnapshot, MemberKind, ReleaseRule, ShutdownRule};
+use scaleset_planning::snapshot::{
+    Birth, Failure, InstanceSnapshot, MemberKind, OsDiskWish, ReleaseRule, ShutdownRule,
+};
 use scaleset_planning::status::instance::InstanceOutcome;
 use scaleset_planning::view::{HardwareView, ModelView};
 use serde_json::json;
@@ -73,6 +75,7 @@ pub(super) async fn execute(
             let reimaged = hardware.reimage(pass.target.clone(), &model.revision, Arc::clone(&model.model)).await;
             pass.changed(reimaged)
         }
+        Step::ReplaceOsDisk(model, wish) => pass.changed(pass.replace_os_disk(model, wish).await),
         Step::SetPower(wish, rule) => {
             let shutdown = match rule {
                 ShutdownRule::Graceful => Shutdown::Graceful,
@@ -135,6 +138,15 @@ impl Pass<'_> {
     async fn update(&self, model: &ModelView, method: UpdateMethod) -> Result<Machine, HardwareError> {
         let ModelView { revision, model } = model;
         self.context.hardware.update(self.target.clone(), revision, Arc::clone(model), method).await
+    }
+
+    async fn replace_os_disk(&self, model: &ModelView, wish: &OsDiskWish) -> Result<Machine, HardwareError> {
+        let ModelView { revision, model } = model;
+        let wish = match wish.clone() {
+            OsDiskWish::Fresh { version, after } => scaleset_hardware::OsDiskWish::Fresh { version, after },
+            OsDiskWish::Former { disk } => scaleset_hardware::OsDiskWish::Former { disk },
+        };
+        self.context.hardware.replace_os_disk(self.target.clone(), revision, Arc::clone(model), wish).await
     }
 
     async fn recreate(&self) -> Executed {
@@ -241,6 +253,8 @@ pub(super) const fn name(step: &Step) -> &'static str {
         Step::UpdateOnline(_) => "Update",
         Step::UpdateWithRestart(_) | Step::Perform(_, Perform::Restart) => "Restart",
         Step::Reimage(_) | Step::Perform(_, Perform::Reimage(_)) => "Reimage",
+        Step::ReplaceOsDisk(_, OsDiskWish::Fresh { .. }) => "UpgradeOSImage",
+        Step::ReplaceOsDisk(_, OsDiskWish::Former { .. }) => "RestoreOSDisk",
         Step::Recreate => "Replace",
         Step::SetPower(_, _) => "SetPower",
         Step::Perform(_, Perform::Redeploy) => "Redeploy",

@@ -36,7 +36,9 @@ pub(super) fn present(machine: &Machine) -> HardwareView {
         os_name: machine.os_name,
         os_version: machine.os_version,
         vm_agent_version: machine.vm_agent_version,
+        image_version: machine.image_version,
         disks: machine.disks,
+        former_os_disk: machine.former_os_disk,
         extensions,
         reported_health: machine.application_health.map(|report| {
             let ApplicationHealthReport { state, since } = report;

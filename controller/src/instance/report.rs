@@ -79,7 +79,12 @@ fn notice(
         Step::Create(_) if snapshot.status.vm_id.is_some() && executed.has_hardware() => {
             notice(EventType::Warning, "MachineVanished", format!("{}, created anew", plan.reason))
         }
-        Step::UpdateWithRestart(_) | Step::Reimage(_) | Step::Recreate | Step::SetPower(_, _) | Step::Perform(_, _)
+        Step::UpdateWithRestart(_)
+        | Step::Reimage(_)
+        | Step::ReplaceOsDisk(_, _)
+        | Step::Recreate
+        | Step::SetPower(_, _)
+        | Step::Perform(_, _)
             if executed.retry.is_none() =>
         {
             notice(EventType::Normal, name(&plan.step), plan.reason.clone())
@@ -92,6 +97,7 @@ fn notice(
         | Step::UpdateOnline(_)
         | Step::UpdateWithRestart(_)
         | Step::Reimage(_)
+        | Step::ReplaceOsDisk(_, _)
         | Step::Recreate
         | Step::SetPower(_, _)
         | Step::Perform(_, _)

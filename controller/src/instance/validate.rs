@@ -9,7 +9,7 @@ use scaleset_crds::{FlexVM, ScaleSet, ScaleSetVM, labels};
 use scaleset_planning::membership::refusal;
 use scaleset_planning::scale_set::prefix;
 use scaleset_planning::snapshot::{
-    Assigned, Belonging, Birth, Failure, InstanceRequest, InstanceSnapshot, MemberKind, MemberLife, Origin,
+    Assigned, Belonging, Birth, Failure, InstanceRequest, InstanceSnapshot, MemberKind, MemberLife, Origin, OsDiskWish,
     ReleaseRule, RequestedOperation,
 };
 use scaleset_planning::view::ModelView;
@@ -21,8 +21,8 @@ use crate::scale_set::{finalizer, is_owned_by, member_shape, origin, profile_of,
 
 pub(super) fn validate(observed: &Observed) -> InstanceSnapshot {
     let metadata = observed.instance.metadata();
-    let abandon =
-        metadata.annotations.iter().flatten().any(|(key, value)| key == labels::ABANDON_HARDWARE && value == "true");
+    let annotation = |name: &str| metadata.annotations.as_ref().and_then(|all| all.get(name));
+    let abandon = annotation(labels::ABANDON_HARDWARE).is_some_and(|value| value == "true");
     let wish = match &observed.instance {
         Instance::ScaleSetVM(vm) => uniform(observed, vm),
         Instance::FlexVM(vm) => flexible(observed, vm),
@@ -43,12 +43,9 @@ pub(super) fn validate(observed: &Observed) -> InstanceSnapshot {
         zone: wish.zone,
         fault_domain: wish.fault_domain,
         belonging: wish.belonging,
+        os_disk_wish: annotation(labels::OS_DISK).and_then(|wish| OsDiskWish::parse(wish)),
         operation: requested(observed),
-        power_operation: metadata
-            .annotations
-            .iter()
-            .flatten()
-            .find_map(|(name, value)| if name == labels::POWER_OPERATION { Some(value.clone()) } else { None }),
+        power_operation: annotation(labels::POWER_OPERATION).cloned(),
         hardware: hardware_view(&observed.machine),
         status: observed.instance.status().cloned().unwrap_or_default(),
     }

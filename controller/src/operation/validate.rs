@@ -11,8 +11,8 @@ use scaleset_crds::vocabulary::{OrchestrationMode, ProvisioningState};
 use scaleset_crds::{FlexVM, InstanceStatus, ScaleSet, ScaleSetOperation, ScaleSetVM, labels};
 use scaleset_planning::operation::scope_of_ids;
 use scaleset_planning::snapshot::{
-    EarlierOperation, Failure, MemberKind, MemberLife, Observation, OperationMember, OperationScope, OperationSet,
-    OperationSnapshot, OperationTargetFacts, Origin, SetOperation, SetRequest, UpgradeSwitch,
+    EarlierOperation, Failure, ImageVersions, MemberKind, MemberLife, Observation, OperationMember, OperationScope,
+    OperationSet, OperationSnapshot, OperationTargetFacts, Origin, SetOperation, SetRequest, UpgradeSwitch,
 };
 
 use super::observe::{Observed, Target};
@@ -115,6 +115,12 @@ fn set_facts(set: &ScaleSet, members: &Members) -> OperationSet {
         life: life(metadata),
         mode: spec.orchestration_mode,
         observation: if seen { Observation::Current } else { Observation::Behind },
+        image: match &spec.virtual_machine_profile {
+            Some(profile) if profile.storage_profile.image_reference.requested_version() == "latest" => {
+                ImageVersions::Latest
+            }
+            Some(_) | None => ImageVersions::Exact,
+        },
         upgrade_mode: spec.upgrade_policy.mode,
         upgrades: if spec.upgrade_policy.paused { UpgradeSwitch::Paused } else { UpgradeSwitch::On },
         target: spec.replicas.or(status.target_replicas).unwrap_or(0),

@@ -6,8 +6,8 @@
 use futures::StreamExt;
 use scaleset_crds::condition::Reason;
 use scaleset_crds::{FINALIZER, VirtualMachineProfile, labels};
-use scaleset_planning::plan::{Action, Assignment, Marking, NewMember, Removal, ScaleSetPlan};
-use scaleset_planning::snapshot::{Failure, MemberKind, ScaleSetSnapshot};
+use scaleset_planning::plan::{Action, Assignment, Marking, NewMember, OsDiskAssignment, Removal, ScaleSetPlan};
+use scaleset_planning::snapshot::{Failure, MemberKind, OsDiskWish, ScaleSetSnapshot};
 use scaleset_planning::status::scale_set::ScaleSetOutcome;
 use serde_json::{Value, json};
 use tracing::{info, warn};
@@ -30,6 +30,7 @@ pub(super) struct Executed {
     pub(super) created: Vec<String>,
     pub(super) deleted: Vec<Removal>,
     pub(super) assigned: Vec<String>,
+    pub(super) os_disks: Vec<(String, OsDiskWish)>,
     pub(super) status: StatusSoFar,
 }
 
@@ -124,6 +125,7 @@ impl Pass<'_> {
             }
             Action::CreateMember(member) => self.create_member(member).await.map(drop),
             Action::AssignRevision(assignment) => self.assign(assignment).await,
+            Action::ReplaceOsDisk(assignment) => self.replace_os_disk(assignment).await,
             Action::MarkMember(marking) => self.mark(marking).await,
             Action::DeleteMember(removal) => {
                 let Removal { kind, name, uid, resource_version, cause: _, reason: _ } = removal;
@@ -165,6 +167,17 @@ impl Pass<'_> {
         };
         let target = self.target(kind_of(*kind), name, uid, resource_version);
         self.context.cluster.patch(&self.observed.id.uid, &target, patch).await
+    }
+
+    /// Wish and mark are one write.
+    async fn replace_os_disk(&self, assignment: &OsDiskAssignment) -> Result<(), ClusterError> {
+        let OsDiskAssignment { kind, name, uid, resource_version, wish, roll, reason: _ } = assignment;
+        let target = self.target(kind_of(*kind), name, uid, resource_version);
+        let annotations = json!({labels::OS_DISK: wish.to_string(), labels::ROLLING_UPGRADE: roll.to_string()});
+        self.context
+            .cluster
+            .patch(&self.observed.id.uid, &target, json!({"metadata": {"annotations": annotations}}))
+            .await
     }
 
     async fn mark(&self, marking: &Marking) -> Result<(), ClusterError> {
@@ -250,6 +263,9 @@ fn note(set: &str, action: &Action, result: Result<Done, ClusterError>, executed
             match action {
                 Action::CreateMember(member) => executed.created.push(member.name.clone()),
                 Action::AssignRevision(assignment) => executed.assigned.push(assignment.name.clone()),
+                Action::ReplaceOsDisk(assignment) => {
+                    executed.os_disks.push((assignment.name.clone(), assignment.wish.clone()))
+                }
                 Action::DeleteMember(removal) => executed.deleted.push(removal.clone()),
                 Action::RemoveFinalizer => executed.status = StatusSoFar::LetGo,
                 Action::ReserveNumbers { next: _ } => executed.status = StatusSoFar::Written,
@@ -287,6 +303,7 @@ const fn needed_by_others(action: &Action) -> bool {
         | Action::ReserveNumbers { .. }
         | Action::CreateMember(_) => true,
         Action::AssignRevision(_)
+        | Action::ReplaceOsDisk(_)
         | Action::MarkMember(_)
         | Action::DeleteMember(_)
         | Action::DeleteRevision { .. }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use scaleset_crds::ScaleSetStatus;
 use scaleset_planning::plan::{RemovalCause, ScaleSetPlan};
-use scaleset_planning::snapshot::ScaleSetSnapshot;
+use scaleset_planning::snapshot::{OsDiskWish, ScaleSetSnapshot};
 use scaleset_planning::status::scale_set::{ScaleSetOutcome, scale_set_status};
 use tracing::warn;
 
@@ -29,7 +29,7 @@ pub(super) async fn report(
             warn!(set = %snapshot.set.name, error = %error, "event lost");
         }
     }
-    let Executed { outcome, retry, status, created: _, deleted: _, assigned: _ } = executed;
+    let Executed { outcome, retry, status, created: _, deleted: _, assigned: _, os_disks: _ } = executed;
     let mut wake = plan.wake_after.map_or(Wake::OnChange, |after| Wake::After(context.hardware.wall_duration(after)));
     let said_already = match status {
         StatusSoFar::LetGo => true,
@@ -96,12 +96,19 @@ fn notices(observed: &Observed, plan: &ScaleSetPlan, executed: &Executed) -> Vec
         let of_cause = executed.deleted.iter().filter(|removal| removal.cause == cause);
         of_cause.map(|removal| removal.name.clone()).collect()
     };
+    let with_disk = |is: fn(&OsDiskWish) -> bool| -> Vec<String> {
+        executed.os_disks.iter().filter(|(_, wish)| is(wish)).map(|(name, _)| name.clone()).collect()
+    };
+    let upgraded = with_disk(|wish| matches!(wish, OsDiskWish::Fresh { .. }));
+    let restored = with_disk(|wish| matches!(wish, OsDiskWish::Former { .. }));
     let decisions = [
         ("ScaledOut", "Create", "made", executed.created.clone()),
         ("ScaledIn", "Delete", "removing", removed(RemovalCause::ScaleIn)),
         ("Replacing", "Delete", "the newest model needs new VMs, removing", removed(RemovalCause::Replace)),
         ("Deleting", "Delete", "removing", removed(RemovalCause::SetDeleted)),
         ("Upgrading", "Upgrade", "bringing to the newest model", executed.assigned.clone()),
+        ("UpgradingOSImage", "Upgrade", "bringing to the newest version of the image", upgraded),
+        ("RestoringOSDisk", "Restore", "not well on the new image, giving the former OS disk back to", restored),
     ];
     for (reason, action, verb, names) in decisions {
         if !names.is_empty() {

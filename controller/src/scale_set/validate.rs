@@ -9,15 +9,17 @@ use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
+use scaleset_crds::os_upgrade::AutomaticOsUpgradePolicy;
 use scaleset_crds::rolling_upgrade::RollingUpgradePolicy;
+use scaleset_crds::scale_set::UpgradePolicy;
 use scaleset_crds::{FINALIZER, ScaleSet, VirtualMachineProfile, labels};
 use scaleset_hardware::catalog::{Region, ZoneState};
 use scaleset_hardware::headroom::Room;
 use scaleset_planning::membership::SetShape;
 use scaleset_planning::snapshot::{
-    BreachRule, Confirmation, FinalizerState, Headroom, Maintenance, MaxSurge, MemberLife, Quota, RegionFacts,
-    Revision, RollingPolicy, ScaleSetSnapshot, SetFacts, SetLife, SizeFacts, UnhealthyRule, UpgradeSwitch, ZoneFacts,
-    ZoneRule,
+    BreachRule, Confirmation, FinalizerState, Headroom, Maintenance, MaxSurge, MemberLife, NewImages, OsUpgradePolicy, Quota,
+    RegionFacts, Revision, RollbackRule, RollingPolicy, ScaleSetSnapshot, SetFacts, SetLife, SizeFacts, UnhealthyRule,
+    UpgradeSwitch, ZoneFacts, ZoneRule,
 };
 
 use super::observe::{Observed, Offer};
@@ -83,7 +85,23 @@ fn facts(set: &ScaleSet) -> SetFacts {
         },
         max_disruption: spec.upgrade_policy.max_disruption,
         upgrades: if spec.upgrade_policy.paused { UpgradeSwitch::Paused } else { UpgradeSwitch::On },
+        os_upgrades: os_upgrades(&spec.upgrade_policy),
         profile: spec.virtual_machine_profile.clone().map(Arc::new),
+    }
+}
+
+/// Batches follow Azure's defaults, unless the set's own policy is to be used. OS disks are replaced in place.
+fn os_upgrades(policy: &UpgradePolicy) -> OsUpgradePolicy {
+    let AutomaticOsUpgradePolicy {
+        enable_automatic_os_upgrade,
+        disable_automatic_rollback,
+        use_rolling_upgrade_policy,
+    } = policy.automatic_os_upgrade_policy.clone().unwrap_or_default();
+    let own = policy.rolling_upgrade_policy.as_ref().filter(|_| use_rolling_upgrade_policy == Some(true));
+    OsUpgradePolicy {
+        new_images: if enable_automatic_os_upgrade == Some(true) { NewImages::Roll } else { NewImages::Wait },
+        on_failure: if disable_automatic_rollback == Some(true) { RollbackRule::Keep } else { RollbackRule::Restore },
+        rolling: RollingPolicy { max_surge: MaxSurge::Count(0), ..rolling_policy(own) },
     }
 }
 

@@ -9,8 +9,8 @@ use scaleset_crds::vocabulary::{OrchestrationMode, RollingUpgradeCode, UpgradeMo
 use super::scope_of_ids;
 use crate::scale_set::some_names;
 use crate::snapshot::{
-    Failure, MemberLife, OperationMember, OperationScope, OperationSet, OperationSnapshot, OperationTargetFacts,
-    Origin, UpgradeSwitch,
+    Failure, ImageVersions, MemberLife, OperationMember, OperationScope, OperationSet, OperationSnapshot,
+    OperationTargetFacts, Origin, UpgradeSwitch,
 };
 
 /// Why the operation cannot begin; it then fails.
@@ -99,8 +99,9 @@ fn held(set: &OperationSet) -> Option<Failure> {
 }
 
 fn start_rolling_upgrade(set: &OperationSet) -> Option<Failure> {
-    if set.upgrade_mode != UpgradeMode::Rolling {
-        return Some(not_rolling(set));
+    if set.upgrade_mode != UpgradeMode::Rolling && set.image == ImageVersions::Exact {
+        let message = "an upgrade of the OS image would need the image version latest";
+        return Some(not_rolling(set, message));
     }
     if let Some(refusal) = held(set) {
         return Some(refusal);
@@ -111,6 +112,9 @@ fn start_rolling_upgrade(set: &OperationSet) -> Option<Failure> {
         let message = format!("rolling upgrade {} is running, cancel it first", record.number);
         return Some(refuse(Reason::OperationNotAllowed, message));
     }
+    if set.upgrade_mode != UpgradeMode::Rolling {
+        return None;
+    }
     let newest = set.newest_revision.as_deref().unwrap_or_default();
     let failed = set.failed_revisions.iter().find(|failed| failed.name == newest)?;
     let message = format!("an upgrade to {newest} failed and was rolled back ({}); change the model", failed.code);
@@ -118,8 +122,9 @@ fn start_rolling_upgrade(set: &OperationSet) -> Option<Failure> {
 }
 
 fn cancel_rolling_upgrade(set: &OperationSet) -> Option<Failure> {
-    if set.upgrade_mode != UpgradeMode::Rolling {
-        return Some(not_rolling(set));
+    let of_image = set.rolling_upgrade.as_ref().is_some_and(|record| record.os_upgrade.is_some());
+    if set.upgrade_mode != UpgradeMode::Rolling && !of_image {
+        return Some(not_rolling(set, "no upgrade of the OS image is running"));
     }
     match &set.rolling_upgrade {
         Some(record) if record.running_status.code == RollingUpgradeCode::RollingForward => None,
@@ -132,8 +137,8 @@ fn cancel_rolling_upgrade(set: &OperationSet) -> Option<Failure> {
     }
 }
 
-fn not_rolling(set: &OperationSet) -> Failure {
-    let message = format!("upgradePolicy.mode of the set is {:?}, it must be Rolling", set.upgrade_mode);
+fn not_rolling(set: &OperationSet, otherwise: &str) -> Failure {
+    let message = format!("upgradePolicy.mode of the set is {:?}, it must be Rolling; {otherwise}", set.upgrade_mode);
     refuse(Reason::OperationNotAllowed, message)
 }
 

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use scaleset_crds::InstanceStatus;
 use scaleset_crds::vocabulary::PowerWish;
 
-use super::{Failure, FinalizerState, MemberKind, MemberLife, RequestedOperation};
+use super::{Failure, FinalizerState, MemberKind, MemberLife, OsDiskWish, RequestedOperation};
 use crate::view::{HardwareView, ModelView};
 
 /// Everything that a pass over one instance may look at.
@@ -40,6 +40,8 @@ pub struct InstanceSnapshot {
     pub fault_domain: Option<i32>,
     /// Who decides on a difference that needs a new VM.
     pub belonging: Belonging,
+    /// The OS disk that its set wishes for.
+    pub os_disk_wish: Option<OsDiskWish>,
     /// The operation that it is to carry out now, and has not ended.
     pub operation: Option<RequestedOperation>,
     /// Uid of the operation that wrote the wish for power last.

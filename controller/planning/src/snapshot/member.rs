@@ -36,6 +36,45 @@ impl std::fmt::Display for RollMark {
     }
 }
 
+/// The OS disk that a set wishes a member to have. It names disks, so that it says nothing once the disk was replaced
+/// otherwise, and can be fulfilled once only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OsDiskWish {
+    /// A fresh one of that version in the place of the disk `after`.
+    Fresh {
+        /// Version of the image.
+        version: String,
+        /// Name of the disk.
+        after: String,
+    },
+    /// The disk that it had before.
+    Former {
+        /// Name of the disk.
+        disk: String,
+    },
+}
+
+impl OsDiskWish {
+    /// The wish as the annotation spells it; `None` for text that is none.
+    pub fn parse(text: &str) -> Option<Self> {
+        let words: Vec<&str> = text.split(' ').collect();
+        match words.as_slice() {
+            ["restore", disk] => Some(Self::Former { disk: (*disk).to_owned() }),
+            [version, "after", disk] => Some(Self::Fresh { version: (*version).to_owned(), after: (*disk).to_owned() }),
+            _ => None,
+        }
+    }
+}
+
+impl std::fmt::Display for OsDiskWish {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Fresh { version, after } => write!(formatter, "{version} after {after}"),
+            Self::Former { disk } => write!(formatter, "restore {disk}"),
+        }
+    }
+}
+
 /// Which kind of object a member is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum MemberKind {
@@ -151,6 +190,8 @@ pub struct Member {
     pub protection: Protection,
     /// Mark of the last rolling upgrade that touched it.
     pub roll: Option<RollMark>,
+    /// The OS disk that its set wishes for.
+    pub os_disk_wish: Option<OsDiskWish>,
     /// Power that is wished for.
     pub power_wish: PowerWish,
     /// What its instance reconciler reported.
@@ -180,6 +221,17 @@ pub struct MemberReport {
     pub extensions: BTreeMap<String, String>,
     /// What is known of its application.
     pub health: Health,
+    /// Its OS disk, while its hardware is there.
+    pub os_disk: Option<OsDiskReport>,
+}
+
+/// The OS disk that a member has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OsDiskReport {
+    /// Name of the disk.
+    pub name: String,
+    /// Version of the image that it was made from.
+    pub version: String,
 }
 
 /// Why a member is not provisioned, or not changed.

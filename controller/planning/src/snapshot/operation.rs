@@ -44,6 +44,15 @@ pub enum OperationTargetFacts {
     FlexVM(Box<OperationMember>),
 }
 
+/// Which versions of an image a model names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImageVersions {
+    /// `latest`: there may be a newer one than a VM has.
+    Latest,
+    /// An exact one, or none where there is no model.
+    Exact,
+}
+
 /// A set, as far as operations depend on it.
 #[derive(Clone, Debug)]
 pub struct OperationSet {
@@ -57,6 +66,8 @@ pub struct OperationSet {
     pub mode: OrchestrationMode,
     /// Whether its status speaks of its present spec.
     pub observation: Observation,
+    /// Which versions its model names.
+    pub image: ImageVersions,
     /// Policy.
     pub upgrade_mode: UpgradeMode,
     /// Whether upgrades are held.

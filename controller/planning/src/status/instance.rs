@@ -144,6 +144,7 @@ fn run_time_details(snapshot: &InstanceSnapshot, view: &InstanceView) -> Instanc
         assigned_host: view.host.clone(),
         os_name: view.os_name.clone(),
         os_version: view.os_version.clone(),
+        image_version: Some(view.image_version.clone()),
         vm_agent: view.vm_agent_version.clone().map(|version| VirtualMachineAgent { version }),
         vm_health: view.reported_health.map(health),
         disks: view.disks.clone(),

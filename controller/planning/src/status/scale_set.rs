@@ -55,6 +55,7 @@ pub fn scale_set_status(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, outcom
         model_revision: effective.newest_revision.clone(),
         revisions: Some(revisions(snapshot, plan)),
         rolling_upgrade: plan.rolling_upgrade.clone(),
+        os_upgrade_history: plan.os_upgrade_history.clone(),
         next_instance_id: next_instance_id(snapshot, plan),
         platform_fault_domain_count: Some(effective.fault_domain_count),
         single_placement_group: effective.single_placement_group,
@@ -86,6 +87,7 @@ fn revisions(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan) -> RevisionsStatu
         current: plan.effective.current_revision.clone(),
         last_healthy: if all_well { newest.cloned() } else { before.last_healthy },
         failed: plan.failed_revisions.clone(),
+        failed_image_versions: plan.failed_image_versions.clone(),
     }
 }
 

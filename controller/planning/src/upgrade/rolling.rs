@@ -9,26 +9,29 @@
 //! batch stands, why it stopped. Who belongs to it is told by a mark on each member that it touched.
 
 mod batch;
+mod image;
 mod overtaken;
 mod policy;
+mod record;
 mod standing;
 pub(crate) mod surge;
 
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use scaleset_crds::condition::Reason;
+use scaleset_crds::os_upgrade::{FailedImageVersion, RollbackInfo};
 use scaleset_crds::rolling_upgrade::{
-    FailedRevision, RollingUpgradeBatch, RollingUpgradeError, RollingUpgradePolicy, RollingUpgradeRunningStatus,
-    RollingUpgradeStatus,
+    FailedRevision, RollingUpgradeBatch, RollingUpgradeError, RollingUpgradePolicy, RollingUpgradeStatus,
 };
 use scaleset_crds::vocabulary::{Impact, RollingUpgradeAction, RollingUpgradeCode};
 
-use super::{Outdated, UpgradeDecision, UpgradeInput, only_unborn, outdated, refusal};
+use super::{Outdated, UpgradeDecision, UpgradeInput, only_unborn, refusal};
 use crate::plan::{Action, Assignment, Hold};
 use crate::scale_set::some_names;
 use crate::snapshot::{BreachRule, Member, Protection, RollMark, RollingPolicy, UpgradeSwitch};
+pub use image::{ImageTarget, Scope, Target};
+use record::{between, count, new_record, time};
 use standing::Census;
 pub use surge::{PlacementGroups, SurgeInput};
 
@@ -37,6 +40,8 @@ pub use surge::{PlacementGroups, SurgeInput};
 pub struct RollingInput<'pass> {
     /// What every policy decides from.
     pub upgrade: UpgradeInput<'pass>,
+    /// What members are brought to.
+    pub target: Target<'pass>,
     /// What a surge depends on.
     pub surge: SurgeInput<'pass>,
     /// Scenario time.
@@ -52,6 +57,9 @@ pub struct RollingInput<'pass> {
     /// What a person asks for.
     pub request: Option<RollRequest>,
 }
+
+/// How holds call members that a new model waits for.
+const OUTDATED: &str = "outdated";
 
 /// What a person asks of rolling upgrades.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +87,10 @@ pub struct RollingDecision {
     pub record: Option<RollingUpgradeStatus>,
     /// A revision that has just been proved bad.
     pub failed: Option<FailedRevision>,
+    /// A version of the image that has just been proved bad.
+    pub failed_version: Option<FailedImageVersion>,
+    /// How members stand that go back to their former OS disk; none where nothing is known anew.
+    pub rollback: Option<RollbackInfo>,
     /// When to look again although nothing changes, scenario time.
     pub wake_after: Option<Duration>,
 }
@@ -101,17 +113,17 @@ enum Phase {
 
 /// The next step of a rolling upgrade.
 pub fn decide(input: &RollingInput<'_>) -> RollingDecision {
-    let (protected, waiting): (Vec<_>, Vec<_>) = outdated(&input.upgrade)
-        .into_iter()
-        .partition(|outdated| outdated.member.protection == Protection::FromSetActions);
+    let (protected, waiting): (Vec<_>, Vec<_>) =
+        input.outdated().into_iter().partition(|outdated| outdated.member.protection == Protection::FromSetActions);
     let (tried, waiting): (Vec<_>, Vec<_>) =
         waiting.into_iter().partition(|outdated| was_tried(input, outdated.member));
     let mut decision = RollingDecision { record: input.record.cloned(), ..RollingDecision::default() };
-    hold(&mut decision, Reason::Protected, protected.len(), "outdated, protected from scale set actions");
+    let outdated = input.target.outdated_text();
+    hold(&mut decision, Reason::Protected, protected.len(), &format!("{outdated}, protected from scale set actions"));
     match phase(input, &waiting) {
         Phase::Idle => {
-            let message = "outdated, the new VMs in their places were not healthy; change the model";
-            hold(&mut decision, Reason::RollingUpgradeInProgressWithFailedUpgradedVMs, tried.len(), message);
+            let (reason, message) = input.target.why_not_again();
+            hold(&mut decision, reason, tried.len(), &message);
         }
         Phase::Start => start(input, &waiting, &mut decision),
         Phase::Forward(record) => forward(input, &waiting, record, &mut decision),
@@ -119,23 +131,25 @@ pub fn decide(input: &RollingInput<'_>) -> RollingDecision {
         Phase::Cancel(record) => cancel(input, &waiting, record, &mut decision),
         Phase::Stopped(mut record) => {
             let (reason, message) = why_stopped(&record);
-            hold(&mut decision, reason, waiting.len(), &format!("outdated: {message}"));
+            hold(&mut decision, reason, waiting.len(), &format!("{outdated}: {message}"));
             if record.progress.in_progress_instance_count > 0 {
+                let census = Census::of(input, &record);
                 // What had begun when it was stopped goes on to its end.
-                record.progress = Census::of(input, &record).progress();
+                image::restore(input, &census, &record, &mut decision);
+                record.progress = census.progress();
                 decision.record = Some(record);
             }
         }
     }
+    let image = decision.record.as_ref().filter(|record| record.os_upgrade.is_some() && input.target.is_image());
+    decision.rollback = image.map(|record| Census::of(input, record).rollback_info());
     decision
 }
 
 /// Whether this very upgrade has made a new member in its place in vain.
 fn was_tried(input: &RollingInput<'_>, member: &Member) -> bool {
     let goes_on = |record: &&RollingUpgradeStatus| match record.running_status.code {
-        RollingUpgradeCode::RollingForward | RollingUpgradeCode::Completed => {
-            record.target_revision == input.upgrade.newest.name
-        }
+        RollingUpgradeCode::RollingForward | RollingUpgradeCode::Completed => input.is_target(record),
         RollingUpgradeCode::RollingBack | RollingUpgradeCode::Cancelled | RollingUpgradeCode::Faulted => false,
     };
     let record = input.record.filter(goes_on);
@@ -143,25 +157,37 @@ fn was_tried(input: &RollingInput<'_>, member: &Member) -> bool {
 }
 
 fn phase(input: &RollingInput<'_>, waiting: &[Outdated<'_>]) -> Phase {
-    let newest = &input.upgrade.newest.name;
     if let Some(phase) = asked_for(input) {
         return phase;
     }
-    let Some(record) = input.record.cloned() else {
+    let Some(record) = input.record.filter(|record| input.target.owns(record)).cloned() else {
         return if waiting.is_empty() { Phase::Idle } else { Phase::Start };
     };
-    let changed = record.target_revision != *newest;
+    let changed = !input.is_target(&record);
+    let under_way = record.progress.in_progress_instance_count > 0;
     match record.running_status.code {
-        RollingUpgradeCode::RollingForward | RollingUpgradeCode::RollingBack if changed => Phase::Start,
+        RollingUpgradeCode::RollingForward if input.is_withdrawn(waiting, changed) => Phase::Cancel(record),
+        RollingUpgradeCode::RollingForward | RollingUpgradeCode::RollingBack
+            if changed && (!waiting.is_empty() || !input.target.is_image()) =>
+        {
+            Phase::Start
+        }
         RollingUpgradeCode::RollingForward => Phase::Forward(record),
         RollingUpgradeCode::RollingBack => Phase::Back(record),
-        RollingUpgradeCode::Completed | RollingUpgradeCode::Cancelled | RollingUpgradeCode::Faulted
-            if waiting.is_empty() =>
+        RollingUpgradeCode::Completed if waiting.is_empty() => Phase::Idle,
+        RollingUpgradeCode::Cancelled | RollingUpgradeCode::Faulted
+            if waiting.is_empty() && (changed || !under_way) =>
         {
             Phase::Idle
         }
         RollingUpgradeCode::Completed => Phase::Start,
         RollingUpgradeCode::Cancelled | RollingUpgradeCode::Faulted if changed => Phase::Start,
+        // Nobody has asked for it to be cancelled: what it was for had gone, and is there again.
+        RollingUpgradeCode::Cancelled
+            if record.running_status.last_action == RollingUpgradeAction::Start && !waiting.is_empty() =>
+        {
+            Phase::Start
+        }
         RollingUpgradeCode::Cancelled | RollingUpgradeCode::Faulted => Phase::Stopped(record),
     }
 }
@@ -175,7 +201,7 @@ fn asked_for(input: &RollingInput<'_>) -> Option<Phase> {
         RollRequest::Cancel { number: asked }
             if asked == number && code == Some(RollingUpgradeCode::RollingForward) =>
         {
-            input.record.cloned().map(Phase::Cancel)
+            input.record.filter(|record| input.target.owns(record)).cloned().map(Phase::Cancel)
         }
         RollRequest::Start { after } if after == number && ended => Some(Phase::Start),
         RollRequest::Cancel { number: _ } | RollRequest::Start { after: _ } => None,
@@ -183,6 +209,10 @@ fn asked_for(input: &RollingInput<'_>) -> Option<Phase> {
 }
 
 fn why_stopped(record: &RollingUpgradeStatus) -> (Reason, String) {
+    let cancelled = || format!("rolling upgrade {} was cancelled", record.number);
+    if let Some(target) = &record.os_upgrade {
+        return image::why_stopped(record, target, cancelled);
+    }
     match (&record.running_status.code, &record.error) {
         (RollingUpgradeCode::Faulted, Some(error)) => (Reason::from_code(&error.code), error.message.clone()),
         (RollingUpgradeCode::Faulted, None) => {
@@ -194,23 +224,18 @@ fn why_stopped(record: &RollingUpgradeStatus) -> (Reason, String) {
             | RollingUpgradeCode::RollingBack
             | RollingUpgradeCode::Completed,
             _,
-        ) => (Reason::RollingUpgradeCancelled, format!("rolling upgrade {} was cancelled", record.number)),
+        ) => (Reason::RollingUpgradeCancelled, cancelled()),
     }
 }
 
 /// A new upgrade begins, unless something holds it, or too many are unhealthy already.
 fn start(input: &RollingInput<'_>, waiting: &[Outdated<'_>], decision: &mut RollingDecision) {
-    let newest = &input.upgrade.newest.name;
-    if let Some(failed) = input.failed.iter().find(|failed| failed.name == *newest) {
-        let message = format!("outdated, an upgrade to {newest} failed ({}); change the model", failed.code);
-        hold(decision, Reason::RevisionFailed, waiting.len(), &message);
+    let outdated = input.target.outdated_text();
+    if let Some((reason, message)) = input.failed_before() {
+        hold(decision, reason, waiting.len(), &format!("{outdated}, {message}"));
         return;
     }
-    if refuse(input, waiting, decision) {
-        return;
-    }
-    if input.upgrade.switch == UpgradeSwitch::Paused {
-        hold(decision, Reason::Paused, waiting.len(), "outdated, upgradePolicy.paused is true");
+    if refuse(input, waiting, decision) || hold_paused(input, waiting.len(), decision) {
         return;
     }
     let mut record = new_record(input);
@@ -220,31 +245,15 @@ fn start(input: &RollingInput<'_>, waiting: &[Outdated<'_>], decision: &mut Roll
     }
     record.progress = census.progress();
     if let Some(breach) = census.too_many_unhealthy(Reason::MaxUnhealthyInstancePercentExceededBeforeRollingUpgrade) {
-        fault(decision, record, breach, waiting.len());
+        if image::begins_by_itself(&record) {
+            let message = format!("{outdated}: {}", breach.message);
+            hold(decision, Reason::OSUpgradeWaits, waiting.len(), &message);
+        } else {
+            fault(decision, record, breach, waiting.len());
+        }
         return;
     }
     forward(input, waiting, record, decision);
-}
-
-fn new_record(input: &RollingInput<'_>) -> RollingUpgradeStatus {
-    let recorded = input.record.map_or(0, |record| record.number);
-    let marked = input.upgrade.members.iter().filter_map(|member| Some(member.roll.as_ref()?.number)).max();
-    let now = time(input.now);
-    RollingUpgradeStatus {
-        // A pass that died before it wrote the record has left its marks: they are of this very upgrade.
-        number: if input.record.is_none() { marked.unwrap_or(0).max(1) } else { recorded + 1 },
-        target_revision: input.upgrade.newest.name.clone(),
-        running_status: RollingUpgradeRunningStatus {
-            code: RollingUpgradeCode::RollingForward,
-            start_time: now.clone(),
-            last_action: RollingUpgradeAction::Start,
-            last_action_time: now,
-        },
-        progress: scaleset_crds::rolling_upgrade::RollingUpgradeProgress::default(),
-        batch: None,
-        policy: RollingUpgradePolicy::from(input.policy),
-        error: None,
-    }
 }
 
 /// What has begun goes on, nothing more begins.
@@ -256,10 +265,12 @@ fn cancel(
 ) {
     record.progress = Census::of(input, &record).progress();
     record.running_status.code = RollingUpgradeCode::Cancelled;
-    record.running_status.last_action = RollingUpgradeAction::Cancel;
-    record.running_status.last_action_time = time(input.now);
+    if let Some(RollRequest::Cancel { number: _ }) = input.request {
+        record.running_status.last_action = RollingUpgradeAction::Cancel;
+        record.running_status.last_action_time = time(input.now);
+    }
     let (reason, message) = why_stopped(&record);
-    hold(decision, reason, waiting.len(), &format!("outdated: {message}"));
+    hold(decision, reason, waiting.len(), &format!("{}: {message}", input.target.outdated_text()));
     decision.record = Some(record);
 }
 
@@ -274,10 +285,12 @@ fn forward(
     record.progress = census.progress();
     record.policy = RollingUpgradePolicy::from(input.policy);
     surge::end_pairs(input, &census, &record, decision);
+    let restoring = image::restore(input, &census, &record, decision);
+    let outdated = input.target.outdated_text();
     if census.is_waiting() {
         surge::hold_refusal(&record, decision);
         let made_up = overtaken::make_up(input, waiting, &mut record, &census.in_progress());
-        let message = format!("outdated, wait for {}", census.waited_for());
+        let message = format!("{outdated}, wait for {}", census.waited_for());
         hold(decision, Reason::BatchInProgress, waiting.len() - made_up.len(), &message);
         decision.decision.actions.extend(made_up);
         decision.wake_after = census.next_timeout().map(|until| between(input.now, until));
@@ -291,13 +304,17 @@ fn forward(
     record.error = census.failures_so_far();
     if let Some(breach) = census.too_many_upgraded_unhealthy() {
         breach_policy(input, record, breach, waiting.len(), decision);
+    } else if restoring > 0 {
+        hold(decision, Reason::RollingBack, restoring, "going back to their former OS disk");
+        decision.wake_after = Some(input.policy.health_timeout);
+        decision.record = Some(record);
     } else if waiting.is_empty() {
         record.running_status.code = RollingUpgradeCode::Completed;
         decision.record = Some(record);
     } else if let leaving = surge::unfinished(input)
         && !leaving.is_empty()
     {
-        let message = format!("outdated, wait for {} to go", some_names(&leaving));
+        let message = format!("{outdated}, wait for {} to go", some_names(&leaving));
         hold(decision, Reason::BatchInProgress, waiting.len(), &message);
         decision.record = Some(record);
     } else {
@@ -320,18 +337,14 @@ fn next_batch(
         breach_policy(input, record, breach, waiting.len(), decision);
         return;
     }
-    if refuse(input, waiting, decision) {
+    if refuse(input, waiting, decision) || hold_paused(input, waiting.len(), decision) {
         decision.record = Some(record);
         return;
     }
-    if input.upgrade.switch == UpgradeSwitch::Paused {
-        hold(decision, Reason::Paused, waiting.len(), "outdated, upgradePolicy.paused is true");
-        decision.record = Some(record);
-        return;
-    }
+    let outdated = input.target.outdated_text();
     let ended = record.batch.as_ref().and_then(|batch| batch.end_time.as_ref()).map(|time| time.0);
     if let Some(resume) = ended.map(|ended| ended + input.policy.pause).filter(|resume| *resume > input.now) {
-        let message = format!("outdated, {} s between batches", input.policy.pause.as_secs());
+        let message = format!("{outdated}, {} s between batches", input.policy.pause.as_secs());
         hold(decision, Reason::PauseBetweenBatches, waiting.len(), &message);
         decision.wake_after = Some(between(input.now, resume));
         decision.record = Some(record);
@@ -340,7 +353,7 @@ fn next_batch(
     let chosen = batch::choose(input, waiting);
     let rest = waiting.len() - chosen.len();
     if chosen.is_empty() {
-        hold(decision, Reason::AllowanceSpent, rest, &format!("outdated, {}", input.upgrade.allowance));
+        hold(decision, Reason::AllowanceSpent, rest, &format!("{outdated}, {}", input.upgrade.allowance));
         decision.record = Some(record);
         return;
     }
@@ -354,7 +367,7 @@ fn next_batch(
         Some(RollingUpgradeBatch { number, size, start_time: time(input.now), end_time: None, surge_unavailable });
     record.progress.in_progress_instance_count += size;
     record.progress.pending_instance_count -= size;
-    hold(decision, Reason::BatchInProgress, rest, &format!("outdated, wait for batch {number} (size {size})"));
+    hold(decision, Reason::BatchInProgress, rest, &format!("{outdated}, wait for batch {number} (size {size})"));
     let why = format!("batch {number}; {}", input.upgrade.allowance);
     surge::hold_refusal(&record, decision);
     decision.surged = surged.iter().map(|member| member.name.clone()).collect();
@@ -390,24 +403,34 @@ fn breach_policy(
     waiting: usize,
     decision: &mut RollingDecision,
 ) {
-    match input.policy.on_breach {
-        BreachRule::Stop => fault(decision, record, breach, waiting),
-        BreachRule::RollBack => {
+    let goes_back = match input.target {
+        Target::Model => input.policy.on_breach == BreachRule::RollBack,
+        Target::Image(target) => target.restores(&record),
+    };
+    match (input.target, goes_back) {
+        (Target::Image(target), _) => decision.failed_version = Some(target.failed(&record, &breach)),
+        (Target::Model, true) => {
             decision.failed = Some(FailedRevision { name: record.target_revision.clone(), code: breach.code.clone() });
-            record.running_status.code = RollingUpgradeCode::RollingBack;
-            record.error = Some(breach);
-            back(input, record, decision);
         }
+        (Target::Model, false) => {}
+    }
+    if goes_back {
+        record.running_status.code = RollingUpgradeCode::RollingBack;
+        record.error = Some(breach);
+        back(input, record, decision);
+    } else {
+        fault(decision, record, breach, waiting);
     }
 }
 
-/// Brings failed members back to the model on which they were well, and stops when they are.
+/// Brings failed members back to the model, or the OS disk, on which they were well, and stops when they are.
 fn back(input: &RollingInput<'_>, mut record: RollingUpgradeStatus, decision: &mut RollingDecision) {
     let census = Census::of(input, &record);
     record.progress = census.progress();
     let mark = RollMark { number: record.number, since: input.now, replaces: None };
-    let mut going = census.going_back();
-    let to_bring_back = census.to_bring_back();
+    let restoring = image::restore(input, &census, &record, decision);
+    let mut going = census.going_back().max(restoring);
+    let to_bring_back = if input.target.is_image() { Vec::new() } else { census.to_bring_back() };
     if input.upgrade.switch == UpgradeSwitch::Paused && !to_bring_back.is_empty() {
         hold(decision, Reason::Paused, to_bring_back.len(), "to go back, upgradePolicy.paused is true");
         decision.record = Some(record);
@@ -421,25 +444,38 @@ fn back(input: &RollingInput<'_>, mut record: RollingUpgradeStatus, decision: &m
     if going == 0 {
         record.running_status.code = RollingUpgradeCode::Faulted;
     } else {
-        hold(decision, Reason::RollingBack, going, "going back to the model on which they were well");
+        hold(decision, Reason::RollingBack, going, input.target.going_back_text());
         decision.wake_after = Some(input.policy.health_timeout);
     }
     decision.record = Some(record);
 }
 
 fn fault(decision: &mut RollingDecision, mut record: RollingUpgradeStatus, error: RollingUpgradeError, waiting: usize) {
-    hold(decision, Reason::from_code(&error.code), waiting, &format!("outdated: {}", error.message));
     record.running_status.code = RollingUpgradeCode::Faulted;
     record.error = Some(error);
+    let outdated = if record.os_upgrade.is_some() { image::OUTDATED } else { OUTDATED };
+    let (reason, message) = why_stopped(&record);
+    hold(decision, reason, waiting, &format!("{outdated}: {message}"));
     decision.record = Some(record);
 }
 
 /// A change that costs more than the ceiling is not started on anybody who has a VM.
 fn refuse(input: &RollingInput<'_>, waiting: &[Outdated<'_>], decision: &mut RollingDecision) -> bool {
     let Some(refusal) = refusal(&input.upgrade, waiting) else { return false };
+    let reason = if input.target.is_image() { Reason::OSUpgradeWaits } else { refusal.reason };
     decision.decision.actions.extend(only_unborn(&input.upgrade, waiting));
-    decision.decision.holds.push(refusal);
+    decision.decision.holds.push(Hold { reason, ..refusal });
     true
+}
+
+/// Nothing begins in a set that is paused.
+fn hold_paused(input: &RollingInput<'_>, waiting: usize, decision: &mut RollingDecision) -> bool {
+    let paused = input.upgrade.switch == UpgradeSwitch::Paused;
+    if paused {
+        let message = format!("{}, upgradePolicy.paused is true", input.target.outdated_text());
+        hold(decision, Reason::Paused, waiting, &message);
+    }
+    paused
 }
 
 /// Nobody decides on members that nobody can see.
@@ -456,17 +492,4 @@ fn hold(decision: &mut RollingDecision, reason: Reason, count: usize, message: &
     if count > 0 {
         decision.decision.holds.push(Hold { reason, count, message: format!("{count} {message}") });
     }
-}
-
-fn between(now: Timestamp, then: Timestamp) -> Duration {
-    Duration::try_from(then.duration_since(now)).unwrap_or_default()
-}
-
-/// The API keeps whole seconds.
-fn time(instant: Timestamp) -> Time {
-    Time(Timestamp::from_second(instant.as_second()).expect("a timestamp's second is a timestamp"))
-}
-
-fn count(number: usize) -> i32 {
-    i32::try_from(number).unwrap_or(i32::MAX)
 }

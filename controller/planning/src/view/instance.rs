@@ -110,8 +110,12 @@ pub struct InstanceView {
     pub os_version: Option<String>,
     /// Version of the agent.
     pub vm_agent_version: Option<String>,
+    /// Version of the image that the OS disk was made from.
+    pub image_version: String,
     /// Disks, OS disk first.
     pub disks: Vec<String>,
+    /// The OS disk that it had before, where it is kept.
+    pub former_os_disk: Option<String>,
     /// `ProvisioningState/…` by name of extension.
     pub extensions: BTreeMap<String, &'static str>,
     /// What the health source says; none without a source, and while it says nothing.

@@ -10,8 +10,8 @@ use scaleset_crds::vocabulary::{HealthState, Impact, OrchestrationMode, PowerSta
 use scaleset_crds::{FlexVM, InstanceStatus, ScaleSet, ScaleSetVM, labels};
 use scaleset_planning::membership::{MemberShape, MemberStanding, refusal};
 use scaleset_planning::snapshot::{
-    Failure, GuestAgent, Member, MemberKind, MemberLife, MemberReport, Observation, Origin, Pending, Protection,
-    Revision, RollMark,
+    Failure, GuestAgent, Member, MemberKind, MemberLife, MemberReport, Observation, Origin, OsDiskReport, OsDiskWish,
+    Pending, Protection, Revision, RollMark,
 };
 use scaleset_planning::view::Health;
 
@@ -131,6 +131,7 @@ fn member(
     placed: Placed,
 ) -> Member {
     let Placed { zone, fault_domain, placement_group, update_domain } = placed;
+    let annotation = |name: &str| metadata.annotations.as_ref().and_then(|all| all.get(name));
     Member {
         kind,
         name: metadata.name.clone().unwrap_or_default(),
@@ -147,11 +148,8 @@ fn member(
         update_domain,
         assigned_revision: None,
         protection: Protection::None,
-        roll: metadata
-            .annotations
-            .iter()
-            .flatten()
-            .find_map(|(name, value)| if name == labels::ROLLING_UPGRADE { RollMark::parse(value) } else { None }),
+        roll: annotation(labels::ROLLING_UPGRADE).and_then(|mark| RollMark::parse(mark)),
+        os_disk_wish: annotation(labels::OS_DISK).and_then(|wish| OsDiskWish::parse(wish)),
         power_wish: scaleset_crds::vocabulary::PowerWish::Running,
         report: report(metadata, status),
     }
@@ -219,6 +217,10 @@ fn report(metadata: &ObjectMeta, status: Option<&InstanceStatus>) -> MemberRepor
         },
         extensions,
         health: health(status),
+        os_disk: view.and_then(|view| {
+            let (name, version) = (view.disks.first()?.clone(), view.image_version.clone()?);
+            Some(OsDiskReport { name, version })
+        }),
     }
 }
 

@@ -56,7 +56,7 @@ fn rank<'member>(input: &RollingInput<'_>, member: &'member Member) -> Rank<'mem
 fn class(input: &RollingInput<'_>, member: &Member) -> Class {
     let unwell = member.availability() == Availability::Unavailable && !member.is_stopped_by_wish();
     match (unwell, input.policy.unhealthy) {
-        (true, _) if !was_healthy(member) => Class::NeverWell,
+        (true, _) if !was_healthy(member) || input.has_bad_image(member) => Class::NeverWell,
         (true, UnhealthyRule::First) => Class::Unhealthy,
         (_, UnhealthyRule::First | UnhealthyRule::InOrder) => Class::Rest,
     }

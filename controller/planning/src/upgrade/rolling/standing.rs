@@ -2,14 +2,16 @@
 
 use jiff::Timestamp;
 use scaleset_crds::condition::Reason;
+use scaleset_crds::os_upgrade::RollbackInfo;
 use scaleset_crds::rolling_upgrade::{RollingUpgradeError, RollingUpgradeProgress, RollingUpgradeStatus};
 use scaleset_crds::vocabulary::{HealthState, PowerState, ProvisioningState};
 
 use super::surge::{Pair, Surge, lacks_room};
-use super::{RollingInput, count};
+use super::{RollingInput, Target, count};
 use crate::budget::was_healthy;
 use crate::scale_set::some_names;
-use crate::snapshot::{Availability, Member, Observation, Protection};
+use crate::snapshot::{Availability, Member, Observation, OsDiskWish, Protection, RollMark};
+use crate::upgrade::os_image;
 use crate::view::Health;
 
 /// Where a member stands.
@@ -177,19 +179,49 @@ impl<'pass> Census<'pass> {
 
     /// Members that are on their way back and are still waited for.
     pub(super) fn going_back(&self) -> usize {
+        let brought_back = self.standing(|standing| *standing == Standing::BroughtBack);
+        brought_back.into_iter().filter(|member| self.is_going_back(member)).count()
+    }
+
+    fn is_going_back(&self, member: &Member) -> bool {
         let timeout = self.input.policy.health_timeout;
-        self.standing(|standing| *standing == Standing::BroughtBack)
-            .into_iter()
-            .filter(|member| !member.is_settled() && !member.has_failed() && !member.is_stopped_by_wish())
-            .filter(|member| member.roll.as_ref().is_some_and(|mark| mark.since + timeout > self.input.now))
-            .count()
+        let in_time = member.roll.as_ref().is_some_and(|mark| mark.since + timeout > self.input.now);
+        let under_way = self.awaits_disk(member) || (!member.is_settled() && !member.has_failed());
+        in_time && under_way && !member.is_stopped_by_wish()
+    }
+
+    fn awaits_disk(&self, member: &Member) -> bool {
+        self.input.target.is_image() && os_image::is_awaited(member)
+    }
+
+    /// Members that are not well on a fresh OS disk, with the name of the one before.
+    pub(super) fn to_restore(&self) -> Vec<(&'pass Member, &'pass str)> {
+        let former = |member: &'pass Member| match &member.os_disk_wish {
+            Some(OsDiskWish::Fresh { version: _, after }) => Some((member, after.as_str())),
+            Some(OsDiskWish::Former { disk: _ }) | None => None,
+        };
+        self.standing(|standing| *standing == Standing::Failed).into_iter().filter_map(former).collect()
+    }
+
+    /// How members stand that were given their former OS disk back.
+    pub(super) fn rollback_info(&self) -> RollbackInfo {
+        let brought_back = self.standing(|standing| *standing == Standing::BroughtBack);
+        let ended: Vec<&Member> = brought_back.into_iter().filter(|member| !self.is_going_back(member)).collect();
+        let is_well =
+            |member: &&&Member| !self.awaits_disk(member) && (member.is_settled() || member.is_stopped_by_wish());
+        let well = ended.iter().filter(is_well).count();
+        RollbackInfo {
+            successfully_rolledback_instance_count: count(well),
+            failed_rolledback_instance_count: count(ended.len() - well),
+        }
     }
 
     /// Known to be unwell and not on its way: what a person stopped, and what was never well on its outdated model, does
     /// not count.
     fn is_unhealthy(&self, member: &Member) -> bool {
-        let outdated = member.is_made() && member.assigned_revision.as_deref() != Some(self.target.as_str());
-        if member.is_stopped_by_wish() || (outdated && !was_healthy(member)) || is_on_its_way(member) {
+        let never_well = !was_healthy(member) || self.input.has_bad_image(member);
+        let outdated = member.is_made() && !is_at_target(self.input, &self.target, member);
+        if member.is_stopped_by_wish() || (outdated && never_well) || is_on_its_way(member) {
             return false;
         }
         member.availability() == Availability::Unavailable
@@ -210,8 +242,26 @@ fn is_on_its_way(member: &Member) -> bool {
         || report.health == Health::Known(HealthState::Initializing)
 }
 
+/// Whether nothing of the target is missing on a member.
+fn is_at_target(input: &RollingInput<'_>, revision: &str, member: &Member) -> bool {
+    let follows = member.assigned_revision.as_deref() == Some(revision);
+    match input.target {
+        Target::Model => follows,
+        Target::Image(target) => {
+            follows && member.report.os_disk.as_ref().is_none_or(|disk| disk.version == target.version())
+        }
+    }
+}
+
 /// `None` for a member that the upgrade is not about.
 fn standing(input: &RollingInput<'_>, record: &RollingUpgradeStatus, member: &Member) -> Option<Standing> {
+    match &record.os_upgrade {
+        None => standing_of_model(input, record, member),
+        Some(target) => standing_of_image(input, record, target.target_image_reference.requested_version(), member),
+    }
+}
+
+fn standing_of_model(input: &RollingInput<'_>, record: &RollingUpgradeStatus, member: &Member) -> Option<Standing> {
     let mark = member.roll.as_ref().filter(|mark| mark.number == record.number);
     let at_target = member.assigned_revision.as_deref() == Some(record.target_revision.as_str());
     match (mark, at_target) {
@@ -220,17 +270,42 @@ fn standing(input: &RollingInput<'_>, record: &RollingUpgradeStatus, member: &Me
         (None, false) => Some(Standing::Pending),
         (Some(_), false) => Some(Standing::BroughtBack),
         (Some(mark), true) => {
-            let until = mark.since + input.policy.health_timeout;
             let taken = member.report.running_revision.as_deref() == Some(record.target_revision.as_str());
-            let unseen = member.report.observation == Observation::Unseen;
             let waits_for_room = mark.replaces.is_some() && lacks_room(member);
-            Some(if member.is_stopped_by_wish() || (taken && member.is_settled()) {
-                Standing::Successful
-            } else if unseen || (input.now < until && (!member.has_failed() || waits_for_room)) {
-                Standing::InProgress { until }
-            } else {
-                Standing::Failed
-            })
+            Some(touched(input, mark, member, taken, waits_for_room))
         }
+    }
+}
+
+/// Members on other models than the newest are not what it is about.
+fn standing_of_image(
+    input: &RollingInput<'_>,
+    record: &RollingUpgradeStatus,
+    version: &str,
+    member: &Member,
+) -> Option<Standing> {
+    let Some(mark) = member.roll.as_ref().filter(|mark| mark.number == record.number) else {
+        let follows = member.assigned_revision.as_deref() == Some(record.target_revision.as_str());
+        let older = member.report.os_disk.as_ref().is_some_and(|disk| disk.version != version);
+        let left_alone = member.protection == Protection::FromSetActions;
+        return (follows && older && !left_alone).then_some(Standing::Pending);
+    };
+    if let Some(OsDiskWish::Former { disk: _ }) = &member.os_disk_wish {
+        return Some(Standing::BroughtBack);
+    }
+    let taken = member.report.os_disk.as_ref().is_some_and(|disk| disk.version == version);
+    Some(touched(input, mark, member, taken, os_image::is_awaited(member)))
+}
+
+/// Where a member stands that the upgrade has touched; what has failed while it `waits` has failed for another reason.
+fn touched(input: &RollingInput<'_>, mark: &RollMark, member: &Member, taken: bool, waits: bool) -> Standing {
+    let until = mark.since + input.policy.health_timeout;
+    let unseen = member.report.observation == Observation::Unseen;
+    if member.is_stopped_by_wish() || (taken && member.is_settled()) {
+        Standing::Successful
+    } else if unseen || (input.now < until && (!member.has_failed() || waits)) {
+        Standing::InProgress { until }
+    } else {
+        Standing::Failed
     }
 }
