@@ -10,6 +10,8 @@ mod instance;
 mod operation;
 #[path = "planner/overtaken.rs"]
 mod overtaken;
+#[path = "planner/os_upgrade.rs"]
+mod os_upgrade;
 #[path = "planner/placement.rs"]
 mod placement;
 #[path = "planner/requests.rs"]

@@ -107,8 +107,8 @@ fn notices(observed: &Observed, plan: &ScaleSetPlan, executed: &Executed) -> Vec
         ("Replacing", "Delete", "the newest model needs new VMs, removing", removed(RemovalCause::Replace)),
         ("Deleting", "Delete", "removing", removed(RemovalCause::SetDeleted)),
         ("Upgrading", "Upgrade", "bringing to the newest model", executed.assigned.clone()),
-        ("UpgradingOSImage", "Upgrade", "bringing to the newest version of the image", upgraded),
-        ("RestoringOSDisk", "Restore", "not well on the new image, giving the former OS disk back to", restored),
+        ("UpgradingOSImage", "Upgrade", "upgrading the OS image of", upgraded),
+        ("RestoringOSDisk", "Restore", "not well on the new OS image, restoring the former OS disk of", restored),
     ];
     for (reason, action, verb, names) in decisions {
         if !names.is_empty() {

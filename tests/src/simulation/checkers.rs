@@ -209,6 +209,7 @@ fn one_create_for_each_object(stage: &Stage, findings: &mut Vec<String>) {
             | Call::Update
             | Call::SetPower
             | Call::Reimage
+            | Call::ReplaceOsDisk
             | Call::Perform
             | Call::Observe
             | Call::ObserveAll

@@ -24,6 +24,7 @@
 //! api unreliable 5 7 | api reliable               so many of 100 writes are refused, as many lose their answer, by a seed
 //! die before 3 | die after 0                      the controller dies at the write of that number, and is started again
 //! show | revisions web                            the objects, as a table; the revisions of a set
+//! images | history web                            the image and the disks of each machine; upgrades of a set's OS image
 //! ```
 //!
 //! A story is told by the log lines of the passes, events, and conditions that turn, each with the seconds since the
@@ -164,6 +165,8 @@ impl Teller {
             }
             ("show", []) => self.say(&table::objects(&self.stage)),
             ("revisions", [set]) => self.say(&table::revisions(&self.stage, set)),
+            ("images", []) => self.say(&table::images(&self.stage)),
+            ("history", [set]) => self.say(&table::os_upgrades(&self.stage, set)),
             _ => {
                 let done = self.disturb(verb, words);
                 // Hardware that works again does not say so.

@@ -274,7 +274,15 @@ impl Stage {
 
     /// Calls that could have changed the hardware and were not refused.
     pub fn effects(&self) -> u64 {
-        let changing = [Call::Create, Call::Update, Call::SetPower, Call::Reimage, Call::Perform, Call::Delete];
+        let changing = [
+            Call::Create,
+            Call::Update,
+            Call::SetPower,
+            Call::Reimage,
+            Call::ReplaceOsDisk,
+            Call::Perform,
+            Call::Delete,
+        ];
         let calls = self.hardware.calls();
         changing.iter().filter_map(|call| calls.get(call)).map(|count| count.accepted + count.unchanged).sum()
     }

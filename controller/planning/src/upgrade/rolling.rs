@@ -417,7 +417,10 @@ fn breach_policy(
     if goes_back {
         record.running_status.code = RollingUpgradeCode::RollingBack;
         record.error = Some(breach);
-        back(input, record, decision);
+        match input.target {
+            Target::Model => back(input, record, decision),
+            Target::Image(_) => image::wait_for_return(input, record, decision),
+        }
     } else {
         fault(decision, record, breach, waiting);
     }

@@ -14,7 +14,7 @@ use scaleset_planning::revision;
 use scaleset_planning::scale_set::plan;
 use scaleset_planning::snapshot::{
     Autoscaler, Confirmation, FinalizerState, GuestAgent, Maintenance, Member, MemberKind, MemberLife, MemberReport,
-    Observation, Origin, Pending, Protection, RegionFacts, Revision, RollingPolicy, ScaleInGuard, ScaleSetSnapshot,
+    Observation, Origin, OsDiskReport, OsUpgradePolicy, Pending, Protection, RegionFacts, Revision, RollingPolicy, ScaleInGuard, ScaleSetSnapshot,
     SetFacts, SetLife, SizeFacts, UnhealthyRule, UpgradeSwitch, ZoneFacts,
 };
 use scaleset_planning::view::Health;
@@ -75,6 +75,7 @@ pub(crate) fn snapshot(zones: &[&str], replicas: i32) -> ScaleSetSnapshot {
             rolling_policy: RollingPolicy::default(),
             scale_in_rule: ScaleInRule::Default,
             scale_in_unhealthy: UnhealthyRule::InOrder,
+            os_upgrades: OsUpgradePolicy::default(),
             profile: Some(Arc::clone(&profile)),
         },
         members: Vec::new(),
@@ -120,6 +121,7 @@ pub(crate) fn member(number: i64, zone: Option<&str>, fault_domain: Option<i32>,
         assigned_revision: Some(revision.to_owned()),
         protection: Protection::None,
         roll: None,
+        os_disk_wish: None,
         power_wish: PowerWish::Running,
         report: MemberReport {
             observation: Observation::Current,
@@ -132,6 +134,7 @@ pub(crate) fn member(number: i64, zone: Option<&str>, fault_domain: Option<i32>,
             failure: None,
             health: Health::NoSource,
             extensions: BTreeMap::new(),
+            os_disk: Some(OsDiskReport { name: format!("web-{number}_disk1_a"), version: "22.04.1".to_owned() }),
         },
     }
 }

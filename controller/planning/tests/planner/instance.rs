@@ -7,11 +7,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use scaleset_crds::InstanceStatus;
 use scaleset_crds::condition::{Reason, find};
+use scaleset_crds::profile::ImageReference;
 use scaleset_crds::vocabulary::{PowerState, PowerWish, ProvisioningState};
 use scaleset_planning::instance::{Step, Wait, plan};
 use scaleset_planning::snapshot::{
-    Assigned, Belonging, Birth, Failure, FinalizerState, InstanceSnapshot, MemberKind, MemberLife, ReleaseRule,
-    ShutdownRule,
+    Assigned, Belonging, Birth, Failure, FinalizerState, InstanceSnapshot, MemberKind, MemberLife, OsDiskWish,
+    ReleaseRule, ShutdownRule,
 };
 use scaleset_planning::status::instance::{InstanceOutcome, instance_status};
 use scaleset_planning::view::{HardwareView, InstanceView, ModelView, OperationState};
@@ -46,7 +47,9 @@ fn view(model: &ModelView, operation: OperationState, power: PowerState) -> Inst
         os_name: None,
         os_version: None,
         vm_agent_version: None,
-        disks: Vec::new(),
+        image_version: "22.04.1".to_owned(),
+        disks: vec!["web-0_disk1_a".to_owned()],
+        former_os_disk: None,
         extensions: BTreeMap::new(),
         private_ip_address: None,
         public_ip_address: None,
@@ -74,6 +77,7 @@ fn snapshot(hardware: HardwareView) -> InstanceSnapshot {
         zone: None,
         fault_domain: None,
         belonging: Belonging::Made { scale_set: "web".to_owned() },
+        os_disk_wish: None,
         operation: None,
         power_operation: None,
         hardware,
@@ -409,4 +413,60 @@ fn an_equal_status_stays_equal() {
     first.status = status_of(&first, None);
     first.wall_now = Timestamp::from_second(3_600).unwrap();
     assert_eq!(status_of(&first, None), first.status, "nothing changed, so no time stamp moves");
+}
+
+#[test]
+fn the_os_disk_that_is_wished_for_is_named_and_asked_for_once() {
+    let fresh = |after: &str| OsDiskWish::Fresh { version: "22.04.2".to_owned(), after: after.to_owned() };
+    let former = |disk: &str| OsDiskWish::Former { disk: disk.to_owned() };
+    let asked = |wish: OsDiskWish, kept: Option<&str>, operation: OperationState| {
+        let mut view = view(&old(), operation, PowerState::Running);
+        view.former_os_disk = kept.map(str::to_owned);
+        let mut snapshot = snapshot(HardwareView::Present(Box::new(view)));
+        snapshot.os_disk_wish = Some(wish.clone());
+        plan(&snapshot).step == Step::ReplaceOsDisk(old(), wish)
+    };
+    let failed =
+        OperationState::Failed { code: "OSProvisioningTimedOut".to_owned(), message: String::new(), attempts: 9 };
+    for (expected, wish, kept, operation) in [
+        (true, fresh("web-0_disk1_a"), None, OperationState::Succeeded),
+        (true, fresh("web-0_disk1_a"), None, failed.clone()),
+        (false, fresh("web-0_disk1_a"), None, OperationState::Updating),
+        (false, fresh("web-0_disk1_b"), None, OperationState::Succeeded),
+        (true, former("web-0_disk1_b"), Some("web-0_disk1_b"), OperationState::Succeeded),
+        (true, former("web-0_disk1_b"), Some("web-0_disk1_b"), failed),
+        (false, former("web-0_disk1_a"), Some("web-0_disk1_b"), OperationState::Succeeded),
+        (false, former("web-0_disk1_b"), None, OperationState::Succeeded),
+    ] {
+        let said = format!("{wish}, kept {kept:?}, {operation:?}");
+        assert_eq!(asked(wish, kept, operation), expected, "{said}");
+    }
+}
+
+#[test]
+fn a_model_with_an_exact_version_or_another_image_knows_no_wished_version() {
+    for change in [
+        |image: &mut ImageReference| image.version = Some("22.04.1".to_owned()),
+        |image: &mut ImageReference| {
+            image.sku = Some("24_04-lts".to_owned());
+        },
+    ] {
+        let mut model = old();
+        change(&mut Arc::make_mut(&mut model.model).storage_profile.image_reference);
+        let mut snapshot = snapshot(running(&old()));
+        snapshot.assigned = Assigned::Known(model.clone());
+        let wish = OsDiskWish::Fresh { version: "22.04.2".to_owned(), after: "web-0_disk1_a".to_owned() };
+        snapshot.os_disk_wish = Some(wish);
+        assert_eq!(plan(&snapshot).step, Step::Reimage(model));
+    }
+}
+
+#[test]
+fn a_wish_for_an_os_disk_is_read_as_it_is_written() {
+    for text in ["22.04.2 after web-0_disk1_a", "restore web-0_disk1_a"] {
+        assert_eq!(OsDiskWish::parse(text).map(|wish| wish.to_string()).as_deref(), Some(text));
+    }
+    for text in ["", "restore", "22.04.2", "22.04.2 before web-0", "a b c d"] {
+        assert_eq!(OsDiskWish::parse(text), None, "{text:?}");
+    }
 }

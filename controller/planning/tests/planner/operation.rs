@@ -10,7 +10,7 @@ use scaleset_crds::vocabulary::{OrchestrationMode, PowerWish, ProvisioningState,
 use scaleset_crds::{OperationStatus, ScaleSetOperationSpec};
 use scaleset_planning::operation::{OperationPlan, OperationStep, OperationWrite, plan};
 use scaleset_planning::snapshot::{
-    Confirmation, EarlierOperation, Failure, MemberKind, MemberLife, Observation, OperationMember, OperationScope,
+    Confirmation, EarlierOperation, Failure, ImageVersions, MemberKind, MemberLife, Observation, OperationMember, OperationScope,
     OperationSet, OperationSnapshot, OperationTargetFacts, Origin, Protection, UpgradeSwitch,
 };
 use scaleset_planning::status::operation::operation_status;
@@ -48,6 +48,7 @@ fn set() -> OperationSet {
         life: MemberLife::Live,
         mode: OrchestrationMode::Uniform,
         observation: Observation::Current,
+        image: ImageVersions::Exact,
         upgrade_mode: UpgradeMode::Manual,
         upgrades: UpgradeSwitch::On,
         target: 3,
@@ -189,7 +190,8 @@ fn what_cannot_be_carried_out_fails_and_says_why() {
         "OperationNotAllowed: upgradePolicy.paused of the set is true",
         "HandMadeMember: spec.instanceIds: web-0 made by hand, change their own specs",
         "OperationNotAllowed: the set has no virtualMachineProfile to upgrade to",
-        "OperationNotAllowed: upgradePolicy.mode of the set is Manual, it must be Rolling",
+        "OperationNotAllowed: upgradePolicy.mode of the set is Manual, it must be Rolling; \
+             an upgrade of the OS image would need the image version latest",
         "OperationNotAllowed: no rolling upgrade is running",
     ];
     assert_eq!(refusals, expected);

@@ -16,6 +16,7 @@ pub(crate) fn record(code: RollingUpgradeCode, number: i64) -> RollingUpgradeSta
     let epoch = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH);
     RollingUpgradeStatus {
         number,
+        os_upgrade: None,
         target_revision: "new".to_owned(),
         running_status: RollingUpgradeRunningStatus {
             code,

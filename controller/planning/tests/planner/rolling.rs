@@ -52,6 +52,7 @@ pub(crate) fn obey(snapshot: &mut ScaleSetSnapshot, plan: &ScaleSetPlan) {
             | Action::RenumberRevision { .. }
             | Action::ReserveNumbers { .. }
             | Action::CreateMember(_)
+            | Action::ReplaceOsDisk(_)
             | Action::MarkMember(_)
             | Action::DeleteMember(_)
             | Action::DeleteRevision { .. }

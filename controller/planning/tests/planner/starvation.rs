@@ -52,6 +52,7 @@ fn carry_out(snapshot: &mut ScaleSetSnapshot, breakage: Breakage, mended: impl F
                 Action::AddFinalizer
                 | Action::RenumberRevision { .. }
                 | Action::ReserveNumbers { .. }
+                | Action::ReplaceOsDisk(_)
                 | Action::MarkMember(_)
                 | Action::CreateMember(_)
                 | Action::DeleteMember(_)

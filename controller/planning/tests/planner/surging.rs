@@ -62,6 +62,7 @@ pub(crate) fn obey_one(snapshot: &mut ScaleSetSnapshot, action: &Action) {
             member.report.provisioning = ProvisioningState::Updating;
             member.report.health = Health::Missing;
         }
+        Action::ReplaceOsDisk(_) => {}
         Action::MarkMember(marking) => {
             let found = snapshot.members.iter_mut().find(|member| member.name == marking.name);
             found.expect("a member is marked").roll = Some(marking.roll.clone());

@@ -29,6 +29,9 @@ pub(super) fn spec_of(words: &[&str]) -> Value {
             "scale-in" => json!({"scaleInPolicy": {"rules": [value]}}),
             "unhealthy-first" => json!({"scaleInPolicy": {"prioritizeUnhealthyVMs": value == "true"}}),
             "ceiling" => json!({"upgradePolicy": {"maxDisruption": value}}),
+            "os-upgrade" => os_upgrade(&json!({"enableAutomaticOSUpgrade": value == "true"})),
+            "os-rollback" => os_upgrade(&json!({"disableAutomaticRollback": value == "false"})),
+            "os-own-policy" => os_upgrade(&json!({"useRollingUpgradePolicy": value == "true"})),
             "paused" => json!({"upgradePolicy": {"paused": value == "true"}}),
             "profile" if value == "none" => json!({"virtualMachineProfile": null}),
             other => json!({"virtualMachineProfile": profile_part(other, value)}),
@@ -40,6 +43,10 @@ pub(super) fn spec_of(words: &[&str]) -> Value {
 
 fn rolling(policy: &Value) -> Value {
     json!({"upgradePolicy": {"rollingUpgradePolicy": policy}})
+}
+
+fn os_upgrade(policy: &Value) -> Value {
+    json!({"upgradePolicy": {"automaticOSUpgradePolicy": policy}})
 }
 
 fn profile_part(name: &str, value: &str) -> Value {

@@ -41,6 +41,50 @@ pub(super) fn revisions(stage: &Stage, set: &str) -> String {
     lines.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
 }
 
+/// Image version of each machine, and whether its OS disk and data disks are those of its creation.
+pub(super) fn images(stage: &Stage) -> String {
+    let rows = stage.machines().into_values().map(|machine| {
+        let kept = machine.former_os_disk.map_or_else(|| "-".to_owned(), |disk| tail(&disk));
+        let data: Vec<String> = machine.disks[1..].iter().map(|disk| tail(disk)).collect();
+        vec![machine.owner.name, machine.image_version, tail(&machine.disks[0]), kept, data.join(",")]
+    });
+    let mut rows: Vec<Vec<String>> = rows.collect();
+    rows.sort();
+    let lines = aligned(&["MACHINE", "IMAGE", "OS-DISK", "FORMER", "DATA-DISKS"], rows);
+    lines.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+}
+
+/// The end of a name tells disks apart.
+fn tail(disk: &str) -> String {
+    disk[disk.len() - 4..].to_owned()
+}
+
+/// The upgrades of a set's OS image, the newest first.
+pub(super) fn os_upgrades(stage: &Stage, set: &str) -> String {
+    let set = stage.cluster.get(Kind::ScaleSet, set).unwrap_or_default();
+    let entries = set["status"]["osUpgradeHistory"].as_array().cloned().unwrap_or_default();
+    let rows = entries.iter().map(|entry| {
+        let progress = ["successful", "failed", "inProgress", "pending"];
+        let progress = progress.map(|name| text(&entry["progress"][format!("{name}InstanceCount")])).join("/");
+        let back = ["successfully", "failed"];
+        let back = back.map(|name| text(&entry["rollbackInfo"][format!("{name}RolledbackInstanceCount")])).join("/");
+        let status = &entry["runningStatus"];
+        let ended = if status["endTime"].is_null() { "running" } else { "ended" };
+        vec![
+            text(&entry["number"]),
+            text(&entry["targetImageReference"]["version"]),
+            text(&entry["startedBy"]),
+            text(&status["code"]),
+            ended.to_owned(),
+            progress,
+            back,
+        ]
+    });
+    let head = ["NUMBER", "VERSION", "STARTED-BY", "CODE", "TIME", "OK/FAILED/RUNNING/PENDING", "BACK-OK/FAILED"];
+    let lines = aligned(&head, rows.collect());
+    lines.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+}
+
 fn set_row(set: &Value) -> Vec<String> {
     let status = &set["status"];
     let fields = ["capacity", "replicas", "readyReplicas", "updatedReplicas", "availableReplicas"];

@@ -206,8 +206,11 @@ impl<'pass> Verdicts<'pass> {
         }
         let withheld = [Reason::Paused, Reason::ManualUpgradePolicy, Reason::Protected, Reason::AllowanceSpent];
         let waits_for_a_person = self.plan.holds.iter().find(|hold| needs_a_person(hold.reason));
-        let hold = waits_for_a_person.or_else(|| self.plan.holds.iter().find(|hold| withheld.contains(&hold.reason)));
         let newest = self.plan.effective.newest_revision.as_deref();
+        // What else is withheld, a newer image for instance, does not keep anybody from the model.
+        let waits = self.made().any(|member| member.assigned_revision.as_deref() != newest);
+        let withheld = self.plan.holds.iter().find(|hold| waits && withheld.contains(&hold.reason));
+        let hold = waits_for_a_person.or(withheld);
         let pending_reimage = self.made().filter(|member| self.is_outdated(member)).all(|member| {
             member.report.running_revision.as_deref() == newest && member.report.pending == Pending::NextReimage
         });

@@ -189,6 +189,14 @@ pub(super) fn why_stopped(
     }
 }
 
+/// Members were told to go back when they failed; from now on nothing but that is waited for.
+pub(super) fn wait_for_return(input: &RollingInput<'_>, record: RollingUpgradeStatus, decision: &mut RollingDecision) {
+    let failed = usize::try_from(record.progress.failed_instance_count).unwrap_or(0);
+    hold(decision, Reason::RollingBack, failed, input.target.going_back_text());
+    decision.wake_after = Some(input.policy.health_timeout);
+    decision.record = Some(record);
+}
+
 /// Gives members that are not well on the new image their former OS disk back. How many are on their way back.
 pub(super) fn restore(
     input: &RollingInput<'_>,
