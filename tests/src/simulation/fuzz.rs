@@ -17,7 +17,8 @@ const COMMANDS: usize = 24;
 /// Each command is noted in `told` before it is carried out, so that it is known also when the story panics.
 pub fn play_seed(seed: u64, setting: Setting<'_>, told: &Mutex<Vec<String>>) -> (String, Vec<String>) {
     let teller = Teller::new("", setting);
-    let mut author = Author { random: Random::new(seed), teller, told, broken: Vec::new(), vms: 0, operations: 0 };
+    let mut author =
+        Author { random: Random::new(seed), teller, told, broken: Vec::new(), vms: 0, operations: 0, versions: 0 };
     author.begin();
     for _ in 0..COMMANDS {
         author.next_command();
@@ -35,6 +36,7 @@ struct Author<'story> {
     broken: Vec<String>,
     vms: usize,
     operations: usize,
+    versions: usize,
 }
 
 impl Author<'_> {
@@ -46,6 +48,8 @@ impl Author<'_> {
         self.tell(&format!("change web surge={surge}"));
         let rollback = *self.random.pick(&["true", "false"]);
         self.tell(&format!("change web rollback={rollback}"));
+        let os_upgrade = *self.random.pick(&["true", "false"]);
+        self.tell(&format!("change web os-upgrade={os_upgrade}"));
         let mode = *self.random.pick(&["Manual", "Automatic"]);
         let replicas = self.random.below(5);
         self.tell(&format!("set demo Flexible centralindia replicas={replicas} mode={mode}"));
@@ -61,7 +65,7 @@ impl Author<'_> {
     }
 
     fn next_command(&mut self) {
-        match self.random.below(20) {
+        match self.random.below(22) {
             0..=4 => self.scale(),
             5..=7 => self.change_model(),
             8 => self.change_policy(),
@@ -70,6 +74,7 @@ impl Author<'_> {
             13..=15 => self.break_something(),
             16 => self.die(),
             17 | 18 => self.operate(),
+            19 | 20 => self.publish(),
             _ => {}
         }
         let pause = match self.random.below(4) {
@@ -120,10 +125,19 @@ impl Author<'_> {
                 "surge=0",
                 "surge=2",
                 "surge=100%",
+                "os-upgrade=true",
+                "os-upgrade=false",
+                "os-rollback=false",
+                "os-own-policy=true",
             ]);
         }
         let change = *self.random.pick(&changes);
         self.tell(&format!("change {set} {change}"));
+    }
+
+    fn publish(&mut self) {
+        self.versions += 1;
+        self.tell(&format!("publish Canonical:ubuntu-server:22_04-lts 22.04.{}", self.versions));
     }
 
     fn touch_member(&mut self) {
@@ -249,6 +263,9 @@ impl Author<'_> {
             self.tell("change web tag=healed");
             self.tell("settle");
         }
+        // A version of the image that was proved bad waits for a newer one.
+        self.publish();
+        self.tell("settle");
     }
 }
 

@@ -67,6 +67,8 @@ fn differs(set: &SetSeen, member: &MemberSeen, machine: Option<&Machine>) -> Opt
         Some(format!("is {:?}", machine.provisioning))
     } else if machine.model_revision != set.newest && set.live {
         Some(format!("runs {}, the newest model is {}", machine.model_revision, set.newest))
+    } else if set.live && set.newest_image.as_ref().is_some_and(|newest| *newest != machine.image_version) {
+        Some(format!("has OS image {}, which is not the newest", machine.image_version))
     } else if !powered {
         Some(format!("is {:?}, {} is wished", machine.power, member.power_wish))
     } else if !healthy {

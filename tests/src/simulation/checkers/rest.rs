@@ -20,6 +20,7 @@ pub fn converged(stage: &Stage) -> Vec<String> {
         let members: Vec<&MemberSeen> = now.live_made(uid).collect();
         findings.extend(count_differs(set, &members));
         findings.extend(outdated(set, &members, &machines));
+        findings.extend(older_images(set, &members, &machines));
         findings.extend(status_differs(set, &now, uid));
     }
     let left = now.operations.values().filter(|operation| !operation.ended);
@@ -87,6 +88,18 @@ fn outdated(set: &SetSeen, members: &[&MemberSeen], machines: &BTreeMap<String, 
         member.protected != Protected::FromActions && runs != Some(set.newest.as_str())
     };
     members.iter().filter(behind).map(|member| format!("{} is not on the newest model", member.name)).collect()
+}
+
+/// With the policy on, every machine on the newest revision has the newest image, unless its member is protected.
+fn older_images(set: &SetSeen, members: &[&MemberSeen], machines: &BTreeMap<String, Machine>) -> Vec<String> {
+    let paused = set.object["spec"]["upgradePolicy"]["paused"] == true;
+    let Some(newest) = set.newest_image.as_ref().filter(|_| !paused) else { return Vec::new() };
+    let behind = |member: &&&MemberSeen| {
+        let machine = machines.get(&member.uid).filter(|machine| machine.model_revision == set.newest);
+        let older = machine.is_some_and(|machine| machine.image_version != *newest);
+        older && member.protected != Protected::FromActions
+    };
+    members.iter().filter(behind).map(|member| format!("{} has not the newest OS image", member.name)).collect()
 }
 
 fn status_differs(set: &SetSeen, now: &Seen, uid: &str) -> Vec<String> {

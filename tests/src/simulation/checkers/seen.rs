@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use scaleset_controller::cluster::Kind;
 use scaleset_crds::labels;
+use scaleset_hardware::{Catalog, Hardware};
 use serde_json::Value;
 
 use crate::simulation::stage::Stage;
@@ -27,6 +28,8 @@ pub(super) struct SetSeen {
     /// Manual or paused.
     pub(super) still: bool,
     pub(super) newest: String,
+    /// The newest version of its image, where its members are to follow it.
+    pub(super) newest_image: Option<String>,
     pub(super) zones: Vec<String>,
     pub(super) object: Value,
 }
@@ -71,7 +74,12 @@ pub(super) struct MemberSeen {
 
 impl Seen {
     pub(super) fn of(stage: &Stage) -> Self {
-        let sets = stage.cluster.all(Kind::ScaleSet).into_iter().map(|object| (uid(&object), set(object)));
+        let catalog = stage.block_on(stage.hardware.catalog()).ok();
+        let sets = stage.cluster.all(Kind::ScaleSet).into_iter();
+        let sets = sets.map(|object| {
+            let newest_image = catalog.as_ref().and_then(|catalog| newest_image(&object, catalog));
+            (uid(&object), set(object, newest_image))
+        });
         let members = [Kind::ScaleSetVM, Kind::FlexVM].into_iter().flat_map(|kind| stage.cluster.all(kind));
         let operations = stage.cluster.all(Kind::ScaleSetOperation).into_iter();
         let operations = operations.map(|object| (uid(&object), operation(&object))).collect();
@@ -108,7 +116,18 @@ fn operation(object: &Value) -> OperationSeen {
     }
 }
 
-fn set(object: Value) -> SetSeen {
+/// Where the policy is on and the model says `latest`.
+fn newest_image(object: &Value, catalog: &Catalog) -> Option<String> {
+    let spec = &object["spec"];
+    let image = &spec["virtualMachineProfile"]["storageProfile"]["imageReference"];
+    let follows = spec["upgradePolicy"]["automaticOSUpgradePolicy"]["enableAutomaticOSUpgrade"] == true
+        && image["version"] == "latest";
+    let family = ["publisher", "offer", "sku"].map(|part| text(&image[part])).join(":");
+    let region = catalog.regions.get(&text(&spec["location"]))?;
+    region.images.get(&family).filter(|_| follows)?.last().cloned()
+}
+
+fn set(object: Value, newest_image: Option<String>) -> SetSeen {
     let (spec, policy) = (&object["spec"], &object["spec"]["upgradePolicy"]);
     SetSeen {
         name: text(&object["metadata"]["name"]),
@@ -117,6 +136,7 @@ fn set(object: Value) -> SetSeen {
         live: object["metadata"]["deletionTimestamp"].is_null(),
         still: policy["mode"] == "Manual" || policy["paused"] == true,
         newest: text(&object["status"]["modelRevision"]),
+        newest_image,
         zones: spec["zones"].as_array().into_iter().flatten().map(text).collect(),
         object,
     }
