@@ -13,6 +13,8 @@ mod health;
 mod objects;
 #[path = "schema_on_server/operation.rs"]
 mod operation;
+#[path = "schema_on_server/os_upgrade.rs"]
+mod os_upgrade;
 #[path = "schema_on_server/profile.rs"]
 mod profile;
 #[path = "schema_on_server/rules.rs"]

@@ -7,11 +7,19 @@ use scaleset_crds::manifests::custom_resource_definitions;
 use serde_json::Value;
 
 use crate::case::{Case, LegalChange, Refusal, check, check_legal_change};
-use crate::{flex_vm, health, operation, profile, scale_set, scale_set_vm, server};
+use crate::{flex_vm, health, operation, os_upgrade, profile, scale_set, scale_set_vm, server};
 
 fn cases() -> Vec<Case> {
-    [scale_set::cases(), profile::cases(), health::cases(), scale_set_vm::cases(), flex_vm::cases(), operation::cases()]
-        .concat()
+    [
+        scale_set::cases(),
+        profile::cases(),
+        health::cases(),
+        os_upgrade::cases(),
+        scale_set_vm::cases(),
+        flex_vm::cases(),
+        operation::cases(),
+    ]
+    .concat()
 }
 
 fn legal_changes() -> Vec<LegalChange> {
