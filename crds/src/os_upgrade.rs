@@ -34,7 +34,7 @@ pub struct AutomaticOsUpgradePolicy {
 pub struct OsUpgradeTarget {
     /// The image, with the exact version.
     pub target_image_reference: ImageReference,
-    /// Platform: a newer version was published. User: the operation StartRollingUpgrade.
+    /// Platform: a newer version was published. User: the operation `StartRollingUpgrade`.
     pub started_by: OsUpgradeStarter,
 }
 
@@ -48,7 +48,7 @@ pub struct OsUpgradeHistoryEntry {
     pub running_status: OsUpgradeRunningStatus,
     /// How many VMs stand where; the four always sum to the VMs that it is about.
     pub progress: RollingUpgradeProgress,
-    /// Platform: a newer version was published. User: the operation StartRollingUpgrade.
+    /// Platform: a newer version was published. User: the operation `StartRollingUpgrade`.
     pub started_by: OsUpgradeStarter,
     /// The image, with the exact version.
     pub target_image_reference: ImageReference,

@@ -264,7 +264,7 @@ fn note(set: &str, action: &Action, result: Result<Done, ClusterError>, executed
                 Action::CreateMember(member) => executed.created.push(member.name.clone()),
                 Action::AssignRevision(assignment) => executed.assigned.push(assignment.name.clone()),
                 Action::ReplaceOsDisk(assignment) => {
-                    executed.os_disks.push((assignment.name.clone(), assignment.wish.clone()))
+                    executed.os_disks.push((assignment.name.clone(), assignment.wish.clone()));
                 }
                 Action::DeleteMember(removal) => executed.deleted.push(removal.clone()),
                 Action::RemoveFinalizer => executed.status = StatusSoFar::LetGo,

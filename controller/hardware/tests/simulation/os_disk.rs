@@ -1,6 +1,7 @@
 //! OS disks: fresh ones at an exact version, former ones that come back.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use scaleset_crds::VirtualMachineModel;
 use scaleset_hardware::sim::VirtualClock;
@@ -125,12 +126,12 @@ async fn the_disk_that_is_kept_survives_a_restart() {
     let clock = VirtualClock::default();
     let simulation = open(&path, &clock);
     let before = simulation.create(request("a")).await.unwrap();
-    clock.advance(std::time::Duration::from_secs(60));
+    clock.advance(Duration::from_mins(1));
     let wish = fresh("22.04.1", &before.disks[0]);
     simulation.replace_os_disk(target("a", 1), "revision-1", Arc::new(model()), wish).await.unwrap();
     drop(simulation);
     let simulation = open(&path, &clock);
-    clock.advance(std::time::Duration::from_secs(300));
+    clock.advance(Duration::from_mins(5));
     let wish = former(&before.disks[0]);
     let after = simulation.replace_os_disk(target("a", 1), "revision-1", Arc::new(model()), wish).await.unwrap();
     assert_eq!((after.disks, after.image_version), (before.disks, before.image_version));

@@ -166,7 +166,7 @@ fn phase(input: &RollingInput<'_>, waiting: &[Outdated<'_>]) -> Phase {
     let changed = !input.is_target(&record);
     let under_way = record.progress.in_progress_instance_count > 0;
     match record.running_status.code {
-        RollingUpgradeCode::RollingForward if input.is_withdrawn(waiting, changed) => Phase::Cancel(record),
+        RollingUpgradeCode::RollingForward if input.is_withdrawn(&record, waiting) => Phase::Cancel(record),
         RollingUpgradeCode::RollingForward | RollingUpgradeCode::RollingBack
             if changed && (!waiting.is_empty() || !input.target.is_image()) =>
         {

@@ -17,6 +17,8 @@ use scaleset_planning::view::Health;
 
 use crate::fleet::{assigned, audited, change_profile, newest, profile, snapshot, spread};
 
+type Change = fn(&mut ScaleSetSnapshot);
+
 const IMAGE: &str = "Canonical:ubuntu-server:22_04-lts";
 
 /// `count` healthy members on version 1, with the policy on; versions 1 and 2 are published.
@@ -161,7 +163,7 @@ fn the_sets_own_policy_is_used_where_it_is_asked_for() {
 
 #[test]
 fn nothing_moves_without_the_policy_without_latest_or_for_the_newest() {
-    let cases: [(&str, fn(&mut ScaleSetSnapshot)); 4] = [
+    let cases: [(&str, Change); 4] = [
         ("off", |snapshot| snapshot.set.os_upgrades.new_images = NewImages::Wait),
         ("unknown region", |snapshot| snapshot.region = None),
         ("silent hardware", |snapshot| snapshot.hardware_silence = Some("no answer".to_owned())),
@@ -180,7 +182,7 @@ fn nothing_moves_without_the_policy_without_latest_or_for_the_newest() {
 
 #[test]
 fn what_holds_it_is_said() {
-    let cases: [(Reason, fn(&mut ScaleSetSnapshot)); 4] = [
+    let cases: [(Reason, Change); 4] = [
         (Reason::Paused, |snapshot| snapshot.set.upgrades = UpgradeSwitch::Paused),
         (Reason::OSUpgradeWaits, |snapshot| snapshot.set.max_disruption = MaxDisruption::Restart),
         (Reason::OSUpgradeWaits, |snapshot| {

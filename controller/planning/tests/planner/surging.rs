@@ -62,7 +62,6 @@ pub(crate) fn obey_one(snapshot: &mut ScaleSetSnapshot, action: &Action) {
             member.report.provisioning = ProvisioningState::Updating;
             member.report.health = Health::Missing;
         }
-        Action::ReplaceOsDisk(_) => {}
         Action::MarkMember(marking) => {
             let found = snapshot.members.iter_mut().find(|member| member.name == marking.name);
             found.expect("a member is marked").roll = Some(marking.roll.clone());
@@ -91,6 +90,7 @@ pub(crate) fn obey_one(snapshot: &mut ScaleSetSnapshot, action: &Action) {
             snapshot.revisions.push(revision);
         }
         Action::AddFinalizer
+        | Action::ReplaceOsDisk(_)
         | Action::RenumberRevision { .. }
         | Action::DeleteRevision { .. }
         | Action::RemoveFinalizer => {}

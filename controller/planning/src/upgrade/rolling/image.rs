@@ -73,7 +73,7 @@ impl ImageTarget {
 }
 
 impl Target<'_> {
-    pub(super) const fn is_image(&self) -> bool {
+    pub(super) const fn is_image(self) -> bool {
         match self {
             Self::Model => false,
             Self::Image(_) => true,
@@ -81,15 +81,15 @@ impl Target<'_> {
     }
 
     /// Whether a record is of an upgrade of this sort.
-    pub(super) const fn owns(&self, record: &RollingUpgradeStatus) -> bool {
+    pub(super) const fn owns(self, record: &RollingUpgradeStatus) -> bool {
         self.is_image() == record.os_upgrade.is_some()
     }
 
-    pub(super) const fn outdated_text(&self) -> &'static str {
+    pub(super) const fn outdated_text(self) -> &'static str {
         if self.is_image() { OUTDATED } else { OUTDATED_MODEL }
     }
 
-    pub(super) const fn going_back_text(&self) -> &'static str {
+    pub(super) const fn going_back_text(self) -> &'static str {
         match self {
             Self::Model => "going back to the model on which they were well",
             Self::Image(_) => "going back to their former OS disk",
@@ -97,7 +97,7 @@ impl Target<'_> {
     }
 
     /// Why members that an upgrade has tried in vain are not tried again.
-    pub(super) fn why_not_again(&self) -> (Reason, String) {
+    pub(super) fn why_not_again(self) -> (Reason, String) {
         match self {
             Self::Model => (
                 Reason::RollingUpgradeInProgressWithFailedUpgradedVMs,
@@ -133,10 +133,10 @@ impl<'pass> RollingInput<'pass> {
     }
 
     /// Whether what a running upgrade of the image is for has gone: the policy, or members on the newest model.
-    pub(super) fn is_withdrawn(&self, waiting: &[Outdated<'_>], changed: bool) -> bool {
+    pub(super) fn is_withdrawn(&self, record: &RollingUpgradeStatus, waiting: &[Outdated<'_>]) -> bool {
         match self.target {
             Target::Model => false,
-            Target::Image(target) => target.scope == Scope::Nobody || (changed && waiting.is_empty()),
+            Target::Image(target) => target.scope == Scope::Nobody || (waiting.is_empty() && !self.is_target(record)),
         }
     }
 

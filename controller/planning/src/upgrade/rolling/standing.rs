@@ -270,9 +270,14 @@ fn standing_of_model(input: &RollingInput<'_>, record: &RollingUpgradeStatus, me
         (None, false) => Some(Standing::Pending),
         (Some(_), false) => Some(Standing::BroughtBack),
         (Some(mark), true) => {
-            let taken = member.report.running_revision.as_deref() == Some(record.target_revision.as_str());
-            let waits_for_room = mark.replaces.is_some() && lacks_room(member);
-            Some(touched(input, mark, member, taken, waits_for_room))
+            let uptake = if member.report.running_revision.as_deref() == Some(record.target_revision.as_str()) {
+                Uptake::Taken
+            } else if mark.replaces.is_some() && lacks_room(member) {
+                Uptake::Waits
+            } else {
+                Uptake::UnderWay
+            };
+            Some(touched(input, mark, member, uptake))
         }
     }
 }
@@ -293,17 +298,34 @@ fn standing_of_image(
     if let Some(OsDiskWish::Former { disk: _ }) = &member.os_disk_wish {
         return Some(Standing::BroughtBack);
     }
-    let taken = member.report.os_disk.as_ref().is_some_and(|disk| disk.version == version);
-    Some(touched(input, mark, member, taken, os_image::is_awaited(member)))
+    let uptake = if os_image::is_awaited(member) {
+        Uptake::Waits
+    } else if member.report.os_disk.as_ref().is_some_and(|disk| disk.version == version) {
+        Uptake::Taken
+    } else {
+        Uptake::UnderWay
+    };
+    Some(touched(input, mark, member, uptake))
 }
 
-/// Where a member stands that the upgrade has touched; what has failed while it `waits` has failed for another reason.
-fn touched(input: &RollingInput<'_>, mark: &RollMark, member: &Member, taken: bool, waits: bool) -> Standing {
+/// How far a member has taken what it is to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Uptake {
+    /// Its hardware has it.
+    Taken,
+    /// It waits for its turn or for room: a failure of its hardware is another matter.
+    Waits,
+    /// Its hardware is at it.
+    UnderWay,
+}
+
+/// Where a member stands that the upgrade has touched.
+fn touched(input: &RollingInput<'_>, mark: &RollMark, member: &Member, uptake: Uptake) -> Standing {
     let until = mark.since + input.policy.health_timeout;
     let unseen = member.report.observation == Observation::Unseen;
-    if member.is_stopped_by_wish() || (taken && member.is_settled()) {
+    if member.is_stopped_by_wish() || (uptake == Uptake::Taken && member.is_settled()) {
         Standing::Successful
-    } else if unseen || (input.now < until && (!member.has_failed() || waits)) {
+    } else if unseen || (input.now < until && (!member.has_failed() || uptake == Uptake::Waits)) {
         Standing::InProgress { until }
     } else {
         Standing::Failed
