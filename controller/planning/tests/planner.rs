@@ -8,10 +8,10 @@ mod fleet;
 mod instance;
 #[path = "planner/operation.rs"]
 mod operation;
-#[path = "planner/overtaken.rs"]
-mod overtaken;
 #[path = "planner/os_upgrade.rs"]
 mod os_upgrade;
+#[path = "planner/overtaken.rs"]
+mod overtaken;
 #[path = "planner/placement.rs"]
 mod placement;
 #[path = "planner/requests.rs"]

@@ -81,12 +81,23 @@ fn one_line(upgrade: &RollingUpgradeStatus) -> String {
     )
 }
 
+fn target(upgrade: &RollingUpgradeStatus) -> String {
+    match &upgrade.os_upgrade {
+        None => upgrade.target_revision.clone(),
+        Some(target) => {
+            let image = &target.target_image_reference;
+            let (family, version) = (image.family(), image.requested_version());
+            format!("OS image {family}:{version}, started by {:?}", target.started_by)
+        }
+    }
+}
+
 /// For people; empty where there has been none.
 pub(crate) fn described(status: &ScaleSetStatus) -> String {
     let Some(upgrade) = &status.rolling_upgrade else { return String::new() };
     let mut lines = vec![
         ("Rolling upgrade", upgrade.number.to_string()),
-        ("To", upgrade.target_revision.clone()),
+        ("To", target(upgrade)),
         ("State", one_line(upgrade)),
         ("Started", upgrade.running_status.start_time.0.to_string()),
     ];

@@ -21,6 +21,7 @@ fn overtaken_pass(snapshot: &mut ScaleSetSnapshot, reached: &[&str]) -> Vec<Stri
         | Action::RenumberRevision { .. }
         | Action::ReserveNumbers { .. }
         | Action::CreateMember(_)
+        | Action::ReplaceOsDisk(_)
         | Action::MarkMember(_)
         | Action::DeleteMember(_)
         | Action::DeleteRevision { .. }

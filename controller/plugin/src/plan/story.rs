@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use scaleset_crds::VirtualMachineProfile;
 use scaleset_crds::rolling_upgrade::RollingUpgradeStatus;
-use scaleset_crds::vocabulary::{HealthState, PowerState, PowerWish, ProvisioningState, UpgradeMode};
-use scaleset_planning::plan::{Action, Assignment, NewMember, RemovalCause, ScaleSetPlan};
+use scaleset_crds::vocabulary::{HealthState, Impact, PowerState, PowerWish, ProvisioningState, UpgradeMode};
+use scaleset_planning::plan::{Action, Assignment, NewMember, OsDiskAssignment, RemovalCause, ScaleSetPlan};
 use scaleset_planning::scale_set;
 use scaleset_planning::snapshot::{
-    FinalizerState, GuestAgent, Headroom, Maintenance, Member, MemberLife, MemberReport, Observation, Origin, Pending,
-    Protection, RegionFacts, Revision, ScaleSetSnapshot, SizeFacts, ZoneFacts,
+    FinalizerState, GuestAgent, Headroom, Maintenance, Member, MemberLife, MemberReport, NewImages, Observation,
+    Origin, OsDiskReport, OsDiskWish, Pending, Protection, RegionFacts, Revision, ScaleSetSnapshot, SizeFacts,
+    ZoneFacts,
 };
 use scaleset_planning::status::scale_set::{ScaleSetOutcome, scale_set_status};
 use scaleset_planning::view::Health;
@@ -30,6 +31,8 @@ pub(super) fn told(mut snapshot: ScaleSetSnapshot, sight: &Sight) -> String {
     if let Sight::Nothing(_) = sight {
         snapshot.region = Some(everything_named(&snapshot));
         snapshot.locations = vec![snapshot.set.location.clone()];
+        // Which version of an image is the newest is not seen either.
+        snapshot.set.os_upgrades.new_images = NewImages::Wait;
     }
     snapshot.headroom = Some(plenty(&snapshot));
     let region = match sight {
@@ -117,7 +120,7 @@ fn play(snapshot: &mut ScaleSetSnapshot) -> (Vec<Vec<String>>, ScaleSetPlan) {
 /// In a rolling upgrade a step is a batch.
 fn step_name(step: usize, snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan) -> String {
     let upgrades = plan.actions.iter().any(|action| match action {
-        Action::AssignRevision(_) => true,
+        Action::AssignRevision(_) | Action::ReplaceOsDisk(_) => true,
         Action::DeleteMember(removal) => removal.cause == RemovalCause::Replace,
         Action::AddFinalizer
         | Action::CreateRevision { .. }
@@ -128,9 +131,10 @@ fn step_name(step: usize, snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan) -> S
         | Action::DeleteRevision { .. }
         | Action::RemoveFinalizer => false,
     });
-    let batch = plan.rolling_upgrade.as_ref().and_then(|record: &RollingUpgradeStatus| record.batch.as_ref());
-    match batch {
-        Some(batch) if upgrades && snapshot.set.upgrade_mode == UpgradeMode::Rolling => {
+    let record: Option<&RollingUpgradeStatus> = plan.rolling_upgrade.as_ref();
+    let of_image = record.is_some_and(|record| record.os_upgrade.is_some());
+    match record.and_then(|record| record.batch.as_ref()) {
+        Some(batch) if upgrades && (snapshot.set.upgrade_mode == UpgradeMode::Rolling || of_image) => {
             format!("{step} (batch {})", batch.number)
         }
         Some(_) | None => step.to_string(),
@@ -147,6 +151,14 @@ fn row(action: &Action) -> Option<[String; 4]> {
         Action::AssignRevision(assignment) => {
             let Assignment { name, impact, reason, .. } = assignment;
             Some(["upgrade".into(), name.clone(), impact.as_str().into(), reason.clone()])
+        }
+        Action::ReplaceOsDisk(assignment) => {
+            let OsDiskAssignment { name, wish, reason, .. } = assignment;
+            let why = match wish {
+                OsDiskWish::Fresh { version, after: _ } => format!("to OS image {version}: {reason}"),
+                OsDiskWish::Former { disk } => format!("back to OS disk {disk}: {reason}"),
+            };
+            Some(["upgrade".into(), name.clone(), Impact::Reimage.as_str().into(), why])
         }
         Action::DeleteMember(removal) => {
             let (verb, cost) = match removal.cause {
@@ -192,6 +204,7 @@ fn obey(snapshot: &mut ScaleSetSnapshot, plan: &ScaleSetPlan) {
                 snapshot.members.push(made);
             }
             Action::AssignRevision(assignment) => assign(snapshot, assignment),
+            Action::ReplaceOsDisk(assignment) => replace_os_disk(snapshot, assignment),
             Action::MarkMember(marking) => {
                 for member in snapshot.members.iter_mut().filter(|member| member.name == marking.name) {
                     member.roll = Some(marking.roll.clone());
@@ -207,10 +220,29 @@ fn obey(snapshot: &mut ScaleSetSnapshot, plan: &ScaleSetPlan) {
 
 fn assign(snapshot: &mut ScaleSetSnapshot, assignment: &Assignment) {
     let health = health_of(snapshot, &assignment.revision);
+    let newest = newest_image(snapshot, &assignment.revision);
     let Some(member) = snapshot.members.iter_mut().find(|member| member.name == assignment.name) else { return };
     member.assigned_revision = Some(assignment.revision.clone());
     member.roll = assignment.roll.clone().or(member.roll.take());
-    member.report = well(&assignment.revision, health, member.power_wish);
+    let kept = member.report.os_disk.take().filter(|_| assignment.impact < Impact::Reimage);
+    let disk = kept.or_else(|| newest.map(|version| OsDiskReport { name: format!("{} (new)", member.name), version }));
+    member.report = MemberReport { os_disk: disk, ..well(&assignment.revision, health, member.power_wish) };
+}
+
+fn replace_os_disk(snapshot: &mut ScaleSetSnapshot, assignment: &OsDiskAssignment) {
+    let Some(member) = snapshot.members.iter_mut().find(|member| member.name == assignment.name) else { return };
+    member.roll = Some(assignment.roll.clone());
+    member.os_disk_wish = Some(assignment.wish.clone());
+    if let OsDiskWish::Fresh { version, after: _ } = &assignment.wish {
+        member.report.os_disk = Some(OsDiskReport { name: format!("{} (new)", member.name), version: version.clone() });
+    }
+}
+
+/// The newest version of the image that a revision names.
+fn newest_image(snapshot: &ScaleSetSnapshot, revision: &str) -> Option<String> {
+    let kept = snapshot.revisions.iter().find(|kept| kept.name == revision).map(|kept| &kept.profile);
+    let image = &kept.or(snapshot.set.profile.as_ref())?.storage_profile.image_reference;
+    snapshot.region.as_ref()?.images.get(&image.family())?.last().cloned()
 }
 
 fn member(snapshot: &ScaleSetSnapshot, new: &NewMember) -> Member {
@@ -231,8 +263,13 @@ fn member(snapshot: &ScaleSetSnapshot, new: &NewMember) -> Member {
         assigned_revision: Some(new.revision.clone()),
         protection: Protection::None,
         roll: new.roll.clone(),
+        os_disk_wish: None,
         power_wish: PowerWish::Running,
-        report: well(&new.revision, health_of(snapshot, &new.revision), PowerWish::Running),
+        report: MemberReport {
+            os_disk: newest_image(snapshot, &new.revision)
+                .map(|version| OsDiskReport { name: format!("{} (new)", new.name), version }),
+            ..well(&new.revision, health_of(snapshot, &new.revision), PowerWish::Running)
+        },
     }
 }
 
@@ -258,6 +295,7 @@ fn well(revision: &str, health: Health, wish: PowerWish) -> MemberReport {
         failure: None,
         extensions: BTreeMap::new(),
         health,
+        os_disk: None,
     }
 }
 
