@@ -18,6 +18,8 @@ mod kstatus;
 mod life;
 #[path = "end_to_end/operations.rs"]
 mod operations;
+#[path = "end_to_end/os_upgrade.rs"]
+mod os_upgrade;
 #[path = "end_to_end/plugin.rs"]
 mod plugin;
 #[path = "end_to_end/refusals.rs"]

@@ -28,6 +28,8 @@
 pub(crate) mod operation;
 mod os_disk;
 
+pub use operation::is_final;
+
 use std::time::Duration;
 
 use scaleset_crds::condition::Reason;

@@ -8,7 +8,7 @@ use scaleset_hardware::{
     CreateRequest, Deletion, HardwareError, Machine, OperationAction, OperationRequest, Owner, Placement,
     ReimagedDisks, Shutdown, Target, UpdateMethod,
 };
-use scaleset_planning::instance::{InstancePlan, Perform, Step};
+use scaleset_planning::instance::{InstancePlan, Perform, Step, is_final};
 use scaleset_planning::snapshot::{
     Birth, Failure, InstanceSnapshot, MemberKind, OsDiskWish, ReleaseRule, ShutdownRule,
 };
@@ -132,6 +132,10 @@ impl Pass<'_> {
         let result = self.context.hardware.perform(self.target.clone(), request).await;
         let mut executed = self.changed(result);
         executed.outcome.operation_failure = executed.outcome.failure.take();
+        if executed.outcome.operation_failure.as_ref().is_some_and(is_final) {
+            // It has failed, which is recorded: what else the VM is to be does not wait for it.
+            executed.retry = None;
+        }
         executed
     }
 

@@ -152,7 +152,8 @@ impl Judge {
             if before.terminating || !going || self.by_hand.contains(&before.name) || grew(&self.before) != grew(now) {
                 continue;
             }
-            let of_set = now.live_made(&before.owner);
+            // One that a person has stopped is neither unhealthy nor waited for.
+            let of_set = now.live_made(&before.owner).filter(|new| new.power_wish == "Running");
             for new in of_set.filter(|new| new.replaces == before.name && new.protected == Protected::No) {
                 if text(&new.object["status"]["healthyOnRevision"]) != new.revision {
                     findings.push(format!("{} is deleted before {} was well in its place", before.name, new.name));

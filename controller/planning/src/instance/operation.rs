@@ -155,8 +155,8 @@ fn coded(code: &str, message: &str) -> Failure {
     Failure { reason: Reason::from_code(code), message: message.to_owned() }
 }
 
-/// Whether trying again is not the hardware's to mend in a moment.
-fn is_final(failure: &Failure) -> bool {
+/// Whether trying again is not the hardware's to mend in a moment: the operation has then failed.
+pub fn is_final(failure: &Failure) -> bool {
     failure.reason != Reason::TooManyRequests && failure.reason != Reason::HardwareUnavailable
 }
 
