@@ -17,9 +17,9 @@ use scaleset_hardware::catalog::{Region, ZoneState};
 use scaleset_hardware::headroom::Room;
 use scaleset_planning::membership::SetShape;
 use scaleset_planning::snapshot::{
-    BreachRule, Confirmation, FinalizerState, Headroom, Maintenance, MaxSurge, MemberLife, NewImages, OsUpgradePolicy, Quota,
-    RegionFacts, Revision, RollbackRule, RollingPolicy, ScaleSetSnapshot, SetFacts, SetLife, SizeFacts, UnhealthyRule,
-    UpgradeSwitch, ZoneFacts, ZoneRule,
+    BreachRule, Confirmation, FinalizerState, Headroom, Maintenance, MaxSurge, MemberLife, NewImages, OsUpgradePolicy,
+    Quota, RegionFacts, Revision, RollbackRule, RollingPolicy, ScaleSetSnapshot, SetFacts, SetLife, SizeFacts,
+    UnhealthyRule, UpgradeSwitch, ZoneFacts, ZoneRule,
 };
 
 use super::observe::{Observed, Offer};

@@ -65,7 +65,9 @@ fn a_published_version_is_followed_by_each_vm_once_though_the_controller_is_kill
         let journal = scene.journal().await?;
         let replaced = effective(&journal, Call::ReplaceOsDisk);
         let mut times: BTreeMap<&str, usize> = BTreeMap::new();
-        replaced.iter().for_each(|entry| *times.entry(entry.uid.as_str()).or_default() += 1);
+        for entry in &replaced {
+            *times.entry(entry.uid.as_str()).or_default() += 1;
+        }
         assert_eq!(times.len(), usize::try_from(REPLICAS)?);
         assert!(times.values().all(|times| *times == 1), "each once: {times:?}");
         never_more_at_once(&replaced, 1, REIMAGE);

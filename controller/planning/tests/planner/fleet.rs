@@ -14,8 +14,8 @@ use scaleset_planning::revision;
 use scaleset_planning::scale_set::plan;
 use scaleset_planning::snapshot::{
     Autoscaler, Confirmation, FinalizerState, GuestAgent, Maintenance, Member, MemberKind, MemberLife, MemberReport,
-    Observation, Origin, OsDiskReport, OsUpgradePolicy, Pending, Protection, RegionFacts, Revision, RollingPolicy, ScaleInGuard, ScaleSetSnapshot,
-    SetFacts, SetLife, SizeFacts, UnhealthyRule, UpgradeSwitch, ZoneFacts,
+    Observation, Origin, OsDiskReport, OsUpgradePolicy, Pending, Protection, RegionFacts, Revision, RollingPolicy,
+    ScaleInGuard, ScaleSetSnapshot, SetFacts, SetLife, SizeFacts, UnhealthyRule, UpgradeSwitch, ZoneFacts,
 };
 use scaleset_planning::view::Health;
 use serde_json::json;

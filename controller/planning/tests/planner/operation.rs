@@ -6,12 +6,16 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use scaleset_crds::condition::{Reason, find};
 use scaleset_crds::operation::{InstanceOperation, OperationInstance, OperationState, OperationType};
-use scaleset_crds::vocabulary::{OrchestrationMode, PowerWish, ProvisioningState, RollingUpgradeCode, UpgradeMode};
+use scaleset_crds::os_upgrade::OsUpgradeTarget;
+use scaleset_crds::profile::ImageReference;
+use scaleset_crds::vocabulary::{
+    OrchestrationMode, OsUpgradeStarter, PowerWish, ProvisioningState, RollingUpgradeCode, UpgradeMode,
+};
 use scaleset_crds::{OperationStatus, ScaleSetOperationSpec};
 use scaleset_planning::operation::{OperationPlan, OperationStep, OperationWrite, plan};
 use scaleset_planning::snapshot::{
-    Confirmation, EarlierOperation, Failure, ImageVersions, MemberKind, MemberLife, Observation, OperationMember, OperationScope,
-    OperationSet, OperationSnapshot, OperationTargetFacts, Origin, Protection, UpgradeSwitch,
+    Confirmation, EarlierOperation, Failure, ImageVersions, MemberKind, MemberLife, Observation, OperationMember,
+    OperationScope, OperationSet, OperationSnapshot, OperationTargetFacts, Origin, Protection, UpgradeSwitch,
 };
 use scaleset_planning::status::operation::operation_status;
 use serde_json::json;
@@ -387,4 +391,25 @@ fn who_names_many_for_deletion_has_confirmed_the_drop() {
     assert_eq!(lowered(10, 10, Confirmation::None), (7, Confirmation::None), "no sudden drop");
     assert_eq!(lowered(6, 20, Confirmation::None), (3, Confirmation::Target(3)));
     assert_eq!(lowered(6, 20, Confirmation::Any), (3, Confirmation::None), "what is confirmed for always stays");
+}
+
+#[test]
+fn an_upgrade_of_the_image_is_started_and_cancelled_in_every_mode() {
+    let latest = |set: &mut OperationSet| set.image = ImageVersions::Latest;
+    for mode in [UpgradeMode::Manual, UpgradeMode::Automatic, UpgradeMode::Rolling] {
+        let start = asked(OperationType::StartRollingUpgrade, &[]);
+        let begun = after(with(with(start, latest), |set| set.upgrade_mode = mode));
+        assert_eq!(begun.status.rolling_upgrade_number, Some(0), "{mode:?}");
+        let of_image = |set: &mut OperationSet| {
+            let mut record = crate::requests::record(RollingUpgradeCode::RollingForward, 2);
+            record.os_upgrade = Some(OsUpgradeTarget {
+                target_image_reference: ImageReference::default(),
+                started_by: OsUpgradeStarter::Platform,
+            });
+            set.rolling_upgrade = Some(record);
+            set.upgrade_mode = mode;
+        };
+        let begun = after(with(asked(OperationType::CancelRollingUpgrade, &[]), of_image));
+        assert_eq!(begun.status.rolling_upgrade_number, Some(2), "{mode:?}");
+    }
 }
