@@ -8,11 +8,12 @@
 //! are not available, or of whom nobody can tell. Not by members that a person stopped, nor by those that have not been
 //! healthy on the outdated model that they follow, nor, once they failed on the newest, by those that were not healthy on
 //! the model that they had before: they were lost already, and do not starve the rest. One that was well and fails on the
-//! newest model spends, so that a bad model stops at the first few.
+//! newest model spends, so that a bad model stops at the first few; and so does one that was made on the newest model,
+//! since it may stand in the place of a member that was well.
 
 use scaleset_crds::vocabulary::ProvisioningState;
 
-use crate::snapshot::{Availability, Member, Observation};
+use crate::snapshot::{Availability, Member, Observation, Revision};
 
 /// What may be disturbed, and what of it is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,12 +31,12 @@ pub struct Allowance {
 }
 
 /// The allowance of a set that is to have `target` members and whose newest revision is `newest`, `percent` of it.
-pub fn of_set(members: &[Member], target: i32, newest: &str, percent: i32) -> Allowance {
+pub fn of_set(members: &[Member], target: i32, newest: &Revision, percent: i32) -> Allowance {
     let live: Vec<&Member> = members.iter().filter(|member| member.is_made() && member.is_live()).collect();
     let target = usize::try_from(target).unwrap_or(0);
     let missing = target.saturating_sub(live.len());
     let spent = live.iter().filter(|member| spends(member, newest)).count();
-    let in_flight = live.iter().filter(|member| follows(member, newest) && spends(member, newest)).count();
+    let in_flight = live.iter().filter(|member| follows(member, &newest.name) && spends(member, newest)).count();
     Allowance { in_flight: in_flight + missing, ..Allowance::new(live.len().max(target), percent, missing + spent) }
 }
 
@@ -43,17 +44,20 @@ fn follows(member: &Member, revision: &str) -> bool {
     member.assigned_revision.as_deref() == Some(revision)
 }
 
-fn spends(member: &Member, newest: &str) -> bool {
+fn spends(member: &Member, newest: &Revision) -> bool {
+    let Revision { name, created, uid: _, resource_version: _, number: _, profile: _ } = newest;
     if member.is_stopped_by_wish() {
         return false;
     }
-    let on_its_way = member.report.running_revision.as_deref() != Some(newest) || !member.is_settled();
-    match (member.availability(), follows(member, newest)) {
+    let on_its_way = member.report.running_revision.as_deref() != Some(name) || !member.is_settled();
+    match (member.availability(), follows(member, name)) {
         (Availability::Available, true) => on_its_way,
         (Availability::Available, false) => false,
         (Availability::Unknown, _) => true,
         (Availability::Unavailable, true) => {
-            !has_failed_on(member, newest) || member.report.healthy_on_revision.is_some()
+            // Object times have whole seconds: as old as the model counts as made on it.
+            let made_on_it = member.created >= *created;
+            !has_failed_on(member, name) || member.report.healthy_on_revision.is_some() || made_on_it
         }
         (Availability::Unavailable, false) => was_healthy(member),
     }

@@ -45,7 +45,8 @@ pub fn newest(snapshot: &ScaleSetSnapshot) -> (Option<Revision>, Option<Action>)
     let unreadable = snapshot.unreadable_revisions.iter().any(|(unreadable, _)| *unreadable == name);
     let creation = Action::CreateRevision { name: name.clone(), number, profile: Arc::clone(&profile) };
     let action = (!unreadable).then_some(creation);
-    let revision = Revision { name, uid: String::new(), resource_version: String::new(), number, profile };
+    let created = snapshot.wall_now;
+    let revision = Revision { name, uid: String::new(), resource_version: String::new(), number, created, profile };
     (Some(revision), action)
 }
 

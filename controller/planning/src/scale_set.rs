@@ -34,7 +34,7 @@ use crate::upgrade::{self, UpgradeDecision, UpgradeInput, automatic, manual, out
 
 use os_upgrade::{is_for_image, plan_os_upgrade};
 pub(crate) use successors::surge_of;
-use successors::{surge_input, take_places};
+use successors::{Places, mark_successors, surge_input, take_places};
 
 /// Members created in one pass; more wait for the next, so that a changed wish is noticed in between.
 pub const CREATES_PER_PASS_MAX: usize = 1_000;
@@ -126,25 +126,25 @@ fn plan_live(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan) {
         hold_silence(snapshot, plan, newest.as_ref(), message);
         return;
     }
-    if let Some(newest) = &newest {
-        plan_upgrade(snapshot, plan, newest);
-    }
+    let owed = newest.as_ref().map_or(0, |newest| plan_upgrade(snapshot, plan, newest));
     let current = newest.as_ref().and_then(|newest| usable_revision(snapshot, plan, newest));
     plan.effective.current_revision = current.as_ref().map(|current| current.name.clone());
     plan_scale(snapshot, plan, newest.as_ref());
+    mark_successors(snapshot, plan, owed);
     plan.actions.extend(revision::prune(&snapshot.revisions, &snapshot.members, newest.as_ref()));
     let next = scale_in::victims(&snapshot.members, &scale_in_order(snapshot, plan), NEXT_VICTIMS);
     let next = next.into_iter().map(|victim| (victim.member.name.clone(), victim.rank)).collect();
     plan.next_victims = next;
 }
 
-/// A revision that the region cannot make is not started in any part.
-fn plan_upgrade(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: &Revision) {
+/// How many of the members that are missing its rolling upgrade has yet to make. A revision that the region cannot make is
+/// not started in any part.
+fn plan_upgrade(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: &Revision) -> usize {
     if let Some(refusal) = limits::profile_refusal(snapshot, &newest.profile) {
         let waiting = snapshot.members.iter().filter(|member| member.is_made() && member.is_live());
         let waiting = waiting.filter(|member| member.assigned_revision.as_ref() != Some(&newest.name)).count();
         hold_region(plan, &refusal, waiting);
-        return;
+        return 0;
     }
     let percent = snapshot.set.rolling_policy.max_batch_percent;
     let nobody = BTreeSet::new();
@@ -155,7 +155,7 @@ fn plan_upgrade(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: &R
         newest,
         switch: snapshot.set.upgrades,
         max_disruption: snapshot.set.max_disruption,
-        allowance: budget::of_set(&snapshot.members, plan.effective.target, &newest.name, percent),
+        allowance: budget::of_set(&snapshot.members, plan.effective.target, newest, percent),
     };
     let requested = requests::upgrades(snapshot, &newest.name);
     if upgrade::refusal(&input, &outdated(&input)).is_none() {
@@ -163,23 +163,24 @@ fn plan_upgrade(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: &R
         input.requested = &requested;
     }
     plan.actions.extend(upgrade::requested(&input));
-    let mut surged = Vec::new();
+    let mut places = Places::default();
     let UpgradeDecision { actions, holds } = match snapshot.set.upgrade_mode {
         UpgradeMode::Manual => manual::decide(&input),
         UpgradeMode::Automatic if plan.failed_revisions.iter().any(|failed| failed.name == newest.name) => {
             failed_revision(&input)
         }
         UpgradeMode::Automatic => automatic::decide(&input),
-        UpgradeMode::Rolling => roll(snapshot, plan, input.clone(), &mut surged),
+        UpgradeMode::Rolling => roll(snapshot, plan, input.clone(), &mut places),
     };
     plan.actions.extend(actions);
     plan.holds.extend(holds);
     let leaving = leaving(plan);
     plan.actions.retain(|action| brought_up_to_date(action).is_none_or(|name| !leaving.contains(&name.to_owned())));
     if snapshot.set.upgrade_mode == UpgradeMode::Rolling {
-        take_places(snapshot, plan, newest, &surged);
+        take_places(snapshot, plan, newest, &places.surged);
     }
     plan_os_upgrade(snapshot, plan, &input);
+    places.missing
 }
 
 /// What a rolling upgrade has proved bad is not started by another policy either.
@@ -195,7 +196,7 @@ fn roll(
     snapshot: &ScaleSetSnapshot,
     plan: &mut ScaleSetPlan,
     upgrade: UpgradeInput<'_>,
-    to_surge: &mut Vec<String>,
+    places: &mut Places,
 ) -> UpgradeDecision {
     let revisions = snapshot.status.revisions.as_ref();
     let request = requests::roll(snapshot).filter(|request| !is_for_image(snapshot, plan, &upgrade, *request));
@@ -210,14 +211,14 @@ fn roll(
         last_healthy: revisions.and_then(|revisions| revisions.last_healthy.as_deref()),
         request,
     };
-    let RollingDecision { decision, surged, record, failed, failed_version: _, rollback: _, wake_after } =
+    let RollingDecision { decision, surged, missing, record, failed, failed_version: _, rollback: _, wake_after } =
         rolling::decide(&input);
     plan.rolling_upgrade = record;
     plan.failed_revisions.extend(failed);
     let beyond = plan.failed_revisions.len().saturating_sub(FAILED_REVISIONS_MAX);
     plan.failed_revisions.drain(..beyond);
     plan.wake_after = wake_after;
-    *to_surge = surged;
+    *places = Places { surged, missing };
     decision
 }
 

@@ -179,6 +179,8 @@ pub struct Revision {
     pub resource_version: String,
     /// Running number.
     pub number: i64,
+    /// When the object was created.
+    pub created: Timestamp,
     /// The profile.
     pub profile: Arc<VirtualMachineProfile>,
 }

@@ -211,6 +211,7 @@ fn revision(object: &ControllerRevision) -> Result<Revision, PassError> {
         uid: object.uid().unwrap_or_default(),
         resource_version: object.resource_version().unwrap_or_default(),
         number: object.revision,
+        created: object.metadata.creation_timestamp.as_ref().map(|time| time.0).unwrap_or_default(),
         profile: Arc::new(profile_of(object)?),
     })
 }

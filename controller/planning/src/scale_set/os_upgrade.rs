@@ -34,19 +34,27 @@ pub(super) fn plan_os_upgrade(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPl
     let mut rollback = None;
     if let Some(target) = target(snapshot, plan, input) {
         let percent = snapshot.set.os_upgrades.rolling.max_batch_percent;
-        let allowance = budget::of_set(&snapshot.members, plan.effective.target, &input.newest.name, percent);
-        let RollingDecision { decision, surged: _, record, failed: _, failed_version, rollback: info, wake_after } =
-            rolling::decide(&RollingInput {
-                upgrade: UpgradeInput { allowance, ..input.clone() },
-                target: Target::Image(&target),
-                surge: surge_input(snapshot, plan),
-                now: snapshot.now,
-                policy: &snapshot.set.os_upgrades.rolling,
-                record: plan.rolling_upgrade.as_ref(),
-                failed: &[],
-                last_healthy: None,
-                request: requests::roll(snapshot).filter(|request| is_for_image(snapshot, plan, input, *request)),
-            });
+        let allowance = budget::of_set(&snapshot.members, plan.effective.target, input.newest, percent);
+        let RollingDecision {
+            decision,
+            surged: _,
+            missing: _,
+            record,
+            failed: _,
+            failed_version,
+            rollback: info,
+            wake_after,
+        } = rolling::decide(&RollingInput {
+            upgrade: UpgradeInput { allowance, ..input.clone() },
+            target: Target::Image(&target),
+            surge: surge_input(snapshot, plan),
+            now: snapshot.now,
+            policy: &snapshot.set.os_upgrades.rolling,
+            record: plan.rolling_upgrade.as_ref(),
+            failed: &[],
+            last_healthy: None,
+            request: requests::roll(snapshot).filter(|request| is_for_image(snapshot, plan, input, *request)),
+        });
         plan.actions.extend(decision.actions);
         plan.holds.extend(decision.holds);
         plan.rolling_upgrade = record;

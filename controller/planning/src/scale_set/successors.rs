@@ -10,6 +10,15 @@ use crate::snapshot::{Member, Revision, RollMark, ScaleSetSnapshot};
 use crate::upgrade::rolling::surge::{Surge, mark, replaced_by};
 use crate::upgrade::rolling::{PlacementGroups, SurgeInput};
 
+/// What a rolling upgrade wants of the members that are made.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Places {
+    /// Names of the members that get a new one beside them.
+    pub(super) surged: Vec<String>,
+    /// How many of those that the target misses belong to the upgrade.
+    pub(super) missing: usize,
+}
+
 /// What a surge depends on.
 pub(super) fn surge_input<'pass>(snapshot: &'pass ScaleSetSnapshot, plan: &ScaleSetPlan) -> SurgeInput<'pass> {
     SurgeInput {
@@ -57,6 +66,29 @@ pub(super) fn take_places(
     create_successors(snapshot, plan, newest, successors);
 }
 
+/// Puts the mark of the running upgrade on so many of the members that are made because the target misses them: those
+/// whose places they take were deleted by a pass that did not come to its end.
+pub(super) fn mark_successors(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, missing: usize) {
+    let Some(number) = plan.rolling_upgrade.as_ref().map(|record| record.number) else { return };
+    let made = plan.actions.iter_mut().filter_map(|action| match action {
+        Action::CreateMember(member) if member.roll.is_none() => Some(member),
+        Action::CreateMember(_)
+        | Action::AddFinalizer
+        | Action::CreateRevision { .. }
+        | Action::RenumberRevision { .. }
+        | Action::ReserveNumbers { .. }
+        | Action::AssignRevision(_)
+        | Action::ReplaceOsDisk(_)
+        | Action::MarkMember(_)
+        | Action::DeleteMember(_)
+        | Action::DeleteRevision { .. }
+        | Action::RemoveFinalizer => None,
+    });
+    for member in made.take(missing) {
+        member.roll = Some(RollMark { number, since: snapshot.now, replaces: None });
+    }
+}
+
 fn create_successors(
     snapshot: &ScaleSetSnapshot,
     plan: &mut ScaleSetPlan,
@@ -69,7 +101,9 @@ fn create_successors(
     let first = plan.effective.next_number;
     let next = first + i64::try_from(successors.len()).expect("a set has at most 1,000 members");
     plan.effective.next_number = next;
-    plan.actions.push(Action::ReserveNumbers { next });
+    // With the numbers the upgrade is recorded: it must know of those that go before they are gone.
+    let before_removals = plan.actions.iter().position(|action| matches!(action, Action::DeleteMember(_)));
+    plan.actions.insert(before_removals.unwrap_or(plan.actions.len()), Action::ReserveNumbers { next });
     let mut groups = Groups::count(&snapshot.members);
     for (number, (old, roll)) in (first..next).zip(successors) {
         let (kind, name, computer_name) = names(snapshot, &newest.profile, number);

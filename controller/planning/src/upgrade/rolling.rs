@@ -9,6 +9,7 @@
 //! batch stands, why it stopped. Who belongs to it is told by a mark on each member that it touched.
 
 mod batch;
+mod holds;
 mod image;
 mod overtaken;
 mod policy;
@@ -26,10 +27,11 @@ use scaleset_crds::rolling_upgrade::{
 };
 use scaleset_crds::vocabulary::{Impact, RollingUpgradeAction, RollingUpgradeCode};
 
-use super::{Outdated, UpgradeDecision, UpgradeInput, only_unborn, refusal};
-use crate::plan::{Action, Assignment, Hold};
+use super::{Outdated, UpgradeDecision, UpgradeInput};
+use crate::plan::{Action, Assignment};
 use crate::scale_set::some_names;
 use crate::snapshot::{BreachRule, Member, Protection, RollMark, RollingPolicy, UpgradeSwitch};
+use holds::{hold, hold_paused, hold_unseen, refuse};
 pub use image::{ImageTarget, Scope, Target};
 use record::{between, count, new_record, time};
 use standing::Census;
@@ -83,6 +85,8 @@ pub struct RollingDecision {
     pub decision: UpgradeDecision,
     /// Names of the members that get a new one beside them.
     pub surged: Vec<String>,
+    /// How many of the members that are to be made belong to it: those in whose places they come are gone.
+    pub missing: usize,
     /// The record after this pass.
     pub record: Option<RollingUpgradeStatus>,
     /// A revision that has just been proved bad.
@@ -136,7 +140,7 @@ pub fn decide(input: &RollingInput<'_>) -> RollingDecision {
                 let census = Census::of(input, &record);
                 // What had begun when it was stopped goes on to its end.
                 image::restore(input, &census, &record, &mut decision);
-                record.progress = census.progress();
+                (record.progress, decision.missing) = (census.progress(), census.missing());
                 decision.record = Some(record);
             }
         }
@@ -263,7 +267,8 @@ fn cancel(
     mut record: RollingUpgradeStatus,
     decision: &mut RollingDecision,
 ) {
-    record.progress = Census::of(input, &record).progress();
+    let census = Census::of(input, &record);
+    (record.progress, decision.missing) = (census.progress(), census.missing());
     record.running_status.code = RollingUpgradeCode::Cancelled;
     if let Some(RollRequest::Cancel { number: _ }) = input.request {
         record.running_status.last_action = RollingUpgradeAction::Cancel;
@@ -282,7 +287,7 @@ fn forward(
     decision: &mut RollingDecision,
 ) {
     let census = Census::of(input, &record);
-    record.progress = census.progress();
+    (record.progress, decision.missing) = (census.progress(), census.missing());
     record.policy = RollingUpgradePolicy::from(input.policy);
     surge::end_pairs(input, &census, &record, decision);
     let restoring = image::restore(input, &census, &record, decision);
@@ -460,39 +465,4 @@ fn fault(decision: &mut RollingDecision, mut record: RollingUpgradeStatus, error
     let (reason, message) = why_stopped(&record);
     hold(decision, reason, waiting, &format!("{outdated}: {message}"));
     decision.record = Some(record);
-}
-
-/// A change that costs more than the ceiling is not started on anybody who has a VM.
-fn refuse(input: &RollingInput<'_>, waiting: &[Outdated<'_>], decision: &mut RollingDecision) -> bool {
-    let Some(refusal) = refusal(&input.upgrade, waiting) else { return false };
-    let reason = if input.target.is_image() { Reason::OSUpgradeWaits } else { refusal.reason };
-    decision.decision.actions.extend(only_unborn(&input.upgrade, waiting));
-    decision.decision.holds.push(Hold { reason, ..refusal });
-    true
-}
-
-/// Nothing begins in a set that is paused.
-fn hold_paused(input: &RollingInput<'_>, waiting: usize, decision: &mut RollingDecision) -> bool {
-    let paused = input.upgrade.switch == UpgradeSwitch::Paused;
-    if paused {
-        let message = format!("{}, upgradePolicy.paused is true", input.target.outdated_text());
-        hold(decision, Reason::Paused, waiting, &message);
-    }
-    paused
-}
-
-/// Nobody decides on members that nobody can see.
-fn hold_unseen(census: &Census<'_>, waiting: usize, decision: &mut RollingDecision) -> bool {
-    let unseen = census.unseen();
-    if unseen > 0 {
-        let message = format!("outdated, the hardware of {unseen} members does not answer");
-        hold(decision, Reason::HardwareUnavailable, waiting, &message);
-    }
-    unseen > 0
-}
-
-fn hold(decision: &mut RollingDecision, reason: Reason, count: usize, message: &str) {
-    if count > 0 {
-        decision.decision.holds.push(Hold { reason, count, message: format!("{count} {message}") });
-    }
 }

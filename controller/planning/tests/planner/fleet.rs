@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use scaleset_crds::vocabulary::{
@@ -84,6 +85,7 @@ pub(crate) fn snapshot(zones: &[&str], replicas: i32) -> ScaleSetSnapshot {
             uid: "revision-uid".to_owned(),
             resource_version: "1".to_owned(),
             number: 1,
+            created: Timestamp::UNIX_EPOCH,
             profile,
         }],
         region: Some(region()),
@@ -113,7 +115,7 @@ pub(crate) fn member(number: i64, zone: Option<&str>, fault_domain: Option<i32>,
         number: Some(number),
         sequence: Some(number),
         life: MemberLife::Live,
-        created: Timestamp::UNIX_EPOCH,
+        created: Timestamp::UNIX_EPOCH - Duration::from_hours(1),
         zone: zone.map(str::to_owned),
         fault_domain,
         placement_group: Some("0".to_owned()),

@@ -137,6 +137,24 @@ fn a_bad_model_stops_at_the_first_few_however_they_fail() {
 }
 
 #[test]
+fn a_bad_model_that_needs_new_vms_stops_at_the_first_few() {
+    for breakage in BREAKAGES {
+        let mut snapshot = resized(10);
+        let newest = newest(&snapshot);
+        let profile = snapshot.set.profile.clone().expect("it has one");
+        snapshot.revisions.push(Revision { name: newest.clone(), number: 2, profile, ..snapshot.revisions[0].clone() });
+        // Two went, and those in their places have never been well on any model.
+        for made in &mut snapshot.members[..2] {
+            made.created = snapshot.revisions[1].created;
+            made.assigned_revision = Some(newest.clone());
+            made.report.running_revision = Some(newest.clone());
+            breaks(made, breakage, None);
+        }
+        assert!(audited(&snapshot).actions.is_empty(), "eight that are well stay");
+    }
+}
+
+#[test]
 fn everybody_has_a_turn_although_the_model_changes_again_and_again() {
     for breakage in BREAKAGES {
         let mut snapshot = resized(5);

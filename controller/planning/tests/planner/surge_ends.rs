@@ -1,10 +1,13 @@
 //! How a surge ends otherwise than well: failures, crashes, and whatever comes in the middle.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use scaleset_crds::condition::Reason;
 use scaleset_crds::vocabulary::{HealthState, PowerWish, ProvisioningState, RollingUpgradeCode, UpgradeMode};
+use scaleset_planning::plan::Action;
 use scaleset_planning::snapshot::{Failure, MaxSurge, Observation, Protection, ScaleSetSnapshot, UpgradeSwitch};
+use scaleset_planning::status::scale_set::{ScaleSetOutcome, scale_set_status};
 use scaleset_planning::view::Health;
 
 use crate::fleet::{assigned, audited, change_profile, created, deleted, newest, profile};
@@ -207,4 +210,33 @@ fn a_crash_between_any_two_writes_makes_none_too_many_and_removes_none_too_early
             assert!(snapshot.members.iter().all(|m| m.assigned_revision == Some(newest(&snapshot))));
         }
     }
+}
+
+#[test]
+fn members_whose_successors_were_lost_with_the_controller_still_belong_to_the_upgrade() {
+    let mut snapshot = surging(&[(None, 10)], MaxSurge::Count(0));
+    let disk = |size: i32| serde_json::json!([{"lun": 0, "diskSizeGB": size, "storageAccountType": "Premium_LRS"}]);
+    let mut before = profile("Standard_D2s_v3");
+    let mut smaller = before.clone();
+    before.storage_profile.data_disks = serde_json::from_value(disk(64)).expect("the disk is whole");
+    smaller.storage_profile.data_disks = serde_json::from_value(disk(32)).expect("the disk is whole");
+    snapshot.revisions[0].profile = Arc::new(before);
+    change_profile(&mut snapshot, smaller);
+    // The controller dies after the removals, before the first of the new members.
+    let plan = audited(&snapshot);
+    let creates = plan.actions.iter().position(|action| matches!(action, Action::CreateMember(_)));
+    obey_some(&mut snapshot, &plan, creates.expect("four are made"));
+    assert_eq!((deleted(&plan).len(), live(&snapshot)), (4, 6), "{plan}");
+    let reserved = plan.actions.iter().position(|action| matches!(action, Action::ReserveNumbers { .. }));
+    let removed = plan.actions.iter().position(|action| matches!(action, Action::DeleteMember(_)));
+    assert!(reserved < removed, "it is recorded before anybody goes: {plan}");
+    snapshot.status = scale_set_status(&snapshot, &plan, &ScaleSetOutcome::default());
+    // The next one finds them missing, and waits for those that it makes instead.
+    let plan = pass(&mut snapshot);
+    let marks: Vec<Option<i64>> =
+        created(&plan).iter().map(|member| member.roll.as_ref().map(|mark| mark.number)).collect();
+    assert_eq!(marks, vec![Some(1); 4], "{plan}");
+    assert_eq!((deleted(&plan).len(), progress(&snapshot)), (0, [0, 0, 4, 6]), "{plan}");
+    let plan = pass(&mut snapshot);
+    assert!(plan.actions.is_empty() && plan.holds[0].reason == Reason::BatchInProgress, "{plan}");
 }

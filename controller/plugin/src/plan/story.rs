@@ -190,6 +190,7 @@ fn obey(snapshot: &mut ScaleSetSnapshot, plan: &ScaleSetPlan) {
                 uid: name.clone(),
                 resource_version: "0".to_owned(),
                 number: *number,
+                created: snapshot.wall_now,
                 profile: Arc::clone(profile),
             }),
             Action::RenumberRevision { name, number, .. } => {

@@ -38,6 +38,8 @@ pub(super) struct Census<'pass> {
     target: String,
     surge: Surge<'pass>,
     standings: Vec<(&'pass Member, Standing)>,
+    /// Members of this upgrade that are gone, and whose successors are yet to be made.
+    missing: usize,
 }
 
 impl<'pass> Census<'pass> {
@@ -45,8 +47,10 @@ impl<'pass> Census<'pass> {
         let surge = Surge::of(input.upgrade.members, input.surge, Some(record));
         let made = input.upgrade.members.iter().filter(|member| member.is_made() && member.is_live());
         let counted = made.filter(|member| !surge.hides(member));
-        let standings = counted.filter_map(|member| Some((member, standing(input, record, member)?))).collect();
-        Self { input, target: record.target_revision.clone(), surge, standings }
+        let standings: Vec<(&Member, Standing)> =
+            counted.filter_map(|member| Some((member, standing(input, record, member)?))).collect();
+        let missing = missing(input, record, &surge, standings.len());
+        Self { input, target: record.target_revision.clone(), surge, standings, missing }
     }
 
     fn standing(&self, is: fn(&Standing) -> bool) -> Vec<&'pass Member> {
@@ -70,14 +74,19 @@ impl<'pass> Census<'pass> {
         RollingUpgradeProgress {
             successful_instance_count: count(self.successful().len()),
             failed_instance_count: count(self.failed().len()),
-            in_progress_instance_count: count(self.in_progress().len()),
+            in_progress_instance_count: count(self.in_progress().len() + self.missing),
             pending_instance_count: count(self.standing(|standing| *standing == Standing::Pending).len()),
         }
     }
 
     /// Whether somebody is being upgraded.
     pub(super) fn is_waiting(&self) -> bool {
-        !self.in_progress().is_empty()
+        !self.in_progress().is_empty() || self.missing > 0
+    }
+
+    /// How many successors are yet to be made.
+    pub(super) const fn missing(&self) -> usize {
+        self.missing
     }
 
     /// Members that are being upgraded, with when they count as failed.
@@ -97,7 +106,9 @@ impl<'pass> Census<'pass> {
         let names: Vec<&str> = self.in_progress().iter().map(|member| member.name.as_str()).collect();
         let overdue = self.timeouts().filter(|(_, until)| *until <= self.input.now).count();
         let silent = if overdue > 0 { format!(", the hardware of {overdue} does not answer") } else { String::new() };
-        format!("{}{silent}", some_names(&names))
+        let to_come = if self.missing > 0 { format!("{} to be made", self.missing) } else { String::new() };
+        let both = if names.is_empty() || to_come.is_empty() { "" } else { ", " };
+        format!("{}{silent}{both}{to_come}", some_names(&names))
     }
 
     /// Pairs whose new member is well.
@@ -226,6 +237,22 @@ impl<'pass> Census<'pass> {
         }
         member.availability() == Availability::Unavailable
     }
+}
+
+/// A member that was deleted, so that another takes its place, is known only from the record: those that it counted and
+/// that are no longer there, as far as the target misses them. Whoever dies in between finds them again.
+fn missing(input: &RollingInput<'_>, record: &RollingUpgradeStatus, surge: &Surge<'_>, counted: usize) -> usize {
+    let Some(recorded) = input.record.filter(|recorded| recorded.number == record.number) else { return 0 };
+    let RollingUpgradeProgress {
+        successful_instance_count,
+        failed_instance_count,
+        in_progress_instance_count,
+        pending_instance_count,
+    } = recorded.progress;
+    let sum = successful_instance_count + failed_instance_count + in_progress_instance_count + pending_instance_count;
+    let live = input.upgrade.members.iter().filter(|member| member.is_made() && member.is_live()).count();
+    let short = (input.surge.target + surge.pairs.len()).saturating_sub(live);
+    usize::try_from(sum).unwrap_or(0).saturating_sub(counted).min(short)
 }
 
 fn exceeds(part: usize, whole: usize, percent: i32) -> bool {
