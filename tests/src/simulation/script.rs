@@ -12,6 +12,7 @@
 //! forget web                                      … loses the record of the next number in a set's status
 //! vanish web-1   drift web-1 size=…               the hardware loses or changes a VM
 //! crash web-1                                     … its guest stops by itself
+//! unwell web-1 | well web-1                       … its application answers badly, and as scripted again
 //! zone eastus 2 down | up                         … a zone fails and comes back
 //! fail-boot web-3 | heal-boot                     … boots fail, by the beginning of the name
 //! calls observe fail | calls any lose 20          … calls fail, are throttled, or lose their answer, in so many of 100 cases
@@ -37,6 +38,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use scaleset_controller::cluster::Kind;
+use scaleset_hardware::Health;
 use scaleset_hardware::sim::{
     BootFailure, ControlError, Drift, Fault, FaultEffect, MachineFault, Outage, RegionFile, Selector,
 };
@@ -190,6 +192,8 @@ impl Teller {
                 stage.block_on(hardware.drift(&self.uid_of(name), Drift { vm_size, tags, remove_extension: None }))
             }
             ("crash", [name]) => stage.block_on(hardware.fail_machine(&self.uid_of(name), MachineFault::Crash)),
+            ("unwell", [name]) => stage.block_on(hardware.set_health(&self.uid_of(name), Health::Unhealthy)),
+            ("well", [name]) => stage.block_on(hardware.clear_health(&self.uid_of(name))),
             ("publish", [image, version]) => stage.block_on(hardware.publish_image(image, version)),
             ("zone", [location, zone, "down"]) => {
                 let outage = Outage {

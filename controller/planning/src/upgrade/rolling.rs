@@ -306,7 +306,7 @@ fn forward(
     if let Some(batch) = record.batch.as_mut().filter(|_| !begins_again) {
         batch.end_time.get_or_insert(time(input.now));
     }
-    record.error = census.failures_so_far();
+    record.error = census.failures_so_far(waiting.len());
     if let Some(breach) = census.too_many_upgraded_unhealthy() {
         breach_policy(input, record, breach, waiting.len(), decision);
     } else if restoring > 0 {

@@ -20,6 +20,8 @@ pub(super) fn spec_of(words: &[&str]) -> Value {
             "spg" => json!({"singlePlacementGroup": value == "true"}),
             "mode" => json!({"upgradePolicy": {"mode": value}}),
             "batch" => rolling(&json!({"maxBatchInstancePercent": number(), "maxUnhealthyInstancePercent": number()})),
+            "unhealthy" => rolling(&json!({"maxUnhealthyInstancePercent": number()})),
+            "unhealthy-upgraded" => rolling(&json!({"maxUnhealthyUpgradedInstancePercent": number()})),
             "pause" => rolling(&json!({"pauseTimeBetweenBatchesSeconds": number()})),
             "surge" => {
                 rolling(&json!({"maxSurge": value.parse::<i64>().map_or_else(|_| json!(value), |count| json!(count))}))

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::simulation::stage::Stage;
 
-/// Sets, instances, what is held back, what is pending, and how many machines there are.
+/// Sets, instances, the latest rolling upgrade, what is held back, what is pending, and how many machines there are.
 pub(super) fn objects(stage: &Stage) -> String {
     let sets = stage.cluster.all(Kind::ScaleSet);
     let vms: Vec<Value> =
@@ -19,6 +19,7 @@ pub(super) fn objects(stage: &Stage) -> String {
         let head = ["VM", "SIZE", "ZONE", "FD", "POWER", "PROVISIONING", "LATEST", "COMPUTER-NAME"];
         lines.extend(aligned(&head, vms.iter().map(vm_row).collect()));
     }
+    lines.extend(sets.iter().filter_map(upgrade));
     lines.extend(sets.iter().flat_map(blockers));
     lines.extend(vms.iter().flat_map(pending));
     lines.push(format!("machines: {}", stage.machines().len()));
@@ -110,6 +111,21 @@ fn vm_row(vm: &Value) -> Vec<String> {
         &status["computerName"],
     ];
     cells.into_iter().map(text).collect()
+}
+
+fn upgrade(set: &Value) -> Option<String> {
+    let rolled = set["status"]["rollingUpgrade"].as_object()?;
+    let (progress, error) = (&rolled["progress"], rolled.get("error"));
+    let [successful, failed, in_progress, pending] =
+        ["successful", "failed", "inProgress", "pending"].map(|name| text(&progress[format!("{name}InstanceCount")]));
+    let error =
+        error.map_or_else(String::new, |error| format!("; {}: {}", text(&error["code"]), text(&error["message"])));
+    Some(format!(
+        "{} upgrade {}: {}, {successful} successful, {failed} failed, {in_progress} in progress, {pending} pending{error}",
+        text(&set["metadata"]["name"]),
+        text(&rolled["number"]),
+        text(&rolled["runningStatus"]["code"]),
+    ))
 }
 
 fn blockers(set: &Value) -> Vec<String> {

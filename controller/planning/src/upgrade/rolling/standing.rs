@@ -160,15 +160,13 @@ impl<'pass> Census<'pass> {
         })
     }
 
-    pub(super) fn failures_so_far(&self) -> Option<RollingUpgradeError> {
+    /// Failures that the thresholds allow, while so many wait for their turn.
+    pub(super) fn failures_so_far(&self, waiting: usize) -> Option<RollingUpgradeError> {
+        let how = if waiting == 0 { "is complete" } else { "goes on" };
         let names: Vec<&str> = self.failed().iter().map(|member| member.name.as_str()).collect();
         (!names.is_empty()).then(|| RollingUpgradeError {
             code: Reason::RollingUpgradeInProgressWithFailedUpgradedVMs.as_str().to_owned(),
-            message: format!(
-                "{} failed within the thresholds, the upgrade goes on: {}",
-                names.len(),
-                some_names(&names)
-            ),
+            message: format!("{} failed within the thresholds, the upgrade {how}: {}", names.len(), some_names(&names)),
         })
     }
 
