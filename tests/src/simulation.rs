@@ -8,5 +8,6 @@ pub mod cluster;
 mod collector;
 pub mod fuzz;
 pub mod random;
+pub mod rollout;
 pub mod script;
 pub mod stage;

@@ -2,13 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use scaleset_crds::vocabulary::{OrchestrationMode, PowerState, PowerWish, ProvisioningState, UpgradeMode};
+use scaleset_crds::vocabulary::{
+    HealthState, OrchestrationMode, PowerState, PowerWish, ProvisioningState, UpgradeMode,
+};
 
 use crate::plan::{Action, RemovalCause, ScaleSetPlan};
 use crate::snapshot::{
     GuestAgent, MaxSurge, Member, MemberLife, Origin, OsDiskWish, Protection, ScaleSetSnapshot, SetLife, SetRequest,
     UpgradeSwitch,
 };
+use crate::view::Health;
 
 /// Every rule that the plan breaks, one line each; empty for a sound plan.
 pub fn audit(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan) -> Vec<String> {
@@ -159,6 +162,7 @@ fn judge_upgrades(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &m
             let well = m.life == MemberLife::Live
                 && (m.report.provisioning == ProvisioningState::Succeeded || in_place)
                 && m.report.power == PowerState::Running
+                && !answers_badly(m)
                 && m.power_wish == PowerWish::Running;
             (m.name.as_str(), well)
         })
@@ -210,6 +214,14 @@ fn judge_upgrades(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &m
     let down = members - made + well_before(snapshot).filter(|m| !healthy[m.name.as_str()]).count();
     if disturbed > 0 && disturbed + down > allowed {
         findings.push(format!("{disturbed} healthy members disturbed while {down} are down, {allowed} allowed"));
+    }
+}
+
+/// Its application is known not to do its work, or not yet.
+fn answers_badly(member: &Member) -> bool {
+    match member.report.health {
+        Health::Known(HealthState::Initializing | HealthState::Unhealthy | HealthState::Unknown) => true,
+        Health::Known(HealthState::Healthy) | Health::NoSource | Health::Missing => false,
     }
 }
 

@@ -13,7 +13,7 @@
 
 use scaleset_crds::vocabulary::ProvisioningState;
 
-use crate::snapshot::{Availability, Member, Observation, Revision};
+use crate::snapshot::{Availability, Member, MemberReport, Observation, Revision};
 
 /// What may be disturbed, and what of it is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ fn spends(member: &Member, newest: &Revision) -> bool {
     let on_its_way = member.report.running_revision.as_deref() != Some(name) || !member.is_settled();
     match (member.availability(), follows(member, name)) {
         (Availability::Available, true) => on_its_way,
-        (Availability::Available, false) => false,
+        (Availability::Available, false) => is_about_to_change(member),
         (Availability::Unknown, _) => true,
         (Availability::Unavailable, true) => {
             // Object times have whole seconds: as old as the model counts as made on it.
@@ -61,6 +61,13 @@ fn spends(member: &Member, newest: &Revision) -> bool {
         }
         (Availability::Unavailable, false) => was_healthy(member),
     }
+}
+
+/// Whether it was given a model that its hardware has not begun to take: it is about to go down, although the set wishes
+/// another model by now. What was refused is not about to do anything.
+fn is_about_to_change(member: &Member) -> bool {
+    let MemberReport { running_revision, failure, .. } = &member.report;
+    member.assigned_revision.is_some() && *running_revision != member.assigned_revision && failure.is_none()
 }
 
 /// Whether the model has been applied without success: the last operation failed, or the application is unwell and is not

@@ -4,10 +4,10 @@
 mod held;
 mod rest;
 mod seen;
+mod steady;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use scaleset_crds::vocabulary::PowerState;
 use scaleset_hardware::Machine;
 use scaleset_hardware::sim::Call;
 
@@ -15,6 +15,7 @@ use super::stage::{Stage, took_effect};
 use held::unexplained;
 pub use rest::{balanced, converged};
 use seen::{MemberSeen, Protected, Seen, text};
+use steady::Steady;
 
 /// What the judge remembers between rounds.
 #[derive(Clone, Debug, Default)]
@@ -25,7 +26,7 @@ pub struct Judge {
     /// Objects that a person touched since the round before.
     by_hand: BTreeSet<String>,
     /// The set whose members nobody but its upgrade may take down.
-    steady: Option<String>,
+    steady: Option<Steady>,
     effects: u64,
 }
 
@@ -35,9 +36,20 @@ impl Judge {
         self.by_hand.insert(name.to_owned());
     }
 
-    /// From now on nothing but its upgrade takes down members of the set: the allowance is all that may be missing.
+    /// From now on nothing but its upgrade takes down members of the set: what the upgrade policy allows is all that may be
+    /// missing, but for those that are [`Self::struck`].
     pub fn expect_steady(&mut self, set: &str) {
-        self.steady = Some(set.to_owned());
+        self.steady = Some(Steady::of(set));
+    }
+
+    /// That member is not well on the model that it has when it gets another: it costs nothing once it fails on that one too.
+    pub fn doubted(&mut self, name: &str) {
+        self.steady.iter_mut().for_each(|steady| steady.doubt(name));
+    }
+
+    /// Something else takes that member down.
+    pub fn struck(&mut self, name: &str) {
+        self.steady.iter_mut().for_each(|steady| steady.strike(name));
     }
 
     /// Every rule that is broken now, one line each.
@@ -58,9 +70,11 @@ impl Judge {
         if let Some(machines) = observed.as_ref().filter(|_| stage.is_still()) {
             findings.extend(unexplained(&now, machines));
         }
+        if let (Some(machines), Some(steady)) = (&observed, &self.steady) {
+            findings.extend(steady.findings(machines, &now));
+        }
         let machines = observed.unwrap_or_default();
         machines_have_objects(&machines, &now, &mut findings);
-        self.few_are_down(&machines, &now, &mut findings);
         self.before = now;
         self.by_hand.clear();
         findings
@@ -158,21 +172,6 @@ impl Judge {
                 if text(&new.object["status"]["healthyOnRevision"]) != new.revision {
                     findings.push(format!("{} is deleted before {} was well in its place", before.name, new.name));
                 }
-            }
-        }
-    }
-
-    /// Of a steady set at most max(1, N / 5) members are not running.
-    fn few_are_down(&self, machines: &BTreeMap<String, Machine>, now: &Seen, findings: &mut Vec<String>) {
-        let steady = now.sets.iter().filter(|(_, set)| self.steady.as_ref() == Some(&set.name));
-        for (uid, set) in steady {
-            let target = usize::try_from(set.target).unwrap_or(0);
-            let runs = |member: &&MemberSeen| {
-                machines.get(&member.uid).is_some_and(|machine| machine.power == PowerState::Running)
-            };
-            let running = now.live_made(uid).filter(runs).count();
-            if running + (target / 5).max(1) < target {
-                findings.push(format!("only {running} of {target} members of {} run", set.name));
             }
         }
     }

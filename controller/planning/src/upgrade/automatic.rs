@@ -51,8 +51,7 @@ pub fn decide(input: &UpgradeInput<'_>) -> UpgradeDecision {
             Price::AlreadyPaid => take(&mut paid_left),
             Price::One => take(&mut left),
         };
-        if granted && price(outdated) == Price::AlreadyPaid && !was_healthy(outdated.member) {
-            // It did not spend before, and does from now on.
+        if granted && begins_to_spend(outdated.member) {
             left = left.saturating_sub(1);
         }
         if granted {
@@ -81,6 +80,13 @@ fn price(outdated: &Outdated<'_>) -> Price {
         Availability::Available | Availability::Unknown => Price::One,
         Availability::Unavailable => Price::AlreadyPaid,
     }
+}
+
+/// It is down and did not spend, since it was not healthy on its outdated model, perhaps because it is on its way to it; on
+/// the newest one it does, whatever the step from the one to the other costs.
+fn begins_to_spend(member: &Member) -> bool {
+    let down = member.availability() == Availability::Unavailable && !member.is_stopped_by_wish();
+    down && !was_healthy(member)
 }
 
 /// Running number of the model that it follows: the lower, the longer ago the set gave it one.

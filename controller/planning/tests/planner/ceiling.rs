@@ -123,6 +123,7 @@ fn one_member_that_needs_more_holds_all_and_a_protected_one_nobody() {
         Revision { name: "web-other".to_owned(), profile: std::sync::Arc::new(other), ..snapshot.revisions[0].clone() };
     snapshot.revisions.push(other);
     snapshot.members[9].assigned_revision = Some("web-other".to_owned());
+    snapshot.members[9].report.running_revision = Some("web-other".to_owned());
     let plan = audited(&snapshot);
     assert_eq!(touched(&plan), 0);
     assert!(

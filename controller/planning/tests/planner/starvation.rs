@@ -1,11 +1,12 @@
 //! Automatic upgrades of sets in which some or all members are broken: nobody starves, and a bad model stops.
 
-use scaleset_crds::vocabulary::{HealthState, ProvisioningState};
+use scaleset_crds::condition::Reason;
+use scaleset_crds::vocabulary::{HealthState, PowerState, ProvisioningState};
 use scaleset_planning::plan::Action;
-use scaleset_planning::snapshot::{Member, Revision, ScaleSetSnapshot};
+use scaleset_planning::snapshot::{Failure, Member, Revision, ScaleSetSnapshot};
 use scaleset_planning::view::Health;
 
-use crate::fleet::{audited, change_profile, newest, profile, snapshot, spread};
+use crate::fleet::{assigned, audited, change_profile, newest, profile, snapshot, spread};
 
 /// How a member is broken.
 type Breakage = fn(&mut Member);
@@ -152,6 +153,35 @@ fn a_bad_model_that_needs_new_vms_stops_at_the_first_few() {
         }
         assert!(audited(&snapshot).actions.is_empty(), "eight that are well stay");
     }
+}
+
+#[test]
+fn members_on_their_way_spend_although_the_model_changes_to_one_that_they_would_not_notice() {
+    let mut snapshot = resized(10);
+    let under_way = newest(&snapshot);
+    let profile = snapshot.set.profile.clone().expect("it has one");
+    snapshot.revisions.push(Revision { name: under_way.clone(), number: 2, profile, ..snapshot.revisions[0].clone() });
+    // Two are on their way to the larger size when a tag is added to it: one is down, one is about to go.
+    snapshot.members[..2].iter_mut().for_each(|member| member.assigned_revision = Some(under_way.clone()));
+    snapshot.members[0].report.provisioning = ProvisioningState::Updating;
+    snapshot.members[0].report.power = PowerState::Starting;
+    let mut tagged = (**snapshot.set.profile.as_ref().expect("it has one")).clone();
+    tagged.tags = std::collections::BTreeMap::from([("team".to_owned(), "blue".to_owned())]);
+    change_profile(&mut snapshot, tagged);
+    let plan = audited(&snapshot);
+    assert_eq!(assigned(&plan), ["web-0", "web-1"], "they cost nothing more, and nobody else is taken down: {plan}");
+    // What was refused is not about to go, and holds nobody.
+    let message = "no host has room for it".to_owned();
+    snapshot.members[1].report.failure = Some(Failure { reason: Reason::AllocationFailed, message });
+    assert_eq!(assigned(&audited(&snapshot)), ["web-0", "web-1", "web-5"]);
+}
+
+#[test]
+fn a_member_that_runs_and_is_not_well_is_not_taken_down_by_an_upgrade() {
+    let mut snapshot = resized(5);
+    snapshot.members[1].report.health = Health::Known(HealthState::Initializing);
+    snapshot.members[2].report.provisioning = ProvisioningState::Failed;
+    assert_eq!(assigned(&audited(&snapshot)), ["web-1"], "one of those that are down anyway");
 }
 
 #[test]

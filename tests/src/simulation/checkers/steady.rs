@@ -1,0 +1,100 @@
+//! What an upgrade may take away from a set that nothing else disturbs, counted on the machines themselves.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use scaleset_crds::vocabulary::{HealthState, PowerState};
+use scaleset_hardware::{Machine, Provisioning};
+
+use super::seen::{Protected, Seen, SetSeen};
+
+/// A set that has come to rest, and the members that something else has taken down since.
+#[derive(Clone, Debug)]
+pub(super) struct Steady {
+    set: String,
+    struck: BTreeSet<String>,
+    /// Members that were not well on the model that they had.
+    doubted: BTreeSet<String>,
+}
+
+impl Steady {
+    pub(super) fn of(set: &str) -> Self {
+        Self { set: set.to_owned(), struck: BTreeSet::new(), doubted: BTreeSet::new() }
+    }
+
+    pub(super) fn strike(&mut self, name: &str) {
+        self.struck.insert(name.to_owned());
+    }
+
+    pub(super) fn doubt(&mut self, name: &str) {
+        self.doubted.insert(name.to_owned());
+    }
+
+    /// Every rule that is broken now, one line each.
+    pub(super) fn findings(&self, machines: &BTreeMap<String, Machine>, now: &Seen) -> Vec<String> {
+        let sets = now.sets.iter().filter(|(_, set)| set.name == self.set);
+        sets.flat_map(|(uid, set)| {
+            let down = self.too_many_down(uid, set, machines, now);
+            down.into_iter().chain(miscounted(uid, set, now))
+        })
+        .collect()
+    }
+
+    /// At most max(1, N x maxBatchInstancePercent / 100) are not at work.
+    fn too_many_down(
+        &self,
+        uid: &str,
+        set: &SetSeen,
+        machines: &BTreeMap<String, Machine>,
+        now: &Seen,
+    ) -> Option<String> {
+        let target = usize::try_from(set.target).unwrap_or(0);
+        let percent = &set.object["spec"]["upgradePolicy"]["rollingUpgradePolicy"]["maxBatchInstancePercent"];
+        let percent = usize::try_from(percent.as_u64().unwrap_or(20)).unwrap_or(0);
+        let excused = now.live_made(uid).filter(|member| {
+            let failed = machines.get(&member.uid).is_some_and(has_failed);
+            self.struck.contains(&member.name) || (failed && self.doubted.contains(&member.name))
+        });
+        let gone = self.struck.iter().filter(|name| !now.live_made(uid).any(|member| member.name == **name)).count();
+        let struck = excused.count() + gone;
+        let allowed = (target * percent / 100).max(1) + struck;
+        let working = now.live_made(uid).filter(|member| machines.get(&member.uid).is_some_and(works)).count();
+        (working + allowed < target).then(|| {
+            format!("{working} of {target} members of {} work, {allowed} may be down ({struck} otherwise)", set.name)
+        })
+    }
+}
+
+/// It runs, and its application, where anybody asks it, answers well. An update may be under way that it does not notice.
+fn works(machine: &Machine) -> bool {
+    let done = match machine.provisioning {
+        Provisioning::Succeeded | Provisioning::Updating => true,
+        Provisioning::Creating | Provisioning::Deleting | Provisioning::Failed { .. } => false,
+    };
+    let healthy = machine.model.health_source().is_none()
+        || machine.application_health.is_some_and(|report| report.state == HealthState::Healthy);
+    done && healthy && machine.power == PowerState::Running
+}
+
+/// It has what it was given, and does not do its work.
+fn has_failed(machine: &Machine) -> bool {
+    let answered = machine.application_health.map(|report| report.state);
+    match machine.provisioning {
+        Provisioning::Failed { .. } => true,
+        Provisioning::Succeeded => matches!(answered, Some(HealthState::Unhealthy | HealthState::Unknown)),
+        Provisioning::Creating | Provisioning::Updating | Provisioning::Deleting => false,
+    }
+}
+
+/// The counters of a set's first upgrade add up to its members, less those that are protected; nothing else has come or
+/// gone meanwhile.
+fn miscounted(uid: &str, set: &SetSeen, now: &Seen) -> Option<String> {
+    let rolled = &set.object["status"]["rollingUpgrade"];
+    if rolled["number"] != 1 || rolled["targetRevision"] != set.newest.as_str() {
+        return None;
+    }
+    let fields = ["successful", "failed", "inProgress", "pending"];
+    let sum: i64 = fields.iter().filter_map(|field| rolled["progress"][format!("{field}InstanceCount")].as_i64()).sum();
+    let protected = now.live_made(uid).filter(|member| member.protected == Protected::FromActions).count();
+    let about = set.target - i64::try_from(protected).unwrap_or(0);
+    (sum != about).then(|| format!("the upgrade of {} counts {sum}, it is about {about}", set.name))
+}
