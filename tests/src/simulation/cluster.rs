@@ -9,6 +9,7 @@ mod garbage;
 mod state;
 mod trouble;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use scaleset_controller::cluster::{Kind, ObjectKey};
@@ -29,6 +30,21 @@ pub enum Cascade {
     Foreground,
     /// Children stay.
     Orphan,
+}
+
+/// What a controller asks of the API, as far as it changes anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verb {
+    /// Make an object.
+    Create,
+    /// Change an object.
+    Patch,
+    /// Write a status.
+    ApplyStatus,
+    /// Delete an object.
+    Delete,
+    /// Tell an event.
+    Publish,
 }
 
 /// The cluster. Cheap to clone; all clones are the same one.
@@ -57,6 +73,11 @@ impl SimulatedCluster {
     /// How many writes the controller has tried.
     pub fn attempts(&self) -> u64 {
         self.lock().trouble.attempts()
+    }
+
+    /// What the controller has asked for so far, tries in vain included, by the kind of object that it is about.
+    pub fn requests(&self) -> BTreeMap<(Verb, Kind), u64> {
+        self.lock().requests.clone()
     }
 
     /// Names of the objects of a kind, sorted.

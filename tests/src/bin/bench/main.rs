@@ -4,11 +4,15 @@
 //! both. The floor is a writer that makes only the writes that nobody can do without. What is judged are ratios and
 //! counts, never seconds. The report goes to standard output and to `docs/benchmarks.md`; the exit code says whether
 //! every target was met.
+//!
+//! `bench rollouts` measures upgrades alone, on a simulated cluster: it needs no API server, and writes no page.
 
 mod floor;
 mod ours;
 mod report;
+mod rollout;
 
+use std::env;
 use std::fs;
 use std::process::ExitCode;
 
@@ -17,7 +21,8 @@ use scaleset_tests::local::cluster::{LocalCluster, client_from, workspace};
 
 use floor::Floor;
 use ours::{Ours, Round};
-use report::Report;
+use report::{Report, rollout_verdicts, rollouts_met};
+use rollout::Rollouts;
 
 /// Instances in each round.
 const INSTANCES: usize = 1_000;
@@ -36,25 +41,36 @@ const ORDER: [Arm; 8] = [Arm::Floor, Arm::Ours, Arm::Ours, Arm::Floor, Arm::Floo
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
+    println!("upgrading simulated fleets");
+    let rollouts = tokio::task::spawn_blocking(rollout::measure).await??;
+    println!("\n{}", rollout_verdicts(&rollouts));
+    if env::args().nth(1).as_deref() == Some("rollouts") {
+        return Ok(if rollouts_met(&rollouts) { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
     println!("starting a control plane, building the controller");
     let cluster = tokio::task::spawn_blocking(LocalCluster::installed).await??;
     let admin = cluster.client().await?;
     // As fast as the API server lets it: the same identity, so the same share of the server.
     let writer = client_from(&cluster.controller_kubeconfig()?).await?;
-    let report = measure(&cluster, &admin, &writer).await?;
+    let report = measure(&cluster, &admin, &writer, rollouts).await?;
     println!("\n{}", report.verdicts());
     fs::write(workspace().join("docs/benchmarks.md"), report.page())?;
     println!("written to docs/benchmarks.md");
     Ok(if report.all_met() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn measure(cluster: &LocalCluster, admin: &Client, writer: &Client) -> anyhow::Result<Report> {
+async fn measure(
+    cluster: &LocalCluster,
+    admin: &Client,
+    writer: &Client,
+    rollouts: Rollouts,
+) -> anyhow::Result<Report> {
     let ours = Ours { cluster, admin };
     println!("warming up");
     let warm = ours.run("warm-ours", WARM_UP, Round::Plain).await?;
     let floor = Floor { admin, writer, template: warm.template };
     floor.run("warm-floor", WARM_UP).await?;
-    let mut report = Report::new(INSTANCES);
+    let mut report = Report::new(INSTANCES, rollouts);
     for (turn, arm) in ORDER.into_iter().enumerate() {
         match arm {
             Arm::Floor => {

@@ -6,6 +6,7 @@ use scaleset_tests::local::requests::RequestKind;
 
 use crate::floor::FloorRound;
 use crate::ours::OursRound;
+use crate::rollout::{Online, Rolling, Rollouts};
 
 const READING: &str = "\
 # Benchmarks
@@ -30,6 +31,15 @@ How to read it:
 
 ";
 
+const UPGRADES: &str = "\
+Measured on a simulated cluster, in scenario time: the same figures on every machine. `cargo run --package scaleset-tests
+--bin bench -- rollouts` measures these alone. The floor of a rolling upgrade is its 5 batches of 20 instances, each of
+which restarts (2 s) and has to answer well for 5 s until it is healthy. Writes to the API are counted as they are asked
+for, events included; two are the least that is possible, one for the instance's model and one for its status. An instance
+that has to wait for its turn makes a third one, since its status says that it is outdated, and by what.
+
+";
+
 /// One promise.
 struct Verdict {
     measure: &'static str,
@@ -43,30 +53,31 @@ pub(crate) struct Report {
     instances: usize,
     pub(crate) floors: Vec<FloorRound>,
     pub(crate) ours: Vec<OursRound>,
+    rollouts: Rollouts,
 }
 
 impl Report {
-    pub(crate) const fn new(instances: usize) -> Self {
-        Self { instances, floors: Vec::new(), ours: Vec::new() }
+    pub(crate) const fn new(instances: usize, rollouts: Rollouts) -> Self {
+        Self { instances, floors: Vec::new(), ours: Vec::new(), rollouts }
     }
 
     pub(crate) fn all_met(&self) -> bool {
-        self.judged().iter().all(|verdict| verdict.met)
+        self.judged().iter().chain(&judged(&self.rollouts)).all(|verdict| verdict.met)
     }
 
     /// One line for each promise.
     pub(crate) fn verdicts(&self) -> String {
-        let mut table = "| measure | target | measured | verdict |\n|---|---|---|---|\n".to_owned();
-        for Verdict { measure, target, measured, met } in self.judged() {
-            let verdict = if met { "met" } else { "**missed**" };
-            writeln!(table, "| {measure} | {target} | {measured} | {verdict} |").expect("a string takes everything");
-        }
-        table
+        table(&self.judged())
     }
 
     /// The whole page.
     pub(crate) fn page(&self) -> String {
-        format!("{READING}## Promises\n\n{}\n## Rounds\n\n{}", self.verdicts(), self.rounds())
+        format!(
+            "{READING}## Promises\n\n{}\n## Upgrades\n\n{UPGRADES}{}\n## Rounds\n\n{}",
+            self.verdicts(),
+            rollout_verdicts(&self.rollouts),
+            self.rounds()
+        )
     }
 
     #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
@@ -122,6 +133,45 @@ impl Report {
         }
         text
     }
+}
+
+/// One line for each promise about upgrades.
+pub(crate) fn rollout_verdicts(rollouts: &Rollouts) -> String {
+    table(&judged(rollouts))
+}
+
+/// Whether each of them is kept.
+pub(crate) fn rollouts_met(rollouts: &Rollouts) -> bool {
+    judged(rollouts).iter().all(|verdict| verdict.met)
+}
+
+fn judged(rollouts: &Rollouts) -> Vec<Verdict> {
+    let Rollouts { rolling: Rolling { floor_seconds, seconds }, disk, disk_in_batches, tag } = rollouts;
+    let ratio = seconds / f64::from(*floor_seconds);
+    let time = format!("{ratio:.3} ({seconds:.1} s ÷ {floor_seconds} s)");
+    let mut verdicts =
+        vec![verdict("rolling upgrade of 100 instances, ours ÷ floor in scenario time", "≤ 1.05", time, ratio <= 1.05)];
+    let online = [
+        ("larger data disk for 1,000 instances at once", "0 creates, 0 deletes, ≤ 2 writes each", 2.0, disk),
+        ("the same, 200 at a time", "0 creates, 0 deletes, ≤ 3 writes each", 3.0, disk_in_batches),
+        ("tag for 1,000 instances", "0 creates, 0 deletes, ≤ 2 writes each", 2.0, tag),
+    ];
+    for (what, target, most, online) in online {
+        let Online { creates, deletes, writes_per_instance, writes_of_set } = online;
+        let measured = format!("{creates}, {deletes}, {writes_per_instance:.3} ({writes_of_set} of the set)");
+        let met = *creates == 0 && *deletes == 0 && *writes_per_instance <= most;
+        verdicts.push(verdict(what, target, measured, met));
+    }
+    verdicts
+}
+
+fn table(verdicts: &[Verdict]) -> String {
+    let mut table = "| measure | target | measured | verdict |\n|---|---|---|---|\n".to_owned();
+    for Verdict { measure, target, measured, met } in verdicts {
+        let verdict = if *met { "met" } else { "**missed**" };
+        writeln!(table, "| {measure} | {target} | {measured} | {verdict} |").expect("a string takes everything");
+    }
+    table
 }
 
 fn verdict(measure: &'static str, target: &'static str, measured: String, met: bool) -> Verdict {

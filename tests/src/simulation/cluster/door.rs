@@ -11,9 +11,9 @@ use scaleset_controller::cluster::{
 use scaleset_crds::{FlexVM, ScaleSet, ScaleSetOperation, ScaleSetVM};
 use serde_json::Value;
 
-use super::SimulatedCluster;
 use super::state::{Cached, State};
 use super::trouble::{CrashPoint, Fate, unavailable};
+use super::{SimulatedCluster, Verb};
 
 /// How soon a pass should look again for what it wrote.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
@@ -33,8 +33,10 @@ impl SimulatedCluster {
     async fn write(
         &self,
         uid: &str,
+        asked: (Verb, Kind),
         write: impl FnOnce(&mut State) -> Result<(), ClusterError> + Send,
     ) -> Result<(), ClusterError> {
+        self.lock().note(asked);
         let (fate, result) = self.attempt(uid, write);
         if let Fate::Dies(_) = fate {
             self.crashed.notify_one();
@@ -123,7 +125,7 @@ impl Cluster for SimulatedCluster {
             NewObject::FlexVM(vm) => (Kind::FlexVM, json(serde_json::to_value(vm))),
             NewObject::ControllerRevision(revision) => (Kind::ControllerRevision, json(serde_json::to_value(revision))),
         };
-        self.write(on_behalf_of, |state| state.insert(kind, value)).await
+        self.write(on_behalf_of, (Verb::Create, kind), |state| state.insert(kind, value)).await
     }
 
     async fn patch(&self, on_behalf_of: &str, target: &ObjectId, merge_patch: Value) -> Result<(), ClusterError> {
@@ -132,7 +134,7 @@ impl Cluster for SimulatedCluster {
             state.merge(&id, &merge_patch);
             Ok(())
         };
-        self.write(on_behalf_of, patch).await
+        self.write(on_behalf_of, (Verb::Patch, target.kind), patch).await
     }
 
     async fn apply_status(&self, on_behalf_of: &str, target: &ObjectId, status: Value) -> Result<(), ClusterError> {
@@ -141,7 +143,7 @@ impl Cluster for SimulatedCluster {
             state.set_status(&id, status);
             Ok(())
         };
-        self.write(on_behalf_of, apply).await
+        self.write(on_behalf_of, (Verb::ApplyStatus, target.kind), apply).await
     }
 
     async fn delete(&self, on_behalf_of: &str, target: &ObjectId) -> Result<(), ClusterError> {
@@ -150,7 +152,7 @@ impl Cluster for SimulatedCluster {
             state.delete(&id);
             Ok(())
         };
-        self.write(on_behalf_of, delete).await
+        self.write(on_behalf_of, (Verb::Delete, target.kind), delete).await
     }
 
     async fn autoscaler_wish(&self, _: &ObjectKey) -> Result<Option<i32>, ClusterError> {
@@ -163,7 +165,9 @@ impl Cluster for SimulatedCluster {
             EventType::Normal => "event",
             EventType::Warning => "warning",
         };
-        self.lock().tell(format!("{}: {severity} {reason}: {note}", regarding.key.name));
+        let mut state = self.lock();
+        state.note((Verb::Publish, regarding.kind));
+        state.tell(format!("{}: {severity} {reason}: {note}", regarding.key.name));
         Ok(())
     }
 }

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::trouble::Troubles;
-use super::{Cascade, key};
+use super::{Cascade, Verb, key};
 use crate::simulation::collector::Lines;
 
 pub(super) type Key = (Kind, ObjectKey);
@@ -62,6 +62,7 @@ pub(super) struct State {
     uids: u64,
     clock: VirtualClock,
     pub(super) trouble: Troubles,
+    pub(super) requests: BTreeMap<(Verb, Kind), u64>,
     lines: Lines,
 }
 
@@ -77,8 +78,14 @@ impl State {
             uids: 0,
             clock,
             trouble: Troubles::default(),
+            requests: BTreeMap::new(),
             lines,
         }
+    }
+
+    /// The controller asks for something, whatever becomes of it.
+    pub(super) fn note(&mut self, asked: (Verb, Kind)) {
+        *self.requests.entry(asked).or_default() += 1;
     }
 
     pub(super) fn tell(&self, line: String) {
