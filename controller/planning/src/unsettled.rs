@@ -35,12 +35,16 @@ fn waits_for<'member>(member: &'member Member, newest: Option<&str>) -> Option<(
     if let Some(failure) = &report.failure {
         return Some((failure.reason, &failure.message));
     }
+    let unseen = (Reason::HardwareUnavailable, "nobody can tell how they are");
+    if report.observation == Observation::Unseen {
+        return Some(unseen);
+    }
     if !member.is_live() {
         return None;
     }
     let done = report.provisioning == ProvisioningState::Succeeded;
-    if report.observation == Observation::Unseen || (done && report.power == PowerState::Unknown) {
-        return Some((Reason::HardwareUnavailable, "nobody can tell how they are"));
+    if done && report.power == PowerState::Unknown {
+        return Some(unseen);
     }
     if done && report.power == PowerState::Running && !member.is_stopped_by_wish() {
         match report.health {

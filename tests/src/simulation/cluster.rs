@@ -90,13 +90,6 @@ impl SimulatedCluster {
         self.lock().stored.get(&(kind, key(name))).cloned()
     }
 
-    /// What a person's change of the object raises; 0 when there is no such object.
-    pub fn generation(&self, kind: Kind, key: &ObjectKey) -> i64 {
-        let state = self.lock();
-        let object = state.stored.get(&(kind, key.clone()));
-        object.and_then(|object| object["metadata"]["generation"].as_i64()).unwrap_or_default()
-    }
-
     /// Every object of a kind as it is stored, sorted by name.
     pub fn all(&self, kind: Kind) -> Vec<Value> {
         let state = self.lock();

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use scaleset_controller::cluster::{Kind, ObjectKey};
+use scaleset_controller::cluster::{Cluster, Kind, ObjectKey};
 use scaleset_controller::context::{Context, SuddenScaleIn, Wake};
 use scaleset_controller::error::PassError;
 use scaleset_controller::instance::InstanceKind;
@@ -302,14 +302,20 @@ impl Stage {
         self.block_on(self.hardware.observe_all()).map(|inventory| inventory.machines).ok()
     }
 
-    /// Of the object that a pass is about: what a person changes raises it.
+    /// Of the object that a pass is about, as the pass sees it: what a person changes raises it, and calls a pass once its
+    /// cache shows it.
     fn generation(&self, key: &PassKey) -> i64 {
-        match key {
-            PassKey::Set(key) => self.cluster.generation(Kind::ScaleSet, key),
-            PassKey::Operation(key) => self.cluster.generation(Kind::ScaleSetOperation, key),
-            PassKey::Instance(InstanceKind::ScaleSetVM, key) => self.cluster.generation(Kind::ScaleSetVM, key),
-            PassKey::Instance(InstanceKind::FlexVM, key) => self.cluster.generation(Kind::FlexVM, key),
-        }
+        let generation = match key {
+            PassKey::Set(key) => self.cluster.scale_set(key).and_then(|set| set.metadata.generation),
+            PassKey::Operation(key) => self.cluster.operation(key).and_then(|operation| operation.metadata.generation),
+            PassKey::Instance(InstanceKind::ScaleSetVM, key) => {
+                self.cluster.scale_set_vm(key).and_then(|vm| vm.metadata.generation)
+            }
+            PassKey::Instance(InstanceKind::FlexVM, key) => {
+                self.cluster.flex_vm(key).and_then(|vm| vm.metadata.generation)
+            }
+        };
+        generation.unwrap_or(0)
     }
 
     fn keys(&self) -> Vec<PassKey> {
