@@ -3,11 +3,12 @@
 use scaleset_crds::condition::Reason;
 use scaleset_crds::operation::{OperationInstance, OperationState, OperationType};
 use scaleset_crds::rolling_upgrade::RollingUpgradeStatus;
-use scaleset_crds::vocabulary::{ProvisioningState, RollingUpgradeCode};
+use scaleset_crds::vocabulary::{ProvisioningState, RollingUpgradeCode, UpgradeMode};
 
 use super::refusal::is_running;
 use crate::snapshot::{
-    Failure, MemberLife, Observation, OperationMember, OperationSet, OperationSnapshot, OperationTargetFacts,
+    Failure, ImageVersions, MemberLife, Observation, OperationMember, OperationSet, OperationSnapshot,
+    OperationTargetFacts,
 };
 
 /// How far an operation came.
@@ -169,6 +170,16 @@ fn started_roll(snapshot: &OperationSnapshot, set: &OperationSet) -> Progress {
     let record = set.rolling_upgrade.as_ref().filter(|record| record.number > found);
     let outcome = match record {
         None if set.life == MemberLife::Terminating => RollOutcome::Failed(gone("the set")),
+        // The set was changed before it could begin: nothing there rolls any more.
+        None if set.upgrade_mode != UpgradeMode::Rolling && set.image == ImageVersions::Exact => {
+            RollOutcome::Failed(Failure {
+                reason: Reason::OperationPreempted,
+                message: format!(
+                    "the set was changed before it began: upgradePolicy.mode is {:?}, and the model names an exact image version",
+                    set.upgrade_mode
+                ),
+            })
+        }
         None => RollOutcome::UnderWay("the set has not begun it yet".to_owned()),
         Some(record) => match record.running_status.code {
             RollingUpgradeCode::RollingForward | RollingUpgradeCode::RollingBack => {

@@ -379,6 +379,16 @@ fn a_start_of_a_rolling_upgrade_ends_with_the_upgrade() {
 }
 
 #[test]
+fn a_start_whose_set_has_nothing_to_roll_any_more_before_it_began_ends() {
+    let latest = with(asked(OperationType::StartRollingUpgrade, &[]), |set| set.image = ImageVersions::Latest);
+    let begun = after(latest);
+    assert_eq!(condition(&begun, "Complete").0, "False");
+    let changed = after(with(begun, |set| set.image = ImageVersions::Exact));
+    let (status, reason, message) = condition(&changed, "Failed");
+    assert_eq!((status.as_str(), reason.as_str()), ("True", "OperationPreempted"), "{message}");
+}
+
+#[test]
 fn who_names_many_for_deletion_has_confirmed_the_drop() {
     let lowered = |target: i32, in_force: i32, confirmation: Confirmation| {
         let begun = after(with(asked(OperationType::Delete, &["0", "1", "2"]), |set| {

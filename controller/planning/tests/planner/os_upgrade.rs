@@ -232,6 +232,7 @@ fn the_model_comes_first_and_the_image_says_that_it_waits() {
 fn in_manual_only_members_on_the_newest_model_follow_its_image() {
     let mut snapshot = published(4);
     snapshot.members[1].assigned_revision = Some("web-older".to_owned());
+    snapshot.members[1].report.running_revision = Some("web-older".to_owned());
     let mut wished = Vec::new();
     for _ in 0..6 {
         let plan = audited(&snapshot);
