@@ -114,19 +114,8 @@ fn has_successor(snapshot: &ScaleSetSnapshot, name: &str) -> bool {
 }
 
 fn removals(plan: &ScaleSetPlan) -> impl Iterator<Item = (&str, RemovalCause)> {
-    plan.actions.iter().filter_map(|action| match action {
-        Action::DeleteMember(removal) => Some((removal.name.as_str(), removal.cause)),
-        Action::AddFinalizer
-        | Action::CreateRevision { .. }
-        | Action::RenumberRevision { .. }
-        | Action::ReserveNumbers { .. }
-        | Action::CreateMember(_)
-        | Action::AssignRevision(_)
-        | Action::ReplaceOsDisk(_)
-        | Action::MarkMember(_)
-        | Action::DeleteRevision { .. }
-        | Action::RemoveFinalizer => None,
-    })
+    let removals = plan.actions.iter().filter_map(Action::removal);
+    removals.map(|removal| (removal.name.as_str(), removal.cause))
 }
 
 /// Protected members and members made by hand are never removed by the set while it lives.

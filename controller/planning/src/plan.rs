@@ -111,6 +111,28 @@ pub enum Action {
     RemoveFinalizer,
 }
 
+impl Action {
+    /// What it removes, where it removes a member.
+    pub fn removal(&self) -> Option<&Removal> {
+        if let Self::DeleteMember(removal) = self { Some(removal) } else { None }
+    }
+
+    /// What it makes, where it makes a member.
+    pub fn creation_mut(&mut self) -> Option<&mut NewMember> {
+        if let Self::CreateMember(member) = self { Some(member) } else { None }
+    }
+
+    /// Name of the member that it gives another model or OS disk.
+    pub fn upgraded(&self) -> Option<&str> {
+        if let Self::AssignRevision(Assignment { name, .. }) | Self::ReplaceOsDisk(OsDiskAssignment { name, .. }) = self
+        {
+            Some(name)
+        } else {
+            None
+        }
+    }
+}
+
 /// A member to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewMember {

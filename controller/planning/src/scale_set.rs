@@ -175,7 +175,7 @@ fn plan_upgrade(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: &R
     plan.actions.extend(actions);
     plan.holds.extend(holds);
     let leaving = leaving(plan);
-    plan.actions.retain(|action| brought_up_to_date(action).is_none_or(|name| !leaving.contains(&name.to_owned())));
+    plan.actions.retain(|action| action.upgraded().is_none_or(|name| !leaving.iter().any(|gone| gone == name)));
     if snapshot.set.upgrade_mode == UpgradeMode::Rolling {
         take_places(snapshot, plan, newest, &places.surged);
     }
@@ -250,38 +250,8 @@ fn leaving(plan: &ScaleSetPlan) -> Vec<String> {
 }
 
 fn removed(plan: &ScaleSetPlan, wanted: fn(RemovalCause) -> bool) -> Vec<String> {
-    let name = |action: &Action| match action {
-        Action::DeleteMember(removal) if wanted(removal.cause) => Some(removal.name.clone()),
-        Action::DeleteMember(_)
-        | Action::AddFinalizer
-        | Action::CreateRevision { .. }
-        | Action::RenumberRevision { .. }
-        | Action::ReserveNumbers { .. }
-        | Action::CreateMember(_)
-        | Action::AssignRevision(_)
-        | Action::ReplaceOsDisk(_)
-        | Action::MarkMember(_)
-        | Action::DeleteRevision { .. }
-        | Action::RemoveFinalizer => None,
-    };
-    plan.actions.iter().filter_map(name).collect()
-}
-
-/// The member that an action gives another model or OS disk.
-fn brought_up_to_date(action: &Action) -> Option<&str> {
-    match action {
-        Action::AssignRevision(assignment) => Some(&assignment.name),
-        Action::ReplaceOsDisk(assignment) => Some(&assignment.name),
-        Action::AddFinalizer
-        | Action::CreateRevision { .. }
-        | Action::RenumberRevision { .. }
-        | Action::ReserveNumbers { .. }
-        | Action::CreateMember(_)
-        | Action::MarkMember(_)
-        | Action::DeleteMember(_)
-        | Action::DeleteRevision { .. }
-        | Action::RemoveFinalizer => None,
-    }
+    let removals = plan.actions.iter().filter_map(Action::removal).filter(|removal| wanted(removal.cause));
+    removals.map(|removal| removal.name.clone()).collect()
 }
 
 /// The revision that a running rolling upgrade brings members to.
@@ -322,7 +292,7 @@ fn scale_in(
         left.chain(victims.into_iter().map(|victim| (victim.member, victim.rank))).collect();
     let names: Vec<&str> = removed.iter().map(|(member, _)| member.name.as_str()).collect();
     // A member that goes is not brought up to date first.
-    plan.actions.retain(|action| brought_up_to_date(action).is_none_or(|name| !names.contains(&name)));
+    plan.actions.retain(|action| action.upgraded().is_none_or(|name| !names.contains(&name)));
     plan.actions.extend(removed.into_iter().map(|(member, why)| remove(member, RemovalCause::ScaleIn, why)));
     if short > 0 {
         let message = format!("{short} more than the target {}, protected from scale-in", plan.effective.target);

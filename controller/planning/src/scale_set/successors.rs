@@ -70,20 +70,7 @@ pub(super) fn take_places(
 /// whose places they take were deleted by a pass that did not come to its end.
 pub(super) fn mark_successors(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, missing: usize) {
     let Some(number) = plan.rolling_upgrade.as_ref().map(|record| record.number) else { return };
-    let made = plan.actions.iter_mut().filter_map(|action| match action {
-        Action::CreateMember(member) if member.roll.is_none() => Some(member),
-        Action::CreateMember(_)
-        | Action::AddFinalizer
-        | Action::CreateRevision { .. }
-        | Action::RenumberRevision { .. }
-        | Action::ReserveNumbers { .. }
-        | Action::AssignRevision(_)
-        | Action::ReplaceOsDisk(_)
-        | Action::MarkMember(_)
-        | Action::DeleteMember(_)
-        | Action::DeleteRevision { .. }
-        | Action::RemoveFinalizer => None,
-    });
+    let made = plan.actions.iter_mut().filter_map(Action::creation_mut).filter(|member| member.roll.is_none());
     for member in made.take(missing) {
         member.roll = Some(RollMark { number, since: snapshot.now, replaces: None });
     }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use scaleset_crds::vocabulary::HealthState;
-use scaleset_planning::plan::Action;
 use scaleset_planning::snapshot::{ScaleSetSnapshot, UpgradeSwitch};
 
 use crate::fleet::{assigned, audited};
@@ -14,19 +13,7 @@ fn overtaken_pass(snapshot: &mut ScaleSetSnapshot, reached: &[&str]) -> Vec<Stri
     let plan = audited(snapshot);
     let chosen = assigned(&plan).into_iter().map(str::to_owned).collect();
     let mut done = plan.clone();
-    done.actions.retain(|action| match action {
-        Action::AssignRevision(assignment) => reached.contains(&assignment.name.as_str()),
-        Action::CreateRevision { .. }
-        | Action::AddFinalizer
-        | Action::RenumberRevision { .. }
-        | Action::ReserveNumbers { .. }
-        | Action::CreateMember(_)
-        | Action::ReplaceOsDisk(_)
-        | Action::MarkMember(_)
-        | Action::DeleteMember(_)
-        | Action::DeleteRevision { .. }
-        | Action::RemoveFinalizer => true,
-    });
+    done.actions.retain(|action| action.upgraded().is_none_or(|name| reached.contains(&name)));
     obey(snapshot, &done);
     chosen
 }

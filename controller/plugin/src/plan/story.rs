@@ -119,18 +119,8 @@ fn play(snapshot: &mut ScaleSetSnapshot) -> (Vec<Vec<String>>, ScaleSetPlan) {
 
 /// In a rolling upgrade a step is a batch.
 fn step_name(step: usize, snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan) -> String {
-    let upgrades = plan.actions.iter().any(|action| match action {
-        Action::AssignRevision(_) | Action::ReplaceOsDisk(_) => true,
-        Action::DeleteMember(removal) => removal.cause == RemovalCause::Replace,
-        Action::AddFinalizer
-        | Action::CreateRevision { .. }
-        | Action::RenumberRevision { .. }
-        | Action::ReserveNumbers { .. }
-        | Action::CreateMember(_)
-        | Action::MarkMember(_)
-        | Action::DeleteRevision { .. }
-        | Action::RemoveFinalizer => false,
-    });
+    let replaces = |action: &Action| action.removal().is_some_and(|removal| removal.cause == RemovalCause::Replace);
+    let upgrades = plan.actions.iter().any(|action| action.upgraded().is_some() || replaces(action));
     let record: Option<&RollingUpgradeStatus> = plan.rolling_upgrade.as_ref();
     let of_image = record.is_some_and(|record| record.os_upgrade.is_some());
     match record.and_then(|record| record.batch.as_ref()) {
