@@ -17,14 +17,23 @@ pub const PLACEMENT_GROUP_MAX: usize = 100;
 /// Update domains in one placement group.
 pub const UPDATE_DOMAIN_COUNT: i32 = 5;
 
-/// Fault domains in force: the pinned ones, else the spec's, else the default by mode and shape.
+/// Fault domains in force: the pinned ones, else the spec's, else the default by mode and shape, which is never more than
+/// the region has.
 pub fn fault_domain_count(snapshot: &ScaleSetSnapshot) -> i32 {
     let set = &snapshot.set;
     let default = match (set.mode, set.zones.is_empty()) {
-        (OrchestrationMode::Uniform, true) => 5,
+        (OrchestrationMode::Uniform, true) => {
+            snapshot.region.as_ref().map_or(5, |region| region.fault_domain_count.min(5))
+        }
         (OrchestrationMode::Uniform, false) | (OrchestrationMode::Flexible, _) => 1,
     };
     snapshot.status.platform_fault_domain_count.or(set.platform_fault_domain_count).unwrap_or(default)
+}
+
+/// Whether that number is final: the default of a set without zones depends on its region.
+pub fn is_fault_domain_count_known(snapshot: &ScaleSetSnapshot) -> bool {
+    let said = snapshot.status.platform_fault_domain_count.or(snapshot.set.platform_fault_domain_count);
+    said.is_some() || snapshot.region.is_some() || !snapshot.set.zones.is_empty()
 }
 
 /// Whether the set has a single placement group. True never comes back once it is false. A Flexible set that does not
@@ -99,7 +108,7 @@ fn zones_refusal(set: &SetFacts, region: &RegionFacts) -> Option<Failure> {
 fn fault_domains_refusal(set: &SetFacts, region: &RegionFacts) -> Option<Failure> {
     let wished = set.platform_fault_domain_count?;
     let legal = region.fault_domain_count;
-    if set.mode == OrchestrationMode::Flexible && wished > legal {
+    if (set.mode == OrchestrationMode::Flexible || set.zones.is_empty()) && wished > legal {
         let message =
             format!("spec.platformFaultDomainCount: {wished} must fall in the range 1 to {legal} in {}", set.location);
         return refused(Reason::InvalidParameter, message);

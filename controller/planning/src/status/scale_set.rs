@@ -14,6 +14,7 @@ use scaleset_crds::scale_set::{
 use scaleset_crds::vocabulary::StatusLevel;
 
 use super::{Truth, cut, whole_seconds};
+use crate::limits;
 use crate::plan::ScaleSetPlan;
 use crate::snapshot::{Failure, Member, ScaleSetSnapshot};
 use crate::view::Health;
@@ -57,7 +58,8 @@ pub fn scale_set_status(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, outcom
         rolling_upgrade: plan.rolling_upgrade.clone(),
         os_upgrade_history: plan.os_upgrade_history.clone(),
         next_instance_id: next_instance_id(snapshot, plan),
-        platform_fault_domain_count: Some(effective.fault_domain_count),
+        platform_fault_domain_count: limits::is_fault_domain_count_known(snapshot)
+            .then_some(effective.fault_domain_count),
         single_placement_group: effective.single_placement_group,
         instance_view: Some(instance_view(snapshot, &verdicts)),
         zones: zones(snapshot),

@@ -36,7 +36,7 @@ fn region() -> RegionFacts {
     let size = |maintenance| SizeFacts { zones: zones.clone(), maintenance };
     RegionFacts {
         zones: zones.iter().map(|zone| (zone.clone(), ZoneFacts::Available)).collect(),
-        fault_domain_count: 3,
+        fault_domain_count: 5,
         sizes: [
             ("Standard_D2s_v3".to_owned(), size(Maintenance::MemoryPreserving)),
             ("Standard_D4s_v3".to_owned(), size(Maintenance::MemoryPreserving)),

@@ -2,6 +2,7 @@
 
 use scaleset_crds::condition::Reason;
 use scaleset_planning::snapshot::{MemberLife, ZoneFacts};
+use scaleset_planning::status::scale_set::{ScaleSetOutcome, scale_set_status};
 
 use crate::fleet::{audited, created, created_by_zone, deleted, member, newest, snapshot, spread};
 
@@ -146,4 +147,28 @@ fn new_members_take_the_newest_revision_that_the_region_can_make() {
     let plan = audited(&snapshot);
     let revisions: Vec<_> = created(&plan).into_iter().map(|member| &member.revision).collect();
     assert_eq!(revisions, [&good]);
+}
+
+#[test]
+fn a_regional_set_has_no_more_fault_domains_than_its_region() {
+    let of_three = || {
+        let mut snapshot = snapshot(&[], 4);
+        snapshot.region.as_mut().expect("the region is known").fault_domain_count = 3;
+        snapshot
+    };
+    let mut unsaid = of_three();
+    unsaid.set.platform_fault_domain_count = None;
+    let plan = audited(&unsaid);
+    assert_eq!(plan.effective.fault_domain_count, 3, "five by default, the region has three");
+    assert_eq!(created(&plan).iter().filter_map(|member| member.fault_domain).max(), Some(2));
+    unsaid.region = None;
+    let unseen = scale_set_status(&unsaid, &audited(&unsaid), &ScaleSetOutcome::default());
+    assert_eq!(unseen.platform_fault_domain_count, None, "nothing is pinned while nobody knows the region");
+
+    let mut said = of_three();
+    said.set.platform_fault_domain_count = Some(5);
+    let plan = audited(&said);
+    assert!(created(&plan).is_empty());
+    let message = "spec.platformFaultDomainCount: 5 must fall in the range 1 to 3 in eastus";
+    assert!(plan.holds.iter().any(|hold| hold.message == message), "{:?}", plan.holds);
 }
