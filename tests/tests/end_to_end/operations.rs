@@ -112,7 +112,7 @@ fn what_cannot_be_done_fails_with_its_reason_and_what_is_done_is_cleared_away() 
         let (reason, message) = failed(scene, "unknown").await?;
         assert_eq!(reason, "InvalidParameter");
         assert!(message.starts_with("spec.instanceIds: the set has no instance 9"), "{message}");
-        ask(scene, "roll", "StartRollingUpgrade", json!({}))?;
+        ask(scene, "roll", "CancelRollingUpgrade", json!({}))?;
         assert_eq!(failed(scene, "roll").await?.0, "OperationNotAllowed");
         ask(scene, "nobody", "Restart", json!({"target": {"kind": "ScaleSet", "name": "nobody"}}))?;
         assert_eq!(failed(scene, "nobody").await?.0, "ResourceNotFound");

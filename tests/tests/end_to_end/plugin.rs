@@ -288,7 +288,7 @@ fn what_is_wrong_is_named_with_what_there_is_instead() {
             (&["update", "web", "--set", "zones[3]=1"], "spec.zones"),
             (&["update", "web", "--set", "location=mars"], "PropertyChangeNotAllowed"),
             (&["undo", "web"], "scale set web has had no model before this one"),
-            (&["rolling-upgrade", "start", "web"], "upgradePolicy.mode of the set is Manual, it must be Rolling"),
+            (&["rolling-upgrade", "cancel", "web"], "upgradePolicy.mode of the set is Manual, it must be Rolling"),
             (&["plan", "-f", "/nowhere.yaml"], "/nowhere.yaml: No such file"),
             (&["--context", "none", "show", "web"], "none"),
         ];
