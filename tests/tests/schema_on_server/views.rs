@@ -220,7 +220,7 @@ fn bounds_and_unknown_fields_are_refused_without_a_rule() {
         ),
         (json!({"spec": {"zones": ["1", "2", "3", "4"]}}), "spec.zones"),
         (json!({"spec": {"zones": ["1", "1"]}}), "Duplicate value"),
-        (json!({"spec": {"scaleInPolicy": {"rules": ["NewestVM"]}}}), "spec.scaleInPolicy.rules[0]"),
+        (json!({"spec": {"scaleInPolicy": {"rules": ["LuckiestVM"]}}}), "spec.scaleInPolicy.rules[0]"),
         (profile(json!({"storageProfile": {"osDisk": {"diskSizeGB": 0}}})), "osDisk.diskSizeGB"),
         (profile(json!({"storageProfile": {"dataDisks": [{"lun": 64, "diskSizeGB": 1}]}})), "dataDisks[0].lun"),
         (profile(json!({"networkProfile": {"networkInterfaces": []}})), "networkInterfaces"),
