@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use scaleset_hardware::Hardware;
 
 use crate::cluster::Cluster;
+use crate::looked_at::LookedAt;
 use crate::metrics::Metrics;
 use crate::pace::StatusPace;
 
@@ -22,6 +23,8 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// How often the counters of a set are written.
     pub pace: Arc<StatusPace>,
+    /// Which instances this process has looked at.
+    pub looked: Arc<LookedAt>,
     /// What becomes of a sudden drop of a set's target.
     pub sudden_scale_in: SuddenScaleIn,
 }

@@ -97,6 +97,7 @@ pub async fn run(parts: Parts, mut stop: watch::Receiver<bool>) {
         hardware: Arc::clone(&hardware),
         metrics: Arc::clone(&metrics),
         pace: Arc::new(StatusPace::new(STATUS_SPACING)),
+        looked: Arc::default(),
         sudden_scale_in,
     };
     // These end with this function.

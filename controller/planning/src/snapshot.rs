@@ -17,8 +17,8 @@ use scaleset_crds::{ScaleSetStatus, VirtualMachineProfile};
 pub use headroom::{Headroom, Quota};
 pub use instance::{Assigned, Belonging, Birth, InstanceSnapshot, ReleaseRule};
 pub use member::{
-    Availability, Failure, GuestAgent, Member, MemberKind, MemberLife, MemberReport, Observation, Origin, OsDiskReport,
-    OsDiskWish, Pending, Protection, RollMark,
+    Availability, Failure, GuestAgent, Looked, Member, MemberKind, MemberLife, MemberReport, Observation, Origin,
+    OsDiskReport, OsDiskWish, Pending, Protection, RollMark,
 };
 pub use operation::{
     EarlierOperation, ImageVersions, InstanceRequest, OperationMember, OperationScope, OperationSet, OperationSnapshot,

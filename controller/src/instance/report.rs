@@ -34,6 +34,9 @@ pub(super) async fn report(
                 Err(error) => return Err(error.into()),
             }
         }
+        context.looked.note(&observed.id.uid);
+    } else {
+        context.looked.forget(&observed.id.uid);
     }
     match retry {
         Some(error) => Err(error),

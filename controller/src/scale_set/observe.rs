@@ -1,5 +1,6 @@
 //! Reads cluster, hardware and clocks, once.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -14,7 +15,7 @@ use tracing::warn;
 
 use super::SetObjects;
 use super::validate::confirmation;
-use crate::cluster::{Kind, Members, ObjectId, ObjectKey};
+use crate::cluster::{Freshness, Kind, Members, ObjectId, ObjectKey};
 use crate::context::{Context, SuddenScaleIn};
 use crate::operation::order;
 
@@ -26,6 +27,8 @@ pub(super) struct Observed {
     pub(super) revisions: Vec<Arc<ControllerRevision>>,
     /// What people have asked of it, the earliest first.
     pub(super) operations: Vec<Arc<ScaleSetOperation>>,
+    /// Members whose status a pass of this process has confirmed; none where that is of no matter.
+    pub(super) looked_at: Option<BTreeSet<String>>,
     /// Whether a sudden drop of the target must be confirmed, and what has confirmed one.
     pub(super) scale_in_guard: ScaleInGuard,
     /// The hardware's failure to answer is an observation like any other.
@@ -53,6 +56,7 @@ pub(super) fn without_hardware(objects: SetObjects, catalog: Arc<Catalog>, now: 
         members,
         revisions,
         operations: Vec::new(),
+        looked_at: None,
         scale_in_guard: guard,
         offer,
         now,
@@ -79,10 +83,12 @@ pub(super) async fn observe(context: &Context, set: Arc<ScaleSet>) -> Observed {
     let recorded = set.status.as_ref().is_some_and(|status| status.next_instance_id.is_some());
     let mut operations = context.cluster.operations(&id.key);
     operations.sort_by(|one, two| order(one).cmp(&order(two)));
+    let members = context.cluster.members(&id.key, &id.uid);
     Observed {
         operations,
+        looked_at: looked_at(context, &set, &members),
         scale_in_guard: scale_in_guard(context, &id.key, &set).await,
-        members: context.cluster.members(&id.key, &id.uid),
+        members,
         revisions: context.cluster.revisions(&id.uid),
         offer: offer(context, &set, (!recorded).then_some(id.uid.as_str())).await,
         now: context.hardware.now(),
@@ -90,6 +96,18 @@ pub(super) async fn observe(context: &Context, set: Arc<ScaleSet>) -> Observed {
         id,
         set,
     }
+}
+
+/// A rolling upgrade counts members as late; the others do not.
+fn looked_at(context: &Context, set: &ScaleSet, members: &Members) -> Option<BTreeSet<String>> {
+    let recorded = set.status.as_ref().is_some_and(|status| status.rolling_upgrade.is_some());
+    if !recorded && set.spec.upgrade_policy.mode != UpgradeMode::Rolling {
+        return None;
+    }
+    let uniform = members.scale_set_vms.iter().filter_map(|vm| vm.metadata.uid.as_ref());
+    let flexible = members.flex_vms.iter().filter_map(|vm| vm.metadata.uid.as_ref());
+    let shown = |uid: &&String| context.looked.has(uid) && context.cluster.freshness(uid) == Freshness::Current;
+    Some(uniform.chain(flexible).filter(shown).cloned().collect())
 }
 
 async fn scale_in_guard(context: &Context, key: &ObjectKey, set: &ScaleSet) -> ScaleInGuard {

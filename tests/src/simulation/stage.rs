@@ -357,6 +357,7 @@ fn context(cluster: &SimulatedCluster, hardware: &Simulation) -> Context {
         hardware: Arc::new(hardware.clone()),
         metrics: Arc::new(Metrics::default()),
         pace: Arc::new(StatusPace::new(Duration::ZERO)),
+        looked: Arc::default(),
         sudden_scale_in: SuddenScaleIn::Allow,
     }
 }

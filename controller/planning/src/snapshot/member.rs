@@ -198,11 +198,22 @@ pub struct Member {
     pub report: MemberReport,
 }
 
+/// Who has looked at a member last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Looked {
+    /// This process: the report is as new as it can be.
+    SinceStart,
+    /// A former one: nobody knows what has become of the member since.
+    BeforeStart,
+}
+
 /// What a member's instance reconciler reported: facts that come up.
 #[derive(Clone, Debug)]
 pub struct MemberReport {
     /// Whether the report speaks of the present spec.
     pub observation: Observation,
+    /// Whether this process has confirmed it.
+    pub looked: Looked,
     /// Last operation.
     pub provisioning: ProvisioningState,
     /// Power.

@@ -13,8 +13,8 @@ use scaleset_planning::plan::{Action, ScaleSetPlan};
 use scaleset_planning::revision;
 use scaleset_planning::scale_set::plan;
 use scaleset_planning::snapshot::{
-    Failure, GuestAgent, Headroom, Member, MemberLife, MemberReport, Observation, Pending, Quota, Revision, RollMark,
-    ScaleSetSnapshot,
+    Failure, GuestAgent, Headroom, Looked, Member, MemberLife, MemberReport, Observation, Pending, Quota, Revision,
+    RollMark, ScaleSetSnapshot,
 };
 use scaleset_planning::status::scale_set::{ScaleSetOutcome, scale_set_status};
 use scaleset_planning::view::Health;
@@ -132,6 +132,7 @@ impl Setting {
         let name = |profile: Profile| self.named(profile).name.clone();
         MemberReport {
             observation: Observation::Current,
+            looked: Looked::SinceStart,
             provisioning,
             power,
             agent: if power == Power::Running { GuestAgent::Reports } else { GuestAgent::Silent },

@@ -14,9 +14,10 @@ use scaleset_planning::plan::{Action, NewMember, ScaleSetPlan};
 use scaleset_planning::revision;
 use scaleset_planning::scale_set::plan;
 use scaleset_planning::snapshot::{
-    Autoscaler, Confirmation, FinalizerState, GuestAgent, Maintenance, Member, MemberKind, MemberLife, MemberReport,
-    Observation, Origin, OsDiskReport, OsUpgradePolicy, Pending, Protection, RegionFacts, Revision, RollingPolicy,
-    ScaleInGuard, ScaleSetSnapshot, SetFacts, SetLife, SizeFacts, UnhealthyRule, UpgradeSwitch, ZoneFacts,
+    Autoscaler, Confirmation, FinalizerState, GuestAgent, Looked, Maintenance, Member, MemberKind, MemberLife,
+    MemberReport, Observation, Origin, OsDiskReport, OsUpgradePolicy, Pending, Protection, RegionFacts, Revision,
+    RollingPolicy, ScaleInGuard, ScaleSetSnapshot, SetFacts, SetLife, SizeFacts, UnhealthyRule, UpgradeSwitch,
+    ZoneFacts,
 };
 use scaleset_planning::view::Health;
 use serde_json::json;
@@ -127,6 +128,7 @@ pub(crate) fn member(number: i64, zone: Option<&str>, fault_domain: Option<i32>,
         power_wish: PowerWish::Running,
         report: MemberReport {
             observation: Observation::Current,
+            looked: Looked::SinceStart,
             provisioning: ProvisioningState::Succeeded,
             power: PowerState::Running,
             agent: GuestAgent::Reports,

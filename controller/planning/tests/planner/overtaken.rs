@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use scaleset_crds::vocabulary::HealthState;
-use scaleset_planning::snapshot::{ScaleSetSnapshot, UpgradeSwitch};
+use scaleset_planning::snapshot::{Looked, ScaleSetSnapshot, UpgradeSwitch};
 
 use crate::fleet::{assigned, audited};
 use crate::rolling::{obey, pass, progress, record, resized, settle};
@@ -78,4 +78,27 @@ fn a_pause_makes_nobody_up() {
     assert!(pass(&mut snapshot).is_empty());
     snapshot.set.upgrades = UpgradeSwitch::On;
     assert_eq!(pass(&mut snapshot).len(), 2);
+}
+
+#[test]
+fn nobody_is_late_for_the_time_in_which_nobody_looked() {
+    let mut snapshot = ten_at_thirty_percent();
+    let batch = pass(&mut snapshot);
+    assert_eq!(batch.len(), 3);
+    // The controller was down for an hour: what it knows of its members is as old.
+    snapshot.now += Duration::from_hours(1);
+    for member in &mut snapshot.members {
+        member.report.looked = Looked::BeforeStart;
+    }
+    let plan = audited(&snapshot);
+    assert_eq!(plan.wake_after, Some(Duration::from_secs(5)), "it asks again soon");
+    obey(&mut snapshot, &plan);
+    assert_eq!(progress(&snapshot), [0, 0, 3, 7]);
+    for member in &mut snapshot.members {
+        member.report.looked = Looked::SinceStart;
+    }
+    let names: Vec<&str> = batch.iter().map(String::as_str).collect();
+    settle(&mut snapshot, &names[..2], HealthState::Healthy);
+    pass(&mut snapshot);
+    assert_eq!(progress(&snapshot)[..2], [2, 1], "the one that is not well now is late");
 }

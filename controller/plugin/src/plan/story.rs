@@ -10,9 +10,9 @@ use scaleset_crds::vocabulary::{HealthState, Impact, PowerState, PowerWish, Prov
 use scaleset_planning::plan::{Action, Assignment, NewMember, OsDiskAssignment, RemovalCause, ScaleSetPlan};
 use scaleset_planning::scale_set;
 use scaleset_planning::snapshot::{
-    FinalizerState, GuestAgent, Headroom, Maintenance, Member, MemberLife, MemberReport, NewImages, Observation,
-    Origin, OsDiskReport, OsDiskWish, Pending, Protection, RegionFacts, Revision, ScaleSetSnapshot, SizeFacts,
-    ZoneFacts,
+    FinalizerState, GuestAgent, Headroom, Looked, Maintenance, Member, MemberLife, MemberReport, NewImages,
+    Observation, Origin, OsDiskReport, OsDiskWish, Pending, Protection, RegionFacts, Revision, ScaleSetSnapshot,
+    SizeFacts, ZoneFacts,
 };
 use scaleset_planning::status::scale_set::{ScaleSetOutcome, scale_set_status};
 use scaleset_planning::view::Health;
@@ -273,6 +273,7 @@ fn health_of(snapshot: &ScaleSetSnapshot, revision: &str) -> Health {
 fn well(revision: &str, health: Health, wish: PowerWish) -> MemberReport {
     MemberReport {
         observation: Observation::Current,
+        looked: Looked::SinceStart,
         provisioning: ProvisioningState::Succeeded,
         power: match wish {
             PowerWish::Running => PowerState::Running,

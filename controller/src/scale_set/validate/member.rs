@@ -10,8 +10,8 @@ use scaleset_crds::vocabulary::{HealthState, Impact, OrchestrationMode, PowerSta
 use scaleset_crds::{FlexVM, InstanceStatus, ScaleSet, ScaleSetVM, labels};
 use scaleset_planning::membership::{MemberShape, MemberStanding, refusal};
 use scaleset_planning::snapshot::{
-    Failure, GuestAgent, Member, MemberKind, MemberLife, MemberReport, Observation, Origin, OsDiskReport, OsDiskWish,
-    Pending, Protection, Revision, RollMark,
+    Failure, GuestAgent, Looked, Member, MemberKind, MemberLife, MemberReport, Observation, Origin, OsDiskReport,
+    OsDiskWish, Pending, Protection, Revision, RollMark,
 };
 use scaleset_planning::view::Health;
 
@@ -29,6 +29,11 @@ pub(super) fn members(observed: &Observed, revisions: &[Revision]) -> Vec<Member
         OrchestrationMode::Flexible => flexible.collect(),
     };
     members.sort_by(|one, two| one.name.cmp(&two.name));
+    if let Some(looked_at) = &observed.looked_at {
+        for member in members.iter_mut().filter(|member| !looked_at.contains(&member.uid)) {
+            member.report.looked = Looked::BeforeStart;
+        }
+    }
     members
 }
 
@@ -197,6 +202,7 @@ fn report(metadata: &ObjectMeta, status: Option<&InstanceStatus>) -> MemberRepor
             (true, false) => Observation::Unseen,
             (false, _) => Observation::Behind,
         },
+        looked: Looked::SinceStart,
         provisioning,
         power: status.and_then(|status| status.power_state).unwrap_or(PowerState::Unknown),
         agent: match view.and_then(|view| view.vm_agent.as_ref()) {

@@ -1,5 +1,7 @@
 //! Where each member stands in a rolling upgrade, and what follows from the numbers.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use scaleset_crds::condition::Reason;
 use scaleset_crds::os_upgrade::RollbackInfo;
@@ -10,9 +12,12 @@ use super::surge::{Pair, Surge, lacks_room};
 use super::{RollingInput, Target, count};
 use crate::budget::was_healthy;
 use crate::scale_set::some_names;
-use crate::snapshot::{Availability, Member, Observation, OsDiskWish, Protection, RollMark};
+use crate::snapshot::{Availability, Looked, Member, Observation, OsDiskWish, Protection, RollMark};
 use crate::upgrade::os_image;
 use crate::view::Health;
+
+/// How long a member may take until this process has looked at it, before somebody asks again; scenario time.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Where a member stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +104,14 @@ impl<'pass> Census<'pass> {
 
     /// When the next of them counts as failed; what has no time left is waited for until its hardware answers.
     pub(super) fn next_timeout(&self) -> Option<Timestamp> {
-        self.timeouts().map(|(_, until)| until).filter(|until| *until > self.input.now).min()
+        let now = self.input.now;
+        let next = |(member, until): (&Member, Timestamp)| match (until > now, member.report.looked) {
+            (true, Looked::BeforeStart | Looked::SinceStart) => Some(until),
+            // A look that finds nothing new calls nobody.
+            (false, Looked::BeforeStart) => Some(now + LOOK_AGAIN),
+            (false, Looked::SinceStart) => None,
+        };
+        self.timeouts().filter_map(next).min()
     }
 
     pub(super) fn waited_for(&self) -> String {
@@ -347,7 +359,8 @@ enum Uptake {
 /// Where a member stands that the upgrade has touched.
 fn touched(input: &RollingInput<'_>, mark: &RollMark, member: &Member, uptake: Uptake) -> Standing {
     let until = mark.since + input.policy.health_timeout;
-    let unseen = member.report.observation == Observation::Unseen;
+    // Nobody is late for the time in which nobody looked.
+    let unseen = member.report.observation == Observation::Unseen || member.report.looked == Looked::BeforeStart;
     if member.is_stopped_by_wish() || (uptake == Uptake::Taken && member.is_settled()) {
         Standing::Successful
     } else if unseen || (input.now < until && (!member.has_failed() || uptake == Uptake::Waits)) {
