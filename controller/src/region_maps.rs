@@ -73,14 +73,17 @@ async fn look_and_write(
     published: &mut BTreeMap<String, PublishedRegion>,
 ) -> Result<(), String> {
     let regions = regions(hardware).await.map_err(|error| error.to_string())?;
+    let mut failure = Ok(());
     for (location, region) in regions {
         if published.get(&location) == Some(&region) {
             continue;
         }
-        write(maps, &location, &region).await?;
-        published.insert(location, region);
+        match write(maps, &location, &region).await {
+            Ok(()) => drop(published.insert(location, region)),
+            Err(error) => failure = Err(error),
+        }
     }
-    Ok(())
+    failure
 }
 
 async fn regions(hardware: &dyn Hardware) -> Result<BTreeMap<String, PublishedRegion>, HardwareError> {

@@ -17,7 +17,8 @@ pub(crate) enum Confirm {
 
 pub(crate) async fn scale(cluster: &Cluster, name: &str, capacity: i32, confirm: Confirm) -> anyhow::Result<()> {
     let set = cluster.set(name).await?;
-    if confirm == Confirm::Yes {
+    let confirmed_before = set.annotations().get(labels::CONFIRM_SCALE_IN).is_some_and(|word| word == "Any");
+    if confirm == Confirm::Yes && !confirmed_before {
         let annotations = json!({labels::CONFIRM_SCALE_IN: capacity.to_string()});
         let patch = Patch::Merge(json!({"metadata": {"annotations": annotations}}));
         let confirmed = cluster.api::<ScaleSet>().patch(name, &patch_parameters(), &patch).await;
@@ -28,7 +29,6 @@ pub(crate) async fn scale(cluster: &Cluster, name: &str, capacity: i32, confirm:
     scaled.map_err(|error| cluster.explain(error))?;
     let before = set.status.as_ref().and_then(|status| status.target_replicas);
     let sudden = before.is_some_and(|before| is_sudden(before, capacity));
-    let confirmed_before = set.annotations().get(labels::CONFIRM_SCALE_IN).is_some_and(|word| word == "Any");
     if sudden && confirm == Confirm::No && !confirmed_before {
         eprintln!("a drop to less than half waits until it is confirmed; if it is meant: --confirm");
     }

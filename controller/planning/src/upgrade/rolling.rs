@@ -141,6 +141,7 @@ pub fn decide(input: &RollingInput<'_>) -> RollingDecision {
                 // What had begun when it was stopped goes on to its end.
                 image::restore(input, &census, &record, &mut decision);
                 (record.progress, decision.missing) = (census.progress(), census.missing());
+                decision.wake_after = census.next_timeout().map(|until| between(input.now, until));
                 decision.record = Some(record);
             }
         }
@@ -276,6 +277,7 @@ fn cancel(
     }
     let (reason, message) = why_stopped(&record);
     hold(decision, reason, waiting.len(), &format!("{}: {message}", input.target.outdated_text()));
+    decision.wake_after = census.next_timeout().map(|until| between(input.now, until));
     decision.record = Some(record);
 }
 

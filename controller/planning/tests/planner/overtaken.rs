@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use scaleset_crds::vocabulary::HealthState;
+use scaleset_crds::vocabulary::{HealthState, ProvisioningState, RollingUpgradeAction, RollingUpgradeCode};
 use scaleset_planning::snapshot::{Looked, ScaleSetSnapshot, UpgradeSwitch};
+
+use scaleset_planning::view::Health;
 
 use crate::fleet::{assigned, audited};
 use crate::rolling::{obey, pass, progress, record, resized, settle};
@@ -101,4 +103,35 @@ fn nobody_is_late_for_the_time_in_which_nobody_looked() {
     settle(&mut snapshot, &names[..2], HealthState::Healthy);
     pass(&mut snapshot);
     assert_eq!(progress(&snapshot)[..2], [2, 1], "the one that is not well now is late");
+}
+
+#[test]
+fn who_was_well_on_the_model_and_is_restarted_later_has_not_failed() {
+    let mut snapshot = ten_at_thirty_percent();
+    let batch = pass(&mut snapshot);
+    let names: Vec<&str> = batch.iter().map(String::as_str).collect();
+    settle(&mut snapshot, &names, HealthState::Healthy);
+    pass(&mut snapshot);
+    snapshot.now += Duration::from_hours(1);
+    pass(&mut snapshot);
+    let restarted = snapshot.members.iter_mut().find(|member| member.name == batch[0]).expect("it is there");
+    restarted.report.provisioning = ProvisioningState::Updating;
+    pass(&mut snapshot);
+    assert_eq!(progress(&snapshot)[..2], [3, 0], "its upgrade is an hour ago");
+    let restarted = snapshot.members.iter_mut().find(|member| member.name == batch[0]).expect("it is there");
+    restarted.report.provisioning = ProvisioningState::Succeeded;
+    restarted.report.health = Health::Known(HealthState::Unhealthy);
+    pass(&mut snapshot);
+    assert_eq!(progress(&snapshot)[..2], [2, 1], "not well now, and nobody is at it");
+}
+
+#[test]
+fn a_cancelled_upgrade_looks_again_when_its_last_members_are_late() {
+    let mut snapshot = ten_at_thirty_percent();
+    pass(&mut snapshot);
+    let mut cancelled = record(&snapshot);
+    cancelled.running_status.code = RollingUpgradeCode::Cancelled;
+    cancelled.running_status.last_action = RollingUpgradeAction::Cancel;
+    snapshot.status.rolling_upgrade = Some(cancelled);
+    assert_eq!(audited(&snapshot).wake_after, Some(snapshot.set.rolling_policy.health_timeout));
 }

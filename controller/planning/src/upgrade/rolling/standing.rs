@@ -365,7 +365,17 @@ fn touched(input: &RollingInput<'_>, mark: &RollMark, member: &Member, uptake: U
         Standing::Successful
     } else if unseen || (input.now < until && (!member.has_failed() || uptake == Uptake::Waits)) {
         Standing::InProgress { until }
+    } else if uptake == Uptake::Taken && was_well_on_target(input, member) && is_on_its_way(member) {
+        // Somebody restarts or changes it later: that is no failure of the upgrade.
+        Standing::Successful
     } else {
         Standing::Failed
     }
+}
+
+/// Whether it was well after it took the model. Of an image nobody knows: the model has stayed the same.
+fn was_well_on_target(input: &RollingInput<'_>, member: &Member) -> bool {
+    !input.target.is_image()
+        && member.assigned_revision.is_some()
+        && member.report.healthy_on_revision == member.assigned_revision
 }
