@@ -91,7 +91,10 @@ async fn regions(hardware: &dyn Hardware) -> Result<BTreeMap<String, PublishedRe
     let mut regions = BTreeMap::new();
     for (location, offer) in &catalog.regions {
         let mut quotas: BTreeMap<String, Quota> = BTreeMap::new();
-        for size in offer.sizes.keys() {
+        // Sizes of one family count against the same quotas.
+        let of_families: BTreeMap<&str, &str> =
+            offer.sizes.iter().map(|(name, size)| (size.family.as_str(), name.as_str())).collect();
+        for size in of_families.values() {
             let headroom = hardware.headroom(location, size).await?.unwrap_or_default();
             quotas.extend(headroom.quotas.into_iter().map(|quota| (quota.name.clone(), quota)));
         }

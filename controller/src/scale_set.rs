@@ -26,8 +26,9 @@ use crate::cluster::{Freshness, Members, ObjectKey};
 use crate::context::{Context, Wake};
 use crate::error::PassError;
 
+pub use validate::{confirmation, revision};
 pub(crate) use validate::{
-    confirmation, failure_of, finalizer, is_owned_by, member_shape, origin, profile_of, protection, set_shape,
+    failure_of, finalizer, is_owned_by, member_shape, origin, profile_of, protection, set_shape,
 };
 
 /// A set and what belongs to it, as the API server has them.

@@ -187,19 +187,7 @@ fn turn(snapshot: &OperationSnapshot) -> OperationStep {
 /// What depends on the set's records waits until they speak of its present spec.
 fn unseen_spec(snapshot: &OperationSnapshot) -> Option<String> {
     let OperationTargetFacts::ScaleSet(set) = &snapshot.target else { return None };
-    let depends = match snapshot.spec.operation_type {
-        OperationType::ManualUpgrade
-        | OperationType::Delete
-        | OperationType::StartRollingUpgrade
-        | OperationType::CancelRollingUpgrade => true,
-        OperationType::Start
-        | OperationType::PowerOff
-        | OperationType::Restart
-        | OperationType::Deallocate
-        | OperationType::Redeploy
-        | OperationType::Reimage
-        | OperationType::ReimageAll => false,
-    };
+    let depends = InstanceRequest::of_spec(&snapshot.spec).is_none();
     let behind = set.observation != Observation::Current && set.life == MemberLife::Live;
     (depends && behind).then(|| "the set's last change has not been looked at yet".to_owned())
 }

@@ -2,11 +2,12 @@
 
 use anyhow::{Context, bail};
 use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1::ControllerRevision;
 use kube::api::{Api, ListParams, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config, Resource, ResourceExt};
 use scaleset_crds::vocabulary::OrchestrationMode;
-use scaleset_crds::{FlexVM, InstanceStatus, ScaleSet, ScaleSetVM};
+use scaleset_crds::{FlexVM, InstanceStatus, ScaleSet, ScaleSetVM, labels};
 use serde::de::DeserializeOwned;
 
 use crate::arguments::Connection;
@@ -17,6 +18,11 @@ const FIELD_MANAGER: &str = "kubectl-scaleset";
 /// How objects are changed. Strictly: otherwise the server drops a property that it does not know, and says nothing.
 pub(crate) fn patch_parameters() -> PatchParams {
     PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default().validation_strict() }
+}
+
+/// Lists the VMs that name a set.
+pub(crate) fn members_of(set: &ScaleSet) -> ListParams {
+    ListParams::default().fields(&format!("spec.scaleSetRef.name={}", set.name_any()))
 }
 
 /// A namespace of a cluster.
@@ -135,9 +141,18 @@ impl Cluster {
         format!("there are: {}", names.join(", "))
     }
 
+    /// The revisions that a set owns.
+    pub(crate) async fn revisions(&self, set: &ScaleSet) -> anyhow::Result<Vec<ControllerRevision>> {
+        let kept = ListParams::default().labels(&format!("{}={}", labels::SCALE_SET, set.name_any()));
+        let uid = set.uid().unwrap_or_default();
+        let mut revisions: Vec<ControllerRevision> = self.list(&kept).await?;
+        revisions.retain(|revision| revision.owner_references().iter().any(|owner| owner.uid == uid));
+        Ok(revisions)
+    }
+
     /// The VMs of a set: its instances by id, or its FlexVMs by name.
     pub(crate) async fn instances(&self, set: &ScaleSet) -> anyhow::Result<Vec<Instance>> {
-        let of_set = ListParams::default().fields(&format!("spec.scaleSetRef.name={}", set.name_any()));
+        let of_set = members_of(set);
         match set.spec.orchestration_mode {
             OrchestrationMode::Uniform => {
                 let mut vms: Vec<ScaleSetVM> = self.list(&of_set).await?;

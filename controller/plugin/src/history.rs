@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, bail};
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::ControllerRevision;
 use kube::ResourceExt;
-use kube::api::{ListParams, Patch};
+use kube::api::Patch;
 use scaleset_controller::merge_patch::merge_patch;
-use scaleset_crds::{ScaleSet, VirtualMachineProfile, labels};
+use scaleset_controller::scale_set::revision;
+use scaleset_crds::ScaleSet;
+use scaleset_planning::snapshot::Revision;
 use scaleset_planning::view::diff_models;
 use serde_json::{Value, json};
 
@@ -16,31 +17,10 @@ use crate::arguments::Output;
 use crate::cluster::{Cluster, patch_parameters};
 use crate::output::{age, print, table};
 
-/// One model.
-struct Model {
-    number: i64,
-    name: String,
-    created: Timestamp,
-    profile: VirtualMachineProfile,
-}
-
 /// The models of a set, the oldest first.
-async fn models(cluster: &Cluster, set: &ScaleSet) -> anyhow::Result<Vec<Model>> {
-    let of_set = ListParams::default().labels(&format!("{}={}", labels::SCALE_SET, set.name_any()));
-    let revisions: Vec<ControllerRevision> = cluster.list(&of_set).await?;
-    let uid = set.uid().unwrap_or_default();
-    let mut models = Vec::new();
-    for revision in revisions.iter().filter(|revision| revision.owner_references().iter().any(|owner| owner.uid == uid))
-    {
-        let name = revision.name_any();
-        let data = revision.data.clone().with_context(|| format!("controllerrevision {name} keeps nothing"))?.0;
-        models.push(Model {
-            number: revision.revision,
-            created: revision.creation_timestamp().map(|time| time.0).unwrap_or_default(),
-            profile: serde_json::from_value(data).with_context(|| format!("controllerrevision {name}"))?,
-            name,
-        });
-    }
+async fn models(cluster: &Cluster, set: &ScaleSet) -> anyhow::Result<Vec<Revision>> {
+    let kept = cluster.revisions(set).await?;
+    let mut models = kept.iter().map(revision).collect::<Result<Vec<Revision>, _>>()?;
     models.sort_by(|one, two| (one.number, &one.name).cmp(&(two.number, &two.name)));
     Ok(models)
 }
@@ -72,7 +52,7 @@ pub(crate) async fn history(cluster: &Cluster, name: &str, output: Output) -> an
             Ok(())
         }
         Output::Table => {
-            let row = |(model, change): (&Model, &String)| {
+            let row = |(model, change): (&Revision, &String)| {
                 vec![
                     model.number.to_string(),
                     model.name.clone(),
@@ -124,7 +104,7 @@ pub(crate) async fn undo(cluster: &Cluster, name: &str, to_revision: Option<i64>
     };
     let present = set.spec.virtual_machine_profile.as_ref().context("the set has no virtualMachineProfile")?;
     let change = diff_models(&present.model(), &wanted.profile.model());
-    let patch = merge_patch(&serde_json::to_value(present)?, &serde_json::to_value(&wanted.profile)?);
+    let patch = merge_patch(&serde_json::to_value(present)?, &serde_json::to_value(wanted.profile.as_ref())?);
     if patch == json!({}) {
         println!("scaleset/{name} has the model of revision {} already", wanted.number);
         return Ok(());

@@ -14,15 +14,13 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::ControllerRevision;
-use kube::ResourceExt;
-use kube::api::{Api, ListParams, Patch, PatchParams};
+use kube::api::{Api, Patch, PatchParams};
 use scaleset_controller::cluster::Members;
 use scaleset_controller::scale_set::{SetObjects, snapshot};
-use scaleset_crds::{FlexVM, ScaleSet, ScaleSetVM, labels};
+use scaleset_crds::{FlexVM, ScaleSet, ScaleSetVM};
 use serde_json::Value;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, members_of};
 
 /// Who the dry run is made by.
 const FIELD_MANAGER: &str = "kubectl-scaleset-plan";
@@ -75,16 +73,13 @@ async fn applied(cluster: &Cluster, manifest: &Value) -> anyhow::Result<SetObjec
         let (members, revisions) = (Members::default(), Vec::new());
         return Ok(SetObjects { set: Arc::new(set), members, revisions });
     }
-    let of_set = ListParams::default().fields(&format!("spec.scaleSetRef.name={name}"));
-    let kept = ListParams::default().labels(&format!("{}={name}", labels::SCALE_SET));
-    let uid = set.uid().unwrap_or_default();
-    let owned = |revision: &ControllerRevision| revision.owner_references().iter().any(|owner| owner.uid == uid);
+    let of_set = members_of(&set);
     Ok(SetObjects {
         members: Members {
             scale_set_vms: cluster.list::<ScaleSetVM>(&of_set).await?.into_iter().map(Arc::new).collect(),
             flex_vms: cluster.list::<FlexVM>(&of_set).await?.into_iter().map(Arc::new).collect(),
         },
-        revisions: cluster.list::<ControllerRevision>(&kept).await?.into_iter().filter(owned).map(Arc::new).collect(),
+        revisions: cluster.revisions(&set).await?.into_iter().map(Arc::new).collect(),
         set: Arc::new(set),
     })
 }

@@ -1,8 +1,9 @@
 //! Sets the count through the `scale` subresource, as `kubectl scale` does.
 
-use kube::ResourceExt;
 use kube::api::Patch;
+use scaleset_controller::scale_set::confirmation;
 use scaleset_crds::{ScaleSet, labels};
+use scaleset_planning::snapshot::Confirmation;
 use scaleset_planning::sudden_drop::is_sudden;
 use serde_json::json;
 
@@ -17,7 +18,7 @@ pub(crate) enum Confirm {
 
 pub(crate) async fn scale(cluster: &Cluster, name: &str, capacity: i32, confirm: Confirm) -> anyhow::Result<()> {
     let set = cluster.set(name).await?;
-    let confirmed_before = set.annotations().get(labels::CONFIRM_SCALE_IN).is_some_and(|word| word == "Any");
+    let confirmed_before = confirmation(&set.metadata) == Confirmation::Any;
     if confirm == Confirm::Yes && !confirmed_before {
         let annotations = json!({labels::CONFIRM_SCALE_IN: capacity.to_string()});
         let patch = Patch::Merge(json!({"metadata": {"annotations": annotations}}));

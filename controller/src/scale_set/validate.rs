@@ -169,7 +169,7 @@ fn headroom(headroom: &scaleset_hardware::Headroom) -> Headroom {
 }
 
 /// What a person has confirmed; what is no number confirms nothing.
-pub(crate) fn confirmation(metadata: &ObjectMeta) -> Confirmation {
+pub fn confirmation(metadata: &ObjectMeta) -> Confirmation {
     match metadata.annotations.as_ref().and_then(|annotations| annotations.get(labels::CONFIRM_SCALE_IN)) {
         Some(word) if word == "Any" => Confirmation::Any,
         Some(number) => number.parse().map_or(Confirmation::None, Confirmation::Target),
@@ -205,7 +205,8 @@ pub(crate) fn profile_of(object: &ControllerRevision) -> Result<VirtualMachinePr
     serde_json::from_value(data.0.clone()).map_err(|error| malformed(format!("data is no profile: {error}")))
 }
 
-fn revision(object: &ControllerRevision) -> Result<Revision, PassError> {
+/// A revision with its profile. An object that keeps none is an error that names it.
+pub fn revision(object: &ControllerRevision) -> Result<Revision, PassError> {
     Ok(Revision {
         name: object.name_any(),
         uid: object.uid().unwrap_or_default(),

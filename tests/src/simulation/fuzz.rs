@@ -141,7 +141,7 @@ impl Author<'_> {
     }
 
     fn touch_member(&mut self) {
-        let Some(name) = self.some_member() else { return };
+        let Some(name) = self.teller.some_vm(&mut self.random) else { return };
         let line = match self.random.below(8) {
             0 | 1 => format!("delete {name}"),
             2 => format!("power {name} Deallocated"),
@@ -237,14 +237,6 @@ impl Author<'_> {
         let what =
             *self.random.pick(&["vanish NAME", "crash NAME", "drift NAME size=Standard_D8s_v3", "drift NAME tag=x"]);
         self.tell(&what.replace("NAME", &name));
-    }
-
-    /// A member or another VM; the one of a Uniform set by its name.
-    fn some_member(&mut self) -> Option<String> {
-        let cluster = self.teller.stage().cluster.clone();
-        let keys = [Kind::ScaleSetVM, Kind::FlexVM].into_iter().flat_map(|kind| cluster.keys(kind));
-        let names: Vec<String> = keys.map(|key| key.name).collect();
-        if names.is_empty() { None } else { Some(self.random.pick(&names).clone()) }
     }
 
     fn heal(&mut self) {

@@ -82,7 +82,7 @@ impl Rollout<'_> {
 
     fn protect(&mut self) {
         if self.random.below(4) == 0
-            && let Some(name) = self.some_member()
+            && let Some(name) = self.teller.some_vm(&mut self.random)
         {
             self.verdict = Verdict::OrExplained;
             self.tell(&format!("protect {name} actions"));
@@ -177,13 +177,6 @@ impl Rollout<'_> {
                 self.mends.push(format!("well {name}"));
             }
         }
-    }
-
-    fn some_member(&mut self) -> Option<String> {
-        let cluster = self.teller.stage().cluster.clone();
-        let keys = [Kind::ScaleSetVM, Kind::FlexVM].into_iter().flat_map(|kind| cluster.keys(kind));
-        let names: Vec<String> = keys.map(|key| key.name).collect();
-        if names.is_empty() { None } else { Some(self.random.pick(&names).clone()) }
     }
 
     fn heal(&mut self) {

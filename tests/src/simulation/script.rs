@@ -37,6 +37,7 @@ mod table;
 use std::fmt::Write;
 use std::path::Path;
 
+use super::random::Random;
 use scaleset_controller::cluster::Kind;
 use scaleset_hardware::Health;
 use scaleset_hardware::sim::{
@@ -83,6 +84,14 @@ impl Teller {
             RegionFile::read(&setting.directory.join(name.trim())).expect("the region file can be read")
         });
         Self { stage: Stage::new(region, setting.order), judge: Judge::default(), transcript: String::new() }
+    }
+
+    /// The name of a member or of another VM, where there is any.
+    pub fn some_vm(&mut self, random: &mut Random) -> Option<String> {
+        let cluster = &self.stage.cluster;
+        let keys = [Kind::ScaleSetVM, Kind::FlexVM].into_iter().flat_map(|kind| cluster.keys(kind));
+        let names: Vec<String> = keys.map(|key| key.name).collect();
+        if names.is_empty() { None } else { Some(random.pick(&names).clone()) }
     }
 
     /// What the story is played on.

@@ -141,7 +141,7 @@ pub fn decide(input: &RollingInput<'_>) -> RollingDecision {
                 // What had begun when it was stopped goes on to its end.
                 image::restore(input, &census, &record, &mut decision);
                 (record.progress, decision.missing) = (census.progress(), census.missing());
-                decision.wake_after = census.next_timeout().map(|until| between(input.now, until));
+                decision.wake_after = census.wake_after();
                 decision.record = Some(record);
             }
         }
@@ -277,7 +277,7 @@ fn cancel(
     }
     let (reason, message) = why_stopped(&record);
     hold(decision, reason, waiting.len(), &format!("{}: {message}", input.target.outdated_text()));
-    decision.wake_after = census.next_timeout().map(|until| between(input.now, until));
+    decision.wake_after = census.wake_after();
     decision.record = Some(record);
 }
 
@@ -300,7 +300,7 @@ fn forward(
         let message = format!("{outdated}, wait for {}", census.waited_for());
         hold(decision, Reason::BatchInProgress, waiting.len() - made_up.len(), &message);
         decision.decision.actions.extend(made_up);
-        decision.wake_after = census.next_timeout().map(|until| between(input.now, until));
+        decision.wake_after = census.wake_after();
         decision.record = Some(record);
         return;
     }

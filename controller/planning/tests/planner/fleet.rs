@@ -155,6 +155,18 @@ pub(crate) fn change_profile(snapshot: &mut ScaleSetSnapshot, profile: VirtualMa
     snapshot.set.generation += 1;
 }
 
+/// Keeps a revision beside the ones that there are.
+pub(crate) fn keep_revision(
+    snapshot: &mut ScaleSetSnapshot,
+    name: &str,
+    number: i64,
+    profile: &Arc<VirtualMachineProfile>,
+) {
+    let (name, profile) = (name.to_owned(), Arc::clone(profile));
+    let revision = Revision { name, number, profile, ..snapshot.revisions[0].clone() };
+    snapshot.revisions.push(revision);
+}
+
 /// Plans, and fails where the audit finds anything.
 pub(crate) fn audited(snapshot: &ScaleSetSnapshot) -> ScaleSetPlan {
     let plan = plan(snapshot);

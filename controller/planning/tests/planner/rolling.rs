@@ -13,7 +13,9 @@ use scaleset_planning::snapshot::{
 use scaleset_planning::status::scale_set::{ScaleSetOutcome, scale_set_status};
 use scaleset_planning::view::Health;
 
-use crate::fleet::{assigned, audited, change_profile, created, deleted, newest, profile, snapshot, spread};
+use crate::fleet::{
+    assigned, audited, change_profile, created, deleted, keep_revision, newest, profile, snapshot, spread,
+};
 
 /// Members by zone in Rolling mode, and a changed size.
 pub(crate) fn resized(zones: &[(Option<&str>, usize)]) -> ScaleSetSnapshot {
@@ -42,11 +44,7 @@ pub(crate) fn obey(snapshot: &mut ScaleSetSnapshot, plan: &ScaleSetPlan) {
                 member.report.health = Health::Missing;
             }
             Action::CreateRevision { name, number, profile } => {
-                let mut revision = snapshot.revisions[0].clone();
-                revision.name.clone_from(name);
-                revision.number = *number;
-                revision.profile.clone_from(profile);
-                snapshot.revisions.push(revision);
+                keep_revision(snapshot, name, *number, profile);
             }
             Action::AddFinalizer
             | Action::RenumberRevision { .. }

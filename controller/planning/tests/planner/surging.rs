@@ -9,7 +9,7 @@ use scaleset_planning::snapshot::{Headroom, MaxSurge, Member, MemberLife, Protec
 use scaleset_planning::status::scale_set::{ScaleSetOutcome, scale_set_status};
 use scaleset_planning::view::Health;
 
-use crate::fleet::{audited, change_profile, member, newest, profile, snapshot, spread};
+use crate::fleet::{audited, change_profile, keep_revision, member, newest, profile, snapshot, spread};
 
 /// Ten members at 40 % a batch in Rolling mode, a changed size of 4 vCPUs, room for everything.
 pub(crate) fn surging(zones: &[(Option<&str>, usize)], max_surge: MaxSurge) -> ScaleSetSnapshot {
@@ -83,11 +83,7 @@ pub(crate) fn obey_one(snapshot: &mut ScaleSetSnapshot, action: &Action) {
         }
         Action::ReserveNumbers { next } => snapshot.status.next_instance_id = Some(*next),
         Action::CreateRevision { name, number, profile } => {
-            let mut revision = snapshot.revisions[0].clone();
-            revision.name.clone_from(name);
-            revision.number = *number;
-            revision.profile.clone_from(profile);
-            snapshot.revisions.push(revision);
+            keep_revision(snapshot, name, *number, profile);
         }
         Action::AddFinalizer
         | Action::ReplaceOsDisk(_)

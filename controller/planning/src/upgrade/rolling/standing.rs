@@ -9,7 +9,7 @@ use scaleset_crds::rolling_upgrade::{RollingUpgradeError, RollingUpgradeProgress
 use scaleset_crds::vocabulary::{HealthState, PowerState, ProvisioningState};
 
 use super::surge::{Pair, Surge, lacks_room};
-use super::{RollingInput, Target, count};
+use super::{RollingInput, Target, between, count};
 use crate::budget::was_healthy;
 use crate::scale_set::some_names;
 use crate::snapshot::{Availability, Looked, Member, Observation, OsDiskWish, Protection, RollMark};
@@ -102,8 +102,8 @@ impl<'pass> Census<'pass> {
         })
     }
 
-    /// When the next of them counts as failed; what has no time left is waited for until its hardware answers.
-    pub(super) fn next_timeout(&self) -> Option<Timestamp> {
+    /// How long until the next of them counts as failed; what has no time left is waited for until its hardware answers.
+    pub(super) fn wake_after(&self) -> Option<Duration> {
         let now = self.input.now;
         let next = |(member, until): (&Member, Timestamp)| match (until > now, member.report.looked) {
             (true, Looked::BeforeStart | Looked::SinceStart) => Some(until),
@@ -111,7 +111,7 @@ impl<'pass> Census<'pass> {
             (false, Looked::BeforeStart) => Some(now + LOOK_AGAIN),
             (false, Looked::SinceStart) => None,
         };
-        self.timeouts().filter_map(next).min()
+        self.timeouts().filter_map(next).min().map(|until| between(now, until))
     }
 
     pub(super) fn waited_for(&self) -> String {
