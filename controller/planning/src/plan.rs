@@ -12,6 +12,7 @@ use scaleset_crds::os_upgrade::{FailedImageVersion, OsUpgradeHistoryEntry};
 use scaleset_crds::rolling_upgrade::{FailedRevision, RollingUpgradeStatus};
 use scaleset_crds::vocabulary::Impact;
 
+use crate::remedy::{is_capacity, needs_a_person};
 use crate::snapshot::{MemberKind, OsDiskWish, RollMark};
 
 /// What one pass over a set does and does not do.
@@ -366,6 +367,6 @@ impl ScaleSetPlan {
 impl Hold {
     /// Whether a person or the region must act, rather than time.
     pub fn needs_attention(&self) -> bool {
-        crate::status::needs_a_person(self.reason) || crate::status::is_capacity(self.reason)
+        needs_a_person(self.reason) || is_capacity(self.reason)
     }
 }

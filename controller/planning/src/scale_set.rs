@@ -31,6 +31,7 @@ use crate::unsettled;
 use crate::upgrade::rolling::surge::{Surge, replaced_by};
 use crate::upgrade::rolling::{RollingDecision, RollingInput, Target};
 use crate::upgrade::{self, UpgradeDecision, UpgradeInput, automatic, manual, outdated, rolling};
+use crate::wording::some_names;
 
 use os_upgrade::{is_for_image, plan_os_upgrade};
 pub(crate) use successors::surge_of;
@@ -444,14 +445,4 @@ fn remove(member: &Member, cause: RemovalCause, reason: String) -> Action {
         cause,
         reason,
     })
-}
-
-/// The first five names, and how many more.
-pub(crate) fn some_names(names: &[&str]) -> String {
-    const SHOWN: usize = 5;
-    let shown = names.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
-    match names.len().saturating_sub(SHOWN) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
-    }
 }

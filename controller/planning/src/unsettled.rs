@@ -9,9 +9,9 @@ use scaleset_crds::condition::Reason;
 use scaleset_crds::vocabulary::{HealthState, PowerState, ProvisioningState};
 
 use crate::plan::Hold;
-use crate::scale_set::some_names;
 use crate::snapshot::{Member, Observation, Pending};
 use crate::view::Health;
+use crate::wording::some_names;
 
 /// One hold for each reason, with the members that wait for it. Of members that the set made; `newest` is the revision
 /// that they should run.

@@ -12,9 +12,9 @@ use scaleset_crds::vocabulary::{Impact, MaxDisruption};
 
 use crate::budget::Allowance;
 use crate::plan::{Action, Assignment, Hold, OsDiskAssignment, Removal, RemovalCause};
-use crate::scale_set::some_names;
 use crate::snapshot::{Member, OsDiskReport, OsDiskWish, Protection, Revision, RollMark, UpgradeSwitch};
 use crate::view::{ViewDiff, diff_models};
+use crate::wording::some_names;
 
 /// What a policy decides from.
 #[derive(Clone, Debug)]

@@ -7,11 +7,11 @@ use scaleset_crds::operation::OperationType;
 use scaleset_crds::vocabulary::{OrchestrationMode, RollingUpgradeCode, UpgradeMode};
 
 use super::scope_of_ids;
-use crate::scale_set::some_names;
 use crate::snapshot::{
     Failure, ImageVersions, MemberLife, OperationMember, OperationScope, OperationSet, OperationSnapshot,
     OperationTargetFacts, Origin, UpgradeSwitch,
 };
+use crate::wording::some_names;
 
 /// Why the operation cannot begin; it then fails.
 pub(super) fn refusal(snapshot: &OperationSnapshot) -> Option<Failure> {

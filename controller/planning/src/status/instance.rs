@@ -11,8 +11,9 @@ use scaleset_crds::instance::{
 };
 use scaleset_crds::vocabulary::{HealthState, Impact, PowerState, PowerWish, ProvisioningState, StatusLevel};
 
-use super::{Truth, Verdict, cut, needs_a_person, whole_seconds};
+use super::{Truth, Verdict, cut, whole_seconds};
 use crate::instance::{Step, Wait, operation};
+use crate::remedy::needs_a_person;
 use crate::snapshot::{Assigned, Belonging, Failure, InstanceSnapshot, MemberKind, MemberLife};
 use crate::view::{HardwareView, Health, InstanceView, OperationState, ReportedHealth, ViewDiff, diff};
 

@@ -29,8 +29,8 @@ use scaleset_crds::vocabulary::{Impact, RollingUpgradeAction, RollingUpgradeCode
 
 use super::{Outdated, UpgradeDecision, UpgradeInput};
 use crate::plan::{Action, Assignment};
-use crate::scale_set::some_names;
 use crate::snapshot::{BreachRule, Member, Protection, RollMark, RollingPolicy, UpgradeSwitch};
+use crate::wording::some_names;
 use holds::{hold, hold_paused, hold_unseen, refuse};
 pub use image::{ImageTarget, Scope, Target};
 use record::{between, count, new_record, time};

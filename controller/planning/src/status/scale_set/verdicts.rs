@@ -4,13 +4,15 @@ use scaleset_crds::condition::{Reason, ScaleSetCondition};
 use scaleset_crds::labels;
 use scaleset_crds::vocabulary::{HealthState, ProvisioningState, UpgradeMode};
 
-use super::super::{Truth, Verdict, is_capacity, needs_a_person};
+use super::super::{Truth, Verdict};
 use super::{ScaleSetOutcome, is_ready, is_updated};
 use crate::budget::Allowance;
 use crate::plan::{Action, Hold, ScaleSetPlan};
-use crate::scale_set::{some_names, surge_of};
+use crate::remedy::{is_capacity, needs_a_person};
+use crate::scale_set::surge_of;
 use crate::snapshot::{Availability, Failure, Member, Pending, Protection, ScaleSetSnapshot, SetLife, UpgradeSwitch};
 use crate::view::Health;
+use crate::wording::some_names;
 
 /// Holds in the condition `Progressing`.
 const TOP_HOLDS: usize = 3;

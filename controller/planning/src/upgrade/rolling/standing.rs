@@ -11,10 +11,10 @@ use scaleset_crds::vocabulary::{HealthState, PowerState, ProvisioningState};
 use super::surge::{Pair, Surge, lacks_room};
 use super::{RollingInput, Target, between, count};
 use crate::budget::was_healthy;
-use crate::scale_set::some_names;
 use crate::snapshot::{Availability, Looked, Member, Observation, OsDiskWish, Protection, RollMark};
 use crate::upgrade::os_image;
 use crate::view::Health;
+use crate::wording::some_names;
 
 /// How long a member may take until this process has looked at it, before somebody asks again; scenario time.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);

@@ -19,8 +19,8 @@ use super::standing::Census;
 use super::{RollingDecision, RollingInput};
 use crate::limits::PLACEMENT_GROUP_MAX;
 use crate::plan::{Action, Hold, Marking, Removal, RemovalCause};
+use crate::remedy::is_capacity;
 use crate::snapshot::{Headroom, Member, Protection, Quota, RollMark};
-use crate::status::is_capacity;
 use crate::upgrade::Outdated;
 
 /// What a surge is decided from, beside the batch.

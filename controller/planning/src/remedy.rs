@@ -1,0 +1,103 @@
+//! Who must act before what a [`Reason`] tells of can end: one line for each reason.
+
+use scaleset_crds::condition::Reason;
+
+/// Who must act before a hold or a failure can end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Remedy {
+    /// A person: the same try can only fail again.
+    Person,
+    /// The hardware must have room.
+    Room,
+    /// Time, or nobody.
+    Time,
+}
+
+#[expect(clippy::too_many_lines, reason = "a line for each reason")]
+const fn remedy(reason: Reason) -> Remedy {
+    match reason {
+        Reason::InvalidParameter
+        | Reason::OperationNotAllowed
+        | Reason::OperationPreempted
+        | Reason::ResourceNotFound
+        | Reason::ResourceOperationFailure
+        | Reason::PropertyChangeNotAllowed
+        | Reason::SkuNotAvailable
+        | Reason::ImageNotFound
+        | Reason::SubnetNotFound
+        | Reason::MaxUnhealthyInstancePercentExceededBeforeRollingUpgrade
+        | Reason::MaxUnhealthyInstancePercentExceededInRollingUpgrade
+        | Reason::MaxUnhealthyUpgradedInstancePercentExceededInRollingUpgrade
+        | Reason::RollingUpgradeInProgressWithFailedUpgradedVMs
+        | Reason::RevisionFailed
+        | Reason::UpdateRefused
+        | Reason::ScaleInNotConfirmed
+        | Reason::RollingUpgradeCancelled => Remedy::Person,
+        Reason::AllocationFailed
+        | Reason::ZonalAllocationFailed
+        | Reason::OverconstrainedZonalAllocationRequest
+        | Reason::QuotaExceeded
+        | Reason::SubnetIsFull => Remedy::Room,
+        Reason::Pending
+        | Reason::Ready
+        | Reason::MinimumAvailable
+        | Reason::ModelApplied
+        | Reason::Converged
+        | Reason::AllHealthy
+        | Reason::Healthy
+        | Reason::Allocated
+        | Reason::Accepted
+        | Reason::NoScaleSet
+        | Reason::Succeeded
+        | Reason::Queued
+        | Reason::InProgress
+        | Reason::ScalingOut
+        | Reason::ScalingIn
+        | Reason::Upgrading
+        | Reason::Creating
+        | Reason::Updating
+        | Reason::Starting
+        | Reason::Stopping
+        | Reason::Deleting
+        | Reason::Provisioning
+        | Reason::Waiting
+        | Reason::Initializing
+        | Reason::Paused
+        | Reason::NotPaused
+        | Reason::ManualUpgradePolicy
+        | Reason::AllowanceSpent
+        | Reason::BatchInProgress
+        | Reason::SurgeUnavailable
+        | Reason::PauseBetweenBatches
+        | Reason::RollingBack
+        | Reason::OSUpgradeWaits
+        | Reason::OSImageFailed
+        | Reason::Protected
+        | Reason::HandMadeMember
+        | Reason::PendingReimage
+        | Reason::StoppedByWish
+        | Reason::NoHealthSource
+        | Reason::Orphaning
+        | Reason::Unhealthy
+        | Reason::HealthUnknown
+        | Reason::HealthMissing
+        | Reason::OSProvisioningTimedOut
+        | Reason::VMStartTimedOut
+        | Reason::VMExtensionProvisioningError
+        | Reason::TooManyRequests
+        | Reason::HardwareUnavailable
+        | Reason::InternalExecutionError
+        | Reason::RevisionNotFound
+        | Reason::MachineVanished => Remedy::Time,
+    }
+}
+
+/// Reasons that wait for a person: the same try can only fail again.
+pub(crate) fn needs_a_person(reason: Reason) -> bool {
+    remedy(reason) == Remedy::Person
+}
+
+/// Reasons that say the hardware has no room.
+pub(crate) fn is_capacity(reason: Reason) -> bool {
+    remedy(reason) == Remedy::Room
+}
