@@ -63,6 +63,10 @@ pub struct InstanceStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub healthy_on_revision: Option<String>,
+    /// Name of the last OS disk with which the VM was seen as it should be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub healthy_on_os_disk: Option<String>,
     /// Differences between the newest model and the hardware; the first 32.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]

@@ -11,6 +11,8 @@
 //! newest model spends, so that a bad model stops at the first few; and so does one that was made on the newest model,
 //! since it may stand in the place of a member that was well.
 
+use std::collections::BTreeSet;
+
 use scaleset_crds::vocabulary::ProvisioningState;
 
 use crate::snapshot::{Availability, Member, MemberReport, Observation, Revision};
@@ -31,12 +33,21 @@ pub struct Allowance {
 }
 
 /// The allowance of a set that is to have `target` members and whose newest revision is `newest`, `percent` of it.
-pub fn of_set(members: &[Member], target: i32, newest: &Revision, percent: i32) -> Allowance {
+/// Members that a person has `requested` to be brought to it are on their way from now on.
+pub fn of_set(
+    members: &[Member],
+    target: i32,
+    newest: &Revision,
+    percent: i32,
+    requested: &BTreeSet<String>,
+) -> Allowance {
     let live: Vec<&Member> = members.iter().filter(|member| member.is_made() && member.is_live()).collect();
     let target = usize::try_from(target).unwrap_or(0);
     let missing = target.saturating_sub(live.len());
-    let spent = live.iter().filter(|member| spends(member, newest)).count();
-    let in_flight = live.iter().filter(|member| follows(member, &newest.name) && spends(member, newest)).count();
+    let begins = |member: &Member| requested.contains(&member.uid) && !member.is_stopped_by_wish();
+    let spent = live.iter().filter(|member| spends(member, newest) || begins(member)).count();
+    let on_its_way = |member: &Member| begins(member) || (follows(member, &newest.name) && spends(member, newest));
+    let in_flight = live.iter().filter(|member| on_its_way(member)).count();
     Allowance { in_flight: in_flight + missing, ..Allowance::new(live.len().max(target), percent, missing + spent) }
 }
 

@@ -1,7 +1,7 @@
 //! The conductor: one pass over a set reads like a table of contents.
 //!
-//! Order of a pass: deletion, identity (finalizer, revision), what people asked for, upgrade, scale. Every removal and every creation is
-//! decided here and nowhere else. Upgrades come before scale, because a member that is replaced is created anew by
+//! Order of a pass: deletion, identity (finalizer, revision), what people asked for, upgrade, scale. What the steps
+//! decide is put together here, so that no two of them touch one member. Upgrades come before scale, because a member that is replaced is created anew by
 //! scaling out, at the newest revision, in a later pass.
 
 mod os_upgrade;
@@ -30,7 +30,7 @@ use crate::sudden_drop;
 use crate::unsettled;
 use crate::upgrade::rolling::surge::{Surge, replaced_by};
 use crate::upgrade::rolling::{RollingDecision, RollingInput, Target};
-use crate::upgrade::{self, UpgradeDecision, UpgradeInput, automatic, manual, outdated, rolling};
+use crate::upgrade::{self, Outdated, UpgradeDecision, UpgradeInput, automatic, manual, outdated, rolling};
 use crate::wording::some_names;
 
 use os_upgrade::{is_for_image, plan_os_upgrade};
@@ -156,20 +156,20 @@ fn plan_upgrade(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: &R
         newest,
         switch: snapshot.set.upgrades,
         max_disruption: snapshot.set.max_disruption,
-        allowance: budget::of_set(&snapshot.members, plan.effective.target, newest, percent),
+        allowance: budget::of_set(&snapshot.members, plan.effective.target, newest, percent, &nobody),
     };
-    let requested = requests::upgrades(snapshot, &newest.name);
+    let requested = requests::upgrades(snapshot, newest);
     if upgrade::refusal(&input, &outdated(&input)).is_none() {
         // What costs more than the ceiling is not started by a person's asking either: the policy says so.
         input.requested = &requested;
+        input.allowance = budget::of_set(&snapshot.members, plan.effective.target, newest, percent, &requested);
     }
     plan.actions.extend(upgrade::requested(&input));
     let mut places = Places::default();
+    let proved_bad = plan.failed_revisions.iter().any(|failed| failed.name == newest.name);
     let UpgradeDecision { actions, holds } = match snapshot.set.upgrade_mode {
+        UpgradeMode::Manual | UpgradeMode::Automatic if proved_bad => failed_revision(&input),
         UpgradeMode::Manual => manual::decide(&input),
-        UpgradeMode::Automatic if plan.failed_revisions.iter().any(|failed| failed.name == newest.name) => {
-            failed_revision(&input)
-        }
         UpgradeMode::Automatic => automatic::decide(&input),
         UpgradeMode::Rolling => roll(snapshot, plan, input.clone(), &mut places),
     };
@@ -186,7 +186,8 @@ fn plan_upgrade(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: &R
 
 /// What a rolling upgrade has proved bad is not started by another policy either.
 fn failed_revision(input: &UpgradeInput<'_>) -> UpgradeDecision {
-    let count = outdated(input).len();
+    let touchable = |outdated: &&Outdated<'_>| outdated.member.protection != Protection::FromSetActions;
+    let count = outdated(input).iter().filter(touchable).count();
     let message = format!("{count} outdated, an upgrade to {} failed; change the model", input.newest.name);
     let hold = Hold { reason: Reason::RevisionFailed, count, message };
     UpgradeDecision { actions: Vec::new(), holds: if count > 0 { vec![hold] } else { Vec::new() } }

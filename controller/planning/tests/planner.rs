@@ -4,6 +4,8 @@
 mod ceiling;
 #[path = "planner/fleet.rs"]
 mod fleet;
+#[path = "planner/in_the_middle.rs"]
+mod in_the_middle;
 #[path = "planner/instance.rs"]
 mod instance;
 #[path = "planner/operation.rs"]

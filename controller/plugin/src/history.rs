@@ -8,7 +8,7 @@ use kube::ResourceExt;
 use kube::api::Patch;
 use scaleset_controller::merge_patch::merge_patch;
 use scaleset_controller::scale_set::revision;
-use scaleset_crds::ScaleSet;
+use scaleset_crds::{ScaleSet, VirtualMachineProfile};
 use scaleset_planning::snapshot::Revision;
 use scaleset_planning::view::diff_models;
 use serde_json::{Value, json};
@@ -87,14 +87,21 @@ fn marks(set: &ScaleSet, revision: &str) -> Vec<String> {
     marks
 }
 
+/// The model before the present one. A profile that was just applied may not be kept yet: the newest that is kept is then
+/// the one before it.
+fn before<'models>(models: &'models [Revision], present: &VirtualMachineProfile) -> Option<&'models Revision> {
+    models.iter().rev().find(|model| model.profile.as_ref() != present)
+}
+
 /// Puts an earlier profile into the spec; the set then follows it by its policy like any change.
 pub(crate) async fn undo(cluster: &Cluster, name: &str, to_revision: Option<i64>) -> anyhow::Result<()> {
     let set = cluster.set(name).await?;
+    let present = set.spec.virtual_machine_profile.as_ref().context("the set has no virtualMachineProfile")?;
     let models = models(cluster, &set).await?;
     let numbers: Vec<String> = models.iter().map(|model| model.number.to_string()).collect();
     let wanted = match to_revision {
         Some(number) => models.iter().find(|model| model.number == number),
-        None => models.iter().rev().nth(1),
+        None => before(&models, present),
     };
     let Some(wanted) = wanted else {
         match to_revision {
@@ -102,7 +109,6 @@ pub(crate) async fn undo(cluster: &Cluster, name: &str, to_revision: Option<i64>
             None => bail!("scale set {name} has had no model before this one"),
         }
     };
-    let present = set.spec.virtual_machine_profile.as_ref().context("the set has no virtualMachineProfile")?;
     let change = diff_models(&present.model(), &wanted.profile.model());
     let patch = merge_patch(&serde_json::to_value(present)?, &serde_json::to_value(wanted.profile.as_ref())?);
     if patch == json!({}) {
@@ -115,4 +121,41 @@ pub(crate) async fn undo(cluster: &Cluster, name: &str, to_revision: Option<i64>
     patched.map_err(|error| cluster.explain(error))?;
     println!("scaleset/{name} goes back to revision {} ({}): {change}", wanted.number, wanted.name);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn profile(size: &str) -> VirtualMachineProfile {
+        serde_json::from_value(json!({
+            "vmSize": size,
+            "osProfile": {"adminUsername": "azureuser"},
+            "storageProfile": {"imageReference": {"publisher": "Canonical", "offer": "ubuntu-server", "sku": "22_04-lts"}},
+            "networkProfile": {"networkInterfaces": [{"name": "nic0", "primary": true, "subnet": "default"}]},
+        }))
+        .expect("the profile is whole")
+    }
+
+    fn model(number: i64, size: &str) -> Revision {
+        Revision {
+            name: format!("web-{number}"),
+            uid: String::new(),
+            resource_version: String::new(),
+            number,
+            created: Timestamp::UNIX_EPOCH,
+            profile: Arc::new(profile(size)),
+        }
+    }
+
+    #[test]
+    fn what_was_just_applied_goes_back_one_model_whether_it_is_kept_yet_or_not() {
+        let models = [model(1, "Standard_D2s_v3"), model(2, "Standard_D4s_v3")];
+        let number = |present: &str| before(&models, &profile(present)).map(|model| model.number);
+        assert_eq!(number("Standard_D4s_v3"), Some(1));
+        assert_eq!(number("Standard_M64s"), Some(2));
+        assert_eq!(before(&models[..1], &profile("Standard_D2s_v3")).map(|model| model.number), None);
+    }
 }

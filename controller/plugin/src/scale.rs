@@ -1,4 +1,4 @@
-//! Sets the count through the `scale` subresource, as `kubectl scale` does.
+//! Sets the count: through the `scale` subresource, as `kubectl scale` does, or with the confirmation of a sudden drop.
 
 use kube::api::Patch;
 use scaleset_controller::scale_set::confirmation;
@@ -19,15 +19,16 @@ pub(crate) enum Confirm {
 pub(crate) async fn scale(cluster: &Cluster, name: &str, capacity: i32, confirm: Confirm) -> anyhow::Result<()> {
     let set = cluster.set(name).await?;
     let confirmed_before = confirmation(&set.metadata) == Confirmation::Any;
+    let (sets, parameters, spec) = (cluster.api::<ScaleSet>(), patch_parameters(), json!({"replicas": capacity}));
     if confirm == Confirm::Yes && !confirmed_before {
+        // The `scale` subresource takes no annotations: both go in one patch, so that neither is there without the other.
         let annotations = json!({labels::CONFIRM_SCALE_IN: capacity.to_string()});
-        let patch = Patch::Merge(json!({"metadata": {"annotations": annotations}}));
-        let confirmed = cluster.api::<ScaleSet>().patch(name, &patch_parameters(), &patch).await;
-        confirmed.map_err(|error| cluster.explain(error))?;
+        let patch = Patch::Merge(json!({"metadata": {"annotations": annotations}, "spec": spec}));
+        sets.patch(name, &parameters, &patch).await.map_err(|error| cluster.explain(error))?;
+    } else {
+        let patch = Patch::Merge(json!({"spec": spec}));
+        sets.patch_scale(name, &parameters, &patch).await.map_err(|error| cluster.explain(error))?;
     }
-    let patch = Patch::Merge(json!({"spec": {"replicas": capacity}}));
-    let scaled = cluster.api::<ScaleSet>().patch_scale(name, &patch_parameters(), &patch).await;
-    scaled.map_err(|error| cluster.explain(error))?;
     let before = set.status.as_ref().and_then(|status| status.target_replicas);
     let sudden = before.is_some_and(|before| is_sudden(before, capacity));
     if sudden && confirm == Confirm::No && !confirmed_before {

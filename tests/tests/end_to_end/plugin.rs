@@ -4,9 +4,11 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, ensure};
+use http::Method;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, ListParams};
+
 use scaleset_crds::ScaleSet;
 use scaleset_crds::vocabulary::{PowerState, RollingUpgradeCode};
 use scaleset_hardware::sim::Call;
@@ -191,6 +193,33 @@ fn a_plan_changes_nothing_and_tells_what_the_apply_then_does() {
             .map(|batch| sorted(done.by_ref().take(batch.len()).map(|(_, name)| (*name).clone()).collect()))
             .collect();
         assert_eq!(done, planned, "batch by batch");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_plan_in_the_middle_of_an_upgrade_tells_what_is_left_of_it() {
+    run("plugin-plan-again", async |scene| {
+        let plugin = plugin(scene).await?;
+        scene.apply(&rolling(10, "./nginx v1"))?;
+        scene.settled("web").await?;
+        let slow = json!({"effect": {"type": "slowBoot", "factor": 1_000}, "selector": {"namespace": scene.namespace}});
+        scene.world.hardware.send::<Value>(Method::PUT, "/faults/slow", &slow).await?;
+        let mut resized = rolling(10, "./nginx v1");
+        resized["spec"]["virtualMachineProfile"]["vmSize"] = json!("Standard_D4s_v3");
+        scene.apply(&resized)?;
+        scene
+            .until("the first batch is under way", async || {
+                let record = scene.set("web").await?.status.and_then(|status| status.rolling_upgrade);
+                ensure!(record.is_some_and(|record| record.progress.in_progress_instance_count == 2));
+                Ok(())
+            })
+            .await?;
+        let Answer { code, said, complained } = plugin.answer(&["plan", "-f", "-"], &resized.to_string())?;
+        assert_eq!(code, 0, "{complained}");
+        assert_eq!(planned_batches(&said).iter().map(Vec::len).collect::<Vec<_>>(), [2, 2, 1, 2, 1], "{said}");
+        assert!(!said.contains("HELD BACK"), "{said}");
+        scene.world.hardware.send::<Value>(Method::DELETE, "/faults/slow", &Value::Null).await?;
         Ok(())
     });
 }

@@ -34,7 +34,8 @@ pub(super) fn plan_os_upgrade(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPl
     let mut rollback = None;
     if let Some(target) = target(snapshot, plan, input) {
         let percent = snapshot.set.os_upgrades.rolling.max_batch_percent;
-        let allowance = budget::of_set(&snapshot.members, plan.effective.target, input.newest, percent);
+        let allowance =
+            budget::of_set(&snapshot.members, plan.effective.target, input.newest, percent, input.requested);
         let RollingDecision {
             decision,
             surged: _,

@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 
 use crate::plan::{Action, RemovalCause};
-use crate::snapshot::{ScaleSetSnapshot, SetRequest};
+use crate::snapshot::{Member, Revision, ScaleSetSnapshot, SetRequest};
 use crate::upgrade::rolling::RollRequest;
 
-/// Uids of the members that are to be brought to `newest`.
-pub(super) fn upgrades(snapshot: &ScaleSetSnapshot, newest: &str) -> BTreeSet<String> {
+/// Uids of the members that are to be brought to `newest`, and are not told to yet.
+pub(super) fn upgrades(snapshot: &ScaleSetSnapshot, newest: &Revision) -> BTreeSet<String> {
     let mut uids = BTreeSet::new();
     for operation in &snapshot.operations {
         match &operation.request {
-            SetRequest::ManualUpgrade { revision, instances } if revision == newest => {
+            SetRequest::ManualUpgrade { revision, instances } if *revision == newest.name => {
                 uids.extend(instances.iter().cloned());
             }
             SetRequest::ManualUpgrade { .. }
@@ -19,6 +19,10 @@ pub(super) fn upgrades(snapshot: &ScaleSetSnapshot, newest: &str) -> BTreeSet<St
             | SetRequest::StartRollingUpgrade { .. }
             | SetRequest::CancelRollingUpgrade { .. } => {}
         }
+    }
+    let follows = |member: &&Member| member.assigned_revision.as_ref() == Some(&newest.name);
+    for member in snapshot.members.iter().filter(follows) {
+        uids.remove(&member.uid);
     }
     uids
 }

@@ -224,6 +224,8 @@ pub struct MemberReport {
     pub running_revision: Option<String>,
     /// The last revision on which it was seen as it should be.
     pub healthy_on_revision: Option<String>,
+    /// Name of the last OS disk with which it was seen as it should be.
+    pub healthy_on_os_disk: Option<String>,
     /// What differs from the newest model.
     pub pending: Pending,
     /// Why it is not provisioned, or not changed as it should be, where it is not.

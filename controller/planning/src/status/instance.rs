@@ -54,6 +54,7 @@ pub fn instance_status(snapshot: &InstanceSnapshot, step: &Step, outcome: &Insta
     let ready = verdicts.ready().truth == Truth::True;
     if let (true, HardwareView::Present(view)) = (ready, &outcome.hardware) {
         status.healthy_on_revision = Some(view.revision.clone());
+        status.healthy_on_os_disk = view.disks.first().cloned();
     }
     status
 }
@@ -68,6 +69,7 @@ fn of_hardware(snapshot: &InstanceSnapshot, view: &InstanceView) -> InstanceStat
         model_revision: Some(view.revision.clone()),
         latest_model_applied: Some(latest_applied(snapshot, view, &pending)),
         healthy_on_revision: healthy_before(&snapshot.status, &view.revision),
+        healthy_on_os_disk: snapshot.status.healthy_on_os_disk.clone(),
         pending_changes: pending.differences.into_iter().take(PENDING_CHANGES_MAX).map(pending_change).collect(),
         vm_size: Some(view.model.vm_size.clone()),
         update_domain: view.update_domain,
@@ -116,6 +118,7 @@ fn without_hardware(snapshot: &InstanceSnapshot, step: &Step, outcome: &Instance
     };
     InstanceStatus {
         healthy_on_revision: snapshot.status.healthy_on_revision.clone(),
+        healthy_on_os_disk: snapshot.status.healthy_on_os_disk.clone(),
         latest_model_applied: Some(false),
         provisioning_state: Some(provisioning_state),
         ..InstanceStatus::default()

@@ -111,7 +111,7 @@ enum Phase {
     Back(RollingUpgradeStatus),
     /// It was stopped, and a person decides.
     Stopped(RollingUpgradeStatus),
-    /// A person stops it.
+    /// It is stopped: a person asks for it, or what it was for has gone.
     Cancel(RollingUpgradeStatus),
 }
 
@@ -133,17 +133,10 @@ pub fn decide(input: &RollingInput<'_>) -> RollingDecision {
         Phase::Forward(record) => forward(input, &waiting, record, &mut decision),
         Phase::Back(record) => back(input, record, &mut decision),
         Phase::Cancel(record) => cancel(input, &waiting, record, &mut decision),
-        Phase::Stopped(mut record) => {
+        Phase::Stopped(record) => {
             let (reason, message) = why_stopped(&record);
             hold(&mut decision, reason, waiting.len(), &format!("{outdated}: {message}"));
-            if record.progress.in_progress_instance_count > 0 {
-                let census = Census::of(input, &record);
-                // What had begun when it was stopped goes on to its end.
-                image::restore(input, &census, &record, &mut decision);
-                (record.progress, decision.missing) = (census.progress(), census.missing());
-                decision.wake_after = census.wake_after();
-                decision.record = Some(record);
-            }
+            wind_down(input, record, &mut decision);
         }
     }
     let image = decision.record.as_ref().filter(|record| record.os_upgrade.is_some() && input.target.is_image());
@@ -151,8 +144,11 @@ pub fn decide(input: &RollingInput<'_>) -> RollingDecision {
     decision
 }
 
-/// Whether this very upgrade has made a new member in its place in vain.
+/// Whether this very upgrade has touched it in vain. What follows no known model was changed by a person since.
 fn was_tried(input: &RollingInput<'_>, member: &Member) -> bool {
+    if member.assigned_revision.is_none() {
+        return false;
+    }
     let goes_on = |record: &&RollingUpgradeStatus| match record.running_status.code {
         RollingUpgradeCode::RollingForward | RollingUpgradeCode::Completed => input.is_target(record),
         RollingUpgradeCode::RollingBack | RollingUpgradeCode::Cancelled | RollingUpgradeCode::Faulted => false,
@@ -208,7 +204,7 @@ fn asked_for(input: &RollingInput<'_>) -> Option<Phase> {
         {
             input.record.filter(|record| input.target.owns(record)).cloned().map(Phase::Cancel)
         }
-        RollRequest::Start { after } if after == number && ended => Some(Phase::Start),
+        RollRequest::Start { after } if after == number && ended && !input.target.waits() => Some(Phase::Start),
         RollRequest::Cancel { number: _ } | RollRequest::Start { after: _ } => None,
     }
 }
@@ -238,14 +234,17 @@ fn start(input: &RollingInput<'_>, waiting: &[Outdated<'_>], decision: &mut Roll
     let outdated = input.target.outdated_text();
     if let Some((reason, message)) = input.failed_before() {
         hold(decision, reason, waiting.len(), &format!("{outdated}, {message}"));
+        end_former(input, decision);
         return;
     }
     if refuse(input, waiting, decision) || hold_paused(input, waiting.len(), decision) {
+        end_former(input, decision);
         return;
     }
     let mut record = new_record(input);
     let census = Census::of(input, &record);
     if hold_unseen(&census, waiting.len(), decision) {
+        end_former(input, decision);
         return;
     }
     record.progress = census.progress();
@@ -268,17 +267,49 @@ fn cancel(
     mut record: RollingUpgradeStatus,
     decision: &mut RollingDecision,
 ) {
-    let census = Census::of(input, &record);
-    (record.progress, decision.missing) = (census.progress(), census.missing());
-    record.running_status.code = RollingUpgradeCode::Cancelled;
     if let Some(RollRequest::Cancel { number: _ }) = input.request {
         record.running_status.last_action = RollingUpgradeAction::Cancel;
         record.running_status.last_action_time = time(input.now);
     }
+    let record = end(input, record, decision);
     let (reason, message) = why_stopped(&record);
     hold(decision, reason, waiting.len(), &format!("{}: {message}", input.target.outdated_text()));
-    decision.wake_after = census.wake_after();
     decision.record = Some(record);
+}
+
+fn end(
+    input: &RollingInput<'_>,
+    mut record: RollingUpgradeStatus,
+    decision: &mut RollingDecision,
+) -> RollingUpgradeStatus {
+    let census = Census::of(input, &record);
+    (record.progress, decision.missing) = (census.progress(), census.missing());
+    record.running_status.code = RollingUpgradeCode::Cancelled;
+    decision.wake_after = census.wake_after();
+    record
+}
+
+/// What had begun when it was stopped goes on to its end.
+fn wind_down(input: &RollingInput<'_>, mut record: RollingUpgradeStatus, decision: &mut RollingDecision) {
+    if record.progress.in_progress_instance_count > 0 {
+        let census = Census::of(input, &record);
+        image::restore(input, &census, &record, decision);
+        (record.progress, decision.missing) = (census.progress(), census.missing());
+        decision.wake_after = census.wake_after();
+        decision.record = Some(record);
+    }
+}
+
+/// The upgrade before one that is to begin and is held: another one's batches do not go on, and nobody forgets its last.
+fn end_former(input: &RollingInput<'_>, decision: &mut RollingDecision) {
+    let Some(record) = input.record.filter(|record| input.target.owns(record)).cloned() else { return };
+    match record.running_status.code {
+        RollingUpgradeCode::RollingForward | RollingUpgradeCode::RollingBack => {
+            decision.record = Some(end(input, record, decision));
+        }
+        RollingUpgradeCode::Cancelled | RollingUpgradeCode::Faulted => wind_down(input, record, decision),
+        RollingUpgradeCode::Completed => {}
+    }
 }
 
 /// Waits for the batch, judges it, and begins the next.

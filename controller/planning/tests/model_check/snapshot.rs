@@ -138,6 +138,7 @@ impl Setting {
             agent: if power == Power::Running { GuestAgent::Reports } else { GuestAgent::Silent },
             running_revision: runs.map(name),
             healthy_on_revision: well_on.map(name),
+            healthy_on_os_disk: None,
             pending: if runs == Some(wish) { Pending::Nothing } else { Pending::More },
             failure: matches!(machine, Machine::Broken(_)).then(boot_failure),
             extensions: BTreeMap::new(),

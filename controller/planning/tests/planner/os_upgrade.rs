@@ -98,6 +98,9 @@ fn fulfil(member: &mut Member, health: HealthState) {
     };
     member.report.provisioning = ProvisioningState::Succeeded;
     member.report.health = Health::Known(health);
+    if health == HealthState::Healthy {
+        member.report.healthy_on_os_disk = member.report.os_disk.as_ref().map(|disk| disk.name.clone());
+    }
 }
 
 fn fulfil_all(snapshot: &mut ScaleSetSnapshot, health: HealthState) {
@@ -396,6 +399,34 @@ fn a_pass_that_dies_before_its_record_is_written_goes_on_as_the_same_upgrade() {
         let told: Vec<i64> = snapshot.status.os_upgrade_history.iter().map(|entry| entry.number).collect();
         assert_eq!(told, [1], "{writes}");
     }
+}
+
+#[test]
+fn who_was_well_on_the_image_and_is_restarted_later_keeps_its_disk() {
+    let mut snapshot = published(4);
+    pass(&mut snapshot);
+    fulfil_all(&mut snapshot, HealthState::Healthy);
+    pass(&mut snapshot);
+    later(&mut snapshot, 3_600);
+    snapshot.members[0].report.provisioning = ProvisioningState::Updating;
+    assert_eq!(pass(&mut snapshot), ["web-1: restore web-1_disk1_a"], "late is only who was never well");
+    assert_eq!(latest(&snapshot).progress.failed_instance_count, 1);
+}
+
+#[test]
+fn one_that_a_person_starts_waits_for_the_model() {
+    let mut snapshot = published(4);
+    snapshot.set.os_upgrades.new_images = NewImages::Wait;
+    snapshot.set.upgrade_mode = UpgradeMode::Automatic;
+    snapshot.members[1].assigned_revision = Some("web-older".to_owned());
+    let request = SetRequest::StartRollingUpgrade { after: 0 };
+    snapshot.operations = vec![SetOperation { name: "start".to_owned(), request }];
+    assert!(pass(&mut snapshot).is_empty());
+    assert_eq!(code(&snapshot), None, "it has not begun");
+    assert!(reasons(&snapshot).contains(&Reason::OSUpgradeWaits));
+    snapshot.members[1].assigned_revision = Some(newest(&snapshot));
+    assert_eq!(pass(&mut snapshot).len(), 1);
+    assert_eq!(code(&snapshot), Some(RollingUpgradeCode::RollingForward));
 }
 
 #[test]

@@ -70,11 +70,13 @@ fn a_manual_upgrade_takes_those_that_are_named_at_once_and_no_others() {
 }
 
 #[test]
-fn a_manual_upgrade_goes_beside_the_policy() {
+fn a_manual_upgrade_spends_what_the_policy_has() {
     let mut snapshot = outdated(UpgradeMode::Automatic);
     manual_upgrade(&mut snapshot, &[3, 4]);
     let plan = audited(&snapshot);
-    assert_eq!(assigned(&plan), ["web-3", "web-4", "web-0"], "those asked for, and one of the allowance");
+    assert_eq!(assigned(&plan), ["web-3", "web-4"], "a person may take two, and the policy then has none of its one");
+    let held: Vec<&str> = plan.holds.iter().map(|hold| hold.message.as_str()).collect();
+    assert_eq!(held, ["3 outdated, 2 in flight or unavailable of 1 allowed (20 % of 5)"]);
 }
 
 #[test]

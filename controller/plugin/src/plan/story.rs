@@ -46,6 +46,7 @@ pub(super) fn told(mut snapshot: ScaleSetSnapshot, sight: &Sight) -> String {
         snapshot.set.replicas.or(snapshot.status.target_replicas).unwrap_or(0),
         snapshot.set.upgrade_mode
     );
+    arrive(&mut snapshot);
     let before = region.map(|region| quota::usage(&snapshot, region));
     let (rows, last) = play(&mut snapshot);
     let mut parts = vec![heading];
@@ -220,6 +221,34 @@ fn assign(snapshot: &mut ScaleSetSnapshot, assignment: &Assignment) {
     member.report = MemberReport { os_disk: disk, ..well(&assignment.revision, health, member.power_wish) };
 }
 
+/// What is under way already comes to its end first, and well; what has failed stays as it is.
+fn arrive(snapshot: &mut ScaleSetSnapshot) {
+    snapshot.members.retain(Member::is_live);
+    let mut members = std::mem::take(&mut snapshot.members);
+    for member in members.iter_mut().filter(|member| member.is_made() && !member.has_failed()) {
+        let Some(revision) = member.assigned_revision.clone() else { continue };
+        let under_way = member.report.running_revision.as_ref() != Some(&revision) || !member.is_settled();
+        let coming_up = matches!(member.report.health, Health::Missing | Health::Known(HealthState::Initializing));
+        if member.report.observation != Observation::Unseen && (under_way || coming_up) && !is_unwell(member) {
+            let disk = member.report.os_disk.take();
+            let health = health_of(snapshot, &revision);
+            member.report = MemberReport { os_disk: disk, ..well(&revision, health, member.power_wish) };
+        }
+        if let (Some(OsDiskWish::Fresh { version, after }), Some(disk)) =
+            (&member.os_disk_wish, &mut member.report.os_disk)
+            && disk.name == *after
+        {
+            *disk = OsDiskReport { name: format!("{} (new)", member.name), version: version.clone() };
+        }
+    }
+    snapshot.members = members;
+}
+
+/// Its hardware is done, and its application is not well.
+fn is_unwell(member: &Member) -> bool {
+    member.report.provisioning == ProvisioningState::Succeeded && member.report.health.is_unhealthy()
+}
+
 fn replace_os_disk(snapshot: &mut ScaleSetSnapshot, assignment: &OsDiskAssignment) {
     let Some(member) = snapshot.members.iter_mut().find(|member| member.name == assignment.name) else { return };
     member.roll = Some(assignment.roll.clone());
@@ -283,6 +312,7 @@ fn well(revision: &str, health: Health, wish: PowerWish) -> MemberReport {
         agent: GuestAgent::Reports,
         running_revision: Some(revision.to_owned()),
         healthy_on_revision: Some(revision.to_owned()),
+        healthy_on_os_disk: None,
         pending: Pending::Nothing,
         failure: None,
         extensions: BTreeMap::new(),

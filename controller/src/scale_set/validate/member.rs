@@ -211,6 +211,7 @@ fn report(metadata: &ObjectMeta, status: Option<&InstanceStatus>) -> MemberRepor
         },
         running_revision: status.and_then(|status| status.model_revision.clone()),
         healthy_on_revision: status.and_then(|status| status.healthy_on_revision.clone()),
+        healthy_on_os_disk: status.and_then(|status| status.healthy_on_os_disk.clone()),
         pending: pending(status),
         failure: match provisioning {
             ProvisioningState::Failed => status.and_then(failure_of),

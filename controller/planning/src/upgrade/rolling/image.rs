@@ -80,6 +80,14 @@ impl Target<'_> {
         }
     }
 
+    /// Whether nobody may be begun with yet.
+    pub(super) fn waits(self) -> bool {
+        match self {
+            Self::Model => false,
+            Self::Image(target) => target.scope == Scope::Nobody,
+        }
+    }
+
     /// Whether a record is of an upgrade of this sort.
     pub(super) const fn owns(self, record: &RollingUpgradeStatus) -> bool {
         self.is_image() == record.os_upgrade.is_some()

@@ -3,7 +3,7 @@
 
 use super::{RollingInput, batch, count, upgrade};
 use crate::plan::Action;
-use crate::snapshot::{MaxSurge, Member, RollMark, UpgradeSwitch, ZoneRule};
+use crate::snapshot::{Member, RollMark, UpgradeSwitch, ZoneRule};
 use crate::upgrade::{Outdated, refusal};
 use scaleset_crds::rolling_upgrade::{RollingUpgradeBatch, RollingUpgradeStatus};
 
@@ -23,7 +23,7 @@ pub(super) fn make_up(
     let Some(batch) = open_batch(record) else { return Vec::new() };
     let reached = begun(input, record.number, batch).count();
     let missing = usize::try_from(batch.size).unwrap_or(0).saturating_sub(reached);
-    let surges = input.policy.max_surge != MaxSurge::Count(0);
+    let surges = input.policy.max_surge.of(usize::try_from(batch.size).unwrap_or(0)) > 0;
     if missing == 0 || surges || input.upgrade.switch == UpgradeSwitch::Paused {
         return Vec::new();
     }

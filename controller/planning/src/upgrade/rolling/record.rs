@@ -11,14 +11,12 @@ use scaleset_crds::rolling_upgrade::{
 use scaleset_crds::vocabulary::{RollingUpgradeAction, RollingUpgradeCode};
 
 use super::{RollingInput, Target};
+use crate::snapshot::{Member, OsDiskWish};
 
 pub(super) fn new_record(input: &RollingInput<'_>) -> RollingUpgradeStatus {
-    let recorded = input.record.map_or(0, |record| record.number);
-    let marked = input.upgrade.members.iter().filter_map(|member| Some(member.roll.as_ref()?.number)).max();
     let now = time(input.now);
     RollingUpgradeStatus {
-        // A pass that died before it wrote the record has left its marks: they are of this very upgrade.
-        number: if input.record.is_none() { marked.unwrap_or(0).max(1) } else { recorded + 1 },
+        number: next_number(input),
         target_revision: input.upgrade.newest.name.clone(),
         os_upgrade: match input.target {
             Target::Model => None,
@@ -36,6 +34,28 @@ pub(super) fn new_record(input: &RollingInput<'_>) -> RollingUpgradeStatus {
         batch: None,
         policy: RollingUpgradePolicy::from(input.policy),
         error: None,
+    }
+}
+
+/// A pass that died before it wrote the record has left its marks: where all of them are of this very upgrade it goes on
+/// under its number, otherwise the number is spent.
+fn next_number(input: &RollingInput<'_>) -> i64 {
+    let recorded = input.record.map_or(0, |record| record.number);
+    let marks = || input.upgrade.members.iter().filter_map(|member| Some((member, member.roll.as_ref()?.number)));
+    let number = marks().map(|(_, number)| number).max().unwrap_or(0).max(recorded + 1);
+    let others = marks().filter(|(member, marked)| *marked == number && !is_wished(input, member));
+    number + i64::from(others.count() > 0)
+}
+
+/// Whether a member was told to take the target.
+fn is_wished(input: &RollingInput<'_>, member: &Member) -> bool {
+    let follows = member.assigned_revision.as_deref() == Some(input.upgrade.newest.name.as_str());
+    match (input.target, &member.os_disk_wish) {
+        (Target::Model, _) => follows,
+        (Target::Image(target), Some(OsDiskWish::Fresh { version, after: _ })) => {
+            follows && version == target.version()
+        }
+        (Target::Image(_), Some(OsDiskWish::Former { disk: _ }) | None) => false,
     }
 }
 

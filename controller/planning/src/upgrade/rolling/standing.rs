@@ -52,8 +52,13 @@ impl<'pass> Census<'pass> {
         let surge = Surge::of(input.upgrade.members, input.surge, Some(record));
         let made = input.upgrade.members.iter().filter(|member| member.is_made() && member.is_live());
         let counted = made.filter(|member| !surge.hides(member));
-        let standings: Vec<(&Member, Standing)> =
-            counted.filter_map(|member| Some((member, standing(input, record, member)?))).collect();
+        let in_place = counted.filter_map(|member| Some((member, standing(input, record, member)?)));
+        let standings: Vec<(&Member, Standing)> = in_place
+            .map(|(member, standing)| match surge.pair_of(member) {
+                Some(pair) if is_held_up(pair) => (member, Standing::InProgress { until: input.now }),
+                Some(_) | None => (member, standing),
+            })
+            .collect();
         let missing = missing(input, record, &surge, standings.len());
         Self { input, target: record.target_revision.clone(), surge, standings, missing }
     }
@@ -116,8 +121,13 @@ impl<'pass> Census<'pass> {
 
     pub(super) fn waited_for(&self) -> String {
         let names: Vec<&str> = self.in_progress().iter().map(|member| member.name.as_str()).collect();
-        let overdue = self.timeouts().filter(|(_, until)| *until <= self.input.now).count();
-        let silent = if overdue > 0 { format!(", the hardware of {overdue} does not answer") } else { String::new() };
+        let stopped = self.in_progress().iter().filter(|member| member.is_stopped_by_wish()).count();
+        let overdue = self.timeouts().filter(|(_, until)| *until <= self.input.now).count() - stopped;
+        let silent = match (overdue, stopped) {
+            (0, 0) => String::new(),
+            (0, stopped) => format!(", {stopped} of them stopped by wish: start or delete"),
+            (overdue, _) => format!(", the hardware of {overdue} does not answer"),
+        };
         let to_come = if self.missing > 0 { format!("{} to be made", self.missing) } else { String::new() };
         let both = if names.is_empty() || to_come.is_empty() { "" } else { ", " };
         format!("{}{silent}{both}{to_come}", some_names(&names))
@@ -185,10 +195,7 @@ impl<'pass> Census<'pass> {
     /// Failed members with the revision on which they were well.
     pub(super) fn to_bring_back(&self) -> Vec<(&'pass Member, &'pass str)> {
         let failed = self.standing(|standing| *standing == Standing::Failed).into_iter();
-        failed
-            .filter(|member| self.surge.pair_of(member).is_none())
-            .filter_map(|member| Some((member, self.well_on(member)?)))
-            .collect()
+        failed.filter_map(|member| Some((member, self.well_on(member)?))).collect()
     }
 
     fn well_on(&self, member: &'pass Member) -> Option<&'pass str> {
@@ -249,6 +256,11 @@ impl<'pass> Census<'pass> {
     }
 }
 
+/// A person has stopped the new one while the old one runs: nobody can tell whether it would be well.
+fn is_held_up(pair: &Pair<'_>) -> bool {
+    pair.new.is_stopped_by_wish() && !pair.old.is_stopped_by_wish()
+}
+
 /// A member that was deleted, so that another takes its place, is known only from the record: those that it counted and
 /// that are no longer there, as far as the target misses them. Whoever dies in between finds them again.
 fn missing(input: &RollingInput<'_>, record: &RollingUpgradeStatus, surge: &Surge<'_>, counted: usize) -> usize {
@@ -305,6 +317,8 @@ fn standing_of_model(input: &RollingInput<'_>, record: &RollingUpgradeStatus, me
         (None, true) => None,
         (None, false) if member.protection == Protection::FromSetActions => None,
         (None, false) => Some(Standing::Pending),
+        // A person has changed it since: it has its turn to come.
+        (Some(_), false) if member.assigned_revision.is_none() => Some(Standing::Pending),
         (Some(_), false) => Some(Standing::BroughtBack),
         (Some(mark), true) => {
             let uptake = if member.report.running_revision.as_deref() == Some(record.target_revision.as_str()) {
@@ -373,9 +387,14 @@ fn touched(input: &RollingInput<'_>, mark: &RollMark, member: &Member, uptake: U
     }
 }
 
-/// Whether it was well after it took the model. Of an image nobody knows: the model has stayed the same.
+/// Whether it was well after it took the model, or the fresh disk.
 fn was_well_on_target(input: &RollingInput<'_>, member: &Member) -> bool {
-    !input.target.is_image()
-        && member.assigned_revision.is_some()
-        && member.report.healthy_on_revision == member.assigned_revision
+    let report = &member.report;
+    match input.target {
+        Target::Model => was_healthy(member),
+        Target::Image(_) => {
+            let disk = report.os_disk.as_ref().map(|disk| &disk.name);
+            disk.is_some() && report.healthy_on_os_disk.as_ref() == disk
+        }
+    }
 }

@@ -140,7 +140,9 @@ pub(super) fn unfinished<'pass>(input: &RollingInput<'pass>) -> Vec<&'pass str> 
 
 /// Which of a batch are replaced by new members first; else why none.
 pub(super) fn choose<'pass>(input: &RollingInput<'_>, batch: &[Outdated<'pass>]) -> Result<Vec<&'pass Member>, String> {
-    let fit = batch.iter().filter(|outdated| !outdated.is_harmless() && !outdated.member.is_stopped_by_wish());
+    // One that a person has changed goes in place: that it was tried could not be told from its being changed again.
+    let known = |member: &Member| member.assigned_revision.is_some() && !member.is_stopped_by_wish();
+    let fit = batch.iter().filter(|outdated| !outdated.is_harmless() && known(outdated.member));
     let members: Vec<&Member> =
         fit.take(input.policy.max_surge.of(batch.len())).map(|outdated| outdated.member).collect();
     if members.is_empty() {
