@@ -9,6 +9,7 @@
 //! batch stands, why it stopped. Who belongs to it is told by a mark on each member that it touched.
 
 mod batch;
+mod ending;
 mod holds;
 mod image;
 mod overtaken;
@@ -31,6 +32,7 @@ use super::{Outdated, UpgradeDecision, UpgradeInput};
 use crate::plan::{Action, Assignment};
 use crate::snapshot::{BreachRule, Member, Protection, RollMark, RollingPolicy, UpgradeSwitch};
 use crate::wording::some_names;
+use ending::{cancel, end_former, why_stopped, wind_down};
 use holds::{hold, hold_paused, hold_unseen, refuse};
 pub use image::{ImageTarget, Scope, Target};
 use record::{between, count, new_record, time};
@@ -209,26 +211,6 @@ fn asked_for(input: &RollingInput<'_>) -> Option<Phase> {
     }
 }
 
-fn why_stopped(record: &RollingUpgradeStatus) -> (Reason, String) {
-    let cancelled = || format!("rolling upgrade {} was cancelled", record.number);
-    if let Some(target) = &record.os_upgrade {
-        return image::why_stopped(record, target, cancelled);
-    }
-    match (&record.running_status.code, &record.error) {
-        (RollingUpgradeCode::Faulted, Some(error)) => (Reason::from_code(&error.code), error.message.clone()),
-        (RollingUpgradeCode::Faulted, None) => {
-            (Reason::InternalExecutionError, format!("rolling upgrade {} stopped", record.number))
-        }
-        (
-            RollingUpgradeCode::Cancelled
-            | RollingUpgradeCode::RollingForward
-            | RollingUpgradeCode::RollingBack
-            | RollingUpgradeCode::Completed,
-            _,
-        ) => (Reason::RollingUpgradeCancelled, cancelled()),
-    }
-}
-
 /// A new upgrade begins, unless something holds it, or too many are unhealthy already.
 fn start(input: &RollingInput<'_>, waiting: &[Outdated<'_>], decision: &mut RollingDecision) {
     let outdated = input.target.outdated_text();
@@ -258,58 +240,6 @@ fn start(input: &RollingInput<'_>, waiting: &[Outdated<'_>], decision: &mut Roll
         return;
     }
     forward(input, waiting, record, decision);
-}
-
-/// What has begun goes on, nothing more begins.
-fn cancel(
-    input: &RollingInput<'_>,
-    waiting: &[Outdated<'_>],
-    mut record: RollingUpgradeStatus,
-    decision: &mut RollingDecision,
-) {
-    if let Some(RollRequest::Cancel { number: _ }) = input.request {
-        record.running_status.last_action = RollingUpgradeAction::Cancel;
-        record.running_status.last_action_time = time(input.now);
-    }
-    let record = end(input, record, decision);
-    let (reason, message) = why_stopped(&record);
-    hold(decision, reason, waiting.len(), &format!("{}: {message}", input.target.outdated_text()));
-    decision.record = Some(record);
-}
-
-fn end(
-    input: &RollingInput<'_>,
-    mut record: RollingUpgradeStatus,
-    decision: &mut RollingDecision,
-) -> RollingUpgradeStatus {
-    let census = Census::of(input, &record);
-    (record.progress, decision.missing) = (census.progress(), census.missing());
-    record.running_status.code = RollingUpgradeCode::Cancelled;
-    decision.wake_after = census.wake_after();
-    record
-}
-
-/// What had begun when it was stopped goes on to its end.
-fn wind_down(input: &RollingInput<'_>, mut record: RollingUpgradeStatus, decision: &mut RollingDecision) {
-    if record.progress.in_progress_instance_count > 0 {
-        let census = Census::of(input, &record);
-        image::restore(input, &census, &record, decision);
-        (record.progress, decision.missing) = (census.progress(), census.missing());
-        decision.wake_after = census.wake_after();
-        decision.record = Some(record);
-    }
-}
-
-/// The upgrade before one that is to begin and is held: another one's batches do not go on, and nobody forgets its last.
-fn end_former(input: &RollingInput<'_>, decision: &mut RollingDecision) {
-    let Some(record) = input.record.filter(|record| input.target.owns(record)).cloned() else { return };
-    match record.running_status.code {
-        RollingUpgradeCode::RollingForward | RollingUpgradeCode::RollingBack => {
-            decision.record = Some(end(input, record, decision));
-        }
-        RollingUpgradeCode::Cancelled | RollingUpgradeCode::Faulted => wind_down(input, record, decision),
-        RollingUpgradeCode::Completed => {}
-    }
 }
 
 /// Waits for the batch, judges it, and begins the next.
