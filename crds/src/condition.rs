@@ -228,6 +228,10 @@ closed_enum! {
         SubnetNotFound,
         /// The subnet has no free address.
         SubnetIsFull,
+        /// Azure: a set with several fault domains takes no existing VM, and lets none go.
+        VmssDoesNotSupportAttachingExistingVMMultiFD,
+        /// Azure: a set takes an existing VM, and lets one go, only where `singlePlacementGroup` is false explicitly.
+        VmssDoesNotSupportAttachingWithSpg,
         /// No room in the region.
         AllocationFailed,
         /// No room in the zone.

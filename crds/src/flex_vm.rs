@@ -54,8 +54,7 @@ use crate::vocabulary::PowerWish;
     validation = rules::immutable_optional("platformFaultDomain"),
     validation = instance::fault_domain_needs_set(),
     validation = instance::no_move_between_sets(),
-    validation = instance::no_attach(),
-    validation = instance::no_detach(),
+    validation = instance::no_detach_from_fault_domain(),
     validation = refuse::windows_admin_username(),
     validation = refuse::windows_computer_name(),
     validation = refuse::unique_extension_names(),
@@ -65,8 +64,9 @@ use crate::vocabulary::PowerWish;
     validation = health::health_extension_of_os()
 )]
 pub struct FlexVMSpec {
-    /// The Flexible set that this VM joins, in the same namespace; none by default: the VM stands alone. Given at
-    /// creation; a VM that exists can neither join, leave nor change its set in this version.
+    /// The Flexible set that this VM joins, in the same namespace; none by default: the VM stands alone. A VM that exists is
+    /// attached by setting it and detached by removing it, where the set has platformFaultDomainCount 1 and says
+    /// singlePlacementGroup false; it cannot go from one set to another at once. Costs no downtime.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scale_set_ref: Option<ScaleSetReference>,
     /// Region. Required. Immutable.

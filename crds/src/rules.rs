@@ -33,6 +33,8 @@ pub(crate) enum Code {
     OperationNotAllowed,
     /// The field cannot be changed, or not in this direction.
     PropertyChangeNotAllowed,
+    /// A set with several fault domains takes no existing VM, and lets none go.
+    VmssDoesNotSupportAttachingExistingVMMultiFD,
 }
 
 impl Code {
@@ -42,13 +44,16 @@ impl Code {
             Self::BadRequest => "BadRequest",
             Self::OperationNotAllowed => "OperationNotAllowed",
             Self::PropertyChangeNotAllowed => "PropertyChangeNotAllowed",
+            Self::VmssDoesNotSupportAttachingExistingVMMultiFD => "VmssDoesNotSupportAttachingExistingVMMultiFD",
         }
     }
 
     fn reason(self) -> Reason {
         match self {
             Self::InvalidParameter | Self::BadRequest => Reason::FieldValueInvalid,
-            Self::OperationNotAllowed | Self::PropertyChangeNotAllowed => Reason::FieldValueForbidden,
+            Self::OperationNotAllowed
+            | Self::PropertyChangeNotAllowed
+            | Self::VmssDoesNotSupportAttachingExistingVMMultiFD => Reason::FieldValueForbidden,
         }
     }
 }

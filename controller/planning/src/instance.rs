@@ -3,6 +3,8 @@
 //! ```text
 //! going? ──► hardware there? ──► delete it ──► let the object go
 //!   │ no
+//! membership changed ──► mark it on the object
+//!   │ no
 //! held? (finalizer, reference, revision, hardware unknown) ──► wait, and say for what
 //!   │ no
 //! hardware absent ──► create      (vanished under us: the same, with a notice)
@@ -67,6 +69,8 @@ pub enum Step {
     Hold(Failure),
     /// Put our finalizer on the object, before there is hardware to lose.
     AddFinalizer,
+    /// Put the marks of membership on the object, or take them off.
+    Enroll(Enrolment),
     /// Create the hardware.
     Create(ModelView),
     /// Apply the model to the running VM.
@@ -97,6 +101,7 @@ impl Step {
             Self::None
             | Self::Wait(_)
             | Self::AddFinalizer
+            | Self::Enroll(_)
             | Self::Create(_)
             | Self::UpdateOnline(_)
             | Self::UpdateWithRestart(_)
@@ -109,6 +114,18 @@ impl Step {
             | Self::Forget => None,
         }
     }
+}
+
+/// The marks of membership: labels, and of a member that a set made its owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Enrolment {
+    /// It has joined that set.
+    Join {
+        /// The set.
+        scale_set: String,
+    },
+    /// It has left its set, and keeps its hardware.
+    Leave,
 }
 
 /// What the hardware does at the request of an operation.
@@ -156,6 +173,9 @@ fn next_step(snapshot: &InstanceSnapshot) -> Decision {
         }
         (MemberLife::Live, FinalizerState::Held) => {}
     }
+    if let Some(decision) = enrolled(snapshot) {
+        return decision;
+    }
     match (&snapshot.assigned, &snapshot.hardware) {
         (_, HardwareView::Unknown { message }) => decide(Step::Wait(Wait::HardwareUnknown), message),
         (Assigned::Known(model), HardwareView::Absent) => create(snapshot, model),
@@ -164,6 +184,27 @@ fn next_step(snapshot: &InstanceSnapshot) -> Decision {
             decide(Step::Wait(Wait::Revision), &format!("revision {revision} is not there"))
         }
         (Assigned::Missing { revision: _ }, HardwareView::Present(view)) => run_on(snapshot, view),
+    }
+}
+
+/// Labels tell everybody whose member it is; whoever leaves is nobody's, so that no set counts or deletes it.
+fn enrolled(snapshot: &InstanceSnapshot) -> Option<Decision> {
+    match (&snapshot.belonging, &snapshot.enrolled) {
+        (Belonging::HandMade { scale_set }, marks) if marks.as_ref() != Some(scale_set) => {
+            let step = Step::Enroll(Enrolment::Join { scale_set: scale_set.clone() });
+            Some(decide(step, &format!("it has joined scale set {scale_set}")))
+        }
+        (Belonging::Leaving { scale_set }, Some(_)) => {
+            Some(decide(Step::Enroll(Enrolment::Leave), &format!("it has left scale set {scale_set}")))
+        }
+        (
+            Belonging::Alone
+            | Belonging::Made { .. }
+            | Belonging::HandMade { .. }
+            | Belonging::Leaving { .. }
+            | Belonging::Refused { .. },
+            _,
+        ) => None,
     }
 }
 
@@ -350,12 +391,13 @@ fn deallocated_first(model: &ModelView, view: &InstanceView) -> Option<Decision>
 fn replace(snapshot: &InstanceSnapshot, differences: &ViewDiff) -> Step {
     match &snapshot.belonging {
         Belonging::Made { scale_set: _ } => Step::Recreate,
-        Belonging::Alone | Belonging::HandMade { scale_set: _ } | Belonging::Refused { scale_set: _, refusal: _ } => {
-            Step::Hold(Failure {
-                reason: Reason::OperationNotAllowed,
-                message: format!("needs a new VM, delete and create it again: {}", only(differences, Impact::Replace)),
-            })
-        }
+        Belonging::Alone
+        | Belonging::HandMade { scale_set: _ }
+        | Belonging::Leaving { scale_set: _ }
+        | Belonging::Refused { scale_set: _, refusal: _ } => Step::Hold(Failure {
+            reason: Reason::OperationNotAllowed,
+            message: format!("needs a new VM, delete and create it again: {}", only(differences, Impact::Replace)),
+        }),
     }
 }
 

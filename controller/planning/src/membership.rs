@@ -1,8 +1,9 @@
-//! Whether a FlexVM's reference to a set is accepted.
+//! Whether a FlexVM's reference to a set is accepted, and whether a member may leave.
 //!
-//! Rules: Azure's "Attach VMs to a Virtual Machine Scale Set" and "Orchestration modes": the set is Flexible and in
-//! the same region; a zonal VM's zone is one of the set's, a regional VM needs a regional set; a fault domain may be
-//! named only in a set with more than one. `None` means accepted.
+//! Rules: Azure's "Attach or detach a Virtual Machine to or from a Virtual Machine Scale Set" and "Orchestration modes": the
+//! set is Flexible and in the same region; a zonal VM's zone is one of the set's, a regional VM needs a regional set; a fault
+//! domain may be named only in a set with more than one; a VM that runs already joins, and a member leaves, only where
+//! there is one fault domain and `singlePlacementGroup: false` is written. `None` means accepted.
 
 use scaleset_crds::condition::Reason;
 use scaleset_crds::vocabulary::OrchestrationMode;
@@ -24,6 +25,8 @@ pub struct SetShape<'set> {
     pub fault_domain_count: i32,
     /// Single placement group in force.
     pub single_placement_group: Option<bool>,
+    /// Single placement group as the spec says it.
+    pub wished_single_placement_group: Option<bool>,
     /// Whether it is there to stay.
     pub life: MemberLife,
 }
@@ -44,8 +47,10 @@ pub struct MemberShape<'vm> {
 /// Whether a set has taken a VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemberStanding {
-    /// Not yet.
-    Applicant,
+    /// Not yet, and it has no hardware.
+    Newcomer,
+    /// Not yet, and it runs alone.
+    Attaching,
     /// It has.
     Accepted,
 }
@@ -58,7 +63,7 @@ pub fn refusal(set: Option<&SetShape<'_>>, set_name: &str, vm: &MemberShape<'_>)
             format!("spec.scaleSetRef.name: scale set {set_name} does not exist"),
         );
     };
-    if set.life == MemberLife::Terminating && vm.standing == MemberStanding::Applicant {
+    if set.life == MemberLife::Terminating && vm.standing != MemberStanding::Accepted {
         let message = format!("spec.scaleSetRef.name: scale set {set_name} is being deleted and takes no VM any more");
         return refused(Reason::OperationNotAllowed, message);
     }
@@ -72,7 +77,42 @@ pub fn refusal(set: Option<&SetShape<'_>>, set_name: &str, vm: &MemberShape<'_>)
             format!("spec.location: {} is not {}, the location of scale set {set_name}", vm.location, set.location);
         return refused(Reason::InvalidParameter, message);
     }
-    zone_refusal(set, vm).or_else(|| fault_domain_refusal(set, vm))
+    let attach = || match vm.standing {
+        MemberStanding::Attaching => attachment_refusal(set, "attached to"),
+        MemberStanding::Newcomer | MemberStanding::Accepted => None,
+    };
+    zone_refusal(set, vm).or_else(|| fault_domain_refusal(set, vm)).or_else(attach)
+}
+
+/// Why a member may not leave. A set that is gone holds nobody.
+pub fn detach_refusal(set: Option<&SetShape<'_>>) -> Option<Failure> {
+    attachment_refusal(set?, "detached from")
+}
+
+/// Why a member may not go to another set at once.
+pub fn move_refusal(from: &str, to: &str) -> Failure {
+    let message =
+        format!("spec.scaleSetRef.name: still a member of scale set {from}, cannot join {to}; detach it first");
+    Failure { reason: Reason::PropertyChangeNotAllowed, message }
+}
+
+fn attachment_refusal(set: &SetShape<'_>, done: &str) -> Option<Failure> {
+    let SetShape { name, fault_domain_count: count, .. } = set;
+    if *count > 1 {
+        let message = format!(
+            "spec.scaleSetRef: scale set {name} has platformFaultDomainCount {count}; a VM is {done} one with 1 only"
+        );
+        return refused(Reason::VmssDoesNotSupportAttachingExistingVMMultiFD, message);
+    }
+    let said = match set.wished_single_placement_group {
+        Some(false) => return None,
+        Some(true) => "true",
+        None => "absent",
+    };
+    let message = format!(
+        "spec.scaleSetRef: singlePlacementGroup of scale set {name} is {said}; a VM is {done} a set where it is false only"
+    );
+    refused(Reason::VmssDoesNotSupportAttachingWithSpg, message)
 }
 
 fn zone_refusal(set: &SetShape<'_>, vm: &MemberShape<'_>) -> Option<Failure> {

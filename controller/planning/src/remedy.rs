@@ -32,6 +32,8 @@ const fn remedy(reason: Reason) -> Remedy {
         | Reason::RevisionFailed
         | Reason::UpdateRefused
         | Reason::ScaleInNotConfirmed
+        | Reason::VmssDoesNotSupportAttachingExistingVMMultiFD
+        | Reason::VmssDoesNotSupportAttachingWithSpg
         | Reason::RollingUpgradeCancelled => Remedy::Person,
         Reason::AllocationFailed
         | Reason::ZonalAllocationFailed

@@ -8,6 +8,8 @@ mod fleet;
 mod in_the_middle;
 #[path = "planner/instance.rs"]
 mod instance;
+#[path = "planner/membership.rs"]
+mod membership;
 #[path = "planner/operation.rs"]
 mod operation;
 #[path = "planner/os_upgrade.rs"]

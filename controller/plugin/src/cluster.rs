@@ -160,7 +160,13 @@ impl Cluster {
                 Ok(vms.into_iter().map(|vm| Instance::Uniform(Box::new(vm))).collect())
             }
             OrchestrationMode::Flexible => {
-                let vms: Vec<FlexVM> = self.list(&of_set).await?;
+                let mut vms: Vec<FlexVM> = self.list(&of_set).await?;
+                // A member that was not let go no longer names its set, but carries its label.
+                let marked = ListParams::default().labels(&format!("{}={}", labels::SCALE_SET, set.name_any()));
+                let named: Vec<String> = vms.iter().map(ResourceExt::name_any).collect();
+                let kept = self.list::<FlexVM>(&marked).await?.into_iter();
+                vms.extend(kept.filter(|vm| !named.contains(&vm.name_any())));
+                vms.sort_by_key(ResourceExt::name_any);
                 Ok(vms.into_iter().map(|vm| Instance::Flexible(Box::new(vm))).collect())
             }
         }

@@ -47,7 +47,9 @@ impl Cached for FlexVM {
     const KIND: Kind = Kind::FlexVM;
 
     fn scale_set_name(&self) -> Option<&str> {
-        self.spec.scale_set_ref.as_ref().map(|reference| reference.name.as_str())
+        // Whoever was accepted is a member until it has left, whatever its reference says by now.
+        let accepted = self.status.as_ref().and_then(|status| status.scale_set.as_deref());
+        accepted.or(self.spec.scale_set_ref.as_ref().map(|reference| reference.name.as_str()))
     }
 }
 

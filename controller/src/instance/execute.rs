@@ -1,14 +1,16 @@
 //! Obeys the plan: at most one call to the hardware, and the finalizer where it comes or goes.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use scaleset_crds::FINALIZER;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use scaleset_crds::condition::Reason;
+use scaleset_crds::{FINALIZER, labels};
 use scaleset_hardware::{
     CreateRequest, Deletion, HardwareError, Machine, OperationAction, OperationRequest, Owner, Placement,
     ReimagedDisks, Shutdown, Target, UpdateMethod,
 };
-use scaleset_planning::instance::{InstancePlan, Perform, Step, is_final};
+use scaleset_planning::instance::{Enrolment, InstancePlan, Perform, Step, is_final};
 use scaleset_planning::snapshot::{
     Birth, Failure, InstanceSnapshot, MemberKind, OsDiskWish, ReleaseRule, ShutdownRule,
 };
@@ -68,6 +70,7 @@ pub(super) async fn execute(
         }
         Step::Forget => Executed { object: ObjectAfter::LetGo, ..pass.unchanged(None) },
         Step::AddFinalizer => pass.unchanged(pass.add_finalizer().await.err().map(PassError::from)),
+        Step::Enroll(enrolment) => pass.unchanged(pass.enroll(enrolment).await.err().map(PassError::from)),
         Step::Create(model) => pass.changed(hardware.create(pass.create_request(model)).await),
         Step::UpdateOnline(model) => pass.changed(pass.update(model, UpdateMethod::Online).await),
         Step::UpdateWithRestart(model) => pass.changed(pass.update(model, UpdateMethod::Restart).await),
@@ -201,6 +204,39 @@ impl Pass<'_> {
         self.context.cluster.patch(&self.observed.id.uid, &self.observed.id, patch).await
     }
 
+    /// What a set has put on a member that it made goes in one write with its ownership: nothing in between could be
+    /// collected.
+    async fn enroll(&self, enrolment: &Enrolment) -> Result<(), ClusterError> {
+        let patch = match enrolment {
+            Enrolment::Join { scale_set } => {
+                let name = &self.observed.id.key.name;
+                let zone = self.snapshot.zone.as_ref();
+                json!({"metadata": {"labels": {
+                    labels::SCALE_SET: scale_set, labels::INSTANCE_ID: name, labels::ZONE: zone,
+                }}})
+            }
+            Enrolment::Leave => {
+                let owners = self.observed.instance.metadata().owner_references.iter().flatten();
+                let others: Vec<&OwnerReference> = owners
+                    .filter(|owner| (owner.kind.as_str(), owner.controller) != ("ScaleSet", Some(true)))
+                    .collect();
+                let marks = [
+                    labels::SCALE_SET,
+                    labels::INSTANCE_ID,
+                    labels::ZONE,
+                    labels::FAULT_DOMAIN,
+                    labels::MADE_BY,
+                    labels::MODEL_REVISION,
+                ];
+                let marks: BTreeMap<&str, Option<&str>> = marks.into_iter().map(|mark| (mark, None)).collect();
+                let wishes = [labels::ROLLING_UPGRADE, labels::OS_DISK, labels::INSTANCE_NUMBER];
+                let wishes: BTreeMap<&str, Option<&str>> = wishes.into_iter().map(|wish| (wish, None)).collect();
+                json!({"metadata": {"ownerReferences": others, "labels": marks, "annotations": wishes}})
+            }
+        };
+        self.context.cluster.patch(&self.observed.id.uid, &self.observed.id, patch).await
+    }
+
     fn create_request(&self, model: &ModelView) -> CreateRequest {
         let Birth { computer_name, location, set_uid, number, update_domain, placement_group } =
             self.snapshot.birth.clone();
@@ -253,6 +289,8 @@ pub(super) const fn name(step: &Step) -> &'static str {
         Step::Wait(_) => "Wait",
         Step::Hold(_) => "Hold",
         Step::AddFinalizer => "AddFinalizer",
+        Step::Enroll(Enrolment::Join { .. }) => "Join",
+        Step::Enroll(Enrolment::Leave) => "Detach",
         Step::Create(_) => "Create",
         Step::UpdateOnline(_) => "Update",
         Step::UpdateWithRestart(_) | Step::Perform(_, Perform::Restart) => "Restart",

@@ -10,6 +10,7 @@ use scaleset_crds::{FlexVM, InstanceStatus, ScaleSet, ScaleSetOperation, ScaleSe
 use scaleset_hardware::{HardwareError, Machine};
 
 use super::InstanceKind;
+use crate::cluster::cache::Cached;
 use crate::cluster::{Kind, ObjectId, ObjectKey};
 use crate::context::Context;
 use crate::operation::order;
@@ -64,7 +65,7 @@ impl Instance {
     fn set_name(&self) -> Option<&str> {
         match self {
             Self::ScaleSetVM(vm) => Some(&vm.spec.scale_set_ref.name),
-            Self::FlexVM(vm) => vm.spec.scale_set_ref.as_ref().map(|reference| reference.name.as_str()),
+            Self::FlexVM(vm) => vm.scale_set_name(),
         }
     }
 }

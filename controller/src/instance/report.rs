@@ -1,9 +1,10 @@
 //! Writes the status once, tells decisions as events, says when to look again.
 
-use scaleset_crds::condition::{InstanceCondition, find};
-use scaleset_planning::instance::{InstancePlan, Step};
-use scaleset_planning::snapshot::InstanceSnapshot;
+use scaleset_crds::condition::{FlexVMCondition, InstanceCondition, find};
+use scaleset_planning::instance::{Enrolment, InstancePlan, Step};
+use scaleset_planning::snapshot::{Belonging, Failure, InstanceSnapshot};
 use scaleset_planning::status::instance::instance_status;
+use scaleset_planning::view::HardwareView;
 use tracing::warn;
 
 use super::execute::{Executed, ObjectAfter, name};
@@ -44,6 +45,22 @@ pub(super) async fn report(
     }
 }
 
+/// Why the reference of a VM that runs is not followed, where that was not told yet.
+fn unheeded(snapshot: &InstanceSnapshot) -> Option<&Failure> {
+    let refusal = match &snapshot.belonging {
+        Belonging::Refused { scale_set: _, refusal } if matches!(snapshot.hardware, HardwareView::Present(_)) => {
+            Some(refusal)
+        }
+        Belonging::Alone
+        | Belonging::Made { .. }
+        | Belonging::HandMade { .. }
+        | Belonging::Leaving { .. }
+        | Belonging::Refused { .. } => snapshot.kept.as_ref(),
+    };
+    let told = find(&snapshot.status.conditions, FlexVMCondition::Member.as_str());
+    refusal.filter(|refusal| told.is_none_or(|before| before.reason != refusal.reason.as_str()))
+}
+
 /// One event for a decision that a person would ask about, none for the ordinary course of creation: those are told
 /// once for all by the set.
 fn notice(
@@ -75,6 +92,9 @@ fn notice(
         let reason = failure.reason.as_str();
         return if told(reason) { None } else { notice(EventType::Warning, reason, failure.message.clone()) };
     }
+    if let Some(refusal) = unheeded(snapshot) {
+        return notice(EventType::Warning, refusal.reason.as_str(), refusal.message.clone());
+    }
     match &plan.step {
         Step::Hold(failure) if !told(failure.reason.as_str()) => {
             notice(EventType::Warning, failure.reason.as_str(), failure.message.clone())
@@ -88,6 +108,7 @@ fn notice(
         | Step::Recreate
         | Step::SetPower(_, _)
         | Step::Perform(_, _)
+        | Step::Enroll(Enrolment::Leave)
             if executed.retry.is_none() =>
         {
             notice(EventType::Normal, name(&plan.step), plan.reason.clone())
@@ -96,6 +117,7 @@ fn notice(
         | Step::Wait(_)
         | Step::Hold(_)
         | Step::AddFinalizer
+        | Step::Enroll(_)
         | Step::Create(_)
         | Step::UpdateOnline(_)
         | Step::UpdateWithRestart(_)

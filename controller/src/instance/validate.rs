@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 use scaleset_crds::condition::Reason;
 use scaleset_crds::operation::OperationState;
 use scaleset_crds::{FlexVM, ScaleSet, ScaleSetVM, labels};
-use scaleset_planning::membership::refusal;
+use scaleset_planning::membership::{detach_refusal, move_refusal, refusal};
 use scaleset_planning::scale_set::prefix;
 use scaleset_planning::snapshot::{
     Assigned, Belonging, Birth, Failure, InstanceRequest, InstanceSnapshot, MemberKind, MemberLife, Origin, OsDiskWish,
@@ -43,6 +44,8 @@ pub(super) fn validate(observed: &Observed) -> InstanceSnapshot {
         zone: wish.zone,
         fault_domain: wish.fault_domain,
         belonging: wish.belonging,
+        kept: wish.kept,
+        enrolled: wish.enrolled,
         os_disk_wish: annotation(labels::OS_DISK).and_then(|wish| OsDiskWish::parse(wish)),
         operation: requested(observed),
         power_operation: annotation(labels::POWER_OPERATION).cloned(),
@@ -77,6 +80,8 @@ struct Wish {
     zone: Option<String>,
     fault_domain: Option<i32>,
     belonging: Belonging,
+    kept: Option<Failure>,
+    enrolled: Option<String>,
 }
 
 /// The owner by uid: a set that was made again under the same name is not the one that made this instance.
@@ -121,20 +126,27 @@ fn uniform(observed: &Observed, vm: &ScaleSetVM) -> Wish {
         zone: vm.spec.zone.clone(),
         fault_domain: vm.spec.platform_fault_domain,
         belonging: Belonging::Made { scale_set: vm.spec.scale_set_ref.name.clone() },
+        kept: None,
+        enrolled: Some(vm.spec.scale_set_ref.name.clone()),
     }
 }
 
 fn flexible(observed: &Observed, vm: &FlexVM) -> Wish {
-    let belonging = belonging(observed, vm);
+    let (belonging, kept) = belonging(observed, vm);
     let model = Arc::new(vm.spec.model());
     let own_name = || revision::model_name(&vm.name_any(), &model);
     let (revision, newest) = match (&belonging, owner(observed)) {
         (Belonging::Made { .. }, Some(set)) => {
             (vm.labels().get(labels::MODEL_REVISION).cloned().unwrap_or_else(own_name), newest(set))
         }
-        (Belonging::Made { .. } | Belonging::Alone | Belonging::HandMade { .. } | Belonging::Refused { .. }, _) => {
-            (own_name(), None)
-        }
+        (
+            Belonging::Made { .. }
+            | Belonging::Alone
+            | Belonging::HandMade { .. }
+            | Belonging::Leaving { .. }
+            | Belonging::Refused { .. },
+            _,
+        ) => (own_name(), None),
     };
     let assigned = ModelView { revision, model };
     Wish {
@@ -153,14 +165,38 @@ fn flexible(observed: &Observed, vm: &FlexVM) -> Wish {
         zone: vm.spec.zone.clone(),
         fault_domain: vm.spec.platform_fault_domain,
         belonging,
+        kept,
+        enrolled: vm.labels().get(labels::SCALE_SET).cloned().or_else(|| owning_set(&vm.metadata)),
     }
 }
 
-fn belonging(observed: &Observed, vm: &FlexVM) -> Belonging {
-    let Some(reference) = &vm.spec.scale_set_ref else { return Belonging::Alone };
-    let scale_set = reference.name.clone();
-    let set_uid = observed.set.as_ref().and_then(|set| set.metadata.uid.as_deref()).unwrap_or_default();
-    match origin(&vm.metadata, set_uid) {
+/// To whom a `FlexVM` belongs, and why it stays there where its reference says otherwise. Its set is the one that has
+/// accepted it, until it has let it go.
+fn belonging(observed: &Observed, vm: &FlexVM) -> (Belonging, Option<Failure>) {
+    let wished = vm.spec.scale_set_ref.as_ref().map(|reference| reference.name.as_str());
+    let accepted = vm.status.as_ref().and_then(|status| status.scale_set.as_deref());
+    let shape = observed.set.as_deref().map(set_shape);
+    match (wished, accepted) {
+        (None, None) => (Belonging::Alone, None),
+        (Some(wished), Some(accepted)) if wished != accepted => {
+            (of_member(observed, vm, accepted), Some(move_refusal(accepted, wished)))
+        }
+        (Some(wished), _) => (joining(observed, vm, wished), None),
+        (None, Some(accepted)) => match detach_refusal(shape.as_ref()) {
+            Some(refusal) => (of_member(observed, vm, accepted), Some(refusal)),
+            None => (Belonging::Leaving { scale_set: accepted.to_owned() }, None),
+        },
+    }
+}
+
+fn owning_set(metadata: &ObjectMeta) -> Option<String> {
+    let owner = metadata.owner_references.iter().flatten().find(|owner| owner.kind == "ScaleSet");
+    owner.map(|owner| owner.name.clone())
+}
+
+fn joining(observed: &Observed, vm: &FlexVM, set_name: &str) -> Belonging {
+    let scale_set = set_name.to_owned();
+    match of_origin(observed, vm) {
         Some(Origin::Set) => return Belonging::Made { scale_set },
         Some(Origin::Hand) => {}
         None => {
@@ -172,6 +208,19 @@ fn belonging(observed: &Observed, vm: &FlexVM) -> Belonging {
         Some(refusal) => Belonging::Refused { scale_set, refusal },
         None => Belonging::HandMade { scale_set },
     }
+}
+
+fn of_member(observed: &Observed, vm: &FlexVM, set_name: &str) -> Belonging {
+    let scale_set = set_name.to_owned();
+    match of_origin(observed, vm) {
+        Some(Origin::Set) => Belonging::Made { scale_set },
+        Some(Origin::Hand) | None => Belonging::HandMade { scale_set },
+    }
+}
+
+fn of_origin(observed: &Observed, vm: &FlexVM) -> Option<Origin> {
+    let set_uid = observed.set.as_ref().and_then(|set| set.metadata.uid.as_deref()).unwrap_or_default();
+    origin(&vm.metadata, set_uid)
 }
 
 /// The set's newest model, straight from its spec: no need to wait until its revision is kept.

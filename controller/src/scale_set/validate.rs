@@ -232,6 +232,7 @@ pub(crate) fn set_shape(set: &ScaleSet) -> SetShape<'_> {
         single_placement_group: status
             .and_then(|status| status.single_placement_group)
             .or(set.spec.single_placement_group),
+        wished_single_placement_group: set.spec.single_placement_group,
         life: if set.metadata.deletion_timestamp.is_some() { MemberLife::Terminating } else { MemberLife::Live },
     }
 }

@@ -48,23 +48,13 @@ pub(crate) fn protection_from_actions_includes_scale_in() -> Rule {
     )
 }
 
-/// A VM joins a set when it is created.
-pub(crate) fn no_attach() -> Rule {
+/// A set whose VMs have fault domains has more than one, and lets none go.
+pub(crate) fn no_detach_from_fault_domain() -> Rule {
     require(
-        "!has(self.scaleSetRef) || has(oldSelf.scaleSetRef)",
-        Code::OperationNotAllowed,
+        "has(self.scaleSetRef) || !has(oldSelf.scaleSetRef) || !has(self.platformFaultDomain)",
+        Code::VmssDoesNotSupportAttachingExistingVMMultiFD,
         ".scaleSetRef",
-        "attaching an existing VM to a set is not available in this version; set scaleSetRef when the VM is created",
-    )
-}
-
-/// A member leaves its set by being deleted.
-pub(crate) fn no_detach() -> Rule {
-    require(
-        "has(self.scaleSetRef) || !has(oldSelf.scaleSetRef)",
-        Code::OperationNotAllowed,
-        ".scaleSetRef",
-        "detaching a VM from its set is not available in this version",
+        "a VM in a fault domain cannot be detached: its set has more than one",
     )
 }
 

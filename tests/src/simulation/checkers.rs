@@ -166,10 +166,9 @@ impl Judge {
             if before.terminating || !going || self.by_hand.contains(&before.name) || grew(&self.before) != grew(now) {
                 continue;
             }
-            // Where a person has stopped both there is nothing to wait for.
-            let stopped = |member: &MemberSeen| member.power_wish != "Running";
-            let of_set = now.live_made(&before.owner).filter(|new| !(stopped(new) && stopped(before)));
-            for new in of_set.filter(|new| new.replaces == before.name && new.protected == Protected::No) {
+            for new in
+                now.live_made(&before.owner).filter(|new| new.replaces == before.name && new.protected == Protected::No)
+            {
                 if text(&new.object["status"]["healthyOnRevision"]) != new.revision {
                     findings.push(format!("{} is deleted before {} was well in its place", before.name, new.name));
                 }

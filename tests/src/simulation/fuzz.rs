@@ -130,6 +130,8 @@ impl Author<'_> {
                 "os-rollback=false",
                 "os-own-policy=true",
             ]);
+        } else {
+            changes.push("spg=false");
         }
         let change = *self.random.pick(&changes);
         self.tell(&format!("change {set} {change}"));
@@ -142,7 +144,10 @@ impl Author<'_> {
 
     fn touch_member(&mut self) {
         let Some(name) = self.teller.some_vm(&mut self.random) else { return };
-        let line = match self.random.below(8) {
+        let is_flexible = self.teller.stage().cluster.keys(Kind::FlexVM).iter().any(|key| key.name == name);
+        let line = match self.random.below(if is_flexible { 10 } else { 8 }) {
+            8 => format!("attach {name} demo"),
+            9 => format!("detach {name}"),
             0 | 1 => format!("delete {name}"),
             2 => format!("power {name} Deallocated"),
             3 => format!("power {name} Stopped"),

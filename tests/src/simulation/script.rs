@@ -7,6 +7,7 @@
 //! change web replicas=5 mode=Automatic size=…     … changes a set or a FlexVM; `spec` lists the names
 //! power web-1 Deallocated                         … the wished power of an instance
 //! protect web-1 scale-in | actions | none         … its protection
+//! attach newvm demo   detach newvm                … a VM that runs joins a set, or leaves it
 //! operate again web Restart ids=0,1              … creates an operation of that name; without ids it is on the whole target
 //! delete web-1 | delete web foreground | orphan   … deletes an object
 //! forget web                                      … loses the record of the next number in a set's status
@@ -148,6 +149,8 @@ impl Teller {
             ("change", [name, options @ ..]) => self.change_spec(name, options),
             ("power", [name, wish]) => self.patch(name, &json!({"spec": {"powerState": wish}})),
             ("protect", [name, from]) => self.protect(name, from),
+            ("attach", [name, set]) => self.patch(name, &json!({"spec": {"scaleSetRef": {"name": set}}})),
+            ("detach", [name]) => self.patch(name, &json!({"spec": {"scaleSetRef": null}})),
             ("operate", [name, target, operation_type, options @ ..]) => {
                 let kind = if self.kind_of(target) == Kind::FlexVM { "FlexVM" } else { "ScaleSet" };
                 let spec = operation_spec(kind, target, operation_type, options);

@@ -2,14 +2,15 @@
 
 use anyhow::ensure;
 use kube::ResourceExt;
-use scaleset_crds::FlexVM;
-use scaleset_crds::labels::{MADE_BY, MADE_BY_SET};
+use scaleset_crds::condition::find;
+use scaleset_crds::labels::{MADE_BY, MADE_BY_SET, SCALE_SET};
 use scaleset_crds::vocabulary::PowerState;
+use scaleset_crds::{FlexVM, InstanceStatus, ScaleSet};
 use scaleset_hardware::sim::Call;
 use serde_json::json;
 
 use crate::kstatus::Reading;
-use crate::scene::{flexible, reading, vm};
+use crate::scene::{Scene, flexible, reading, uniform, vm};
 use crate::world::run;
 
 #[test]
@@ -57,7 +58,7 @@ fn a_member_made_by_hand_is_counted_and_left_alone() {
             held.status.iter().flat_map(|status| &status.blockers).any(|blocker| blocker.message.contains("newvm"));
         assert!(names, "the blocker names it: {:?}", held.status);
         scene.kubectl(&["delete", "fvm", "newvm", "--timeout=60s"])?;
-        scene.gone::<scaleset_crds::ScaleSet>("demo").await?;
+        scene.gone::<ScaleSet>("demo").await?;
         scene.no_machines().await
     });
 }
@@ -98,4 +99,115 @@ fn a_reference_that_cannot_be_accepted_waits_without_hardware() {
         assert_eq!(accepted.status.and_then(|status| status.scale_set).as_deref(), Some("later"));
         Ok(())
     });
+}
+
+#[test]
+fn a_vm_that_runs_joins_and_leaves_a_set_without_downtime() {
+    run("attach", async |scene| {
+        scene.apply(&flexible("demo", 2, json!({"singlePlacementGroup": false})))?;
+        scene.settled("demo").await?;
+        scene.apply(&vm("newvm", json!({})))?;
+        let alone = scene.flex_vm_settled("newvm").await?;
+        let calls = scene.journal().await?.len();
+        scene.patch::<FlexVM>("newvm", json!({"spec": {"scaleSetRef": {"name": "demo"}}})).await?;
+        counted(scene, 3).await?;
+        let attached = scene.flex_vm_settled("newvm").await?;
+        assert_eq!(attached.status.as_ref().and_then(|status| status.scale_set.as_deref()), Some("demo"));
+        assert_eq!(attached.labels().get(SCALE_SET).map(String::as_str), Some("demo"));
+        assert!(attached.owner_references().is_empty() && !attached.labels().contains_key(MADE_BY));
+
+        scene.patch::<FlexVM>("newvm", json!({"spec": {"scaleSetRef": null}})).await?;
+        counted(scene, 2).await?;
+        let detached = scene.flex_vm_settled("newvm").await?;
+        assert!(!detached.labels().contains_key(SCALE_SET));
+        let id = |vm: &FlexVM| vm.status.as_ref().and_then(|status| status.vm_id.clone());
+        assert_eq!(id(&detached), id(&alone), "one machine for all its life");
+        assert_eq!(scene.journal().await?.len(), calls, "the hardware was not touched");
+        assert_eq!(scene.set("demo").await?.spec.replicas, Some(2));
+
+        // A member that the set made is nobody's from then on, and is replaced.
+        let made: Vec<FlexVM> = scene.flex_vms().await?.into_iter().filter(|vm| vm.name_any() != "newvm").collect();
+        let name = made[0].name_any();
+        scene.patch::<FlexVM>(&name, json!({"spec": {"scaleSetRef": null}})).await?;
+        scene
+            .until("another is made in its place", async || {
+                let vms = scene.flex_vms().await?;
+                ensure!(vms.len() == 4, "there are {}", vms.len());
+                Ok(())
+            })
+            .await?;
+        let free = scene.flex_vm_settled(&name).await?;
+        assert!(free.owner_references().is_empty() && !free.labels().contains_key(MADE_BY), "{:?}", free.metadata);
+        scene.settled("demo").await?;
+        scene.kubectl(&["delete", "sset", "demo", "--timeout=60s"])?;
+        let mut left: Vec<String> = scene.flex_vms().await?.iter().map(ResourceExt::name_any).collect();
+        left.sort();
+        let mut expected = vec![name, "newvm".to_owned()];
+        expected.sort();
+        assert_eq!(left, expected, "who has left stays when the set goes");
+        Ok(())
+    });
+}
+
+async fn counted(scene: &Scene<'_>, count: i32) -> anyhow::Result<()> {
+    scene
+        .until(&format!("the set counts {count}"), async || {
+            let status = scene.set("demo").await?.status.unwrap_or_default();
+            ensure!(status.replicas == Some(count), "it counts {:?}", status.replicas);
+            Ok(())
+        })
+        .await
+}
+
+#[test]
+fn a_vm_that_may_not_join_or_leave_stays_as_it_is_and_says_why() {
+    run("attach-refused", async |scene| {
+        scene.apply(&flexible("closed", 0, json!({})))?;
+        scene.apply(&flexible("domains", 0, json!({"platformFaultDomainCount": 2, "singlePlacementGroup": false})))?;
+        scene.apply(&uniform("uniform", 0, json!({})))?;
+        for set in ["closed", "domains", "uniform"] {
+            scene.settled(set).await?;
+        }
+        scene.apply(&vm("lone", json!({})))?;
+        scene.flex_vm_settled("lone").await?;
+        let refusals = [
+            ("closed", "VmssDoesNotSupportAttachingWithSpg"),
+            ("domains", "VmssDoesNotSupportAttachingExistingVMMultiFD"),
+            ("uniform", "OperationNotAllowed"),
+            ("nowhere", "InvalidParameter"),
+        ];
+        for (set, code) in refusals {
+            scene.patch::<FlexVM>("lone", json!({"spec": {"scaleSetRef": {"name": set}}})).await?;
+            let status = member_says(scene, "lone", ("False", code)).await?;
+            assert_eq!((status.power_state, status.scale_set), (Some(PowerState::Running), None), "it runs on alone");
+            scene.event("lone", code).await?;
+            scene.patch::<FlexVM>("lone", json!({"spec": {"scaleSetRef": null}})).await?;
+            member_says(scene, "lone", ("False", "NoScaleSet")).await?;
+        }
+        scene.apply(&vm("member", json!({"scaleSetRef": {"name": "closed"}})))?;
+        member_says(scene, "member", ("True", "Accepted")).await?;
+        scene.patch::<FlexVM>("member", json!({"spec": {"scaleSetRef": null}})).await?;
+        let kept = member_says(scene, "member", ("True", "VmssDoesNotSupportAttachingWithSpg")).await?;
+        assert_eq!(kept.scale_set.as_deref(), Some("closed"), "it stays a member");
+        scene.patch::<FlexVM>("member", json!({"spec": {"scaleSetRef": {"name": "domains"}}})).await?;
+        let kept = member_says(scene, "member", ("True", "PropertyChangeNotAllowed")).await?;
+        assert_eq!(kept.scale_set.as_deref(), Some("closed"));
+        // The set says false, and the wish to leave is heard.
+        scene.patch::<FlexVM>("member", json!({"spec": {"scaleSetRef": null}})).await?;
+        scene.patch::<ScaleSet>("closed", json!({"spec": {"singlePlacementGroup": false}})).await?;
+        let left = member_says(scene, "member", ("False", "NoScaleSet")).await?;
+        assert_eq!(left.scale_set, None);
+        Ok(())
+    });
+}
+
+async fn member_says(scene: &Scene<'_>, name: &str, (status, reason): (&str, &str)) -> anyhow::Result<InstanceStatus> {
+    scene
+        .until(&format!("{name} says {status} {reason}"), async || {
+            let found = scene.flex_vm(name).await?.status.unwrap_or_default();
+            let member = find(&found.conditions, "Member").map(|it| (it.status.clone(), it.reason.clone()));
+            ensure!(member == Some((status.to_owned(), reason.to_owned())), "it says {member:?}");
+            Ok(found)
+        })
+        .await
 }

@@ -76,17 +76,10 @@ fn membership() -> Vec<Case> {
             "PropertyChangeNotAllowed: scaleSetRef cannot change from one set to another; the VM must be detached first",
         ),
         change(
-            flex_vm(),
-            json!({"scaleSetRef": {"name": "web"}}),
-            field,
-            "OperationNotAllowed: attaching an existing VM to a set is not available in this version; \
-             set scaleSetRef when the VM is created",
-        ),
-        change(
-            member,
+            merged(&member, &json!({"spec": {"platformFaultDomain": 1}})),
             json!({"scaleSetRef": null}),
             field,
-            "OperationNotAllowed: detaching a VM from its set is not available in this version",
+            "VmssDoesNotSupportAttachingExistingVMMultiFD: a VM in a fault domain cannot be detached: its set has more than one",
         ),
     ]
 }

@@ -40,6 +40,10 @@ pub struct InstanceSnapshot {
     pub fault_domain: Option<i32>,
     /// Who decides on a difference that needs a new VM.
     pub belonging: Belonging,
+    /// Why it stays where it is although its reference says otherwise.
+    pub kept: Option<Failure>,
+    /// The set that the marks on its object name.
+    pub enrolled: Option<String>,
     /// The OS disk that its set wishes for.
     pub os_disk_wish: Option<OsDiskWish>,
     /// The operation that it is to carry out now, and has not ended.
@@ -93,6 +97,11 @@ pub enum Belonging {
     },
     /// It is a member that a person made.
     HandMade {
+        /// The set.
+        scale_set: String,
+    },
+    /// It was a member and is let go.
+    Leaving {
         /// The set.
         scale_set: String,
     },

@@ -45,7 +45,11 @@ pub fn instance_status(snapshot: &InstanceSnapshot, step: &Step, outcome: &Insta
         Belonging::Made { scale_set } | Belonging::HandMade { scale_set } if snapshot.kind == MemberKind::FlexVM => {
             Some(scale_set.clone())
         }
-        Belonging::Made { .. } | Belonging::HandMade { .. } | Belonging::Alone | Belonging::Refused { .. } => None,
+        Belonging::Made { .. }
+        | Belonging::HandMade { .. }
+        | Belonging::Leaving { .. }
+        | Belonging::Alone
+        | Belonging::Refused { .. } => None,
     };
     status.operations = operation::records(snapshot, step, outcome);
     let verdicts = Verdicts { snapshot, step, outcome };
@@ -440,8 +444,13 @@ impl Verdicts<'_> {
     }
 
     fn member(&self) -> Verdict {
+        if let Some(Failure { reason, message }) = &self.snapshot.kept {
+            return Verdict::new(Truth::True, *reason, format!("{message}; it stays a member"));
+        }
         match &self.snapshot.belonging {
-            Belonging::Alone => Verdict::new(Truth::False, Reason::NoScaleSet, "no scale set is named"),
+            Belonging::Alone | Belonging::Leaving { scale_set: _ } => {
+                Verdict::new(Truth::False, Reason::NoScaleSet, "no scale set is named")
+            }
             Belonging::Made { scale_set } => {
                 Verdict::new(Truth::True, Reason::Accepted, format!("made by scale set {scale_set}"))
             }

@@ -77,12 +77,23 @@ fn snapshot(hardware: HardwareView) -> InstanceSnapshot {
         zone: None,
         fault_domain: None,
         belonging: Belonging::Made { scale_set: "web".to_owned() },
+        kept: None,
+        enrolled: Some("web".to_owned()),
         os_disk_wish: None,
         operation: None,
         power_operation: None,
         hardware,
         status: InstanceStatus::default(),
     }
+}
+
+/// A FlexVM that runs as it should.
+pub(crate) fn flexible_snapshot(hardware: HardwareView) -> InstanceSnapshot {
+    InstanceSnapshot { kind: MemberKind::FlexVM, ..snapshot(hardware) }
+}
+
+pub(crate) fn running_hardware() -> HardwareView {
+    running(&old())
 }
 
 fn unknown() -> HardwareView {

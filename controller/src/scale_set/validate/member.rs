@@ -55,12 +55,14 @@ fn uniform_member(vm: &ScaleSetVM) -> Member {
     }
 }
 
-/// A FlexVM that refers to the set and is not accepted is no member; nor is one that another set made and left behind.
+/// A FlexVM that refers to the set and is not accepted is no member; nor is one that another set made and left behind. One
+/// that no longer refers to it is a member until it has left.
 fn flexible_member(set: &ScaleSet, revisions: &[Revision], vm: &FlexVM) -> Option<Member> {
     let spec = &vm.spec;
     let origin = origin(&vm.metadata, set.metadata.uid.as_deref()?)?;
     let name = set.metadata.name.as_deref()?;
-    if origin == Origin::Hand && refusal(Some(&set_shape(set)), name, &member_shape(vm)).is_some() {
+    let refers = spec.scale_set_ref.as_ref().is_some_and(|reference| reference.name == name);
+    if origin == Origin::Hand && refers && refusal(Some(&set_shape(set)), name, &member_shape(vm)).is_some() {
         return None;
     }
     let placed = Placed {
@@ -96,10 +98,10 @@ pub(crate) fn member_shape(vm: &FlexVM) -> MemberShape<'_> {
         location: &spec.location,
         zone: spec.zone.as_deref(),
         fault_domain: spec.platform_fault_domain,
-        standing: if accepted.is_some() && accepted == wished {
-            MemberStanding::Accepted
-        } else {
-            MemberStanding::Applicant
+        standing: match vm.status.as_ref().and_then(|status| status.vm_id.as_ref()) {
+            _ if accepted.is_some() && accepted == wished => MemberStanding::Accepted,
+            Some(_) => MemberStanding::Attaching,
+            None => MemberStanding::Newcomer,
         },
     }
 }

@@ -133,5 +133,6 @@ fn joined(member: &MemberSeen, set: &SetSeen) -> bool {
         .into_iter()
         .flatten()
         .any(|condition| condition["type"] == "Member" && condition["status"] == "True");
-    member.owner.is_empty() && accepted && text(&member.object["spec"]["scaleSetRef"]["name"]) == set.name
+    // One that was not let go no longer names its set.
+    member.owner.is_empty() && accepted && text(&member.object["status"]["scaleSet"]) == set.name
 }

@@ -102,7 +102,10 @@ impl Cluster for SimulatedCluster {
         let refers = |object: &Value| object["spec"]["scaleSetRef"]["name"] == set.name.as_str();
         Members {
             scale_set_vms: self.list(Kind::ScaleSetVM, |object| owned_by(object, set_uid) || refers(object)),
-            flex_vms: self.list(Kind::FlexVM, |object| owned_by(object, set_uid) || refers(object)),
+            flex_vms: self.list(Kind::FlexVM, |object| {
+                let accepted = object["status"]["scaleSet"].as_str();
+                owned_by(object, set_uid) || accepted.map_or_else(|| refers(object), |name| name == set.name)
+            }),
         }
     }
 

@@ -52,13 +52,8 @@ impl<'pass> Census<'pass> {
         let surge = Surge::of(input.upgrade.members, input.surge, Some(record));
         let made = input.upgrade.members.iter().filter(|member| member.is_made() && member.is_live());
         let counted = made.filter(|member| !surge.hides(member));
-        let in_place = counted.filter_map(|member| Some((member, standing(input, record, member)?)));
-        let standings: Vec<(&Member, Standing)> = in_place
-            .map(|(member, standing)| match surge.pair_of(member) {
-                Some(pair) if is_held_up(pair) => (member, Standing::InProgress { until: input.now }),
-                Some(_) | None => (member, standing),
-            })
-            .collect();
+        let standings: Vec<(&Member, Standing)> =
+            counted.filter_map(|member| Some((member, standing(input, record, member)?))).collect();
         let missing = missing(input, record, &surge, standings.len());
         Self { input, target: record.target_revision.clone(), surge, standings, missing }
     }
@@ -121,13 +116,8 @@ impl<'pass> Census<'pass> {
 
     pub(super) fn waited_for(&self) -> String {
         let names: Vec<&str> = self.in_progress().iter().map(|member| member.name.as_str()).collect();
-        let stopped = self.in_progress().iter().filter(|member| member.is_stopped_by_wish()).count();
-        let overdue = self.timeouts().filter(|(_, until)| *until <= self.input.now).count() - stopped;
-        let silent = match (overdue, stopped) {
-            (0, 0) => String::new(),
-            (0, stopped) => format!(", {stopped} of them stopped by wish: start or delete"),
-            (overdue, _) => format!(", the hardware of {overdue} does not answer"),
-        };
+        let overdue = self.timeouts().filter(|(_, until)| *until <= self.input.now).count();
+        let silent = if overdue > 0 { format!(", the hardware of {overdue} does not answer") } else { String::new() };
         let to_come = if self.missing > 0 { format!("{} to be made", self.missing) } else { String::new() };
         let both = if names.is_empty() || to_come.is_empty() { "" } else { ", " };
         format!("{}{silent}{both}{to_come}", some_names(&names))
@@ -254,11 +244,6 @@ impl<'pass> Census<'pass> {
         }
         member.availability() == Availability::Unavailable
     }
-}
-
-/// A person has stopped the new one while the old one runs: nobody can tell whether it would be well.
-fn is_held_up(pair: &Pair<'_>) -> bool {
-    pair.new.is_stopped_by_wish() && !pair.old.is_stopped_by_wish()
 }
 
 /// A member that was deleted, so that another takes its place, is known only from the record: those that it counted and

@@ -17,6 +17,7 @@ use scaleset_crds::vocabulary::{Impact, RollingUpgradeCode};
 
 use super::standing::Census;
 use super::{RollingDecision, RollingInput};
+use crate::budget::was_healthy;
 use crate::limits::PLACEMENT_GROUP_MAX;
 use crate::plan::{Action, Hold, Marking, Removal, RemovalCause};
 use crate::remedy::is_capacity;
@@ -70,6 +71,7 @@ impl<'pass> Surge<'pass> {
             upgrade.is_some_and(|upgrade| is_of(pair, upgrade))
                 && (!shrinks || pair.new.is_settled())
                 && !is_starved(pair.new, surge.headroom)
+                && !is_stopped_untried(pair.new)
         };
         let (pairs, ended): (Vec<_>, Vec<_>) = together.into_iter().partition(goes_on);
         let excess = (live.len() - pairs.len()).saturating_sub(surge.target);
@@ -109,6 +111,12 @@ fn is_of(pair: &Pair<'_>, upgrade: &RollingUpgradeStatus) -> bool {
         && pair.new.assigned_revision.as_deref() == Some(upgrade.target_revision.as_str())
         && pair.old.assigned_revision != pair.new.assigned_revision
         && pair.old.protection != Protection::FromSetActions
+}
+
+/// A person has stopped it before it was well: nobody can tell whether it would be, so that it is no failure and replaces
+/// nobody.
+fn is_stopped_untried(new: &Member) -> bool {
+    new.is_stopped_by_wish() && !was_healthy(new)
 }
 
 /// Somebody else took the room that there was: that is no failure of the model.
