@@ -57,6 +57,8 @@ use crate::vocabulary::{MaxDisruption, OrchestrationMode, ScaleInRule, UpgradeMo
     validation = refuse::profile_stays(),
     validation = refuse::profile_required(),
     validation = refuse::replicas_need_profile(),
+    validation = refuse::zone_balance_needs_zones(),
+    validation = refuse::zone_balance_stays(),
     validation = refuse::replicas_range(),
     validation = refuse::uniform_regional_fault_domains(),
     validation = refuse::uniform_zonal_fault_domains(),
@@ -83,6 +85,10 @@ pub struct ScaleSetSpec {
     #[schemars(length(max = 3), inner(length(min = 1, max = 8)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub zones: Option<Vec<String>>,
+    /// Whether zones may never differ by more than one VM: a scale-out or scale-in whose result would is then not done.
+    /// False (default): best effort. May be true only with more than one zone. Immutable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone_balance: Option<bool>,
     /// Fault domains per placement group (per zone in a zonal set). Uniform regional: 1 to 5, default 5; Uniform with
     /// zones: 1 (default) or 5; Flexible regional: 1 (default) to 3; Flexible with zones: 1. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]

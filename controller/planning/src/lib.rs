@@ -31,3 +31,4 @@ mod unsettled;
 pub mod upgrade;
 pub mod view;
 mod wording;
+mod zone_balance;

@@ -14,6 +14,12 @@ use crate::snapshot::{Failure, Maintenance, RegionFacts, ScaleSetSnapshot, SetFa
 
 /// VMs in one placement group.
 pub const PLACEMENT_GROUP_MAX: usize = 100;
+/// Members of a set.
+pub const MEMBERS_MAX: usize = 1_000;
+/// Members of a set that are made of an own image.
+pub const OWN_IMAGE_MAX: usize = 600;
+/// Members of a Flexible set of a size without memory-preserving maintenance, spread over several fault domains.
+pub const NOT_PRESERVING_MAX: usize = 200;
 /// Update domains in one placement group.
 pub const UPDATE_DOMAIN_COUNT: i32 = 5;
 
@@ -54,27 +60,53 @@ pub fn single_placement_group(snapshot: &ScaleSetSnapshot, fault_domain_count: i
 }
 
 fn first_vm_decides(snapshot: &ScaleSetSnapshot, fault_domain_count: i32) -> Option<bool> {
-    if snapshot.members.is_empty() {
-        return None;
-    }
-    let size = snapshot.set.profile.as_ref().and_then(|profile| snapshot.region.as_ref()?.sizes.get(&profile.vm_size));
-    let needs_one =
-        size.is_some_and(|size| size.maintenance == Maintenance::NotMemoryPreserving) && fault_domain_count > 1;
-    Some(needs_one)
+    let first = snapshot.members.iter().min_by_key(|member| (member.created, &member.name))?;
+    let profile = snapshot.set.profile.as_ref().map(|profile| &profile.vm_size);
+    let size = snapshot.region.as_ref()?.sizes.get(first.vm_size.as_ref().or(profile)?);
+    Some(size.is_some_and(|size| needs_single_group(size.maintenance, fault_domain_count)))
 }
 
-/// Why the set cannot have `target` members in its placement groups.
-pub fn size_refusal(set: &SetFacts, target: usize, single_placement_group: Option<bool>) -> Option<Failure> {
+/// Why the set cannot make `target` members of `profile`, with those made by hand beside them.
+pub fn size_refusal(
+    snapshot: &ScaleSetSnapshot,
+    profile: &VirtualMachineProfile,
+    target: usize,
+    single_placement_group: Option<bool>,
+) -> Option<Failure> {
+    let set = &snapshot.set;
+    let by_hand = snapshot.members.iter().filter(|member| !member.is_made() && member.is_live()).count();
+    let too_many = |limit: usize, what: &str| {
+        let beside = if by_hand > 0 { format!(" and {by_hand} made by hand") } else { String::new() };
+        let message = format!("spec.replicas: {target}{beside} is more than {limit}, the most {what}");
+        (target + by_hand > limit).then_some(Failure { reason: Reason::OperationNotAllowed, message })
+    };
     let groups = set.zones.len().max(1);
-    let limit = PLACEMENT_GROUP_MAX * groups;
-    if set.mode == OrchestrationMode::Uniform && single_placement_group == Some(true) && target > limit {
-        let message = format!(
-            "spec.replicas: {target} is more than {limit}, the most that single placement groups hold (100 in each of {groups}); \
-             set spec.singlePlacementGroup to false"
-        );
-        return Some(Failure { reason: Reason::OperationNotAllowed, message });
+    let in_groups = match (set.mode, single_placement_group) {
+        (OrchestrationMode::Uniform, Some(true)) => too_many(
+            PLACEMENT_GROUP_MAX * groups,
+            &format!(
+                "that single placement groups hold (100 in each of {groups}); set spec.singlePlacementGroup to false"
+            ),
+        ),
+        (OrchestrationMode::Flexible, Some(true)) => too_many(
+            NOT_PRESERVING_MAX,
+            &format!("of {}, a size without memory-preserving maintenance over several fault domains", profile.vm_size),
+        ),
+        (OrchestrationMode::Uniform | OrchestrationMode::Flexible, Some(false) | None) => None,
+    };
+    let own_image = profile.storage_profile.image_reference.id.is_some();
+    in_groups
+        .or_else(|| if own_image { too_many(OWN_IMAGE_MAX, "of an own image (imageReference.id)") } else { None })
+        .or_else(|| too_many(MEMBERS_MAX, "members of a set"))
+}
+
+/// Members that a set may have, whoever made them: a single placement group of a Flexible set is for sizes without
+/// memory-preserving maintenance.
+pub const fn members_max(mode: OrchestrationMode, single_placement_group: Option<bool>) -> usize {
+    match (mode, single_placement_group) {
+        (OrchestrationMode::Flexible, Some(true)) => NOT_PRESERVING_MAX,
+        (OrchestrationMode::Flexible, Some(false) | None) | (OrchestrationMode::Uniform, _) => MEMBERS_MAX,
     }
-    None
 }
 
 /// Why the region cannot make VMs of `profile` for the set; `None` when it can.
@@ -90,6 +122,7 @@ pub fn profile_refusal(snapshot: &ScaleSetSnapshot, profile: &VirtualMachineProf
     };
     zones_refusal(set, region)
         .or_else(|| fault_domains_refusal(set, region))
+        .or_else(|| placement_group_refusal(snapshot, region, profile))
         .or_else(|| size_of_vm_refusal(set, region, profile))
         .or_else(|| image_refusal(region, profile))
         .or_else(|| subnet_refusal(region, profile))
@@ -114,6 +147,43 @@ fn fault_domains_refusal(set: &SetFacts, region: &RegionFacts) -> Option<Failure
         return refused(Reason::InvalidParameter, message);
     }
     None
+}
+
+/// A Flexible set over several fault domains has a single placement group for sizes without memory-preserving
+/// maintenance, and none for the others.
+fn placement_group_refusal(
+    snapshot: &ScaleSetSnapshot,
+    region: &RegionFacts,
+    profile: &VirtualMachineProfile,
+) -> Option<Failure> {
+    let count = fault_domain_count(snapshot);
+    let maintenance = region.sizes.get(&profile.vm_size)?.maintenance;
+    if snapshot.set.mode != OrchestrationMode::Flexible {
+        return None;
+    }
+    let (size, said) = (&profile.vm_size, single_placement_group(snapshot, count));
+    match (needs_single_group(maintenance, count), said) {
+        (true, Some(false)) => refused(
+            Reason::OperationNotAllowed,
+            format!(
+                "spec.singlePlacementGroup: {size} over {count} fault domains needs true, it is false; \
+                 choose a memory-preserving size, or platformFaultDomainCount 1"
+            ),
+        ),
+        (false, Some(true)) => refused(
+            Reason::InvalidParameter,
+            format!("spec.singlePlacementGroup: must be false for {size} and platformFaultDomainCount {count}"),
+        ),
+        (true, Some(true) | None) | (false, Some(false) | None) => None,
+    }
+}
+
+/// Whether a VM of a Flexible set needs the set to have a single placement group.
+pub fn needs_single_group(maintenance: Maintenance, fault_domain_count: i32) -> bool {
+    match maintenance {
+        Maintenance::NotMemoryPreserving => fault_domain_count > 1,
+        Maintenance::MemoryPreserving => false,
+    }
 }
 
 fn size_of_vm_refusal(set: &SetFacts, region: &RegionFacts, profile: &VirtualMachineProfile) -> Option<Failure> {

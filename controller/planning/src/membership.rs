@@ -8,7 +8,8 @@
 use scaleset_crds::condition::Reason;
 use scaleset_crds::vocabulary::OrchestrationMode;
 
-use crate::snapshot::{Failure, MemberLife};
+use crate::limits;
+use crate::snapshot::{Failure, Maintenance, MemberLife};
 
 /// The set, as far as membership depends on it.
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ pub struct SetShape<'set> {
     pub single_placement_group: Option<bool>,
     /// Single placement group as the spec says it.
     pub wished_single_placement_group: Option<bool>,
+    /// Members that it has.
+    pub members: usize,
     /// Whether it is there to stay.
     pub life: MemberLife,
 }
@@ -40,6 +43,10 @@ pub struct MemberShape<'vm> {
     pub zone: Option<&'vm str>,
     /// Fault domain that it names.
     pub fault_domain: Option<i32>,
+    /// Size.
+    pub size: &'vm str,
+    /// How its size is maintained; none where the region does not tell.
+    pub maintenance: Option<Maintenance>,
     /// Whether its set has taken it before.
     pub standing: MemberStanding,
 }
@@ -81,7 +88,39 @@ pub fn refusal(set: Option<&SetShape<'_>>, set_name: &str, vm: &MemberShape<'_>)
         MemberStanding::Attaching => attachment_refusal(set, "attached to"),
         MemberStanding::Newcomer | MemberStanding::Accepted => None,
     };
-    zone_refusal(set, vm).or_else(|| fault_domain_refusal(set, vm)).or_else(attach)
+    zone_refusal(set, vm).or_else(|| fault_domain_refusal(set, vm)).or_else(|| joining_refusal(set, vm)).or_else(attach)
+}
+
+/// What only those must heed who are no members yet: there is room for one more, and its size goes with the others'.
+fn joining_refusal(set: &SetShape<'_>, vm: &MemberShape<'_>) -> Option<Failure> {
+    let SetShape { name, members, fault_domain_count: count, single_placement_group: single, .. } = set;
+    match vm.standing {
+        MemberStanding::Accepted => return None,
+        MemberStanding::Newcomer | MemberStanding::Attaching => {}
+    }
+    let most = limits::members_max(set.mode, *single);
+    if *members >= most {
+        let message = format!("spec.scaleSetRef.name: scale set {name} has {members} members, the most are {most}");
+        return refused(Reason::OperationNotAllowed, message);
+    }
+    let MemberShape { size, maintenance, .. } = vm;
+    let needs_one = limits::needs_single_group((*maintenance)?, *count);
+    let message = match (needs_one, single) {
+        (true, _) if vm.fault_domain.is_some() => format!(
+            "spec.platformFaultDomain: a VM of size {size} does not choose its fault domain in a set with several; leave the \
+             field out"
+        ),
+        (true, Some(false)) => format!(
+            "spec.vmSize: {size} over {count} fault domains needs a single placement group, which scale set {name} does not \
+             have; choose a memory-preserving size"
+        ),
+        (false, Some(true)) => format!(
+            "spec.vmSize: scale set {name} has a single placement group, for sizes without memory-preserving maintenance \
+             only; {size} has it"
+        ),
+        (true, Some(true) | None) | (false, Some(false) | None) => return None,
+    };
+    refused(Reason::OperationNotAllowed, message)
 }
 
 /// Why a member may not leave. A set that is gone holds nobody.

@@ -32,6 +32,7 @@ use crate::upgrade::rolling::surge::{Surge, replaced_by};
 use crate::upgrade::rolling::{RollingDecision, RollingInput, Target};
 use crate::upgrade::{self, Outdated, UpgradeDecision, UpgradeInput, automatic, manual, outdated, rolling};
 use crate::wording::some_names;
+use crate::zone_balance;
 
 use os_upgrade::{is_for_image, plan_os_upgrade};
 pub(crate) use successors::surge_of;
@@ -293,6 +294,12 @@ fn scale_in(
     let removed: Vec<(&Member, String)> =
         left.chain(victims.into_iter().map(|victim| (victim.member, victim.rank))).collect();
     let names: Vec<&str> = removed.iter().map(|(member, _)| member.name.as_str()).collect();
+    let left = staying.iter().filter(|member| member.is_live() && !names.contains(&member.name.as_str()));
+    let left = left.map(|member| member.zone.as_deref());
+    if let Some(refusal) = zone_balance::refusal(&snapshot.set, left, Reason::OperationNotAllowed) {
+        hold(plan, refusal.reason, excess, &refusal.message);
+        return;
+    }
     // A member that goes is not brought up to date first.
     plan.actions.retain(|action| action.upgraded().is_none_or(|name| !names.contains(&name)));
     plan.actions.extend(removed.into_iter().map(|(member, why)| remove(member, RemovalCause::ScaleIn, why)));
@@ -313,7 +320,8 @@ fn scale_out(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: Optio
         return;
     };
     let target = usize::try_from(plan.effective.target).unwrap_or(0);
-    if let Some(refusal) = limits::size_refusal(&snapshot.set, target, plan.effective.single_placement_group) {
+    let groups = plan.effective.single_placement_group;
+    if let Some(refusal) = limits::size_refusal(snapshot, &newest.profile, target, groups) {
         hold(plan, refusal.reason, missing, &refusal.message);
         return;
     }
@@ -325,12 +333,23 @@ fn scale_out(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: Optio
         return;
     };
     match Occupancy::count(snapshot, plan.effective.fault_domain_count) {
-        Ok(occupancy) => create_members(snapshot, plan, &usable, occupancy, missing),
+        Ok(occupancy) => match unbalanced(snapshot, &occupancy, missing) {
+            Some(refusal) => hold_region(plan, &refusal, missing),
+            None => create_members(snapshot, plan, &usable, occupancy, missing),
+        },
         Err(refusal) => {
             plan.wake_after = Some(REGION_RETRY);
             hold(plan, refusal.reason, missing, &refusal.message);
         }
     }
+}
+
+fn unbalanced(snapshot: &ScaleSetSnapshot, occupancy: &Occupancy, missing: usize) -> Option<Failure> {
+    let mut forecast = occupancy.clone();
+    let places: Vec<Option<String>> = (0..missing).map(|_| forecast.place_next().zone).collect();
+    let live = snapshot.members.iter().filter(|member| member.is_live()).map(|member| member.zone.as_deref());
+    let result = live.chain(places.iter().map(Option::as_deref));
+    zone_balance::refusal(&snapshot.set, result, Reason::ZonalAllocationFailed)
 }
 
 /// The newest revision that the region can make and that no upgrade has proved bad.

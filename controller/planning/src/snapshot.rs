@@ -115,6 +115,8 @@ pub struct SetFacts {
     pub location: String,
     /// Zones, sorted; empty: regional.
     pub zones: Vec<String>,
+    /// Whether zones may differ by more than one member.
+    pub zone_balance: ZoneBalance,
     /// As in the spec; the one in force is pinned in the status.
     pub platform_fault_domain_count: Option<i32>,
     /// As in the spec.
@@ -137,6 +139,15 @@ pub struct SetFacts {
     pub os_upgrades: OsUpgradePolicy,
     /// The profile.
     pub profile: Option<Arc<VirtualMachineProfile>>,
+}
+
+/// `spec.zoneBalance`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ZoneBalance {
+    /// The emptiest zone first; a zone that is down is worked around.
+    BestEffort,
+    /// Nothing is scaled whose result would differ by more than one member between two zones.
+    Strict,
 }
 
 /// Life of a set.

@@ -8,12 +8,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use scaleset_crds::operation::OperationTargetKind;
 use scaleset_crds::{FlexVM, InstanceStatus, ScaleSet, ScaleSetOperation, ScaleSetVM};
 use scaleset_hardware::{HardwareError, Machine};
+use scaleset_planning::snapshot::Maintenance;
 
 use super::InstanceKind;
 use crate::cluster::cache::Cached;
 use crate::cluster::{Kind, ObjectId, ObjectKey};
 use crate::context::Context;
 use crate::operation::order;
+use crate::scale_set::maintenance_of;
 
 /// The object of an instance.
 pub(super) enum Instance {
@@ -29,6 +31,8 @@ pub(super) struct Observed {
     pub(super) set: Option<Arc<ScaleSet>>,
     /// The revision that a Uniform instance follows.
     pub(super) revision: Option<Arc<ControllerRevision>>,
+    /// How the size is maintained of a `FlexVM` that is to join a set; none where the region does not tell.
+    pub(super) maintenance: Option<Maintenance>,
     /// What people have asked of it or of its set, the earliest first.
     pub(super) operations: Vec<Arc<ScaleSetOperation>>,
     pub(super) machine: Result<Option<Machine>, HardwareError>,
@@ -97,6 +101,7 @@ pub(super) async fn observe(context: &Context, instance: Instance) -> Observed {
     operations.sort_by(|one, two| order(one).cmp(&order(two)));
     Observed {
         operations,
+        maintenance: maintenance(context, &instance).await,
         machine: context.hardware.observe(&id.uid).await,
         now: context.hardware.now(),
         wall_now: Timestamp::now(),
@@ -105,6 +110,16 @@ pub(super) async fn observe(context: &Context, instance: Instance) -> Observed {
         set,
         revision,
     }
+}
+
+async fn maintenance(context: &Context, instance: &Instance) -> Option<Maintenance> {
+    let Instance::FlexVM(vm) = instance else { return None };
+    if vm.spec.scale_set_ref.is_none() || vm.status.as_ref().is_some_and(|status| status.scale_set.is_some()) {
+        return None;
+    }
+    let catalog = context.hardware.catalog().await.ok()?;
+    let size = catalog.regions.get(&vm.spec.location)?.sizes.get(&vm.spec.vm_size)?;
+    Some(maintenance_of(size.memory_preserving))
 }
 
 /// Of its set, and for a `FlexVM` its own.

@@ -204,7 +204,8 @@ fn joining(observed: &Observed, vm: &FlexVM, set_name: &str) -> Belonging {
             return Belonging::Refused { scale_set, refusal: Failure { reason: Reason::OperationNotAllowed, message } };
         }
     }
-    match refusal(observed.set.as_deref().map(set_shape).as_ref(), &scale_set, &member_shape(vm)) {
+    match refusal(observed.set.as_deref().map(set_shape).as_ref(), &scale_set, &member_shape(vm, observed.maintenance))
+    {
         Some(refusal) => Belonging::Refused { scale_set, refusal },
         None => Belonging::HandMade { scale_set },
     }

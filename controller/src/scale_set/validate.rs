@@ -19,7 +19,7 @@ use scaleset_planning::membership::SetShape;
 use scaleset_planning::snapshot::{
     BreachRule, Confirmation, FinalizerState, Headroom, Maintenance, MaxSurge, MemberLife, NewImages, OsUpgradePolicy,
     Quota, RegionFacts, Revision, RollbackRule, RollingPolicy, ScaleSetSnapshot, SetFacts, SetLife, SizeFacts,
-    UnhealthyRule, UpgradeSwitch, ZoneFacts, ZoneRule,
+    UnhealthyRule, UpgradeSwitch, ZoneBalance, ZoneFacts, ZoneRule,
 };
 
 use super::observe::{Observed, Offer};
@@ -72,6 +72,7 @@ fn facts(set: &ScaleSet) -> SetFacts {
         mode: spec.orchestration_mode,
         location: spec.location.clone(),
         zones,
+        zone_balance: if spec.zone_balance == Some(true) { ZoneBalance::Strict } else { ZoneBalance::BestEffort },
         platform_fault_domain_count: spec.platform_fault_domain_count,
         single_placement_group: spec.single_placement_group,
         replicas: spec.replicas,
@@ -233,8 +234,14 @@ pub(crate) fn set_shape(set: &ScaleSet) -> SetShape<'_> {
             .and_then(|status| status.single_placement_group)
             .or(set.spec.single_placement_group),
         wished_single_placement_group: set.spec.single_placement_group,
+        members: status.and_then(|status| status.replicas).and_then(|count| count.try_into().ok()).unwrap_or(0),
         life: if set.metadata.deletion_timestamp.is_some() { MemberLife::Terminating } else { MemberLife::Live },
     }
+}
+
+/// What the region says of a size.
+pub(crate) const fn maintenance_of(memory_preserving: bool) -> Maintenance {
+    if memory_preserving { Maintenance::MemoryPreserving } else { Maintenance::NotMemoryPreserving }
 }
 
 fn region_facts(region: &Region) -> RegionFacts {
@@ -243,16 +250,14 @@ fn region_facts(region: &Region) -> RegionFacts {
         ZoneState::Available => ZoneFacts::Available,
         ZoneState::Unavailable => ZoneFacts::Unavailable,
     };
-    let maintenance = |memory_preserving: bool| {
-        if memory_preserving { Maintenance::MemoryPreserving } else { Maintenance::NotMemoryPreserving }
-    };
     RegionFacts {
         zones: zones.iter().map(|(name, state)| (name.clone(), zone(state))).collect(),
         fault_domain_count: *fault_domain_count,
         sizes: sizes
             .iter()
             .map(|(name, size)| {
-                let facts = SizeFacts { zones: size.zones.clone(), maintenance: maintenance(size.memory_preserving) };
+                let facts =
+                    SizeFacts { zones: size.zones.clone(), maintenance: maintenance_of(size.memory_preserving) };
                 (name.clone(), facts)
             })
             .collect(),

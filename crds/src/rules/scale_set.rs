@@ -30,6 +30,26 @@ pub(crate) fn zones_add_only() -> Rule {
     )
 }
 
+/// There is nothing to balance over one zone, or none.
+pub(crate) fn zone_balance_needs_zones() -> Rule {
+    require(
+        "!has(self.zoneBalance) || !self.zoneBalance || (has(self.zones) && size(self.zones) > 1)",
+        Code::InvalidParameter,
+        ".zoneBalance",
+        "zoneBalance must be false or absent in a set with fewer than two zones",
+    )
+}
+
+/// False and absent are the same.
+pub(crate) fn zone_balance_stays() -> Rule {
+    require(
+        "(has(self.zoneBalance) && self.zoneBalance) == (has(oldSelf.zoneBalance) && oldSelf.zoneBalance)",
+        Code::PropertyChangeNotAllowed,
+        ".zoneBalance",
+        "zoneBalance cannot be changed after creation",
+    )
+}
+
 /// True goes to false or to unset; nothing leads back to true. Unset keeps what is in force.
 pub(crate) fn single_placement_group_one_way() -> Rule {
     require(

@@ -23,6 +23,7 @@ pub fn legal_changes() -> Vec<LegalChange> {
         legal(json!({}), json!({"zones": ["1", "2"]})),
         legal(json!({"platformFaultDomainCount": 5}), json!({"zones": ["1"]})),
         legal(json!({"zones": ["2"]}), json!({"zones": ["1", "2", "3"]})),
+        legal(json!({"zones": ["1", "2"]}), json!({"zoneBalance": false})),
         // A single placement group opens up, or is no longer mentioned.
         legal(json!({"singlePlacementGroup": true}), json!({"singlePlacementGroup": false, "replicas": 500})),
         legal(json!({"singlePlacementGroup": true}), json!({"singlePlacementGroup": null})),
@@ -92,6 +93,10 @@ fn zones_and_groups() -> Vec<Case> {
     let zones = |refused: Value| {
         accepting(zonal.clone(), When::OnChange, more_zones.clone()).refusing(refused, "spec.zones", zones_message)
     };
+    let balanced = |zones: &[&str]| {
+        let before = spec(&uniform_set(), json!({"zones": zones, "zoneBalance": true}));
+        accepting(before, When::OnChange, json!({"spec": {"zoneBalance": true}}))
+    };
     let group_message = "PropertyChangeNotAllowed: singlePlacementGroup can go from true to false, but neither false nor unset can go to true";
     let group = |before: Value, accepted: Value, refused: Value| {
         let field = "spec.singlePlacementGroup";
@@ -116,6 +121,16 @@ fn zones_and_groups() -> Vec<Case> {
             more_zones,
             "spec.platformFaultDomainCount",
             "InvalidParameter: platformFaultDomainCount must be 1 or 5 in a Uniform set with zones",
+        ),
+        balanced(&["1", "2"]).refusing(
+            json!({"spec": {"zoneBalance": null}}),
+            "spec.zoneBalance",
+            "PropertyChangeNotAllowed: zoneBalance cannot be changed after creation",
+        ),
+        accepting(zonal.clone(), When::OnCreation, json!({"spec": {"zoneBalance": true}})).refusing(
+            json!({"spec": {"zoneBalance": true, "zones": ["1"]}}),
+            "spec.zoneBalance",
+            "InvalidParameter: zoneBalance must be false or absent in a set with fewer than two zones",
         ),
         group(json!({"singlePlacementGroup": false}), Value::Null, json!(true)),
         group(json!({}), json!(false), json!(true)),

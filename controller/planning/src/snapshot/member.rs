@@ -176,6 +176,8 @@ pub struct Member {
     pub life: MemberLife,
     /// When the object was created.
     pub created: Timestamp,
+    /// Size that a `FlexVM` is to have; none where only its revision says it.
+    pub vm_size: Option<String>,
     /// Zone; none: regional.
     pub zone: Option<String>,
     /// Fault domain that it was placed in.

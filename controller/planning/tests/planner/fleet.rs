@@ -17,7 +17,7 @@ use scaleset_planning::snapshot::{
     Autoscaler, Confirmation, FinalizerState, GuestAgent, Looked, Maintenance, Member, MemberKind, MemberLife,
     MemberReport, Observation, Origin, OsDiskReport, OsUpgradePolicy, Pending, Protection, RegionFacts, Revision,
     RollingPolicy, ScaleInGuard, ScaleSetSnapshot, SetFacts, SetLife, SizeFacts, UnhealthyRule, UpgradeSwitch,
-    ZoneFacts,
+    ZoneBalance, ZoneFacts,
 };
 use scaleset_planning::view::Health;
 use serde_json::json;
@@ -68,6 +68,7 @@ pub(crate) fn snapshot(zones: &[&str], replicas: i32) -> ScaleSetSnapshot {
             mode: OrchestrationMode::Uniform,
             location: "eastus".to_owned(),
             zones: zones.iter().map(|zone| (*zone).to_owned()).collect(),
+            zone_balance: ZoneBalance::BestEffort,
             platform_fault_domain_count: Some(1),
             single_placement_group: None,
             replicas: Some(replicas),
@@ -117,6 +118,7 @@ pub(crate) fn member(number: i64, zone: Option<&str>, fault_domain: Option<i32>,
         sequence: Some(number),
         life: MemberLife::Live,
         created: Timestamp::UNIX_EPOCH - Duration::from_hours(1),
+        vm_size: None,
         zone: zone.map(str::to_owned),
         fault_domain,
         placement_group: Some("0".to_owned()),

@@ -3,10 +3,12 @@
 use scaleset_crds::condition::Reason;
 use scaleset_crds::vocabulary::OrchestrationMode;
 use scaleset_planning::instance::{Enrolment, Step, plan};
+use scaleset_planning::limits::{profile_refusal, single_placement_group};
 use scaleset_planning::membership::{MemberShape, MemberStanding, SetShape, detach_refusal, move_refusal, refusal};
-use scaleset_planning::snapshot::{Belonging, Failure, MemberLife};
+use scaleset_planning::snapshot::{Belonging, Failure, Maintenance, MemberLife, Origin};
 use scaleset_planning::status::instance::{InstanceOutcome, instance_status};
 
+use crate::fleet::{member, profile, snapshot};
 use crate::instance::{flexible_snapshot, running_hardware};
 
 /// A regional Flexible set that takes existing VMs.
@@ -19,12 +21,14 @@ fn open_set() -> SetShape<'static> {
         fault_domain_count: 1,
         single_placement_group: Some(false),
         wished_single_placement_group: Some(false),
+        members: 0,
         life: MemberLife::Live,
     }
 }
 
 const fn vm(standing: MemberStanding) -> MemberShape<'static> {
-    MemberShape { location: "eastus", zone: None, fault_domain: None, standing }
+    let (size, maintenance) = ("Standard_D2s_v3", Some(Maintenance::MemoryPreserving));
+    MemberShape { location: "eastus", zone: None, fault_domain: None, size, maintenance, standing }
 }
 
 fn told(failure: Option<Failure>) -> Option<(Reason, String)> {
@@ -136,5 +140,85 @@ fn the_status_says_whose_member_it_is_and_why_it_stays_one() {
         assert_eq!(status.scale_set.as_deref(), set, "{belonging:?}");
         let member = status.conditions.iter().find(|condition| condition.type_ == "Member").expect("it is told");
         assert_eq!((member.status.as_str(), member.reason.as_str()), expected, "{belonging:?}");
+    }
+}
+
+/// Azure's table of what the size allows in a Flexible set ("Orchestration modes"), row by row: a memory-preserving size,
+/// or any with one fault domain, beside a size that is not, over several.
+#[test]
+fn what_the_size_of_a_vm_allows_in_a_flexible_set() {
+    let preserving = || vm(MemberStanding::Newcomer);
+    let other =
+        || MemberShape { size: "Standard_M64s", maintenance: Some(Maintenance::NotMemoryPreserving), ..preserving() };
+    let one = open_set();
+    let several = SetShape { fault_domain_count: 3, single_placement_group: None, ..open_set() };
+    let of_preserving = SetShape { single_placement_group: Some(false), ..several.clone() };
+    let of_others = SetShape { single_placement_group: Some(true), ..several.clone() };
+    let holding = |set: &SetShape<'static>, members| SetShape { members, ..set.clone() };
+    let choosing = |vm: MemberShape<'static>| MemberShape { fault_domain: Some(1), ..vm };
+    let accepted = |set: &SetShape<'_>, vm: &MemberShape<'_>| told(refusal(Some(set), "demo", vm)).is_none();
+
+    // Most members: 1000, and 200.
+    assert!(accepted(&holding(&one, 999), &other()) && !accepted(&holding(&one, 1_000), &other()));
+    assert!(
+        accepted(&holding(&of_preserving, 999), &preserving())
+            && !accepted(&holding(&of_preserving, 1_000), &preserving())
+    );
+    assert!(accepted(&holding(&of_others, 199), &other()));
+    let (reason, message) = told(refusal(Some(&holding(&of_others, 200)), "demo", &other())).expect("it is full");
+    assert_eq!(reason, Reason::OperationNotAllowed);
+    assert_eq!(message, "spec.scaleSetRef.name: scale set demo has 200 members, the most are 200");
+    // General-purpose and specialty sizes together: with one fault domain only.
+    assert!(accepted(&one, &preserving()) && accepted(&one, &other()));
+    assert!(accepted(&of_preserving, &preserving()) && !accepted(&of_preserving, &other()));
+    assert!(accepted(&of_others, &other()) && !accepted(&of_others, &preserving()));
+    // A fault domain of one's choice: not for a size that is not memory-preserving over several.
+    assert!(accepted(&of_preserving, &choosing(preserving())));
+    assert!(!accepted(&several, &choosing(other())) && !accepted(&of_others, &choosing(other())));
+    // Whoever is first decides.
+    assert!(accepted(&several, &preserving()) && accepted(&several, &other()));
+    // A zone of one's choice: always. Operating systems are not looked at.
+    let zones = ["1".to_owned(), "2".to_owned()];
+    let zonal = SetShape { zones: &zones, ..open_set() };
+    for vm in [preserving(), other()] {
+        assert!(accepted(&zonal, &MemberShape { zone: Some("2"), ..vm }));
+    }
+}
+
+#[test]
+fn the_first_vm_of_a_flexible_set_decides_on_its_placement_group() {
+    let profile_of = |size: &str| std::sync::Arc::new(profile(size));
+    for (size, domains, expected) in
+        [("Standard_D2s_v3", 3, Some(false)), ("Standard_M64s", 3, Some(true)), ("Standard_M64s", 1, Some(false))]
+    {
+        let mut snapshot = snapshot(&[], 0);
+        snapshot.set.mode = OrchestrationMode::Flexible;
+        snapshot.set.platform_fault_domain_count = Some(domains);
+        assert_eq!(single_placement_group(&snapshot, domains), None, "nobody is there");
+        let mut first = member(0, None, None, "own");
+        (first.origin, first.vm_size) = (Origin::Hand, Some(size.to_owned()));
+        snapshot.members = vec![first];
+        assert_eq!(single_placement_group(&snapshot, domains), expected, "{size} over {domains}");
+        snapshot.members[0].vm_size = None;
+        snapshot.set.profile = Some(profile_of(size));
+        assert_eq!(single_placement_group(&snapshot, domains), expected, "{size} over {domains}, made by the set");
+    }
+}
+
+#[test]
+fn a_size_and_a_placement_group_that_do_not_go_together_are_refused() {
+    for (size, domains, group, expected) in [
+        ("Standard_M64s", 2, Some(false), Some(Reason::OperationNotAllowed)),
+        ("Standard_M64s", 2, Some(true), None),
+        ("Standard_M64s", 2, None, None),
+        ("Standard_M64s", 1, Some(true), Some(Reason::InvalidParameter)),
+        ("Standard_D2s_v3", 2, Some(true), Some(Reason::InvalidParameter)),
+        ("Standard_D2s_v3", 2, Some(false), None),
+    ] {
+        let mut snapshot = snapshot(&[], 0);
+        snapshot.set.mode = OrchestrationMode::Flexible;
+        (snapshot.set.platform_fault_domain_count, snapshot.set.single_placement_group) = (Some(domains), group);
+        let refusal = profile_refusal(&snapshot, &profile(size));
+        assert_eq!(refusal.map(|refusal| refusal.reason), expected, "{size} over {domains} with {group:?}");
     }
 }

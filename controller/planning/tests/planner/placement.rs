@@ -1,10 +1,11 @@
 //! Where new members go.
 
 use scaleset_crds::condition::Reason;
-use scaleset_planning::snapshot::{MemberLife, ZoneFacts};
+use scaleset_crds::vocabulary::OrchestrationMode;
+use scaleset_planning::snapshot::{MemberLife, Protection, ScaleSetSnapshot, ZoneBalance, ZoneFacts};
 use scaleset_planning::status::scale_set::{ScaleSetOutcome, scale_set_status};
 
-use crate::fleet::{audited, created, created_by_zone, deleted, member, newest, snapshot, spread};
+use crate::fleet::{audited, change_profile, created, created_by_zone, deleted, member, newest, snapshot, spread};
 
 const ZONES: [&str; 3] = ["1", "2", "3"];
 
@@ -171,4 +172,94 @@ fn a_regional_set_has_no_more_fault_domains_than_its_region() {
     assert!(created(&plan).is_empty());
     let message = "spec.platformFaultDomainCount: 5 must fall in the range 1 to 3 in eastus";
     assert!(plan.holds.iter().any(|hold| hold.message == message), "{:?}", plan.holds);
+}
+
+/// What it shows, members by zone, the target, whether zone 2 is down, and made, removed or held.
+type Balance = (&'static str, [usize; 3], i32, ZoneFacts, Result<usize, Reason>);
+
+#[test]
+fn strict_balance_does_nothing_whose_result_is_uneven() {
+    use ZoneFacts::{Available, Unavailable};
+    let table: [Balance; 7] = [
+        ("even", [2, 2, 2], 8, Available, Ok(2)),
+        ("one apart", [2, 2, 2], 7, Available, Ok(1)),
+        ("a zone down", [2, 2, 2], 8, Unavailable, Ok(2)),
+        ("a zone down, two apart", [2, 2, 2], 9, Unavailable, Err(Reason::ZonalAllocationFailed)),
+        ("not mended by two", [0, 2, 4], 8, Available, Err(Reason::ZonalAllocationFailed)),
+        ("mended by six", [0, 2, 4], 12, Available, Ok(6)),
+        ("mended by leaving", [1, 2, 3], 4, Available, Ok(2)),
+    ];
+    for (case, [one, two, three], target, zone, expected) in table {
+        let mut snapshot = snapshot(&ZONES, target);
+        snapshot.set.zone_balance = ZoneBalance::Strict;
+        snapshot.region.as_mut().expect("it is known").zones.insert("2".to_owned(), zone);
+        snapshot.members = spread(&[(Some("1"), one), (Some("2"), two), (Some("3"), three)], &newest(&snapshot));
+        let plan = audited(&snapshot);
+        let moved = created(&plan).len() + deleted(&plan).len();
+        assert_eq!(moved, expected.unwrap_or(0), "{case}: {plan}");
+        assert_eq!(plan.holds.first().map(|hold| hold.reason), expected.err(), "{case}: {plan}");
+    }
+    let mut snapshot = snapshot(&ZONES, 3);
+    snapshot.set.zone_balance = ZoneBalance::Strict;
+    snapshot.members = spread(&[(Some("1"), 2), (Some("2"), 2), (Some("3"), 2)], &newest(&snapshot));
+    snapshot.members.iter_mut().filter(|m| m.zone.as_deref() == Some("3")).for_each(|m| {
+        m.protection = Protection::FromScaleIn;
+    });
+    let plan = audited(&snapshot);
+    assert!(deleted(&plan).is_empty(), "{plan}");
+    let held = plan.holds.iter().find(|hold| hold.reason == Reason::OperationNotAllowed).expect("it says why");
+    assert_eq!(held.message, "spec.zoneBalance is true, zones 1, 2, 3 would have 1, 0, 2: they may differ by 1");
+}
+
+#[test]
+fn best_effort_mends_what_an_outage_left() {
+    let table: [([usize; 3], i32, usize); 2] = [([0, 2, 4], 6, 2), ([0, 2, 4], 8, 2)];
+    for (counts, target, moves) in table {
+        let mut snapshot = snapshot(&ZONES, target);
+        let zones = [Some("1"), Some("2"), Some("3")];
+        snapshot.members = spread(&zones.into_iter().zip(counts).collect::<Vec<_>>(), &newest(&snapshot));
+        let plan = audited(&snapshot);
+        assert_eq!(created(&plan).len() + deleted(&plan).len(), if target == 6 { 0 } else { moves }, "{plan}");
+    }
+}
+
+/// Makes a set of some shape.
+type Shape = fn(&mut ScaleSetSnapshot);
+
+#[test]
+fn a_set_holds_what_its_mode_its_groups_and_its_image_allow() {
+    let own_image: Shape = |snapshot| {
+        let mut own = crate::fleet::profile("Standard_D2s_v3");
+        own.storage_profile.image_reference = serde_json::from_value(serde_json::json!({"id": "images/own"})).unwrap();
+        snapshot.region.as_mut().unwrap().images.insert("images/own".to_owned(), vec!["1".to_owned()]);
+        change_profile(snapshot, own);
+    };
+    let one_group: Shape = |snapshot| snapshot.set.platform_fault_domain_count = Some(5);
+    let other_size: Shape = |snapshot| {
+        snapshot.set.mode = OrchestrationMode::Flexible;
+        snapshot.set.platform_fault_domain_count = Some(2);
+        snapshot.set.single_placement_group = Some(true);
+        change_profile(snapshot, crate::fleet::profile("Standard_M64s"));
+    };
+    let flexible: Shape = |snapshot| snapshot.set.mode = OrchestrationMode::Flexible;
+    let none: Shape = |_| {};
+    let table: [(&str, usize, Shape); 5] = [
+        ("a Uniform set", 1_000, none),
+        ("a Flexible set", 1_000, flexible),
+        ("an own image", 600, own_image),
+        ("a single placement group", 100, one_group),
+        ("a size without memory-preserving maintenance over fault domains", 200, other_size),
+    ];
+    for (case, most, change) in table {
+        let with = |target: usize| {
+            let mut snapshot = snapshot(&[], i32::try_from(target).expect("a count"));
+            change(&mut snapshot);
+            audited(&snapshot)
+        };
+        assert_eq!(created(&with(most)).len(), most, "{case}");
+        let plan = with(most + 1);
+        assert!(created(&plan).is_empty(), "{case}");
+        let held = plan.holds.iter().find(|hold| hold.reason == Reason::OperationNotAllowed).expect("it is refused");
+        assert!(held.message.contains(&format!("{} is more than {most}", most + 1)), "{case}: {}", held.message);
+    }
 }

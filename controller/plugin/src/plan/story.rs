@@ -276,6 +276,7 @@ fn member(snapshot: &ScaleSetSnapshot, new: &NewMember) -> Member {
         sequence: Some(new.number),
         life: MemberLife::Live,
         created: snapshot.wall_now,
+        vm_size: None,
         zone: new.zone.clone(),
         fault_domain: new.fault_domain,
         placement_group: new.placement_group.clone(),

@@ -8,14 +8,13 @@ use scaleset_crds::condition::{InstanceCondition, Reason, find};
 use scaleset_crds::instance::ProtectionPolicy;
 use scaleset_crds::vocabulary::{HealthState, Impact, OrchestrationMode, PowerState, ProvisioningState};
 use scaleset_crds::{FlexVM, InstanceStatus, ScaleSet, ScaleSetVM, labels};
-use scaleset_planning::membership::{MemberShape, MemberStanding, refusal};
+use scaleset_planning::membership::{MemberShape, MemberStanding};
 use scaleset_planning::snapshot::{
-    Failure, GuestAgent, Looked, Member, MemberKind, MemberLife, MemberReport, Observation, Origin, OsDiskReport,
-    OsDiskWish, Pending, Protection, Revision, RollMark,
+    Failure, GuestAgent, Looked, Maintenance, Member, MemberKind, MemberLife, MemberReport, Observation, Origin,
+    OsDiskReport, OsDiskWish, Pending, Protection, Revision, RollMark,
 };
 use scaleset_planning::view::Health;
 
-use super::set_shape;
 use crate::scale_set::observe::Observed;
 
 pub(super) fn members(observed: &Observed, revisions: &[Revision]) -> Vec<Member> {
@@ -55,14 +54,13 @@ fn uniform_member(vm: &ScaleSetVM) -> Member {
     }
 }
 
-/// A FlexVM that refers to the set and is not accepted is no member; nor is one that another set made and left behind. One
-/// that no longer refers to it is a member until it has left.
+/// Members are the FlexVMs that the set made, and those made by hand that were accepted, until they have left. Nor is one a
+/// member that another set made and left behind.
 fn flexible_member(set: &ScaleSet, revisions: &[Revision], vm: &FlexVM) -> Option<Member> {
     let spec = &vm.spec;
     let origin = origin(&vm.metadata, set.metadata.uid.as_deref()?)?;
-    let name = set.metadata.name.as_deref()?;
-    let refers = spec.scale_set_ref.as_ref().is_some_and(|reference| reference.name == name);
-    if origin == Origin::Hand && refers && refusal(Some(&set_shape(set)), name, &member_shape(vm)).is_some() {
+    let accepted = vm.status.as_ref().and_then(|status| status.scale_set.as_ref());
+    if origin == Origin::Hand && accepted != set.metadata.name.as_ref() {
         return None;
     }
     let placed = Placed {
@@ -73,6 +71,7 @@ fn flexible_member(set: &ScaleSet, revisions: &[Revision], vm: &FlexVM) -> Optio
     };
     Some(Member {
         number: None,
+        vm_size: Some(spec.vm_size.clone()),
         sequence: vm.annotations().get(labels::INSTANCE_NUMBER).and_then(|number| number.parse().ok()),
         assigned_revision: followed(vm, origin, revisions),
         protection: protection(spec.protection_policy.as_ref()),
@@ -90,7 +89,7 @@ fn followed(vm: &FlexVM, origin: Origin, revisions: &[Revision]) -> Option<Strin
 }
 
 /// The VM, as far as membership depends on it.
-pub(crate) fn member_shape(vm: &FlexVM) -> MemberShape<'_> {
+pub(crate) fn member_shape(vm: &FlexVM, maintenance: Option<Maintenance>) -> MemberShape<'_> {
     let spec = &vm.spec;
     let wished = spec.scale_set_ref.as_ref().map(|reference| reference.name.as_str());
     let accepted = vm.status.as_ref().and_then(|status| status.scale_set.as_deref());
@@ -98,6 +97,8 @@ pub(crate) fn member_shape(vm: &FlexVM) -> MemberShape<'_> {
         location: &spec.location,
         zone: spec.zone.as_deref(),
         fault_domain: spec.platform_fault_domain,
+        size: &spec.vm_size,
+        maintenance,
         standing: match vm.status.as_ref().and_then(|status| status.vm_id.as_ref()) {
             _ if accepted.is_some() && accepted == wished => MemberStanding::Accepted,
             Some(_) => MemberStanding::Attaching,
@@ -146,6 +147,7 @@ fn member(
         resource_version: metadata.resource_version.clone().unwrap_or_default(),
         origin,
         number: None,
+        vm_size: None,
         sequence: None,
         life: if metadata.deletion_timestamp.is_some() { MemberLife::Terminating } else { MemberLife::Live },
         created: metadata.creation_timestamp.as_ref().map(|time| time.0).unwrap_or_default(),
