@@ -54,6 +54,7 @@ pub const FAILURES_MAX: usize = 32;
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = refuse::stays(),
+    validation = refuse::no_empty_list(),
     validation = refuse::flex_vm_is_the_instance(),
     validation = refuse::of_sets_only(),
     validation = refuse::names_its_instances(),

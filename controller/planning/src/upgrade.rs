@@ -164,6 +164,20 @@ impl Outdated<'_> {
     }
 }
 
+impl UpgradeInput<'_> {
+    /// Why the allowance may stay spent: members that are not well on the newest model.
+    fn broken_on_newest(&self) -> String {
+        let follows = |member: &&Member| member.assigned_revision.as_ref() == Some(&self.newest.name);
+        let is_broken = |member: &&Member| member.has_failed() || member.report.health.is_unhealthy();
+        let live = self.members.iter().filter(|member| member.is_made() && member.is_live());
+        let broken: Vec<&str> = live.filter(follows).filter(is_broken).map(|member| member.name.as_str()).collect();
+        if broken.is_empty() {
+            return String::new();
+        }
+        format!("; not well on the newest model: {}; if that lasts, change the model", some_names(&broken))
+    }
+}
+
 /// Made, live members that are assigned another revision than the newest.
 pub fn outdated<'pass>(input: &UpgradeInput<'pass>) -> Vec<Outdated<'pass>> {
     input

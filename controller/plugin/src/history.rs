@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use crate::arguments::Output;
 use crate::cluster::{Cluster, patch_parameters};
 use crate::output::{age, print, table};
+use crate::overtaken::{Written, insist};
 
 /// The models of a set, the oldest first.
 async fn models(cluster: &Cluster, set: &ScaleSet) -> anyhow::Result<Vec<Revision>> {
@@ -32,7 +33,9 @@ pub(crate) async fn history(cluster: &Cluster, name: &str, output: Output) -> an
     for instance in cluster.instances(&set).await? {
         *running.entry(instance.status().model_revision.unwrap_or_default()).or_default() += 1;
     }
-    let changes: Vec<String> = std::iter::once("the first".to_owned())
+    let is_first = models.first().is_none_or(|model| model.number == 1);
+    let oldest = if is_first { "the first" } else { "the oldest that is kept" }.to_owned();
+    let changes: Vec<String> = std::iter::once(oldest)
         .chain(
             models.windows(2).map(|pair| diff_models(&pair[0].profile.model(), &pair[1].profile.model()).to_string()),
         )
@@ -95,6 +98,11 @@ fn before<'models>(models: &'models [Revision], present: &VirtualMachineProfile)
 
 /// Puts an earlier profile into the spec; the set then follows it by its policy like any change.
 pub(crate) async fn undo(cluster: &Cluster, name: &str, to_revision: Option<i64>) -> anyhow::Result<()> {
+    // The controller may write the set in between, mostly just after an apply.
+    insist(cluster, async || undo_once(cluster, name, to_revision).await).await
+}
+
+async fn undo_once(cluster: &Cluster, name: &str, to_revision: Option<i64>) -> anyhow::Result<Written> {
     let set = cluster.set(name).await?;
     let present = set.spec.virtual_machine_profile.as_ref().context("the set has no virtualMachineProfile")?;
     let models = models(cluster, &set).await?;
@@ -113,14 +121,21 @@ pub(crate) async fn undo(cluster: &Cluster, name: &str, to_revision: Option<i64>
     let patch = merge_patch(&serde_json::to_value(present)?, &serde_json::to_value(wanted.profile.as_ref())?);
     if patch == json!({}) {
         println!("scaleset/{name} has the model of revision {} already", wanted.number);
-        return Ok(());
+        return Ok(Written::Yes);
     }
     let guard = json!({"resourceVersion": set.resource_version()});
     let patch = Patch::Merge(json!({"metadata": guard, "spec": {"virtualMachineProfile": patch}}));
-    let patched = cluster.api::<ScaleSet>().patch(name, &patch_parameters(), &patch).await;
-    patched.map_err(|error| cluster.explain(error))?;
+    let written = Written::of(cluster, cluster.api::<ScaleSet>().patch(name, &patch_parameters(), &patch).await)?;
+    match &written {
+        Written::Yes => {}
+        Written::Overtaken(_) => return Ok(written),
+    }
     println!("scaleset/{name} goes back to revision {} ({}): {change}", wanted.number, wanted.name);
-    Ok(())
+    let failed = set.status.unwrap_or_default().revisions.unwrap_or_default().failed;
+    if let Some(failed) = failed.iter().find(|failed| failed.name == wanted.name) {
+        eprintln!("an upgrade to that model failed ({}); it is not started again", failed.code);
+    }
+    Ok(written)
 }
 
 #[cfg(test)]

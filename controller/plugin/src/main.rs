@@ -11,6 +11,7 @@ mod history;
 mod instance_view;
 mod operate;
 mod output;
+mod overtaken;
 mod plan;
 mod rolling_upgrade;
 mod scale;

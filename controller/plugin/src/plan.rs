@@ -4,6 +4,7 @@
 //! What the region offers is read from what the controller publishes of it. What cannot be seen from here is taken to be
 //! there, and said.
 
+mod apply;
 mod quota;
 mod region;
 mod story;
@@ -14,16 +15,13 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use jiff::Timestamp;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::Api;
 use scaleset_controller::cluster::Members;
 use scaleset_controller::scale_set::{SetObjects, snapshot};
 use scaleset_crds::{FlexVM, ScaleSet, ScaleSetVM};
 use serde_json::Value;
 
 use crate::cluster::{Cluster, members_of};
-
-/// Who the dry run is made by.
-const FIELD_MANAGER: &str = "kubectl-scaleset-plan";
 
 pub(crate) async fn plan(cluster: &Cluster, file: &Path) -> anyhow::Result<()> {
     let sets = sets_in(&read(file)?)?;
@@ -65,11 +63,11 @@ fn sets_in(text: &str) -> anyhow::Result<Vec<Value>> {
 /// The set as it would be after the apply, with what belongs to it now.
 async fn applied(cluster: &Cluster, manifest: &Value) -> anyhow::Result<SetObjects> {
     let name = manifest["metadata"]["name"].as_str().context("metadata.name: is missing")?;
-    let parameters = PatchParams::apply(FIELD_MANAGER).force().dry_run().validation_strict();
     let sets: Api<ScaleSet> = cluster.api();
-    let exists = sets.get_opt(name).await.map_err(|error| cluster.explain(error))?.is_some();
-    let set = sets.patch(name, &parameters, &Patch::Apply(manifest)).await.map_err(|error| cluster.explain(error))?;
-    if !exists {
+    let live = sets.get_opt(name).await.map_err(|error| cluster.explain(error))?;
+    let (parameters, patch) = apply::attempt(live.as_ref(), manifest);
+    let set = sets.patch(name, &parameters, &patch).await.map_err(|error| cluster.explain(error))?;
+    if live.is_none() {
         let (members, revisions) = (Members::default(), Vec::new());
         return Ok(SetObjects { set: Arc::new(set), members, revisions });
     }

@@ -33,6 +33,8 @@ pub(crate) async fn scale(cluster: &Cluster, name: &str, capacity: i32, confirm:
     let sudden = before.is_some_and(|before| is_sudden(before, capacity));
     if sudden && confirm == Confirm::No && !confirmed_before {
         eprintln!("a drop to less than half waits until it is confirmed; if it is meant: --confirm");
+        println!("scaleset/{name} is to have {capacity}, and keeps {} until then", before.unwrap_or_default());
+        return Ok(());
     }
     match before.filter(|before| *before != capacity) {
         Some(before) => println!("scaleset/{name} scaled from {before} to {capacity}"),

@@ -12,32 +12,14 @@ use serde_json::{Map, Value, json};
 use crate::arguments::Change;
 use crate::cluster::{Cluster, Instance, patch_parameters};
 use crate::output::object;
+use crate::overtaken::{Written, insist};
 use path::Path;
-
-/// How often a change is made anew because somebody else has written in between.
-const TRIES_MAX: usize = 5;
 
 pub(crate) async fn update(cluster: &Cluster, change: Change) -> anyhow::Result<()> {
     if change.set.is_empty() && change.add.is_empty() && change.remove.is_empty() {
         bail!("nothing to change; give --set PATH=VALUE, --add PATH=VALUE or --remove PATH");
     }
-    for _ in 1..TRIES_MAX {
-        match update_once(cluster, &change).await? {
-            Written::Yes => return Ok(()),
-            Written::Overtaken(_) => {}
-        }
-    }
-    match update_once(cluster, &change).await? {
-        Written::Yes => Ok(()),
-        Written::Overtaken(error) => Err(cluster.explain(error)),
-    }
-}
-
-/// What became of a change.
-enum Written {
-    Yes,
-    /// Somebody else has written since the object was read.
-    Overtaken(kube::Error),
+    insist(cluster, async || update_once(cluster, &change).await).await
 }
 
 async fn update_once(cluster: &Cluster, change: &Change) -> anyhow::Result<Written> {
@@ -69,14 +51,12 @@ async fn update_once(cluster: &Cluster, change: &Change) -> anyhow::Result<Writt
             cluster.api::<FlexVM>().patch(&vm.name_any(), &parameters, &patch).await.map(drop)
         }
     };
-    match result {
-        Ok(()) => {
-            println!("{what} updated");
-            Ok(Written::Yes)
-        }
-        Err(kube::Error::Api(status)) if status.code == 409 => Ok(Written::Overtaken(kube::Error::Api(status))),
-        Err(error) => Err(cluster.explain(error)),
+    let written = Written::of(cluster, result)?;
+    match &written {
+        Written::Yes => println!("{what} updated"),
+        Written::Overtaken(_) => {}
     }
+    Ok(written)
 }
 
 /// The object after every change, in the order removals, sets, additions.

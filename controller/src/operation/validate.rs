@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use scaleset_crds::condition::{Reason, ScaleSetCondition, find};
 use scaleset_crds::operation::{OperationTargetKind, OperationType};
+use scaleset_crds::scale_set::Blocker;
 use scaleset_crds::vocabulary::{OrchestrationMode, ProvisioningState};
 use scaleset_crds::{FlexVM, InstanceStatus, ScaleSet, ScaleSetOperation, ScaleSetVM, labels};
 use scaleset_planning::operation::scope_of_ids;
@@ -53,13 +54,21 @@ pub(crate) fn order(operation: &ScaleSetOperation) -> (Timestamp, &str) {
     (created(&operation.metadata), operation.metadata.name.as_deref().unwrap_or_default())
 }
 
-/// Those before this one that have not ended, whether or not they are about the same VMs.
+/// Those before this one that have not ended, whether or not they are about the same VMs. One that has begun is before all
+/// that have not: of the same second, the name would decide otherwise.
 fn earlier(observed: &Observed) -> Vec<EarlierOperation> {
     let own = order(&observed.operation);
+    let has_begun =
+        |operation: &ScaleSetOperation| operation.status.as_ref().is_some_and(|status| status.start_time.is_some());
+    let is_before = |other: &ScaleSetOperation| match (has_begun(other), has_begun(&observed.operation)) {
+        (true, false) => true,
+        (false, true) => false,
+        (true, true) | (false, false) => order(other) < own,
+    };
     let before: BTreeMap<(Timestamp, &str), &Arc<ScaleSetOperation>> = observed
         .others
         .iter()
-        .filter(|other| order(other) < own && has_not_ended(other))
+        .filter(|other| is_before(other) && has_not_ended(other))
         .filter(|other| is_about_members(observed, other))
         .map(|other| (order(other), other))
         .collect();
@@ -130,10 +139,26 @@ fn set_facts(set: &ScaleSet, members: &Members) -> OperationSet {
         newest_revision: spec.virtual_machine_profile.as_ref().and(status.model_revision.clone()),
         failed_revisions: status.revisions.clone().unwrap_or_default().failed,
         upgrade_refusal: upgrade_refusal(&status.conditions),
+        holds_upgrades: holds_upgrades(&status.blockers),
         rolling_upgrade: status.rolling_upgrade.clone(),
         members: members_of(set, &uid, members),
         uid,
     }
+}
+
+/// What the set says that keeps a rolling upgrade from beginning.
+fn holds_upgrades(blockers: &[Blocker]) -> Option<String> {
+    let reasons = [
+        Reason::Paused,
+        Reason::UpdateRefused,
+        Reason::OSUpgradeWaits,
+        Reason::OSImageFailed,
+        Reason::BatchInProgress,
+        Reason::AllowanceSpent,
+        Reason::HardwareUnavailable,
+    ];
+    let holds = |blocker: &&Blocker| reasons.iter().any(|reason| reason.as_str() == blocker.code);
+    blockers.iter().find(holds).map(|blocker| blocker.message.clone())
 }
 
 /// What the set says that a person must change before anything is upgraded.

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use scaleset_crds::ScaleSetStatus;
+use scaleset_crds::os_upgrade::OsUpgradeHistoryEntry;
+use scaleset_crds::rolling_upgrade::{RollingUpgradeProgress, RollingUpgradeStatus};
 use scaleset_planning::plan::{RemovalCause, ScaleSetPlan};
 use scaleset_planning::snapshot::{OsDiskWish, ScaleSetSnapshot};
 use scaleset_planning::status::scale_set::{ScaleSetOutcome, scale_set_status};
@@ -73,14 +75,37 @@ pub(super) async fn write(
     Ok(())
 }
 
-/// Whether more than counters changed.
+/// Whether more than counters changed: a condition has turned, or something was decided that no fact could tell the next
+/// pass. That is never put off.
 fn turned(status: &ScaleSetStatus, before: &ScaleSetStatus) -> bool {
     let condition = |status: &ScaleSetStatus| -> Vec<(String, String)> {
         status.conditions.iter().map(|condition| (condition.type_.clone(), condition.status.clone())).collect()
     };
     status.observed_generation != before.observed_generation
-        || status.next_instance_id != before.next_instance_id
         || condition(status) != condition(before)
+        || records(status) != records(before)
+}
+
+/// What is read back from the status, and nothing else.
+fn records(status: &ScaleSetStatus) -> ScaleSetStatus {
+    let uncounted = |mut record: RollingUpgradeStatus| {
+        record.progress = RollingUpgradeProgress::default();
+        record
+    };
+    let attempt = |mut attempt: OsUpgradeHistoryEntry| {
+        attempt.progress = RollingUpgradeProgress::default();
+        attempt
+    };
+    ScaleSetStatus {
+        target_replicas: status.target_replicas,
+        next_instance_id: status.next_instance_id,
+        platform_fault_domain_count: status.platform_fault_domain_count,
+        single_placement_group: status.single_placement_group,
+        revisions: status.revisions.clone(),
+        rolling_upgrade: status.rolling_upgrade.clone().map(uncounted),
+        os_upgrade_history: status.os_upgrade_history.iter().cloned().map(attempt).collect(),
+        ..ScaleSetStatus::default()
+    }
 }
 
 fn notices(observed: &Observed, plan: &ScaleSetPlan, executed: &Executed) -> Vec<Notice> {
@@ -135,5 +160,56 @@ fn list(names: &[String]) -> String {
         [] => "nothing".to_owned(),
         [one] => one.clone(),
         [first, .., last] => format!("{} members: {first} … {last}", names.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn status(changes: &[(&str, serde_json::Value)]) -> ScaleSetStatus {
+        let mut status = json!({
+            "targetReplicas": 3, "nextInstanceId": 3, "readyReplicas": 3,
+            "rollingUpgrade": {
+                "number": 1, "targetRevision": "web-1",
+                "runningStatus": {
+                    "code": "RollingForward", "startTime": "2026-01-01T00:00:00Z", "lastAction": "Start",
+                    "lastActionTime": "2026-01-01T00:00:00Z",
+                },
+                "progress": {
+                    "successfulInstanceCount": 0, "failedInstanceCount": 0, "inProgressInstanceCount": 1,
+                    "pendingInstanceCount": 2,
+                },
+                "policy": {},
+            },
+        });
+        for (pointer, value) in changes {
+            *status.pointer_mut(pointer).expect("it is there") = value.clone();
+        }
+        serde_json::from_value(status).expect("a status")
+    }
+
+    #[test]
+    fn what_was_decided_is_written_at_once_and_counts_may_wait() {
+        let before = status(&[]);
+        let counts = [
+            ("/readyReplicas", json!(2)),
+            ("/rollingUpgrade/progress/successfulInstanceCount", json!(1)),
+            ("/rollingUpgrade/progress/inProgressInstanceCount", json!(0)),
+        ];
+        assert!(!turned(&status(&counts), &before));
+        for (pointer, value) in [
+            ("/targetReplicas", json!(4)),
+            ("/nextInstanceId", json!(4)),
+            ("/rollingUpgrade/number", json!(2)),
+            ("/rollingUpgrade/runningStatus/code", json!("Completed")),
+            ("/rollingUpgrade/targetRevision", json!("web-2")),
+        ] {
+            assert!(turned(&status(&[(pointer, value)]), &before), "{pointer}");
+        }
+        let begun = ScaleSetStatus { rolling_upgrade: None, ..before.clone() };
+        assert!(turned(&before, &begun), "an upgrade that has just begun");
     }
 }

@@ -17,6 +17,16 @@ pub(crate) fn stays() -> Rule {
     )
 }
 
+/// A list that came out empty by mistake is not meant for all.
+pub(crate) fn no_empty_list() -> Rule {
+    require(
+        "!has(self.instanceIds) || size(self.instanceIds) > 0",
+        Code::InvalidParameter,
+        ".instanceIds",
+        "instanceIds must not be empty; leave it out, or write [\"*\"], for all VMs",
+    )
+}
+
 /// A `FlexVM` is one VM.
 pub(crate) fn flex_vm_is_the_instance() -> Rule {
     require(

@@ -225,6 +225,36 @@ fn a_plan_in_the_middle_of_an_upgrade_tells_what_is_left_of_it() {
 }
 
 #[test]
+fn a_plan_tells_what_a_manifest_no_longer_says() {
+    run("plugin-plan-less", async |scene| {
+        let plugin = plugin(scene).await?;
+        let spec = |zones: &[&str], profile: &Value| json!({"zones": zones, "virtualMachineProfile": profile, "upgradePolicy": {"mode": "Automatic"}});
+        let with = |profile: Value| uniform("web", 2, spec(&["1", "2"], &profile));
+        let disk = |lun: i32| json!({"lun": lun, "diskSizeGB": 32});
+        let before = json!({"tags": {"team": "a", "cost": "1"}, "storageProfile": {"dataDisks": [disk(0), disk(1)]}});
+        let after = with(json!({"tags": {"team": "a"}, "storageProfile": {"dataDisks": [disk(0)]}}));
+        scene.apply(&with(before.clone()))?;
+        scene.settled("web").await?;
+        let answer = plugin.answer(&["plan", "-f", "-"], &after.to_string())?;
+        for gone in ["cost", "dataDisks"] {
+            assert!(answer.said.contains(gone), "{gone}: {} {}", answer.said, answer.complained);
+        }
+        let fewer_zones = uniform("web", 2, spec(&["1"], &before));
+        let refused = plugin.answer(&["plan", "-f", "-"], &fewer_zones.to_string())?;
+        assert!(refused.complained.contains("PropertyChangeNotAllowed: zones can be added"), "{}", refused.complained);
+        // The same of a set that is kept by server-side apply.
+        let mut kept = uniform("kept", 2, spec(&["1", "2"], &json!({"tags": {"team": "a", "cost": "1"}})));
+        let arguments = ["--namespace", &scene.namespace, "apply", "--server-side"];
+        scene.world.cluster.kubectl_with(&arguments, &kept.to_string())?;
+        scene.settled("kept").await?;
+        kept["spec"]["virtualMachineProfile"]["tags"] = json!({"team": "a"});
+        let answer = plugin.answer(&["plan", "-f", "-"], &kept.to_string())?;
+        assert!(answer.said.contains("cost"), "{} {}", answer.said, answer.complained);
+        Ok(())
+    });
+}
+
+#[test]
 fn a_plan_knows_what_the_region_offers_and_which_quota_is_too_small() {
     run("plugin-region", async |scene| {
         let plugin = plugin(scene).await?;

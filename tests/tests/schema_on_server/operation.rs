@@ -35,6 +35,12 @@ pub fn cases() -> Vec<Case> {
         ),
         case(flex_vm("Delete"), flex_vm("ReimageAll"), "type", sets_only),
         case(
+            json!({"type": "PowerOff", "instanceIds": ["*"]}),
+            json!({"type": "PowerOff", "instanceIds": []}),
+            "instanceIds",
+            "InvalidParameter: instanceIds must not be empty; leave it out, or write [\"*\"], for all VMs",
+        ),
+        case(
             json!({"type": "ManualUpgrade", "instanceIds": ["*"]}),
             json!({"type": "ManualUpgrade"}),
             "instanceIds",

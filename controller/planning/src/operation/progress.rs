@@ -180,10 +180,16 @@ fn started_roll(snapshot: &OperationSnapshot, set: &OperationSet) -> Progress {
                 ),
             })
         }
-        None => RollOutcome::UnderWay("the set has not begun it yet".to_owned()),
+        None => {
+            let held = set.holds_upgrades.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+            RollOutcome::UnderWay(format!("the set has not begun it yet{held}"))
+        }
         Some(record) => match record.running_status.code {
             RollingUpgradeCode::RollingForward | RollingUpgradeCode::RollingBack => {
                 RollOutcome::UnderWay(format!("rolling upgrade {} is running", record.number))
+            }
+            RollingUpgradeCode::Completed if record.progress.failed_instance_count > 0 => {
+                RollOutcome::Failed(fault(record))
             }
             RollingUpgradeCode::Completed => {
                 RollOutcome::Succeeded(format!("rolling upgrade {} is complete", record.number))

@@ -86,6 +86,8 @@ pub struct OperationSet {
     pub failed_revisions: Vec<FailedRevision>,
     /// Why no upgrade may begin, where a person must change something first.
     pub upgrade_refusal: Option<Failure>,
+    /// What the set itself says that holds its upgrades.
+    pub holds_upgrades: Option<String>,
     /// The latest rolling upgrade.
     pub rolling_upgrade: Option<RollingUpgradeStatus>,
     /// Members, sorted by name.

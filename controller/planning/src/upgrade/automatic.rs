@@ -62,7 +62,7 @@ pub fn decide(input: &UpgradeInput<'_>) -> UpgradeDecision {
     }
     let granted = input.allowance.left() - left;
     let spent = Allowance { spent: input.allowance.spent + granted, ..input.allowance };
-    hold_some(&mut decision, Reason::AllowanceSpent, held, &format!("outdated, {spent}"));
+    hold_some(&mut decision, Reason::AllowanceSpent, held, &format!("outdated, {spent}{}", input.broken_on_newest()));
     decision
 }
 

@@ -136,7 +136,7 @@ pub fn decide(input: &RollingInput<'_>) -> RollingDecision {
         Phase::Back(record) => back(input, record, &mut decision),
         Phase::Cancel(record) => cancel(input, &waiting, record, &mut decision),
         Phase::Stopped(record) => {
-            let (reason, message) = why_stopped(&record);
+            let (reason, message) = why_stopped(input, &record);
             hold(&mut decision, reason, waiting.len(), &format!("{outdated}: {message}"));
             wind_down(input, record, &mut decision);
         }
@@ -148,7 +148,10 @@ pub fn decide(input: &RollingInput<'_>) -> RollingDecision {
 
 /// Whether this very upgrade has touched it in vain. What follows no known model was changed by a person since.
 fn was_tried(input: &RollingInput<'_>, member: &Member) -> bool {
-    if member.assigned_revision.is_none() {
+    let number = input.record.map_or(0, |record| record.number);
+    // A person asks for it to be tried again.
+    let again = input.request == Some(RollRequest::Start { after: number });
+    if again || member.assigned_revision.is_none() {
         return false;
     }
     let goes_on = |record: &&RollingUpgradeStatus| match record.running_status.code {
@@ -235,7 +238,7 @@ fn start(input: &RollingInput<'_>, waiting: &[Outdated<'_>], decision: &mut Roll
             let message = format!("{outdated}: {}", breach.message);
             hold(decision, Reason::OSUpgradeWaits, waiting.len(), &message);
         } else {
-            fault(decision, record, breach, waiting.len());
+            fault(input, record, breach, waiting.len(), decision);
         }
         return;
     }
@@ -256,6 +259,7 @@ fn forward(
     let restoring = image::restore(input, &census, &record, decision);
     let outdated = input.target.outdated_text();
     if census.is_waiting() {
+        record.batch.get_or_insert_with(|| census.batch_begun());
         surge::hold_refusal(&record, decision);
         let made_up = overtaken::make_up(input, waiting, &mut record, &census.in_progress());
         let message = format!("{outdated}, wait for {}", census.waited_for());
@@ -321,7 +325,8 @@ fn next_batch(
     let chosen = batch::choose(input, waiting);
     let rest = waiting.len() - chosen.len();
     if chosen.is_empty() {
-        hold(decision, Reason::AllowanceSpent, rest, &format!("{outdated}, {}", input.upgrade.allowance));
+        let why = format!("{outdated}, {}{}", input.upgrade.allowance, input.upgrade.broken_on_newest());
+        hold(decision, Reason::AllowanceSpent, rest, &why);
         decision.record = Some(record);
         return;
     }
@@ -390,7 +395,7 @@ fn breach_policy(
             Target::Image(_) => image::wait_for_return(input, record, decision),
         }
     } else {
-        fault(decision, record, breach, waiting);
+        fault(input, record, breach, waiting, decision);
     }
 }
 
@@ -421,11 +426,17 @@ fn back(input: &RollingInput<'_>, mut record: RollingUpgradeStatus, decision: &m
     decision.record = Some(record);
 }
 
-fn fault(decision: &mut RollingDecision, mut record: RollingUpgradeStatus, error: RollingUpgradeError, waiting: usize) {
+fn fault(
+    input: &RollingInput<'_>,
+    mut record: RollingUpgradeStatus,
+    error: RollingUpgradeError,
+    waiting: usize,
+    decision: &mut RollingDecision,
+) {
     record.running_status.code = RollingUpgradeCode::Faulted;
     record.error = Some(error);
     let outdated = if record.os_upgrade.is_some() { image::OUTDATED } else { OUTDATED };
-    let (reason, message) = why_stopped(&record);
+    let (reason, message) = why_stopped(input, &record);
     hold(decision, reason, waiting, &format!("{outdated}: {message}"));
     decision.record = Some(record);
 }

@@ -5,7 +5,7 @@ use scaleset_crds::vocabulary::{
     HealthState, MaxDisruption, PowerWish, ProvisioningState, RollingUpgradeCode, UpgradeMode,
 };
 use scaleset_planning::snapshot::{
-    BreachRule, MaxSurge, Protection, ScaleSetSnapshot, SetOperation, SetRequest, UpgradeSwitch,
+    BreachRule, MaxSurge, Member, Protection, ScaleSetSnapshot, SetOperation, SetRequest, UpgradeSwitch,
 };
 use scaleset_planning::view::Health;
 
@@ -61,6 +61,48 @@ fn marks_of_this_very_upgrade_are_taken_up() {
     snapshot.status = before;
     pass(&mut snapshot);
     assert_eq!((record(&snapshot).number, progress(&snapshot)), (1, [0, 0, 2, 8]));
+    let batch = record(&snapshot).batch.expect("it is their batch");
+    assert_eq!((batch.number, batch.size), (1, 2));
+    settle(&mut snapshot, &["web-0", "web-5"], HealthState::Healthy);
+    assert_eq!(pass(&mut snapshot).len(), 2);
+    assert_eq!(record(&snapshot).batch.map(|batch| batch.number), Some(2));
+}
+
+#[test]
+fn who_starts_an_upgrade_again_has_its_failures_tried_again() {
+    let mut snapshot = surging::surging(&[(None, 3)], MaxSurge::Percent(100));
+    snapshot.set.rolling_policy.max_unhealthy_percent = 100;
+    snapshot.set.rolling_policy.max_unhealthy_upgraded_percent = 100;
+    for _ in 0..20 {
+        surging::go_on(&mut snapshot);
+        snapshot.members.retain(Member::is_live);
+        for new in snapshot.members.iter_mut().filter(|member| member.number >= Some(3)) {
+            new.report.provisioning = ProvisioningState::Failed;
+        }
+    }
+    assert_eq!(surging::code(&snapshot), RollingUpgradeCode::Completed);
+    assert_eq!(surging::progress(&snapshot), [0, 3, 0, 0]);
+    let request = SetRequest::StartRollingUpgrade { after: 1 };
+    snapshot.operations = vec![SetOperation { name: "again".to_owned(), request }];
+    surging::go_on(&mut snapshot);
+    assert_eq!(record(&snapshot).number, 2);
+    assert_eq!(surging::code(&snapshot), RollingUpgradeCode::RollingForward, "it does not end before it began");
+    assert_eq!(surging::progress(&snapshot), [0, 0, 1, 2]);
+}
+
+#[test]
+fn a_spent_allowance_names_who_spends_it_and_the_way_out() {
+    let mut snapshot = resized(&[(None, 5)]);
+    snapshot.set.upgrade_mode = UpgradeMode::Automatic;
+    assert_eq!(pass(&mut snapshot), ["web-0"]);
+    settle(&mut snapshot, &["web-0"], HealthState::Unhealthy);
+    let plan = audited(&snapshot);
+    let held = plan.holds.iter().find(|hold| hold.reason == Reason::AllowanceSpent).expect("it is said");
+    assert_eq!(
+        held.message,
+        "4 outdated, 1 in flight or unavailable of 1 allowed (20 % of 5); not well on the newest model: web-0; if that \
+         lasts, change the model"
+    );
 }
 
 #[test]

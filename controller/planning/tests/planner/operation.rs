@@ -62,6 +62,7 @@ fn set() -> OperationSet {
         newest_revision: Some("new".to_owned()),
         failed_revisions: Vec::new(),
         upgrade_refusal: None,
+        holds_upgrades: None,
         rolling_upgrade: None,
         members: ["0", "1", "2"].map(member).to_vec(),
     }
@@ -370,10 +371,17 @@ fn a_start_of_a_rolling_upgrade_ends_with_the_upgrade() {
     assert_eq!(begun.status.rolling_upgrade_number, Some(4));
     let unbegun = after(begun.clone());
     assert_eq!(condition(&unbegun, "Reconciling").2, "the set has not begun it yet");
+    let held = after(with(begun.clone(), |set| set.holds_upgrades = Some("3 outdated, paused".to_owned())));
+    assert_eq!(condition(&held, "Reconciling").2, "the set has not begun it yet: 3 outdated, paused");
     let runs = after(with(begun, rolling(RollingUpgradeCode::RollingForward, 5)));
     assert_eq!((runs.status.total, runs.status.succeeded, runs.status.failed), (Some(10), Some(5), Some(1)));
-    let done = after(with(runs.clone(), rolling(RollingUpgradeCode::Completed, 5)));
-    assert_eq!(condition(&done, "Complete").0, "True");
+    let well = |set: &mut OperationSet| {
+        rolling(RollingUpgradeCode::Completed, 5)(set);
+        set.rolling_upgrade.as_mut().expect("there is one").progress.failed_instance_count = 0;
+    };
+    assert_eq!(condition(&after(with(runs.clone(), well)), "Complete").0, "True");
+    let with_failures = after(with(runs.clone(), rolling(RollingUpgradeCode::Completed, 5)));
+    assert_eq!(condition(&with_failures, "Failed").0, "True", "what failed is not a success");
     let faulted = after(with(runs, rolling(RollingUpgradeCode::Faulted, 5)));
     assert_eq!(condition(&faulted, "Failed").2, "rolling upgrade 5 stopped");
 }

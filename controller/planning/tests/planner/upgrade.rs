@@ -100,7 +100,11 @@ fn a_bad_model_stops_at_the_first_few() {
     }
     let plan = audited(&snapshot);
     assert!(assigned(&plan).is_empty(), "two of ten were well and are lost to the new model");
-    assert_eq!(plan.holds[0].message, "8 outdated, 2 in flight or unavailable of 2 allowed (20 % of 10)");
+    assert_eq!(
+        plan.holds[0].message,
+        "8 outdated, 2 in flight or unavailable of 2 allowed (20 % of 10); not well on the newest model: web-0, web-5; \
+         if that lasts, change the model"
+    );
 }
 
 #[test]

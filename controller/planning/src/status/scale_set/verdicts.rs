@@ -316,7 +316,7 @@ impl<'pass> Verdicts<'pass> {
         match (waiting, failed.cloned().or(member)) {
             (Some(hold), _) => Verdict::new(Truth::True, hold.reason, hold.message.clone()),
             (None, Some(failure)) => Verdict::new(Truth::True, failure.reason, failure.message),
-            (None, None) => Verdict::new(Truth::False, Reason::Converged, "nothing waits for a person"),
+            (None, None) => Verdict::new(Truth::False, Reason::Converged, "nothing is known to wait for a person"),
         }
     }
 

@@ -22,7 +22,7 @@ pub(super) fn cancel(
         record.running_status.last_action_time = time(input.now);
     }
     let record = end(input, record, decision);
-    let (reason, message) = why_stopped(&record);
+    let (reason, message) = why_stopped(input, &record);
     hold(decision, reason, waiting.len(), &format!("{}: {message}", input.target.outdated_text()));
     decision.record = Some(record);
 }
@@ -62,13 +62,18 @@ pub(super) fn end_former(input: &RollingInput<'_>, decision: &mut RollingDecisio
     }
 }
 
-pub(super) fn why_stopped(record: &RollingUpgradeStatus) -> (Reason, String) {
-    let cancelled = || format!("rolling upgrade {} was cancelled", record.number);
+/// With the way out. What was rolled back is not started again.
+pub(super) fn why_stopped(input: &RollingInput<'_>, record: &RollingUpgradeStatus) -> (Reason, String) {
+    let rolled_back = input.failed.iter().any(|failed| failed.name == record.target_revision);
+    let way_out = if rolled_back { "change the model" } else { "change the model, or start it again" };
+    let cancelled = || format!("rolling upgrade {} was cancelled; start it again, or change the model", record.number);
     if let Some(target) = &record.os_upgrade {
         return image::why_stopped(record, target, cancelled);
     }
     match (&record.running_status.code, &record.error) {
-        (RollingUpgradeCode::Faulted, Some(error)) => (Reason::from_code(&error.code), error.message.clone()),
+        (RollingUpgradeCode::Faulted, Some(error)) => {
+            (Reason::from_code(&error.code), format!("{}; {way_out}", error.message))
+        }
         (RollingUpgradeCode::Faulted, None) => {
             (Reason::InternalExecutionError, format!("rolling upgrade {} stopped", record.number))
         }

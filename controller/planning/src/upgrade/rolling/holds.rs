@@ -3,7 +3,7 @@
 use scaleset_crds::condition::Reason;
 
 use super::standing::Census;
-use super::{RollingDecision, RollingInput};
+use super::{OUTDATED, RollingDecision, RollingInput, Target, image};
 use crate::plan::Hold;
 use crate::snapshot::UpgradeSwitch;
 use crate::upgrade::{Outdated, only_unborn, refusal};
@@ -11,9 +11,16 @@ use crate::upgrade::{Outdated, only_unborn, refusal};
 /// A change that costs more than the ceiling is not started on anybody who has a VM.
 pub(super) fn refuse(input: &RollingInput<'_>, waiting: &[Outdated<'_>], decision: &mut RollingDecision) -> bool {
     let Some(refusal) = refusal(&input.upgrade, waiting) else { return false };
-    let reason = if input.target.is_image() { Reason::OSUpgradeWaits } else { refusal.reason };
+    let refusal = match input.target {
+        Target::Model => refusal,
+        Target::Image(_) => Hold {
+            reason: Reason::OSUpgradeWaits,
+            message: refusal.message.replacen(OUTDATED, image::OUTDATED, 1),
+            ..refusal
+        },
+    };
     decision.decision.actions.extend(only_unborn(&input.upgrade, waiting));
-    decision.decision.holds.push(Hold { reason, ..refusal });
+    decision.decision.holds.push(refusal);
     true
 }
 

@@ -5,9 +5,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use scaleset_crds::condition::Reason;
 use scaleset_crds::os_upgrade::RollbackInfo;
-use scaleset_crds::rolling_upgrade::{RollingUpgradeError, RollingUpgradeProgress, RollingUpgradeStatus};
+use scaleset_crds::rolling_upgrade::{
+    RollingUpgradeBatch, RollingUpgradeError, RollingUpgradeProgress, RollingUpgradeStatus,
+};
 use scaleset_crds::vocabulary::{HealthState, PowerState, ProvisioningState};
 
+use super::record::time;
 use super::surge::{Pair, Surge, lacks_room};
 use super::{RollingInput, Target, between, count};
 use crate::budget::was_healthy;
@@ -87,6 +90,18 @@ impl<'pass> Census<'pass> {
     /// Whether somebody is being upgraded.
     pub(super) fn is_waiting(&self) -> bool {
         !self.in_progress().is_empty() || self.missing > 0
+    }
+
+    /// The batch of those that are being upgraded, where a pass that died before it was recorded had begun it.
+    pub(super) fn batch_begun(&self) -> RollingUpgradeBatch {
+        let marks = self.in_progress().into_iter().filter_map(|member| Some(member.roll.as_ref()?.since));
+        RollingUpgradeBatch {
+            number: 1,
+            size: self.progress().in_progress_instance_count,
+            start_time: time(marks.min().unwrap_or(self.input.now)),
+            end_time: None,
+            surge_unavailable: None,
+        }
     }
 
     /// How many successors are yet to be made.
