@@ -34,6 +34,10 @@ pub(crate) fn told(error: &HardwareError) -> String {
         | HardwareError::NotOffered { .. }
         | HardwareError::Stale { .. }
         | HardwareError::Busy { .. }
-        | HardwareError::Transient { .. } => error.to_string(),
+        | HardwareError::Transient { .. } => {
+            let text = error.to_string();
+            // The code stands beside it wherever it is told.
+            text.strip_prefix(&format!("{}: ", error.code())).map_or_else(|| text.clone(), str::to_owned)
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use scaleset_crds::ScaleSetStatus;
+use scaleset_crds::condition::Reason;
 use scaleset_crds::os_upgrade::OsUpgradeHistoryEntry;
 use scaleset_crds::rolling_upgrade::{RollingUpgradeProgress, RollingUpgradeStatus};
 use scaleset_planning::plan::{RemovalCause, ScaleSetPlan};
@@ -139,13 +140,15 @@ fn notices(observed: &Observed, plan: &ScaleSetPlan, executed: &Executed) -> Vec
         if !names.is_empty() {
             let why = executed.deleted.iter().find(|removal| removal.name == names[0]);
             let why = why.map_or_else(String::new, |removal| format!(": {}", removal.reason));
-            notices.push(notice(EventType::Normal, reason, action, format!("{verb} {}{why}", list(&names))));
+            let event_type = if reason == "RestoringOSDisk" { EventType::Warning } else { EventType::Normal };
+            notices.push(notice(event_type, reason, action, format!("{verb} {}{why}", list(&names))));
         }
     }
     let before = observed.set.status.as_ref();
     let known = |code: &str| before.is_some_and(|status| status.blockers.iter().any(|blocker| blocker.code == code));
     for hold in plan.holds.iter().filter(|hold| !known(hold.reason.as_str())) {
-        let event_type = if hold.needs_attention() { EventType::Warning } else { EventType::Normal };
+        let failed = matches!(hold.reason, Reason::OSImageFailed | Reason::RollingBack);
+        let event_type = if failed || hold.needs_attention() { EventType::Warning } else { EventType::Normal };
         notices.push(notice(event_type, hold.reason.as_str(), "Hold", hold.message.clone()));
     }
     for failure in &executed.outcome.failures {
