@@ -11,6 +11,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Client;
 use kube::api::{Api, Patch, PatchParams};
+use scaleset_crds::spot::Priority;
 use scaleset_crds::{FIELD_MANAGER, labels};
 use scaleset_hardware::catalog::Region;
 use scaleset_hardware::headroom::Quota;
@@ -94,8 +95,10 @@ async fn regions(hardware: &dyn Hardware) -> Result<BTreeMap<String, PublishedRe
         // Sizes of one family count against the same quotas.
         let of_families: BTreeMap<&str, &str> =
             offer.sizes.iter().map(|(name, size)| (size.family.as_str(), name.as_str())).collect();
-        for size in of_families.values() {
-            let headroom = hardware.headroom(location, size).await?.unwrap_or_default();
+        for (size, priority) in
+            of_families.values().flat_map(|size| [(size, Priority::Regular), (size, Priority::Spot)])
+        {
+            let headroom = hardware.headroom(location, size, priority).await?.unwrap_or_default();
             quotas.extend(headroom.quotas.into_iter().map(|quota| (quota.name.clone(), quota)));
         }
         let region = PublishedRegion { offer: offer.clone(), quotas: quotas.into_values().collect() };

@@ -186,6 +186,8 @@ closed_enum! {
         HandMadeMember,
         /// The difference is taken with the next reimage.
         PendingReimage,
+        /// Spot VMs were evicted and stay without hardware until they are started.
+        Evicted,
         /// The VM is stopped or deallocated as wished.
         StoppedByWish,
         /// The model names no health source.
@@ -222,6 +224,12 @@ closed_enum! {
         RollingUpgradeInProgressWithFailedUpgradedVMs,
         /// The size is not offered here.
         SkuNotAvailable,
+        /// The size is not offered as Spot VM.
+        AzureSpotIsNotSupportedForThisVMSize,
+        /// The price of a Spot VM is above its maximum.
+        SpotPriceGreaterThanProvidedMaxPrice,
+        /// The maximum price of a Spot VM changes only while it is deallocated.
+        MaxPriceChangeNotAllowedForAllocatedVMs,
         /// The image is not offered here.
         ImageNotFound,
         /// The subnet does not exist.

@@ -9,6 +9,7 @@ use crate::condition::{FlexVMCondition, InstanceCondition, unknown_conditions};
 use crate::instance::{InstanceStatus, ProtectionPolicy, ScaleSetReference};
 use crate::profile::{Credentials, Extension, NetworkInterface, NetworkProfile, StorageProfile, VirtualMachineModel};
 use crate::rules::{self, health, instance, profile as refuse};
+use crate::spot::SpotProfile;
 use crate::vocabulary::PowerWish;
 
 /// An ordinary VM. It works alone, or joins a Flexible scale set by reference when it is created.
@@ -91,6 +92,9 @@ pub struct FlexVMSpec {
     /// Size of the VM, for example `Standard_B1s`. Required.
     #[schemars(length(min = 1, max = 64))]
     pub vm_size: String,
+    /// Priority, and what a Spot VM agrees to.
+    #[serde(flatten)]
+    pub spot: SpotProfile,
     /// Computer name, administrator and credentials. Required.
     pub os_profile: FlexOsProfile,
     /// Image and disks. Required.
@@ -128,6 +132,7 @@ impl FlexVMSpec {
     pub fn model(&self) -> VirtualMachineModel {
         VirtualMachineModel {
             vm_size: self.vm_size.clone(),
+            spot: self.spot.terms(),
             credentials: self.os_profile.credentials.clone(),
             storage_profile: self.storage_profile.clone(),
             network_profile: self.network_profile.clone().into(),

@@ -53,6 +53,9 @@ const fn row(path: &'static str, impact: Impact, explanation: &'static str) -> I
 /// Every field of the profile. A test fails when a field of the schema has no row.
 pub const IMPACT_TABLE: &[ImpactRow] = &[
     row("vmSize", Impact::Restart, "the VM restarts with the new size"),
+    row("priority", Impact::Immutable, "the priority is given at creation"),
+    row("evictionPolicy", Impact::Immutable, "what an eviction does is agreed at creation"),
+    row("maxPrice", Impact::Online, "taken while the VM is deallocated; an allocated one keeps its price until then"),
     row("osProfile.computerNamePrefix", Impact::Immutable, "the computer name is given at creation"),
     row("osProfile.computerName", Impact::Immutable, "the computer name is given at creation"),
     row("osProfile.adminUsername", Impact::Immutable, "the administrator is made at creation"),

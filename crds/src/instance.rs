@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::operation::InstanceOperation;
 use crate::rules::instance as refuse;
+use crate::scheduled_event::ScheduledEvent;
+use crate::spot::EvictionStatus;
 use crate::vocabulary::{Impact, PowerState, ProvisioningState, StatusLevel};
 
 /// Protection of one instance from its set. A person's own action on the instance is never held back.
@@ -101,6 +103,14 @@ pub struct InstanceStatus {
     #[schemars(length(max = 5))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["uid".into()]))]
     pub operations: Vec<InstanceOperation>,
+    /// The eviction that has left it without hardware; none once it is started, or wished down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eviction: Option<EvictionStatus>,
+    /// What is about to be done to it; at most 8.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["eventId".into()]))]
+    pub scheduled_events: Vec<ScheduledEvent>,
     /// Conditions; all are written on the first pass.
     #[serde(default)]
     #[schemars(length(max = 16))]

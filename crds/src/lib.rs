@@ -21,6 +21,8 @@ pub mod rolling_upgrade;
 pub mod rules;
 pub mod scale_set;
 pub mod scale_set_vm;
+pub mod scheduled_event;
+pub mod spot;
 pub mod vocabulary;
 
 pub use flex_vm::{FlexVM, FlexVMSpec};

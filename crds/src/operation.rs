@@ -67,13 +67,13 @@ pub struct ScaleSetOperationSpec {
     pub target: OperationTarget,
     /// What is to be done. Required. Immutable. On VMs: `Start`, `PowerOff` (hardware kept), `Restart`, `Deallocate`
     /// (hardware released), `Redeploy` (on another host), `Reimage` (fresh OS disk of the model that the VM follows),
-    /// `ReimageAll` (data disks too; Uniform only), `ManualUpgrade` (to the newest model) and `Delete` (the count is
-    /// lowered with them). On a set in mode Rolling: `StartRollingUpgrade` (also after one that was cancelled or has
+    /// `ReimageAll` (data disks too; Uniform only), `ManualUpgrade` (to the newest model), `Delete` (the count is
+    /// lowered with them) and `SimulateEviction` (of Spot VMs). On a set in mode Rolling: `StartRollingUpgrade` (also after one that was cancelled or has
     /// faulted) and `CancelRollingUpgrade`.
     #[serde(rename = "type")]
     pub operation_type: OperationType,
     /// VMs of the set by instance id: the number of a Uniform instance, the name of a Flexible VM. A list of only `*`
-    /// means all of them, and so does no list; `ManualUpgrade` and Delete require one. VMs that are named are not skipped for
+    /// means all of them, and so does no list; `ManualUpgrade`, `Delete` and `SimulateEviction` require one. VMs that are named are not skipped for
     /// their protection, those meant by `*` or by no list are. At most 1000. Immutable.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
@@ -133,6 +133,7 @@ pub enum OperationType {
     Delete,
     StartRollingUpgrade,
     CancelRollingUpgrade,
+    SimulateEviction,
 }
 
 #[expect(missing_docs, reason = "documented at the field")]

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::health::HealthProbe;
 use crate::rules::{self, health, profile as refuse};
+use crate::spot::{Priority, SpotProfile, SpotTerms};
 use crate::vocabulary::{ApplicationProtocol, OsType, StorageAccountType};
 
 /// What each VM that the set makes should be.
@@ -30,6 +31,9 @@ pub struct VirtualMachineProfile {
     /// Size of the VM, as in Azure's `sku.name`, for example `Standard_D2s_v3`. Required.
     #[schemars(length(min = 1, max = 64))]
     pub vm_size: String,
+    /// Priority, and what Spot VMs agree to.
+    #[serde(flatten)]
+    pub spot: SpotProfile,
     /// Computer name, administrator and credentials. Required.
     pub os_profile: OsProfile,
     /// Image and disks. Required.
@@ -317,6 +321,9 @@ pub struct ExtensionSettings {
 pub struct VirtualMachineModel {
     /// Size of the VM.
     pub vm_size: String,
+    /// What it agrees to as a Spot VM; none of regular priority.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spot: Option<SpotTerms>,
     /// Administrator and secrets.
     pub credentials: Credentials,
     /// Image and disks.
@@ -334,9 +341,18 @@ pub struct VirtualMachineModel {
 impl VirtualMachineProfile {
     /// The part of the profile that one VM has.
     pub fn model(&self) -> VirtualMachineModel {
-        let Self { vm_size, os_profile, storage_profile, network_profile, extensions, tags } = self.clone();
+        let Self { vm_size, spot, os_profile, storage_profile, network_profile, extensions, tags } = self.clone();
         let OsProfile { computer_name_prefix: _, credentials } = os_profile;
-        VirtualMachineModel { vm_size, credentials, storage_profile, network_profile, extensions, tags }
+        let spot = spot.terms();
+        VirtualMachineModel { vm_size, spot, credentials, storage_profile, network_profile, extensions, tags }
+    }
+
+    /// The same of a VM of `priority`: a set that mixes priorities makes regular VMs of a Spot profile.
+    pub fn model_of(&self, priority: Priority) -> VirtualMachineModel {
+        match priority {
+            Priority::Spot => self.model(),
+            Priority::Regular => VirtualMachineModel { spot: None, ..self.model() },
+        }
     }
 }
 

@@ -18,6 +18,7 @@ pub(crate) mod os_upgrade;
 pub(crate) mod profile;
 pub(crate) mod rolling_upgrade;
 pub(crate) mod scale_set;
+pub(crate) mod spot;
 
 use kube::core::{Reason, Rule};
 use schemars::{Schema, SchemaGenerator, json_schema};
@@ -35,6 +36,16 @@ pub(crate) enum Code {
     PropertyChangeNotAllowed,
     /// A set with several fault domains takes no existing VM, and lets none go.
     VmssDoesNotSupportAttachingExistingVMMultiFD,
+    /// Only Spot VMs are evicted.
+    EvictionPolicyCanBeSetOnlyOnAzureSpotVirtualMachines,
+    /// Only Spot VMs have a maximum price.
+    MaxPriceIsSupportedOnlyForAzureSpotVirtualMachines,
+    /// The maximum price is no price.
+    MaxPriceValueInvalid,
+    /// A VM keeps the priority of its creation.
+    VMPriorityCannotBeApplied,
+    /// Only sets of Spot VMs restore VMs.
+    SpotRestorationIsSupportedOnlyForAzureSpotScaleSets,
 }
 
 impl Code {
@@ -45,15 +56,30 @@ impl Code {
             Self::OperationNotAllowed => "OperationNotAllowed",
             Self::PropertyChangeNotAllowed => "PropertyChangeNotAllowed",
             Self::VmssDoesNotSupportAttachingExistingVMMultiFD => "VmssDoesNotSupportAttachingExistingVMMultiFD",
+            Self::EvictionPolicyCanBeSetOnlyOnAzureSpotVirtualMachines => {
+                "EvictionPolicyCanBeSetOnlyOnAzureSpotVirtualMachines"
+            }
+            Self::MaxPriceIsSupportedOnlyForAzureSpotVirtualMachines => {
+                "MaxPriceIsSupportedOnlyForAzureSpotVirtualMachines"
+            }
+            Self::MaxPriceValueInvalid => "MaxPriceValueInvalid",
+            Self::VMPriorityCannotBeApplied => "VMPriorityCannotBeApplied",
+            Self::SpotRestorationIsSupportedOnlyForAzureSpotScaleSets => {
+                "SpotRestorationIsSupportedOnlyForAzureSpotScaleSets"
+            }
         }
     }
 
     fn reason(self) -> Reason {
         match self {
-            Self::InvalidParameter | Self::BadRequest => Reason::FieldValueInvalid,
+            Self::InvalidParameter | Self::BadRequest | Self::MaxPriceValueInvalid => Reason::FieldValueInvalid,
             Self::OperationNotAllowed
             | Self::PropertyChangeNotAllowed
-            | Self::VmssDoesNotSupportAttachingExistingVMMultiFD => Reason::FieldValueForbidden,
+            | Self::VmssDoesNotSupportAttachingExistingVMMultiFD
+            | Self::EvictionPolicyCanBeSetOnlyOnAzureSpotVirtualMachines
+            | Self::MaxPriceIsSupportedOnlyForAzureSpotVirtualMachines
+            | Self::VMPriorityCannotBeApplied
+            | Self::SpotRestorationIsSupportedOnlyForAzureSpotScaleSets => Reason::FieldValueForbidden,
         }
     }
 }

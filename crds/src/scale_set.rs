@@ -10,7 +10,8 @@ use crate::instance::InstanceViewStatus;
 use crate::os_upgrade::{AutomaticOsUpgradePolicy, FailedImageVersion, OsUpgradeHistoryEntry};
 use crate::profile::VirtualMachineProfile;
 use crate::rolling_upgrade::{FailedRevision, RollingUpgradePolicy, RollingUpgradeStatus};
-use crate::rules::{self, health, os_upgrade, rolling_upgrade, scale_set as refuse};
+use crate::rules::{self, health, os_upgrade, rolling_upgrade, scale_set as refuse, spot};
+use crate::spot::{EvictedMember, PriorityMixPolicy, SpotRestorePolicy};
 use crate::vocabulary::{MaxDisruption, OrchestrationMode, ScaleInRule, UpgradeMode};
 
 /// A set of VMs made from one profile (Uniform), or grouping ordinary VMs (Flexible), after Azure's Virtual Machine
@@ -66,6 +67,10 @@ use crate::vocabulary::{MaxDisruption, OrchestrationMode, ScaleInRule, UpgradeMo
     validation = refuse::flexible_zonal_fault_domains(),
     validation = refuse::flexible_placement_group_limit(),
     validation = health::probe_of_uniform(),
+    validation = spot::restore_of_spot(),
+    validation = spot::mix_of_flexible(),
+    validation = spot::mix_of_spot(),
+    validation = spot::mix_needs_many_groups(),
     validation = rolling_upgrade::rolling_needs_health(),
     validation = os_upgrade::needs_health(),
     validation = os_upgrade::needs_latest(),
@@ -112,6 +117,13 @@ pub struct ScaleSetSpec {
     /// Which VMs go first when the set shrinks. A change costs existing VMs nothing.
     #[serde(default)]
     pub scale_in_policy: ScaleInPolicy,
+    /// How many VMs of a Spot profile are of regular priority. Flexible only, and not in a single placement group. A change
+    /// makes and removes no VM: the next that are made or removed lead towards it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority_mix_policy: Option<PriorityMixPolicy>,
+    /// Whether Spot VMs that were evicted for capacity, and stay, are started again. A change costs existing VMs nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spot_restore_policy: Option<SpotRestorePolicy>,
     /// What each VM that the set makes should be. Required for Uniform; a Flexible set without it only groups VMs made
     /// by hand. It can be changed, but not removed; what each change costs is said at its fields.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -233,6 +245,11 @@ pub struct ScaleSetStatus {
     /// Whether the set has a single placement group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub single_placement_group: Option<bool>,
+    /// Members that were evicted with policy Delete and count no more; at most 2000.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 2000))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["uid".into()]))]
+    pub evictions: Vec<EvictedMember>,
     /// Run-time summary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance_view: Option<ScaleSetInstanceView>,

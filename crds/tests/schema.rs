@@ -121,6 +121,11 @@ fn every_rule_answers_with_a_code_that_azure_has() {
         "OperationNotAllowed: ",
         "PropertyChangeNotAllowed: ",
         "VmssDoesNotSupportAttachingExistingVMMultiFD: ",
+        "EvictionPolicyCanBeSetOnlyOnAzureSpotVirtualMachines: ",
+        "MaxPriceIsSupportedOnlyForAzureSpotVirtualMachines: ",
+        "MaxPriceValueInvalid: ",
+        "VMPriorityCannotBeApplied: ",
+        "SpotRestorationIsSupportedOnlyForAzureSpotScaleSets: ",
     ];
     for (kind, root) in roots() {
         walk("", &root, &mut |path, schema| {

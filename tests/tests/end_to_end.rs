@@ -32,6 +32,8 @@ mod rolling;
 mod samples;
 #[path = "end_to_end/scene.rs"]
 mod scene;
+#[path = "end_to_end/spot.rs"]
+mod spot;
 #[path = "end_to_end/start.rs"]
 mod start;
 #[path = "end_to_end/upgrade.rs"]

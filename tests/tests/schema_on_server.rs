@@ -25,5 +25,7 @@ mod scale_set;
 mod scale_set_vm;
 #[path = "schema_on_server/server.rs"]
 mod server;
+#[path = "schema_on_server/spot.rs"]
+mod spot;
 #[path = "schema_on_server/views.rs"]
 mod views;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use scaleset_crds::spot::Price;
 use serde::{Deserialize, Serialize};
 
 /// What the regions offer, by location.
@@ -52,6 +53,9 @@ pub struct Size {
     pub memory_mib: i64,
     /// Whether maintenance preserves memory, which decides the limits of Flexible sets.
     pub memory_preserving: bool,
+    /// What an hour of it costs now as a Spot machine, in US dollars; none where it is not offered as one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spot_price: Option<Price>,
     /// Zones that offer it.
     pub zones: Vec<String>,
 }

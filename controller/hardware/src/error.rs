@@ -13,8 +13,8 @@ pub enum HardwareError {
         /// The uid that was asked for.
         uid: String,
     },
-    /// No host has room. `code` is Azure's `AllocationFailed`, `ZonalAllocationFailed` or
-    /// `OverconstrainedZonalAllocationRequest`.
+    /// No host has room, or a Spot machine would cost too much. `code` is Azure's `AllocationFailed`,
+    /// `ZonalAllocationFailed`, `OverconstrainedZonalAllocationRequest` or `SpotPriceGreaterThanProvidedMaxPrice`.
     #[error("{code}: {message}")]
     NoCapacity {
         /// Azure's code.
@@ -25,7 +25,7 @@ pub enum HardwareError {
     /// A vCPU quota would be exceeded (Azure: `QuotaExceeded`).
     #[error("QuotaExceeded: {family} vcpu quota: limit {limit}, usage {usage}, additional required {required}, minimum new limit {}", usage + required)]
     Quota {
-        /// The quota's name: a family, or `regional total`.
+        /// The quota's name: a family, `regional total`, or `spot`.
         family: String,
         /// vCPUs allowed.
         limit: i64,

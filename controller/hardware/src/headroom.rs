@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 pub struct Headroom {
     /// Virtual CPUs of one machine of the size.
     pub vcpus: i64,
-    /// Quotas that such a machine counts against: its family's, where that is limited, and the region's.
+    /// Quotas that such a machine counts against: its family's, where that is limited, and the region's; of a Spot machine
+    /// the Spot quota alone, where there is one.
     pub quotas: Vec<Quota>,
     /// How many more such machines the hosts of each place can take.
     pub places: Vec<Room>,
@@ -18,7 +19,7 @@ pub struct Headroom {
 /// One vCPU quota (Azure: virtual machine vCPU quotas).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quota {
-    /// A family, or `regional total`.
+    /// A family, `regional total`, or `spot`.
     pub name: String,
     /// vCPUs allowed.
     pub limit: i64,

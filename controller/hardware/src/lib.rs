@@ -25,6 +25,7 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 use jiff::Timestamp;
 use scaleset_crds::VirtualMachineModel;
+use scaleset_crds::spot::Priority;
 use scaleset_crds::vocabulary::PowerWish;
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +33,8 @@ pub use catalog::Catalog;
 pub use error::HardwareError;
 pub use headroom::Headroom;
 pub use machine::{
-    ApplicationHealthReport, Change, ExtensionState, Health, Inventory, Machine, Owner, Placement, Provisioning,
+    ApplicationHealthReport, Change, Eviction, ExtensionState, Health, Inventory, Machine, Owner, Placement,
+    PreemptNotice, Provisioning,
 };
 
 /// What to create. The same `uid` again returns the machine that is there.
@@ -95,6 +97,8 @@ pub enum OperationAction {
     Restart,
     /// Move a machine that holds hardware to another host of its place. A stopped one stays stopped.
     Redeploy,
+    /// Evict a Spot machine as if its capacity were needed: it is told, and goes after the notice.
+    SimulateEviction,
     /// Replace disks by fresh ones and apply the whole model. Id and addresses stay.
     Reimage {
         /// Which disks.
@@ -202,9 +206,10 @@ pub trait Hardware: Send + Sync {
     /// What the region offers: sizes, images, zones, fault domains.
     async fn catalog(&self) -> Result<Arc<Catalog>, HardwareError>;
 
-    /// What is left for more machines of a size in a location; `None` where it is not offered. It is a forecast: nothing
+    /// What is left for more machines of a size and a priority in a location; `None` where it is not offered. It is a forecast: nothing
     /// is reserved, and a call that follows may find less.
-    async fn headroom(&self, location: &str, size: &str) -> Result<Option<Headroom>, HardwareError>;
+    async fn headroom(&self, location: &str, size: &str, priority: Priority)
+    -> Result<Option<Headroom>, HardwareError>;
 
     /// The scenario clock, which every policy duration follows.
     fn now(&self) -> Timestamp;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use scaleset_crds::VirtualMachineModel;
+use scaleset_crds::spot::EvictionReason;
 use scaleset_crds::vocabulary::{HealthState, PowerState};
 use serde::{Deserialize, Serialize};
 
@@ -132,6 +133,35 @@ pub struct Machine {
     /// (yet, or any more): the guest does not run, or the extension has not succeeded, has not asked often enough or
     /// hangs with its guest. Missing is not unhealthy.
     pub application_health: Option<ApplicationHealthReport>,
+    /// The notice that it is about to be evicted.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub preempt_notice: Option<PreemptNotice>,
+    /// The eviction that has taken its hardware, until somebody starts it or wishes it down. One that an eviction has
+    /// deleted is told, as being deleted, until somebody asks for its deletion.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub eviction: Option<Eviction>,
+}
+
+/// The notice of an eviction (Azure: scheduled events, `Preempt`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PreemptNotice {
+    /// Id of the event.
+    pub event_id: String,
+    /// When the machine is evicted, scenario time.
+    pub not_before: Timestamp,
+    /// Why.
+    pub reason: EvictionReason,
+}
+
+/// An eviction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Eviction {
+    /// When, scenario time.
+    pub time: Timestamp,
+    /// Why.
+    pub reason: EvictionReason,
 }
 
 /// What a health source says of an application.

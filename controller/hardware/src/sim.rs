@@ -26,6 +26,7 @@ mod quota;
 mod random;
 mod region;
 mod schedule;
+mod spot;
 mod store;
 mod survey;
 mod vm;
@@ -48,6 +49,7 @@ pub use fault::{BootFailure, Fault, FaultEffect, Outage, Selector};
 pub use journal::{Call, JournalEntry, Outcome};
 pub use latency::{Distribution, Latencies};
 pub use region::{RegionFile, RegionFileError};
+pub use spot::SpotPressure;
 pub use store::StoreError;
 pub use world::{CallCount, ControlCode, ControlError, Drift, MachineFault};
 

@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use scaleset_crds::spot::Priority;
 use scaleset_crds::vocabulary::{
     HealthState, OrchestrationMode, PowerState, PowerWish, ProvisioningState, UpgradeMode,
 };
 
 use crate::plan::{Action, RemovalCause, ScaleSetPlan};
 use crate::snapshot::{
-    GuestAgent, MaxSurge, Member, MemberLife, Origin, OsDiskWish, Protection, ScaleSetSnapshot, SetLife, SetRequest,
-    UpgradeSwitch,
+    Evicted, GuestAgent, MaxSurge, Member, MemberLife, Origin, OsDiskWish, Protection, ScaleSetSnapshot, SetLife,
+    SetRequest, UpgradeSwitch,
 };
 use crate::view::Health;
 
@@ -23,6 +24,8 @@ pub fn audit(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan) -> Vec<String> {
     judge_upgrades(snapshot, plan, &mut findings);
     judge_ceiling(snapshot, plan, &mut findings);
     judge_balance(snapshot, plan, &mut findings);
+    judge_mix(snapshot, plan, &mut findings);
+    judge_target(snapshot, plan, &mut findings);
     findings
 }
 
@@ -61,6 +64,7 @@ fn judge_names(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &mut 
                 }
             }
             Action::AddFinalizer
+            | Action::NoteEvictions { .. }
             | Action::CreateRevision { .. }
             | Action::RenumberRevision { .. }
             | Action::AssignRevision(_)
@@ -130,6 +134,10 @@ fn judge_victims(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &mu
         }
         let allowed = match cause {
             RemovalCause::SetDeleted | RemovalCause::Requested => true,
+            RemovalCause::Evicted => {
+                let noted = plan.evictions.iter().any(|note| note.uid == member.uid);
+                noted && member.report.evicted == Evicted::Deleted
+            }
             RemovalCause::ScaleIn => member.protection == Protection::None,
             RemovalCause::Replace => member.protection != Protection::FromSetActions,
         };
@@ -170,6 +178,7 @@ fn judge_upgrades(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &m
             Action::DeleteMember(removal) if removal.cause == RemovalCause::Replace => (&removal.name, true),
             Action::DeleteMember(_)
             | Action::AddFinalizer
+            | Action::NoteEvictions { .. }
             | Action::CreateRevision { .. }
             | Action::RenumberRevision { .. }
             | Action::ReserveNumbers { .. }
@@ -231,6 +240,7 @@ fn judge_ceiling(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &mu
             Action::DeleteMember(removal) if removal.cause == RemovalCause::Replace => (&removal.name, "Replace"),
             Action::DeleteMember(_)
             | Action::AddFinalizer
+            | Action::NoteEvictions { .. }
             | Action::CreateRevision { .. }
             | Action::RenumberRevision { .. }
             | Action::ReserveNumbers { .. }
@@ -267,6 +277,7 @@ fn well_before(snapshot: &ScaleSetSnapshot) -> impl Iterator<Item = &Member> {
     let live = snapshot.members.iter().filter(|m| m.origin == Origin::Set && m.life == MemberLife::Live);
     live.filter(|m| {
         m.power_wish == PowerWish::Running
+            && m.report.evicted == Evicted::No
             && m.assigned_revision.is_some()
             && m.report.healthy_on_revision == m.assigned_revision
     })
@@ -303,5 +314,60 @@ fn judge_balance(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &mu
     });
     if flexible_groups {
         findings.push("a Flexible member has a placement group".to_owned());
+    }
+}
+
+/// In a set that mixes priorities new members leave neither side beyond its share, and who is scaled in is of a side that
+/// was.
+fn judge_mix(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &mut Vec<String>) {
+    let Some(mix) = snapshot.set.mix else { return };
+    let going: BTreeSet<&str> = removals(plan).map(|(name, _)| name).collect();
+    let mut regular = 0;
+    let mut all = 0;
+    for m in snapshot.members.iter().filter(|m| m.origin == Origin::Set && m.life == MemberLife::Live) {
+        let counts = !going.contains(m.name.as_str()) && m.roll.as_ref().is_none_or(|mark| mark.replaces.is_none());
+        all += usize::from(counts);
+        regular += usize::from(counts && m.priority == Priority::Regular);
+    }
+    let (mut new, mut new_regular) = (0, 0);
+    for action in &plan.actions {
+        if let Action::CreateMember(member) = action
+            && member.roll.as_ref().is_none_or(|mark| mark.replaces.is_none())
+        {
+            new += 1;
+            new_regular += usize::from(member.priority == Priority::Regular);
+        }
+    }
+    let then = all + new;
+    let share = then.min(mix.base) + (then - then.min(mix.base)) * mix.regular_percent_above_base / 100;
+    let spot = all - regular + new - new_regular;
+    if new_regular > 0 && regular + new_regular > share {
+        findings.push(format!(
+            "{new_regular} new regular members make {} of {then}, {share} are to be",
+            regular + new_regular
+        ));
+    }
+    if new > new_regular && spot > then - share {
+        findings.push(format!(
+            "{} new Spot members make {spot} of {then}, {} are to be",
+            new - new_regular,
+            then - share
+        ));
+    }
+}
+
+/// Who was evicted for good lowers the target by one, once.
+fn judge_target(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &mut Vec<String>) {
+    let noted: BTreeSet<&str> = plan.evictions.iter().map(|note| note.uid.as_str()).collect();
+    if noted.len() < plan.evictions.len() {
+        findings.push("an eviction is noted twice".to_owned());
+    }
+    if let Some(wished) = snapshot.set.replicas.filter(|wished| plan.effective.target < *wished) {
+        let counted = plan.evictions.iter().filter(|note| note.replicas == Some(wished)).count();
+        let held = snapshot.status.target_replicas.is_some_and(|before| plan.effective.target <= before);
+        let target = usize::try_from(plan.effective.target).unwrap_or(0);
+        if target + counted < usize::try_from(wished).unwrap_or(0) && !held {
+            findings.push(format!("the target is {target}, {wished} are wished and {counted} were evicted"));
+        }
     }
 }

@@ -19,7 +19,7 @@
 //!   │ it has the one
 //! differs from its model ──► recreate | reimage | restart | apply online; a size that its host cannot hold: deallocate first
 //!   │ equal
-//! power differs from the wish ──► start, stop or deallocate
+//! power differs from the wish ──► start, stop or deallocate; what was evicted waits, or is started again where its set says so
 //!   │ equal
 //! done
 //! ```
@@ -27,6 +27,7 @@
 //! One step a pass: its effect is observed before the next is decided. When another revision is to be followed is the
 //! set's decision, not made here.
 
+pub(crate) mod eviction;
 pub(crate) mod operation;
 mod os_disk;
 
@@ -83,6 +84,10 @@ pub enum Step {
     ReplaceOsDisk(ModelView, OsDiskWish),
     /// Delete the hardware, so that the next pass creates it anew.
     Recreate,
+    /// Start it again after an eviction, if there is room: a refusal is no failure.
+    Restore,
+    /// Delete the object of a VM that an eviction has deleted, where no set does.
+    Discard,
     /// Start, stop or deallocate.
     SetPower(PowerWish, ShutdownRule),
     /// Do what the operation of that uid asks for.
@@ -108,6 +113,8 @@ impl Step {
             | Self::Reimage(_)
             | Self::ReplaceOsDisk(_, _)
             | Self::Recreate
+            | Self::Restore
+            | Self::Discard
             | Self::SetPower(_, _)
             | Self::Perform(_, _)
             | Self::Release(_)
@@ -139,6 +146,8 @@ pub enum Perform {
     Reimage(ModelView),
     /// Replace every disk.
     ReimageAll(ModelView),
+    /// Evict it.
+    SimulateEviction,
 }
 
 /// What is waited for.
@@ -152,6 +161,10 @@ pub enum Wait {
     Revision,
     /// The backoff after a failure.
     Backoff,
+    /// Somebody starts it again after an eviction.
+    Evicted,
+    /// Its set notes that an eviction has deleted it, and lets it go.
+    EvictionNote,
 }
 
 /// Plans one pass over an instance.
@@ -179,6 +192,7 @@ fn next_step(snapshot: &InstanceSnapshot) -> Decision {
     match (&snapshot.assigned, &snapshot.hardware) {
         (_, HardwareView::Unknown { message }) => decide(Step::Wait(Wait::HardwareUnknown), message),
         (Assigned::Known(model), HardwareView::Absent) => create(snapshot, model),
+        (_, HardwareView::Present(view)) if view.is_deleted_by_eviction() => eviction::deleted(snapshot),
         (Assigned::Known(model), HardwareView::Present(view)) => continue_with(snapshot, model, view),
         (Assigned::Missing { revision }, HardwareView::Absent) => {
             decide(Step::Wait(Wait::Revision), &format!("revision {revision} is not there"))
@@ -211,8 +225,12 @@ fn enrolled(snapshot: &InstanceSnapshot) -> Option<Decision> {
 /// Hardware that is being deleted already is waited for, not asked again.
 fn release(snapshot: &InstanceSnapshot) -> Decision {
     match &snapshot.hardware {
+        HardwareView::Present(view) if view.is_deleted_by_eviction() => eviction::released(snapshot, view),
         HardwareView::Present(view) if view.operation == OperationState::Deleting => {
             decide(Step::Wait(Wait::HardwareBusy), &busy(view))
+        }
+        HardwareView::Unknown { message } if eviction::may_be_unnoted(snapshot) => {
+            decide(Step::Wait(Wait::HardwareUnknown), message)
         }
         HardwareView::Present(_) | HardwareView::Absent | HardwareView::Unknown { message: _ } => {
             decide(Step::Release(snapshot.release), "being deleted")
@@ -230,7 +248,7 @@ fn run_on(snapshot: &InstanceSnapshot, view: &InstanceView) -> Decision {
             decide(Step::Wait(Wait::Revision), "failed, and there is no revision to reimage it from")
         }),
         OperationState::Succeeded => operation::requested(snapshot, None, view)
-            .or_else(|| power(snapshot, view.power))
+            .or_else(|| eviction::powered(snapshot, view))
             .unwrap_or_else(|| decide(Step::None, "runs on without its set")),
     }
 }
@@ -261,15 +279,15 @@ fn continue_with(snapshot: &InstanceSnapshot, model: &ModelView, view: &Instance
         OperationState::Failed { code, message: _, attempts } => operation::requested(snapshot, Some(model), view)
             .or_else(|| taken_down(snapshot, view.power))
             .unwrap_or_else(|| retry(snapshot, model, view, code, *attempts)),
-        OperationState::Succeeded => {
-            operation::requested(snapshot, Some(model), view).unwrap_or_else(|| settle(snapshot, model, view))
-        }
+        OperationState::Succeeded => eviction::price_first(model, view)
+            .or_else(|| operation::requested(snapshot, Some(model), view))
+            .unwrap_or_else(|| settle(snapshot, model, view)),
     }
 }
 
 /// What only a person can change holds nothing else up: cheaper differences are applied, and power is as wished.
 fn settle(snapshot: &InstanceSnapshot, model: &ModelView, view: &InstanceView) -> Decision {
-    let power = || power(snapshot, view.power);
+    let power = || eviction::powered(snapshot, view);
     match os_disk::replaced(snapshot, model, view).or_else(|| differing(snapshot, model, view)) {
         Some(held @ (Step::Hold(_), _, _)) => cheaper(model, view).or_else(power).unwrap_or(held),
         Some(decision) => decision,

@@ -20,6 +20,7 @@ pub mod naming;
 pub mod operation;
 pub mod placement;
 pub mod plan;
+pub mod priority_mix;
 mod remedy;
 pub mod revision;
 pub mod scale_in;

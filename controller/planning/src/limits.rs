@@ -8,9 +8,10 @@ use std::collections::BTreeSet;
 use scaleset_crds::VirtualMachineProfile;
 use scaleset_crds::condition::Reason;
 use scaleset_crds::profile::Extension;
+use scaleset_crds::spot::Priority;
 use scaleset_crds::vocabulary::OrchestrationMode;
 
-use crate::snapshot::{Failure, Maintenance, RegionFacts, ScaleSetSnapshot, SetFacts};
+use crate::snapshot::{Failure, Maintenance, RegionFacts, ScaleSetSnapshot, SetFacts, SpotOffer};
 
 /// VMs in one placement group.
 pub const PLACEMENT_GROUP_MAX: usize = 100;
@@ -124,6 +125,7 @@ pub fn profile_refusal(snapshot: &ScaleSetSnapshot, profile: &VirtualMachineProf
         .or_else(|| fault_domains_refusal(set, region))
         .or_else(|| placement_group_refusal(snapshot, region, profile))
         .or_else(|| size_of_vm_refusal(set, region, profile))
+        .or_else(|| mix_refusal(snapshot, region, profile))
         .or_else(|| image_refusal(region, profile))
         .or_else(|| subnet_refusal(region, profile))
         .or_else(|| security_group_refusal(region, profile))
@@ -194,8 +196,31 @@ fn size_of_vm_refusal(set: &SetFacts, region: &RegionFacts, profile: &VirtualMac
         let message = format!("{path}: {size} is not offered in {}; there are {}", set.location, known.join(", "));
         return refused(Reason::SkuNotAvailable, message);
     };
-    let missing = set.zones.iter().find(|zone| !facts.zones.contains(zone))?;
-    refused(Reason::SkuNotAvailable, format!("{path}: {size} is not offered in zone {missing} of {}", set.location))
+    if let Some(missing) = set.zones.iter().find(|zone| !facts.zones.contains(zone)) {
+        let message = format!("{path}: {size} is not offered in zone {missing} of {}", set.location);
+        return refused(Reason::SkuNotAvailable, message);
+    }
+    match (profile.spot.priority, facts.spot) {
+        (Priority::Spot, SpotOffer::NotOffered) => {
+            let message = format!("{path}: {size} is not offered as Spot VM");
+            refused(Reason::AzureSpotIsNotSupportedForThisVMSize, message)
+        }
+        (Priority::Regular, _) | (Priority::Spot, SpotOffer::Offered) => None,
+    }
+}
+
+/// A placement group is of one priority, and sizes that are not memory-preserving need a single one over several fault
+/// domains.
+fn mix_refusal(snapshot: &ScaleSetSnapshot, region: &RegionFacts, profile: &VirtualMachineProfile) -> Option<Failure> {
+    snapshot.set.mix?;
+    let count = fault_domain_count(snapshot);
+    let size = region.sizes.get(&profile.vm_size)?;
+    let needs_one = size.maintenance == Maintenance::NotMemoryPreserving && count > 1;
+    if !needs_one && single_placement_group(snapshot, count) != Some(true) {
+        return None;
+    }
+    let message = "spec.priorityMixPolicy: regular and Spot VMs cannot be mixed in a single placement group".to_owned();
+    refused(Reason::OperationNotAllowed, message)
 }
 
 fn image_refusal(region: &RegionFacts, profile: &VirtualMachineProfile) -> Option<Failure> {

@@ -213,6 +213,7 @@ pub fn scope_of_ids(operation_type: OperationType, instance_ids: &[String]) -> O
         | OperationType::Redeploy
         | OperationType::Reimage
         | OperationType::ReimageAll
+        | OperationType::SimulateEviction
         | OperationType::ManualUpgrade
         | OperationType::Delete => {
             if instance_ids.is_empty() || instance_ids.iter().any(|id| id == ALL_INSTANCES) {

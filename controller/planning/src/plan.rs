@@ -10,10 +10,12 @@ use scaleset_crds::VirtualMachineProfile;
 use scaleset_crds::condition::Reason;
 use scaleset_crds::os_upgrade::{FailedImageVersion, OsUpgradeHistoryEntry};
 use scaleset_crds::rolling_upgrade::{FailedRevision, RollingUpgradeStatus};
+use scaleset_crds::spot::{EvictedMember, Priority};
 use scaleset_crds::vocabulary::Impact;
 
 use crate::remedy::{is_capacity, needs_a_person};
 use crate::snapshot::{MemberKind, OsDiskWish, RollMark};
+use crate::wording::some_names;
 
 /// What one pass over a set does and does not do.
 #[derive(Clone, Debug)]
@@ -30,6 +32,8 @@ pub struct ScaleSetPlan {
     pub unsettled: Vec<Hold>,
     /// The next members that scale-in would take, with what chose them.
     pub next_victims: Vec<(String, String)>,
+    /// Members that were evicted for good, after this plan.
+    pub evictions: Vec<EvictedMember>,
     /// The latest rolling upgrade, after this plan.
     pub rolling_upgrade: Option<RollingUpgradeStatus>,
     /// Revisions that are not started again, after this plan.
@@ -83,6 +87,11 @@ pub enum Action {
         resource_version: String,
         /// Its new running number.
         number: i64,
+    },
+    /// Record who was evicted for good before their objects go.
+    NoteEvictions {
+        /// Their names.
+        names: Vec<String>,
     },
     /// Record the number of the next member before the members that come before it are created.
     ReserveNumbers {
@@ -147,6 +156,8 @@ pub struct NewMember {
     pub computer_name: String,
     /// The revision that it follows.
     pub revision: String,
+    /// Priority.
+    pub priority: Priority,
     /// Zone; none: regional.
     pub zone: Option<String>,
     /// Fault domain; none where the hardware spreads.
@@ -242,6 +253,8 @@ pub enum RemovalCause {
     ScaleIn,
     /// The new model needs a new VM.
     Replace,
+    /// An eviction has deleted its hardware.
+    Evicted,
     /// A person asked for it, and the target was lowered with it.
     Requested,
     /// The set is being deleted.
@@ -268,6 +281,10 @@ impl fmt::Display for Action {
             }
             Self::RenumberRevision { name, number, uid: _, resource_version: _ } => {
                 write!(formatter, "renumber revision {name} to {number}")
+            }
+            Self::NoteEvictions { names } => {
+                let names: Vec<&str> = names.iter().map(String::as_str).collect();
+                write!(formatter, "note evictions x{}: {}", names.len(), some_names(&names))
             }
             Self::ReserveNumbers { next } => write!(formatter, "reserve numbers below {next}"),
             Self::CreateMember(member) => write_new_member(formatter, member),
@@ -309,11 +326,16 @@ fn write_new_member(formatter: &mut fmt::Formatter<'_>, member: &NewMember) -> f
         placement_group,
         update_domain,
         reason,
+        priority,
         roll: _,
         kind: _,
         number: _,
     } = member;
     write!(formatter, "create {name} ({computer_name}) at {revision}")?;
+    match priority {
+        Priority::Regular => {}
+        Priority::Spot => write!(formatter, " spot")?,
+    }
     if let Some(zone) = zone {
         write!(formatter, " zone {zone}")?;
     }
@@ -341,6 +363,7 @@ impl fmt::Display for ScaleSetPlan {
             holds,
             unsettled: _,
             next_victims: _,
+            evictions: _,
             rolling_upgrade: _,
             failed_revisions: _,
             failed_image_versions: _,

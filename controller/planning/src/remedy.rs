@@ -23,6 +23,7 @@ const fn remedy(reason: Reason) -> Remedy {
         | Reason::ResourceOperationFailure
         | Reason::PropertyChangeNotAllowed
         | Reason::SkuNotAvailable
+        | Reason::AzureSpotIsNotSupportedForThisVMSize
         | Reason::ImageNotFound
         | Reason::SubnetNotFound
         | Reason::MaxUnhealthyInstancePercentExceededBeforeRollingUpgrade
@@ -39,6 +40,7 @@ const fn remedy(reason: Reason) -> Remedy {
         | Reason::ZonalAllocationFailed
         | Reason::OverconstrainedZonalAllocationRequest
         | Reason::QuotaExceeded
+        | Reason::SpotPriceGreaterThanProvidedMaxPrice
         | Reason::SubnetIsFull => Remedy::Room,
         Reason::Pending
         | Reason::Ready
@@ -77,6 +79,8 @@ const fn remedy(reason: Reason) -> Remedy {
         | Reason::Protected
         | Reason::HandMadeMember
         | Reason::PendingReimage
+        | Reason::Evicted
+        | Reason::MaxPriceChangeNotAllowedForAllocatedVMs
         | Reason::StoppedByWish
         | Reason::NoHealthSource
         | Reason::Orphaning

@@ -5,15 +5,18 @@
 //! members. Inside them the rule decides: `Default` takes from the fault domains with most members the highest instance
 //! id (Uniform) or the newest member (Flexible), `NewestVM` and `OldestVM` go by age alone. Where unhealthy members go
 //! first, they do inside those zones and before the rule, so that zones stay balanced. While a set is being upgraded,
-//! outdated members go before the others of their zone (ours). Members made by hand are never candidates, but they count
+//! outdated members go before the others of their zone (ours). In a set that mixes priorities the priority comes before all
+//! of that: the long side gives the next one (Azure: Spot Priority Mix). Members made by hand are never candidates, but they count
 //! for the balance.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use scaleset_crds::spot::Priority;
 use scaleset_crds::vocabulary::ScaleInRule;
 
+use crate::priority_mix::{PriorityMix, Split};
 use crate::snapshot::{Availability, Member, Protection, UnhealthyRule};
 
 /// What decides who goes.
@@ -27,6 +30,8 @@ pub struct ScaleInOrder<'pass> {
     pub unhealthy: UnhealthyRule,
     /// The revision that a running upgrade brings members to.
     pub upgrading_to: Option<&'pass str>,
+    /// How priorities are to be mixed.
+    pub mix: Option<PriorityMix>,
 }
 
 /// Rank of a candidate; the greatest goes first. The order of the fields is the policy.
@@ -101,6 +106,8 @@ type GroupKey<'member> = (Option<&'member str>, Option<i32>);
 /// Members by zone and fault domain: how many there are, and which of them may go.
 struct Candidates<'member, 'order> {
     order: ScaleInOrder<'order>,
+    /// Made members by priority.
+    split: Split,
     members_in_zone: BTreeMap<Option<&'member str>, usize>,
     groups: BTreeMap<GroupKey<'member>, Group<'member>>,
 }
@@ -108,32 +115,59 @@ struct Candidates<'member, 'order> {
 #[derive(Default)]
 struct Group<'member> {
     members: usize,
-    /// The one to go next is last.
-    candidates: Vec<&'member Member>,
+    /// By priority where those are mixed; of each the one to go next is last.
+    candidates: BTreeMap<Option<Priority>, Vec<&'member Member>>,
+}
+
+impl<'member> Group<'member> {
+    fn next(&self, side: Option<Priority>) -> Option<&'member Member> {
+        self.candidates.get(&side)?.last().copied()
+    }
 }
 
 impl<'member, 'order> Candidates<'member, 'order> {
     fn of(members: &'member [Member], order: ScaleInOrder<'order>) -> Self {
-        let mut all = Self { order, members_in_zone: BTreeMap::new(), groups: BTreeMap::new() };
-        for member in members.iter().filter(|member| member.is_live()) {
+        let live = || members.iter().filter(|member| member.is_live());
+        let split = Split::count(live().filter(|member| member.is_made()).map(|member| member.priority));
+        let mut all = Self { order, split, members_in_zone: BTreeMap::new(), groups: BTreeMap::new() };
+        for member in live() {
             *all.members_in_zone.entry(member.zone.as_deref()).or_default() += 1;
             let group = all.groups.entry((member.zone.as_deref(), member.fault_domain)).or_default();
             group.members += 1;
             if member.is_made() && member.protection == Protection::None {
-                group.candidates.push(member);
+                let side = order.mix.map(|_| member.priority);
+                group.candidates.entry(side).or_default().push(member);
             }
         }
-        for group in all.groups.values_mut() {
-            group.candidates.sort_by_cached_key(|member| order.inside(member));
+        for candidates in all.groups.values_mut().flat_map(|group| group.candidates.values_mut()) {
+            candidates.sort_by_cached_key(|member| order.inside(member));
         }
         all
     }
 
+    /// Where nobody of the long side may go, the other side gives the next one.
     fn take_next(&mut self) -> Option<Victim<'member>> {
-        let key = self.groups.keys().copied().max_by_key(|key| self.rank(*key))?;
-        let rank = self.describe(key);
+        let Some(mix) = self.order.mix else { return self.take_from(None) };
+        let (long, short) = match mix.next_to_go(self.split) {
+            Priority::Regular => (Priority::Regular, Priority::Spot),
+            Priority::Spot => (Priority::Spot, Priority::Regular),
+        };
+        let target = mix.target(self.split.total().saturating_sub(1));
+        let victim = self.take_from(Some(long)).or_else(|| self.take_from(Some(short)))?;
+        let Split { regular, spot } = self.split;
+        self.split = self.split.without(victim.member.priority);
+        let rank = format!(
+            "{regular} regular and {spot} Spot, to be {} and {}: {:?}, {}",
+            target.regular, target.spot, victim.member.priority, victim.rank
+        );
+        Some(Victim { rank, ..victim })
+    }
+
+    fn take_from(&mut self, side: Option<Priority>) -> Option<Victim<'member>> {
+        let key = self.groups.keys().copied().max_by_key(|key| self.rank(*key, side))?;
+        let rank = self.describe(key, side);
         let group = self.groups.get_mut(&key)?;
-        let member = group.candidates.pop()?;
+        let member = group.candidates.get_mut(&side)?.pop()?;
         group.members -= 1;
         *self.members_in_zone.get_mut(&key.0)? -= 1;
         Some(Victim { member, rank })
@@ -144,9 +178,9 @@ impl<'member, 'order> Candidates<'member, 'order> {
     }
 
     /// `None`, the smallest, for a group in which nobody may go.
-    fn rank(&self, key: GroupKey<'member>) -> Option<VictimRank<'member>> {
+    fn rank(&self, key: GroupKey<'member>, side: Option<Priority>) -> Option<VictimRank<'member>> {
         let group = &self.groups[&key];
-        let (unhealthy, outdated, seniority, name) = self.order.inside(group.candidates.last()?);
+        let (unhealthy, outdated, seniority, name) = self.order.inside(group.next(side)?);
         Some(VictimRank {
             regional_in_zonal_set: self.is_regional_in_zonal_set(key),
             members_in_zone: self.members_in_zone[&key.0],
@@ -158,9 +192,9 @@ impl<'member, 'order> Candidates<'member, 'order> {
         })
     }
 
-    fn describe(&self, key: GroupKey<'member>) -> String {
+    fn describe(&self, key: GroupKey<'member>, side: Option<Priority>) -> String {
         let group = &self.groups[&key];
-        let Some(member) = group.candidates.last() else { return String::new() };
+        let Some(member) = group.next(side) else { return String::new() };
         let why = if self.order.prefers(member) {
             "unhealthy or stopped"
         } else if self.order.is_outdated(member) {

@@ -4,6 +4,7 @@
 //! decide is put together here, so that no two of them touch one member. Upgrades come before scale, because a member that is replaced is created anew by
 //! scaling out, at the newest revision, in a later pass.
 
+mod evictions;
 mod os_upgrade;
 mod requests;
 mod successors;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use scaleset_crds::VirtualMachineProfile;
 use scaleset_crds::condition::Reason;
 use scaleset_crds::rolling_upgrade::RollingUpgradeStatus;
+use scaleset_crds::spot::Priority;
 use scaleset_crds::vocabulary::{OrchestrationMode, OsType, RollingUpgradeCode, UpgradeMode};
 
 use crate::budget;
@@ -21,6 +23,7 @@ use crate::limits;
 use crate::naming;
 use crate::placement::{self, Occupancy};
 use crate::plan::{Action, Effective, Hold, NewMember, Removal, RemovalCause, ScaleSetPlan};
+use crate::priority_mix::Split;
 use crate::revision;
 use crate::scale_in::{self, ScaleInOrder};
 use crate::snapshot::{
@@ -34,6 +37,8 @@ use crate::upgrade::{self, Outdated, UpgradeDecision, UpgradeInput, automatic, m
 use crate::wording::some_names;
 use crate::zone_balance;
 
+pub use evictions::lowered;
+use evictions::{Evictions, plan_evictions};
 use os_upgrade::{is_for_image, plan_os_upgrade};
 pub(crate) use successors::surge_of;
 use successors::{Places, mark_successors, surge_input, take_places};
@@ -49,12 +54,14 @@ const REGION_RETRY: Duration = Duration::from_mins(1);
 /// Plans one pass over a set.
 pub fn plan(snapshot: &ScaleSetSnapshot) -> ScaleSetPlan {
     let revisions = snapshot.status.revisions.clone().unwrap_or_default();
+    let evictions = Evictions::of(snapshot);
     let mut plan = ScaleSetPlan {
-        effective: effective(snapshot),
+        effective: effective(snapshot, &evictions),
         actions: Vec::new(),
         holds: Vec::new(),
         unsettled: Vec::new(),
         next_victims: Vec::new(),
+        evictions: evictions.notes,
         rolling_upgrade: snapshot.status.rolling_upgrade.clone(),
         failed_revisions: revisions.failed,
         failed_image_versions: revisions.failed_image_versions,
@@ -73,13 +80,10 @@ pub fn plan(snapshot: &ScaleSetSnapshot) -> ScaleSetPlan {
     plan
 }
 
-fn effective(snapshot: &ScaleSetSnapshot) -> Effective {
+fn effective(snapshot: &ScaleSetSnapshot, evictions: &Evictions) -> Effective {
     let fault_domain_count = limits::fault_domain_count(snapshot);
     Effective {
-        target: match sudden_drop::held(snapshot) {
-            Some((in_force, _)) => in_force,
-            None => snapshot.set.replicas.or(snapshot.status.target_replicas).unwrap_or(0),
-        },
+        target: evictions.target(snapshot),
         fault_domain_count,
         single_placement_group: limits::single_placement_group(snapshot, fault_domain_count),
         next_number: next_number(snapshot),
@@ -117,6 +121,7 @@ fn plan_live(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan) {
     }
     let (newest, creation) = revision::newest(snapshot);
     plan.actions.extend(creation);
+    plan_evictions(snapshot, plan);
     hold_hand_made(snapshot, plan);
     plan.holds.extend(sudden_drop::held(snapshot).map(|(_, hold)| hold));
     plan.actions.extend(requests::removals(snapshot));
@@ -243,7 +248,12 @@ fn plan_scale(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: Opti
             None => scale_in(snapshot, plan, &staying, &surge, excess),
         }
     } else if counted < target && replaced == 0 {
-        scale_out(snapshot, plan, newest, target - counted);
+        // Of a pair only the old one counts.
+        let new: Vec<&str> = surge.pairs.iter().map(|pair| pair.new.name.as_str()).collect();
+        let counted = staying.iter().filter(|member| !new.contains(&member.name.as_str()));
+        let now =
+            Split::count(counted.filter(|member| member.is_made() && member.is_live()).map(|member| member.priority));
+        scale_out(snapshot, plan, newest, Growth { now, missing: target - now.total() });
     }
 }
 
@@ -269,6 +279,7 @@ fn scale_in_order<'pass>(snapshot: &'pass ScaleSetSnapshot, plan: &'pass ScaleSe
         rule: snapshot.set.scale_in_rule,
         unhealthy: snapshot.set.scale_in_unhealthy,
         upgrading_to: upgrading_to(plan),
+        mix: snapshot.set.mix,
     }
 }
 
@@ -309,7 +320,25 @@ fn scale_in(
     }
 }
 
-fn scale_out(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: Option<&Revision>, missing: usize) {
+/// Members that count, and how many the target misses.
+#[derive(Clone, Copy)]
+struct Growth {
+    now: Split,
+    missing: usize,
+}
+
+impl Growth {
+    /// Of which priorities the new members are, regular ones first.
+    fn priorities(self, snapshot: &ScaleSetSnapshot, revision: &Revision) -> Vec<Priority> {
+        let Some(mix) = snapshot.set.mix else { return vec![revision.profile.spot.priority; self.missing] };
+        let Split { regular, spot } = mix.additions(self.now, self.missing);
+        let regular = std::iter::repeat_n(Priority::Regular, regular);
+        regular.chain(std::iter::repeat_n(Priority::Spot, spot)).collect()
+    }
+}
+
+fn scale_out(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: Option<&Revision>, growth: Growth) {
+    let missing = growth.missing;
     let Some(newest) = newest else {
         hold(
             plan,
@@ -335,7 +364,7 @@ fn scale_out(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: Optio
     match Occupancy::count(snapshot, plan.effective.fault_domain_count) {
         Ok(occupancy) => match unbalanced(snapshot, &occupancy, missing) {
             Some(refusal) => hold_region(plan, &refusal, missing),
-            None => create_members(snapshot, plan, &usable, occupancy, missing),
+            None => create_members(snapshot, plan, &usable, occupancy, growth),
         },
         Err(refusal) => {
             plan.wake_after = Some(REGION_RETRY);
@@ -367,14 +396,15 @@ fn create_members(
     plan: &mut ScaleSetPlan,
     revision: &Revision,
     mut occupancy: Occupancy,
-    missing: usize,
+    growth: Growth,
 ) {
     let first = plan.effective.next_number;
-    let count = missing.min(CREATES_PER_PASS_MAX);
+    let priorities = growth.priorities(snapshot, revision);
+    let count = priorities.len().min(CREATES_PER_PASS_MAX);
     let next = first + i64::try_from(count).expect("at most 1,000 are created in a pass");
     plan.effective.next_number = next;
     plan.actions.push(Action::ReserveNumbers { next });
-    for number in first..next {
+    for (number, priority) in (first..next).zip(priorities) {
         let place = occupancy.place_next();
         let (kind, name, computer_name) = names(snapshot, &revision.profile, number);
         plan.actions.push(Action::CreateMember(NewMember {
@@ -383,6 +413,7 @@ fn create_members(
             number,
             computer_name,
             revision: revision.name.clone(),
+            priority,
             zone: place.zone,
             fault_domain: place.fault_domain,
             placement_group: place.placement_group,

@@ -14,11 +14,13 @@ use jiff::Timestamp;
 use scaleset_crds::vocabulary::{MaxDisruption, OrchestrationMode, ScaleInRule, UpgradeMode};
 use scaleset_crds::{ScaleSetStatus, VirtualMachineProfile};
 
+use crate::priority_mix::PriorityMix;
+
 pub use headroom::{Headroom, Quota};
-pub use instance::{Assigned, Belonging, Birth, InstanceSnapshot, ReleaseRule};
+pub use instance::{Assigned, Belonging, Birth, EvictionNote, InstanceSnapshot, ReleaseRule};
 pub use member::{
-    Availability, Failure, GuestAgent, Looked, Member, MemberKind, MemberLife, MemberReport, Observation, Origin,
-    OsDiskReport, OsDiskWish, Pending, Protection, RollMark,
+    Availability, Evicted, Failure, GuestAgent, Looked, Member, MemberKind, MemberLife, MemberReport, Observation,
+    Origin, OsDiskReport, OsDiskWish, Pending, Protection, RollMark,
 };
 pub use operation::{
     EarlierOperation, ImageVersions, InstanceRequest, OperationMember, OperationScope, OperationSet, OperationSnapshot,
@@ -137,6 +139,8 @@ pub struct SetFacts {
     pub scale_in_unhealthy: UnhealthyRule,
     /// Whether and how members follow newer versions of their image.
     pub os_upgrades: OsUpgradePolicy,
+    /// How members of a Spot profile are mixed with regular ones; none where they are not.
+    pub mix: Option<PriorityMix>,
     /// The profile.
     pub profile: Option<Arc<VirtualMachineProfile>>,
 }
@@ -231,6 +235,17 @@ pub struct SizeFacts {
     pub zones: Vec<String>,
     /// Whether maintenance preserves memory.
     pub maintenance: Maintenance,
+    /// Whether Spot VMs can have it.
+    pub spot: SpotOffer,
+}
+
+/// Whether a size is offered as Spot VM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpotOffer {
+    /// It is.
+    Offered,
+    /// It is not.
+    NotOffered,
 }
 
 /// Azure's distinction of sizes in Flexible sets.

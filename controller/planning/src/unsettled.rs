@@ -6,10 +6,11 @@
 use std::collections::BTreeMap;
 
 use scaleset_crds::condition::Reason;
+use scaleset_crds::spot::EvictionReason;
 use scaleset_crds::vocabulary::{HealthState, PowerState, ProvisioningState};
 
 use crate::plan::Hold;
-use crate::snapshot::{Member, Observation, Pending};
+use crate::snapshot::{Evicted, Member, Observation, Pending};
 use crate::view::Health;
 use crate::wording::some_names;
 
@@ -43,6 +44,12 @@ fn waits_for<'member>(member: &'member Member, newest: Option<&str>) -> Option<(
         return None;
     }
     let done = report.provisioning == ProvisioningState::Succeeded;
+    match report.evicted {
+        Evicted::Deallocated(EvictionReason::Capacity) => return Some((Reason::Evicted, "evicted for capacity")),
+        Evicted::Deallocated(EvictionReason::Price) => return Some((Reason::Evicted, "evicted for the price")),
+        Evicted::Deallocated(EvictionReason::Simulated) => return Some((Reason::Evicted, "evicted at request")),
+        Evicted::No | Evicted::Deleted => {}
+    }
     if done && report.power == PowerState::Unknown {
         return Some(unseen);
     }
@@ -56,6 +63,14 @@ fn waits_for<'member>(member: &'member Member, newest: Option<&str>) -> Option<(
             Health::NoSource | Health::Known(HealthState::Healthy | HealthState::Initializing) => {}
         }
     }
-    let reimage = report.pending == Pending::NextReimage && report.running_revision.as_deref() == newest;
-    (done && reimage).then_some((Reason::PendingReimage, "some fields are taken with the next reimage"))
+    if !done || report.running_revision.as_deref() != newest {
+        return None;
+    }
+    match report.pending {
+        Pending::NextReimage => Some((Reason::PendingReimage, "some fields are taken with the next reimage")),
+        Pending::NextDeallocation => {
+            Some((Reason::MaxPriceChangeNotAllowedForAllocatedVMs, "maxPrice is taken while they are deallocated"))
+        }
+        Pending::Nothing | Pending::More => None,
+    }
 }

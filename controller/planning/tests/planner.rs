@@ -8,6 +8,8 @@ mod fleet;
 mod in_the_middle;
 #[path = "planner/instance.rs"]
 mod instance;
+#[path = "planner/instance_spot.rs"]
+mod instance_spot;
 #[path = "planner/membership.rs"]
 mod membership;
 #[path = "planner/operation.rs"]
@@ -24,6 +26,8 @@ mod requests;
 mod rolling;
 #[path = "planner/scale_in.rs"]
 mod scale_in;
+#[path = "planner/spot.rs"]
+mod spot;
 #[path = "planner/starvation.rs"]
 mod starvation;
 #[path = "planner/status.rs"]

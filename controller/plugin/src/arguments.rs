@@ -67,6 +67,8 @@ pub(crate) enum Command {
     UpdateInstances(Named),
     /// Delete VMs and lower the set's capacity with them.
     DeleteInstances(Named),
+    /// Evict Spot VMs as if their capacity were needed: they are told, and go 30 seconds later.
+    SimulateEviction(Asked),
     /// Start, cancel or follow a rolling upgrade.
     #[command(subcommand)]
     RollingUpgrade(RollingUpgradeVerb),

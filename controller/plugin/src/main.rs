@@ -52,11 +52,12 @@ async fn main() -> ExitCode {
 async fn run(cluster: &Cluster, command: Command) -> anyhow::Result<ExitCode> {
     use OperationType::{
         CancelRollingUpgrade, Deallocate, Delete, ManualUpgrade, PowerOff, Redeploy, Reimage, ReimageAll, Restart,
-        Start, StartRollingUpgrade,
+        SimulateEviction, Start, StartRollingUpgrade,
     };
     let of = |operation_type, target| Request { operation_type, target, skip_shutdown: None };
     let request = match command {
         Command::Start(asked) => (of(Start, asked.target.into()), asked.wait),
+        Command::SimulateEviction(asked) => (of(SimulateEviction, asked.target.into()), asked.wait),
         Command::Stop { asked, skip_shutdown } => {
             let skip_shutdown = skip_shutdown.then_some(true);
             (Request { skip_shutdown, ..of(PowerOff, asked.target.into()) }, asked.wait)

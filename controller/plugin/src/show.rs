@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use scaleset_crds::ScaleSet;
 use scaleset_crds::condition::{ScaleSetCondition, find};
+use scaleset_crds::spot::SpotTerms;
 use scaleset_crds::vocabulary::{PowerState, UpgradeMode};
 
 use crate::arguments::Output;
@@ -54,6 +55,17 @@ fn described(set: &ScaleSet) -> String {
             ),
         ),
     ];
+    let spot = profile.and_then(|profile| profile.spot.terms());
+    let market = spot.map(|SpotTerms { eviction_policy, max_price }| {
+        [
+            (
+                "Spot",
+                format!("evicted with policy {eviction_policy:?}, at most {max_price} USD an hour (-1: any price)"),
+            ),
+            ("Evictions", format!("{} noted, {} aimed at", status.evictions.len(), or_none(status.target_replicas))),
+        ]
+    });
+    let lines: Vec<(&str, String)> = lines.into_iter().chain(market.into_iter().flatten()).collect();
     let mut text = facts(&lines);
     let rows: Vec<Vec<String>> = ScaleSetCondition::ALL
         .iter()

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use scaleset_crds::condition::Reason;
+use scaleset_crds::vocabulary::PowerWish;
 use scaleset_crds::{FINALIZER, labels};
 use scaleset_hardware::{
     CreateRequest, Deletion, HardwareError, Machine, OperationAction, OperationRequest, Owner, Placement,
@@ -88,6 +89,8 @@ pub(super) async fn execute(
         }
         Step::Perform(uid, perform) => pass.perform(uid, perform).await,
         Step::Recreate => pass.recreate().await,
+        Step::Restore => pass.restore().await,
+        Step::Discard => pass.unchanged(pass.discard().await.err().map(PassError::from)),
         Step::Release(rule) => pass.release(*rule).await,
     }
 }
@@ -130,6 +133,7 @@ impl Pass<'_> {
             Perform::Redeploy => OperationAction::Redeploy,
             Perform::Reimage(model) => reimage(ReimagedDisks::Os, model),
             Perform::ReimageAll(model) => reimage(ReimagedDisks::All, model),
+            Perform::SimulateEviction => OperationAction::SimulateEviction,
         };
         let request = OperationRequest { uid: uid.to_owned(), action };
         let result = self.context.hardware.perform(self.target.clone(), request).await;
@@ -154,6 +158,25 @@ impl Pass<'_> {
             OsDiskWish::Former { disk } => scaleset_hardware::OsDiskWish::Former { disk },
         };
         self.context.hardware.replace_os_disk(self.target.clone(), revision, Arc::clone(model), wish).await
+    }
+
+    /// There is no room as yet, or it would cost too much: it is tried again in its time, and nothing has failed.
+    async fn restore(&self) -> Executed {
+        let shutdown = Shutdown::Graceful;
+        match self.context.hardware.set_power(self.target.clone(), PowerWish::Running, shutdown).await {
+            Ok(machine) => self.changed(Ok(machine)),
+            Err(error) => {
+                info!(vm = %self.observed.id.key.name, error = %error, "not restored");
+                self.unchanged(None)
+            }
+        }
+    }
+
+    async fn discard(&self) -> Result<(), ClusterError> {
+        match self.context.cluster.delete(&self.observed.id.uid, &self.observed.id).await {
+            Err(ClusterError::Gone { .. }) => Ok(()),
+            other => other,
+        }
     }
 
     async fn recreate(&self) -> Executed {
@@ -298,6 +321,9 @@ pub(super) const fn name(step: &Step) -> &'static str {
         Step::ReplaceOsDisk(_, OsDiskWish::Fresh { .. }) => "UpgradeOSImage",
         Step::ReplaceOsDisk(_, OsDiskWish::Former { .. }) => "RestoreOSDisk",
         Step::Recreate => "Replace",
+        Step::Restore => "Restore",
+        Step::Discard => "Delete",
+        Step::Perform(_, Perform::SimulateEviction) => "SimulateEviction",
         Step::SetPower(_, _) => "SetPower",
         Step::Perform(_, Perform::Redeploy) => "Redeploy",
         Step::Perform(_, Perform::ReimageAll(_)) => "ReimageAll",

@@ -3,7 +3,7 @@
 use crate::error::told;
 use scaleset_hardware::machine::{ApplicationHealthReport, ExtensionState};
 use scaleset_hardware::{HardwareError, Machine, Placement, Provisioning};
-use scaleset_planning::view::{HardwareView, InstanceView, OperationState, ReportedHealth};
+use scaleset_planning::view::{Eviction, HardwareView, InstanceView, OperationState, PreemptNotice, ReportedHealth};
 
 /// Unknown where the hardware did not answer, absent only where it is sure.
 pub(super) fn hardware_view(observed: &Result<Option<Machine>, HardwareError>) -> HardwareView {
@@ -46,6 +46,14 @@ pub(super) fn present(machine: &Machine) -> HardwareView {
         }),
         private_ip_address: machine.private_ip_address,
         public_ip_address: machine.public_ip_address,
+        preempt_notice: machine.preempt_notice.map(|notice| {
+            let scaleset_hardware::PreemptNotice { event_id, not_before, reason } = notice;
+            PreemptNotice { event_id, not_before, reason }
+        }),
+        eviction: machine.eviction.map(|eviction| {
+            let scaleset_hardware::Eviction { time, reason } = eviction;
+            Eviction { time, reason }
+        }),
     }))
 }
 

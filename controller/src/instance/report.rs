@@ -82,6 +82,9 @@ fn notice(
         let note = format!("let go as the annotation asks; its hardware {} may still be there", observed.id.uid);
         return notice(EventType::Warning, "HardwareAbandoned", note);
     }
+    if let Some((reason, note)) = market_news(snapshot, executed) {
+        return notice(EventType::Warning, reason, note);
+    }
     let told = |code: &str| {
         let conditions = &snapshot.status.conditions;
         [InstanceCondition::Provisioned, InstanceCondition::Stalled]
@@ -107,6 +110,7 @@ fn notice(
         | Step::ReplaceOsDisk(_, _)
         | Step::Recreate
         | Step::SetPower(_, _)
+        | Step::Discard
         | Step::Perform(_, _)
         | Step::Enroll(Enrolment::Leave)
             if executed.retry.is_none() =>
@@ -124,9 +128,25 @@ fn notice(
         | Step::Reimage(_)
         | Step::ReplaceOsDisk(_, _)
         | Step::Recreate
+        | Step::Restore
+        | Step::Discard
         | Step::SetPower(_, _)
         | Step::Perform(_, _)
         | Step::Release(_)
         | Step::Forget => None,
+    }
+}
+
+/// That a Spot VM is about to be evicted, or was, told once.
+fn market_news(snapshot: &InstanceSnapshot, executed: &Executed) -> Option<(&'static str, String)> {
+    let HardwareView::Present(view) = &executed.outcome.hardware else { return None };
+    match (&view.preempt_notice, view.eviction) {
+        (Some(notice), _) if snapshot.status.scheduled_events.is_empty() => {
+            Some(("Preempt", format!("is evicted at {}: {:?}", notice.not_before, notice.reason)))
+        }
+        (_, Some(eviction)) if snapshot.status.eviction.is_none() => {
+            Some(("Evicted", format!("evicted at {}: {:?}", eviction.time, eviction.reason)))
+        }
+        (Some(_) | None, Some(_) | None) => None,
     }
 }

@@ -1,17 +1,19 @@
 //! From raw objects to the planner's snapshot of one instance.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 use scaleset_crds::condition::Reason;
 use scaleset_crds::operation::OperationState;
+use scaleset_crds::spot::{EvictionPolicy, Priority, SpotRestorePolicy};
 use scaleset_crds::{FlexVM, ScaleSet, ScaleSetVM, labels};
 use scaleset_planning::membership::{detach_refusal, move_refusal, refusal};
 use scaleset_planning::scale_set::prefix;
 use scaleset_planning::snapshot::{
-    Assigned, Belonging, Birth, Failure, InstanceRequest, InstanceSnapshot, MemberKind, MemberLife, Origin, OsDiskWish,
-    ReleaseRule, RequestedOperation,
+    Assigned, Belonging, Birth, EvictionNote, Failure, InstanceRequest, InstanceSnapshot, MemberKind, MemberLife,
+    Origin, OsDiskWish, ReleaseRule, RequestedOperation,
 };
 use scaleset_planning::view::ModelView;
 use scaleset_planning::{naming, revision};
@@ -19,6 +21,9 @@ use scaleset_planning::{naming, revision};
 use super::machine_view::hardware_view;
 use super::observe::{Instance, Observed};
 use crate::scale_set::{finalizer, is_owned_by, member_shape, origin, profile_of, set_shape};
+
+/// How long a restoration is tried where the policy does not say.
+const RESTORE_TIMEOUT_SECONDS: i32 = 3_600;
 
 pub(super) fn validate(observed: &Observed) -> InstanceSnapshot {
     let metadata = observed.instance.metadata();
@@ -49,6 +54,8 @@ pub(super) fn validate(observed: &Observed) -> InstanceSnapshot {
         os_disk_wish: annotation(labels::OS_DISK).and_then(|wish| OsDiskWish::parse(wish)),
         operation: requested(observed),
         power_operation: annotation(labels::POWER_OPERATION).cloned(),
+        restore_for: owner(observed).and_then(|set| restore_for(set)),
+        eviction_note: eviction_note(observed),
         hardware: hardware_view(&observed.machine),
         status: observed.instance.status().cloned().unwrap_or_default(),
     }
@@ -68,6 +75,33 @@ fn requested(observed: &Observed) -> Option<RequestedOperation> {
         let request = InstanceRequest::of_spec(&operation.spec)?;
         (under_way && meant && !ended).then_some(RequestedOperation { uid, request })
     })
+}
+
+/// For how long since its eviction a set tries to get a VM back.
+fn restore_for(set: &ScaleSet) -> Option<Duration> {
+    let SpotRestorePolicy { enabled, restore_timeout_seconds } = set.spec.spot_restore_policy.as_ref()?;
+    let seconds = restore_timeout_seconds.unwrap_or(RESTORE_TIMEOUT_SECONDS);
+    enabled.then(|| Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
+}
+
+/// A set that is there to stay has to know of an eviction that deletes before the object goes.
+fn eviction_note(observed: &Observed) -> EvictionNote {
+    let set = owner(observed).filter(|set| set.metadata.deletion_timestamp.is_none());
+    let agreed = match &observed.instance {
+        Instance::ScaleSetVM(_) => {
+            set.and_then(|set| set.spec.virtual_machine_profile.as_ref()).and_then(|profile| profile.spot.terms())
+        }
+        Instance::FlexVM(vm) => vm.spec.spot.terms(),
+    };
+    let can_be_deleted = agreed.is_some_and(|terms| terms.eviction_policy == EvictionPolicy::Delete);
+    let noted = |set: &&Arc<ScaleSet>| {
+        let notes = set.status.iter().flat_map(|status| &status.evictions);
+        notes.into_iter().any(|note| note.uid == observed.id.uid)
+    };
+    match set {
+        Some(set) if can_be_deleted && !noted(&set) => EvictionNote::Awaited,
+        Some(_) | None => EvictionNote::Settled,
+    }
 }
 
 /// What the object and its set wish.
@@ -121,7 +155,7 @@ fn uniform(observed: &Observed, vm: &ScaleSetVM) -> Wish {
         kind: MemberKind::ScaleSetVM,
         power: vm.spec.power_state.unwrap_or_default(),
         assigned,
-        newest: set.and_then(|set| newest(set)),
+        newest: set.and_then(|set| newest(set, Priority::Spot)),
         birth,
         zone: vm.spec.zone.clone(),
         fault_domain: vm.spec.platform_fault_domain,
@@ -137,7 +171,8 @@ fn flexible(observed: &Observed, vm: &FlexVM) -> Wish {
     let own_name = || revision::model_name(&vm.name_any(), &model);
     let (revision, newest) = match (&belonging, owner(observed)) {
         (Belonging::Made { .. }, Some(set)) => {
-            (vm.labels().get(labels::MODEL_REVISION).cloned().unwrap_or_else(own_name), newest(set))
+            let revision = vm.labels().get(labels::MODEL_REVISION).cloned().unwrap_or_else(own_name);
+            (revision, newest(set, vm.spec.spot.priority))
         }
         (
             Belonging::Made { .. }
@@ -224,9 +259,9 @@ fn of_origin(observed: &Observed, vm: &FlexVM) -> Option<Origin> {
     origin(&vm.metadata, set_uid)
 }
 
-/// The set's newest model, straight from its spec: no need to wait until its revision is kept.
-fn newest(set: &ScaleSet) -> Option<ModelView> {
+/// The set's newest model for a VM of that priority, straight from its spec: no need to wait until its revision is kept.
+fn newest(set: &ScaleSet, priority: Priority) -> Option<ModelView> {
     let profile = set.spec.virtual_machine_profile.as_ref()?;
     let name = revision::name(&set.name_any(), &set.uid().unwrap_or_default(), profile);
-    Some(ModelView { revision: name, model: Arc::new(profile.model()) })
+    Some(ModelView { revision: name, model: Arc::new(profile.model_of(priority)) })
 }

@@ -11,6 +11,7 @@ use scaleset_crds::scale_set::Blocker;
 use scaleset_crds::vocabulary::{OrchestrationMode, ProvisioningState};
 use scaleset_crds::{FlexVM, InstanceStatus, ScaleSet, ScaleSetOperation, ScaleSetVM, labels};
 use scaleset_planning::operation::scope_of_ids;
+use scaleset_planning::scale_set::lowered;
 use scaleset_planning::snapshot::{
     EarlierOperation, Failure, ImageVersions, MemberKind, MemberLife, Observation, OperationMember, OperationScope,
     OperationSet, OperationSnapshot, OperationTargetFacts, Origin, SetOperation, SetRequest, UpgradeSwitch,
@@ -132,7 +133,10 @@ fn set_facts(set: &ScaleSet, members: &Members) -> OperationSet {
         },
         upgrade_mode: spec.upgrade_policy.mode,
         upgrades: if spec.upgrade_policy.paused { UpgradeSwitch::Paused } else { UpgradeSwitch::On },
-        target: spec.replicas.or(status.target_replicas).unwrap_or(0),
+        target: match spec.replicas {
+            Some(replicas) => (replicas - lowered(&status.evictions, replicas)).max(0),
+            None => status.target_replicas.unwrap_or(0),
+        },
         target_in_force: status.target_replicas.or(spec.replicas).unwrap_or(0),
         confirmation: confirmation(metadata),
         last_delete: annotation(metadata, labels::LAST_DELETE),
@@ -274,7 +278,8 @@ pub(crate) fn set_operation(set: &ScaleSet, operation: &ScaleSetOperation) -> Op
         | OperationType::Deallocate
         | OperationType::Redeploy
         | OperationType::Reimage
-        | OperationType::ReimageAll => return None,
+        | OperationType::ReimageAll
+        | OperationType::SimulateEviction => return None,
     };
     Some(SetOperation { name: operation.metadata.name.clone().unwrap_or_default(), request })
 }

@@ -2,7 +2,7 @@
 //!
 //! A change of an object concerns itself. A member concerns its set, the one before too when it has moved. A set
 //! concerns its members only when its spec changed, or when it came or goes: what they are to be depends on nothing
-//! else of it. What changes in a set or a member concerns the operations on it that have not ended. A revision concerns its set, and those that are to follow it once it is there.
+//! else of it; whose eviction it has noted waits for that. What changes in a set or a member concerns the operations on it that have not ended. A revision concerns its set, and those that are to follow it once it is there.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -67,9 +67,28 @@ fn of_set(change: &Change<ScaleSet>, cluster: &dyn Cluster) -> Vec<Trigger> {
             .collect();
         triggers.extend(ids.iter().flat_map(|(key, uid)| of_members(&cluster.members(key, uid)).collect::<Vec<_>>()));
     }
+    triggers.extend(noted(change, cluster));
     let keys: BTreeSet<ObjectKey> = before.iter().chain(after).map(|set| key_of(set.as_ref())).collect();
     triggers.extend(keys.iter().flat_map(|key| waiting_operations(key, cluster)));
     triggers
+}
+
+/// Members whose eviction the set has noted: they wait for that.
+fn noted(change: &Change<ScaleSet>, cluster: &dyn Cluster) -> Vec<Trigger> {
+    let notes = |set: Option<&Arc<ScaleSet>>| -> BTreeSet<String> {
+        let status = set.and_then(|set| set.status.as_ref());
+        status.iter().flat_map(|status| &status.evictions).map(|note| note.uid.clone()).collect()
+    };
+    let Some(set) = &change.after else { return Vec::new() };
+    let new: BTreeSet<String> = &notes(Some(set)) - &notes(change.before.as_ref());
+    if new.is_empty() {
+        return Vec::new();
+    }
+    let is_new = |metadata: &ObjectMeta| metadata.uid.as_ref().is_some_and(|uid| new.contains(uid));
+    let mut members = cluster.members(&key_of(set.as_ref()), set.metadata.uid.as_deref().unwrap_or_default());
+    members.scale_set_vms.retain(|vm| is_new(&vm.metadata));
+    members.flex_vms.retain(|vm| is_new(&vm.metadata));
+    of_members(&members).collect()
 }
 
 /// Operations with a target of that name that have not ended.

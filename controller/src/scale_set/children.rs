@@ -7,6 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use k8s_openapi::apimachinery::pkg::runtime::RawExtension;
 use scaleset_crds::flex_vm::FlexOsProfile;
 use scaleset_crds::instance::ScaleSetReference;
+use scaleset_crds::spot::{Priority, SpotProfile};
 use scaleset_crds::{
     API_VERSION, FINALIZER, FlexVM, FlexVMSpec, ScaleSetVM, ScaleSetVMSpec, VirtualMachineProfile, labels,
 };
@@ -44,7 +45,7 @@ fn flex_vm(set: &SetFacts, member: &NewMember, profile: &VirtualMachineProfile) 
 }
 
 fn flex_vm_spec(set: &SetFacts, member: &NewMember, profile: &VirtualMachineProfile) -> FlexVMSpec {
-    let VirtualMachineProfile { vm_size, os_profile, storage_profile, network_profile, extensions, tags } =
+    let VirtualMachineProfile { vm_size, spot, os_profile, storage_profile, network_profile, extensions, tags } =
         profile.clone();
     FlexVMSpec {
         scale_set_ref: Some(ScaleSetReference { name: set.name.clone() }),
@@ -54,6 +55,10 @@ fn flex_vm_spec(set: &SetFacts, member: &NewMember, profile: &VirtualMachineProf
         power_state: None,
         protection_policy: None,
         vm_size,
+        spot: match member.priority {
+            Priority::Regular => SpotProfile::default(),
+            Priority::Spot => spot,
+        },
         os_profile: FlexOsProfile {
             computer_name: Some(member.computer_name.clone()),
             credentials: os_profile.credentials,

@@ -5,6 +5,7 @@
 
 use futures::StreamExt;
 use scaleset_crds::condition::Reason;
+use scaleset_crds::spot::Priority;
 use scaleset_crds::{FINALIZER, VirtualMachineProfile, labels};
 use scaleset_planning::plan::{Action, Assignment, Marking, NewMember, OsDiskAssignment, Removal, ScaleSetPlan};
 use scaleset_planning::snapshot::{Failure, MemberKind, OsDiskWish, ScaleSetSnapshot};
@@ -119,7 +120,7 @@ impl Pass<'_> {
                 let target = self.target(Kind::ControllerRevision, name, uid, resource_version);
                 self.context.cluster.patch(&self.observed.id.uid, &target, json!({"revision": number})).await
             }
-            Action::ReserveNumbers { next: _ } => {
+            Action::NoteEvictions { names: _ } | Action::ReserveNumbers { next: _ } => {
                 let outcome = ScaleSetOutcome::default();
                 report::write(self.context, self.observed, self.snapshot, self.plan, &outcome).await
             }
@@ -192,9 +193,12 @@ impl Pass<'_> {
         let profile = self.profile(revision)?;
         let vm = self.observed.members.flex_vms.iter().find(|vm| vm.metadata.name.as_deref() == Some(name))?;
         let mut wished = vm.spec.clone();
-        let VirtualMachineProfile { vm_size, os_profile, storage_profile, network_profile, extensions, tags } =
+        let VirtualMachineProfile { vm_size, spot, os_profile, storage_profile, network_profile, extensions, tags } =
             profile.clone();
         wished.vm_size = vm_size;
+        if vm.spec.spot.priority == Priority::Spot {
+            wished.spot = spot;
+        }
         wished.os_profile.credentials = os_profile.credentials;
         wished.storage_profile = storage_profile;
         wished.network_profile = network_profile.into();
@@ -268,7 +272,9 @@ fn note(set: &str, action: &Action, result: Result<Done, ClusterError>, executed
                 }
                 Action::DeleteMember(removal) => executed.deleted.push(removal.clone()),
                 Action::RemoveFinalizer => executed.status = StatusSoFar::LetGo,
-                Action::ReserveNumbers { next: _ } => executed.status = StatusSoFar::Written,
+                Action::NoteEvictions { names: _ } | Action::ReserveNumbers { next: _ } => {
+                    executed.status = StatusSoFar::Written;
+                }
                 Action::AddFinalizer
                 | Action::CreateRevision { .. }
                 | Action::RenumberRevision { .. }
@@ -300,6 +306,7 @@ const fn needed_by_others(action: &Action) -> bool {
         Action::AddFinalizer
         | Action::CreateRevision { .. }
         | Action::RenumberRevision { .. }
+        | Action::NoteEvictions { .. }
         | Action::ReserveNumbers { .. }
         | Action::CreateMember(_) => true,
         Action::AssignRevision(_)

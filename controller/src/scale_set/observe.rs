@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ControllerRevision;
+use scaleset_crds::spot::Priority;
 use scaleset_crds::vocabulary::UpgradeMode;
 use scaleset_crds::{ScaleSet, ScaleSetOperation};
 use scaleset_hardware::{Catalog, HardwareError, Headroom};
@@ -135,16 +136,16 @@ async fn offer(context: &Context, set: &ScaleSet, set_uid: Option<&str>) -> Resu
         None => None,
     };
     let headroom = match surging_size(set) {
-        Some(size) => context.hardware.headroom(&set.spec.location, size).await?,
+        Some((size, priority)) => context.hardware.headroom(&set.spec.location, size, priority).await?,
         None => None,
     };
     Ok(Offer { catalog: context.hardware.catalog().await?, headroom, highest_number })
 }
 
-/// The size of the VMs that a surge would make; `None` where there is none.
-fn surging_size(set: &ScaleSet) -> Option<&str> {
+/// Size and priority of the VMs that a surge would make; `None` where there is none.
+fn surging_size(set: &ScaleSet) -> Option<(&str, Priority)> {
     let policy = &set.spec.upgrade_policy;
     let surges = policy.rolling_upgrade_policy.as_ref().is_some_and(|rolling| rolling.max_surge.is_some());
     let profile = set.spec.virtual_machine_profile.as_ref()?;
-    (surges && policy.mode == UpgradeMode::Rolling).then_some(profile.vm_size.as_str())
+    (surges && policy.mode == UpgradeMode::Rolling).then_some((profile.vm_size.as_str(), profile.spot.priority))
 }

@@ -12,14 +12,16 @@ use kube::ResourceExt;
 use scaleset_crds::os_upgrade::AutomaticOsUpgradePolicy;
 use scaleset_crds::rolling_upgrade::RollingUpgradePolicy;
 use scaleset_crds::scale_set::UpgradePolicy;
+use scaleset_crds::spot::PriorityMixPolicy;
 use scaleset_crds::{FINALIZER, ScaleSet, VirtualMachineProfile, labels};
 use scaleset_hardware::catalog::{Region, ZoneState};
 use scaleset_hardware::headroom::Room;
 use scaleset_planning::membership::SetShape;
+use scaleset_planning::priority_mix::PriorityMix;
 use scaleset_planning::snapshot::{
     BreachRule, Confirmation, FinalizerState, Headroom, Maintenance, MaxSurge, MemberLife, NewImages, OsUpgradePolicy,
     Quota, RegionFacts, Revision, RollbackRule, RollingPolicy, ScaleSetSnapshot, SetFacts, SetLife, SizeFacts,
-    UnhealthyRule, UpgradeSwitch, ZoneBalance, ZoneFacts, ZoneRule,
+    SpotOffer, UnhealthyRule, UpgradeSwitch, ZoneBalance, ZoneFacts, ZoneRule,
 };
 
 use super::observe::{Observed, Offer};
@@ -87,7 +89,17 @@ fn facts(set: &ScaleSet) -> SetFacts {
         max_disruption: spec.upgrade_policy.max_disruption,
         upgrades: if spec.upgrade_policy.paused { UpgradeSwitch::Paused } else { UpgradeSwitch::On },
         os_upgrades: os_upgrades(&spec.upgrade_policy),
+        mix: spec.priority_mix_policy.as_ref().map(priority_mix),
         profile: spec.virtual_machine_profile.clone().map(Arc::new),
+    }
+}
+
+fn priority_mix(policy: &PriorityMixPolicy) -> PriorityMix {
+    let PriorityMixPolicy { base_regular_priority_count, regular_priority_percentage_above_base } = policy;
+    let count = |wished: &Option<i32>| wished.and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
+    PriorityMix {
+        base: count(base_regular_priority_count),
+        regular_percent_above_base: count(regular_priority_percentage_above_base),
     }
 }
 
@@ -256,8 +268,11 @@ fn region_facts(region: &Region) -> RegionFacts {
         sizes: sizes
             .iter()
             .map(|(name, size)| {
-                let facts =
-                    SizeFacts { zones: size.zones.clone(), maintenance: maintenance_of(size.memory_preserving) };
+                let facts = SizeFacts {
+                    zones: size.zones.clone(),
+                    maintenance: maintenance_of(size.memory_preserving),
+                    spot: if size.spot_price.is_some() { SpotOffer::Offered } else { SpotOffer::NotOffered },
+                };
                 (name.clone(), facts)
             })
             .collect(),

@@ -51,11 +51,11 @@ pub(crate) fn of_sets_only() -> Rule {
 /// What changes VMs for good says which.
 pub(crate) fn names_its_instances() -> Rule {
     require(
-        "self.target.kind != 'ScaleSet' || !(self.type in ['ManualUpgrade', 'Delete']) || \
+        "self.target.kind != 'ScaleSet' || !(self.type in ['ManualUpgrade', 'Delete', 'SimulateEviction']) || \
          (has(self.instanceIds) && size(self.instanceIds) > 0)",
         Code::InvalidParameter,
         ".instanceIds",
-        "instanceIds must name the VMs of a ManualUpgrade and of a Delete, or be [\"*\"] for all",
+        "instanceIds must name the VMs of a ManualUpgrade, a Delete and a SimulateEviction, or be [\"*\"] for all",
     )
 }
 

@@ -1,6 +1,7 @@
 //! An independent judge: what must hold after every round, read from the hardware's journal and the objects as they are
 //! stored, without a line of the planner. What must hold once everything is healed and at rest is in [`converged`].
 
+mod evictions;
 mod held;
 mod rest;
 mod seen;
@@ -12,6 +13,7 @@ use scaleset_hardware::Machine;
 use scaleset_hardware::sim::Call;
 
 use super::stage::{Stage, took_effect};
+use evictions::{Evictions, beyond_their_share};
 use held::unexplained;
 pub use rest::{balanced, converged};
 use seen::{MemberSeen, Protected, Seen, text};
@@ -27,6 +29,7 @@ pub struct Judge {
     by_hand: BTreeSet<String>,
     /// The set whose members nobody but its upgrade may take down.
     steady: Option<Steady>,
+    evictions: Evictions,
     effects: u64,
 }
 
@@ -55,7 +58,9 @@ impl Judge {
     /// Every rule that is broken now, one line each.
     pub fn findings(&mut self, stage: &Stage) -> Vec<String> {
         let now = Seen::of(stage);
-        let mut findings = Vec::new();
+        let observed = stage.observed();
+        let mut findings = self.evictions.findings(&self.before, &now, observed.as_ref());
+        findings.extend(beyond_their_share(&self.before, &now));
         self.ids_only_rise(&now, &mut findings);
         self.counts_stay_in_target(&now, &mut findings);
         self.still_sets_touch_nobody(&now, &mut findings);
@@ -66,7 +71,6 @@ impl Judge {
             operations_are_performed_once(stage, &mut findings);
         }
         self.effects = stage.effects();
-        let observed = stage.observed();
         if let Some(machines) = observed.as_ref().filter(|_| stage.is_still()) {
             findings.extend(unexplained(&now, machines));
         }
@@ -140,7 +144,8 @@ impl Judge {
         for (uid, before) in &self.before.members {
             let going = now.members.get(uid).is_none_or(|member| member.terminating);
             let asked = self.is_asked_for(now, uid, &["Delete", "ManualUpgrade"]);
-            if before.terminating || !going || self.by_hand.contains(&before.name) || asked {
+            let evicted = self.evictions.has_deleted(uid);
+            if before.terminating || !going || self.by_hand.contains(&before.name) || asked || evicted {
                 continue;
             }
             if before.owner.is_empty() {

@@ -17,8 +17,16 @@ const COMMANDS: usize = 24;
 /// Each command is noted in `told` before it is carried out, so that it is known also when the story panics.
 pub fn play_seed(seed: u64, setting: Setting<'_>, told: &Mutex<Vec<String>>) -> (String, Vec<String>) {
     let teller = Teller::new("", setting);
-    let mut author =
-        Author { random: Random::new(seed), teller, told, broken: Vec::new(), vms: 0, operations: 0, versions: 0 };
+    let mut author = Author {
+        random: Random::new(seed),
+        teller,
+        told,
+        broken: Vec::new(),
+        vms: 0,
+        operations: 0,
+        versions: 0,
+        spot: false,
+    };
     author.begin();
     for _ in 0..COMMANDS {
         author.next_command();
@@ -37,6 +45,8 @@ struct Author<'story> {
     vms: usize,
     operations: usize,
     versions: usize,
+    /// Whether there is a set of Spot VMs.
+    spot: bool,
 }
 
 impl Author<'_> {
@@ -54,9 +64,64 @@ impl Author<'_> {
         let replicas = self.random.below(5);
         self.tell(&format!("set demo Flexible centralindia replicas={replicas} mode={mode}"));
         if self.random.below(2) == 0 {
+            self.begin_market();
+        }
+        if self.random.below(2) == 0 {
             let lag = self.random.below(30);
             self.tell(&format!("lag {lag}"));
         }
+    }
+
+    /// A set of Spot VMs, perhaps with regular ones among them.
+    fn begin_market(&mut self) {
+        let mode = *self.random.pick(&["Uniform", "Flexible"]);
+        let eviction = *self.random.pick(&["Delete", "Delete", "Deallocate"]);
+        let price = *self.random.pick(&["-1", "0.02"]);
+        let replicas = 2 + self.random.below(8);
+        let terms = format!("priority=Spot eviction={eviction} max-price={price}");
+        self.tell(&format!("set cheap {mode} eastus replicas={replicas} mode=Automatic {terms}"));
+        if mode == "Flexible" {
+            let (base, percent) = (self.random.below(4), *self.random.pick(&[0, 25, 50, 100]));
+            self.tell(&format!("change cheap mix={base},{percent}"));
+        }
+        if self.random.below(2) == 0 {
+            let seconds = 60 + self.random.below(300);
+            self.tell(&format!("change cheap restore={seconds}"));
+        }
+        self.spot = true;
+    }
+
+    /// Spot VMs are evicted, come back, or are too many.
+    fn trade(&mut self) {
+        if !self.spot {
+            return;
+        }
+        let evict = 1 + self.random.below(4);
+        let line = match self.random.below(8) {
+            0 | 1 => format!("spot-pressure eastus evict={evict}"),
+            2 | 3 => return self.evict_member(),
+            4 => "spot-price eastus Standard_D2s_v3 0.03".to_owned(),
+            5 => "spot-price eastus Standard_D2s_v3 usual".to_owned(),
+            6 => {
+                let price = *self.random.pick(&["-1", "0.02", "0.05"]);
+                format!("change cheap max-price={price}")
+            }
+            _ => format!("change cheap replicas={}", self.random.below(12)),
+        };
+        if line.starts_with("spot-pressure") && !self.broken.iter().any(|mend| mend == "spot-pressure eastus over") {
+            self.broken.push("spot-pressure eastus over".to_owned());
+        }
+        self.tell(&line);
+    }
+
+    fn evict_member(&mut self) {
+        let machines = self.teller.stage().machines();
+        let spot = machines.values().filter(|machine| machine.model.spot.is_some());
+        let names: Vec<String> = spot.map(|machine| machine.owner.name.clone()).collect();
+        let Some(name) = (!names.is_empty()).then(|| self.random.pick(&names).clone()) else { return };
+        self.operations += 1;
+        let id = name.strip_prefix("cheap-").filter(|id| id.parse::<i64>().is_ok() && id.len() < 8).unwrap_or(&name);
+        self.tell(&format!("operate op-{} cheap SimulateEviction ids={id}", self.operations));
     }
 
     fn tell(&mut self, line: &str) {
@@ -65,7 +130,7 @@ impl Author<'_> {
     }
 
     fn next_command(&mut self) {
-        match self.random.below(22) {
+        match self.random.below(26) {
             0..=4 => self.scale(),
             5..=7 => self.change_model(),
             8 => self.change_policy(),
@@ -75,6 +140,7 @@ impl Author<'_> {
             16 => self.die(),
             17 | 18 => self.operate(),
             19 | 20 => self.publish(),
+            21..=24 => self.trade(),
             _ => {}
         }
         let pause = match self.random.below(4) {
@@ -247,6 +313,9 @@ impl Author<'_> {
     fn heal(&mut self) {
         for mend in std::mem::take(&mut self.broken) {
             self.tell(&mend);
+        }
+        if self.spot {
+            self.tell("spot-price eastus Standard_D2s_v3 usual");
         }
         self.tell("api reliable");
         self.tell("lag 0");

@@ -18,6 +18,8 @@
 //! fail-boot web-3 | heal-boot                     … boots fail, by the beginning of the name
 //! calls observe fail | calls any lose 20          … calls fail, are throttled, or lose their answer, in so many of 100 cases
 //! calls heal                                      … and work again
+//! spot-price eastus Standard_D2s_v3 0.05 | usual  what an hour of a Spot VM costs
+//! spot-pressure eastus zone=2 evict=3 | over      Spot capacity is needed by others: so many VMs are evicted, none gets in
 //! publish Canonical:ubuntu-server:22_04-lts 22.04.9
 //! settle                                          passes run, and time between them, until nothing moves
 //! settle-for 90                                   the same, for so many seconds of scenario time at most
@@ -42,7 +44,7 @@ use super::random::Random;
 use scaleset_controller::cluster::Kind;
 use scaleset_hardware::Health;
 use scaleset_hardware::sim::{
-    BootFailure, ControlError, Drift, Fault, FaultEffect, MachineFault, Outage, RegionFile, Selector,
+    BootFailure, ControlError, Drift, Fault, FaultEffect, MachineFault, Outage, RegionFile, Selector, SpotPressure,
 };
 use serde_json::{Value, json};
 
@@ -206,6 +208,20 @@ impl Teller {
             ("crash", [name]) => stage.block_on(hardware.fail_machine(&self.uid_of(name), MachineFault::Crash)),
             ("unwell", [name]) => stage.block_on(hardware.set_health(&self.uid_of(name), Health::Unhealthy)),
             ("well", [name]) => stage.block_on(hardware.clear_health(&self.uid_of(name))),
+            ("spot-price", [location, size, price]) => {
+                let price = (*price != "usual").then(|| price.parse().expect("it is a price"));
+                stage.block_on(hardware.set_spot_price(location, size, price))
+            }
+            ("spot-pressure", [location, "over"]) => stage.block_on(hardware.clear_spot_pressure(location)),
+            ("spot-pressure", [location, options @ ..]) => {
+                let pressure = SpotPressure {
+                    location: (*location).to_owned(),
+                    zone: option(options, "zone").map(str::to_owned),
+                    vm_size: option(options, "size").map(str::to_owned),
+                    evict: option(options, "evict").map(|count| count.parse().expect("it is a count")),
+                };
+                stage.block_on(hardware.set_spot_pressure(location, pressure))
+            }
             ("publish", [image, version]) => stage.block_on(hardware.publish_image(image, version)),
             ("zone", [location, zone, "down"]) => {
                 let outage = Outage {

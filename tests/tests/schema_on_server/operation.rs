@@ -17,8 +17,8 @@ pub fn cases() -> Vec<Case> {
     let flex_vm = |operation_type: &str| json!({"target": {"kind": "FlexVM"}, "type": operation_type});
     let sets_only = "OperationNotAllowed: ManualUpgrade, ReimageAll, StartRollingUpgrade and CancelRollingUpgrade need a \
                      target of kind ScaleSet";
-    let named =
-        "InvalidParameter: instanceIds must name the VMs of a ManualUpgrade and of a Delete, or be [\"*\"] for all";
+    let named = "InvalidParameter: instanceIds must name the VMs of a ManualUpgrade, a Delete and a SimulateEviction, or be [\"*\"] for \
+         all";
     let rolling = "InvalidParameter: instanceIds must be absent where type is StartRollingUpgrade or CancelRollingUpgrade, \
                    which are about the set";
     vec![
@@ -43,6 +43,12 @@ pub fn cases() -> Vec<Case> {
         case(
             json!({"type": "ManualUpgrade", "instanceIds": ["*"]}),
             json!({"type": "ManualUpgrade"}),
+            "instanceIds",
+            named,
+        ),
+        case(
+            json!({"type": "SimulateEviction", "instanceIds": ["0"]}),
+            json!({"type": "SimulateEviction"}),
             "instanceIds",
             named,
         ),

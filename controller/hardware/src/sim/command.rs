@@ -1,11 +1,13 @@
 //! Changing the world from outside, journalled and durable like any call: what the control endpoint and tests use.
 
 use jiff::Timestamp;
+use scaleset_crds::spot::Price;
 
 use super::Simulation;
 use super::fault::{Fault, Outage};
 use super::hardware::{Draft, journal};
 use super::journal::{Call, JournalEntry, Outcome};
+use super::spot::SpotPressure;
 use super::store::StoreError;
 use super::world::{CallCount, ControlCode, ControlError, Drift, MachineFault, World};
 use crate::machine::Health;
@@ -32,6 +34,26 @@ impl Simulation {
     /// Brings back what an outage took down.
     pub async fn clear_outage(&self, name: &str) -> Result<(), ControlError> {
         self.control("", format!("clear outage {name}"), |world, now| world.clear_outage(name, now)).await
+    }
+
+    /// Sets what Spot machines of a size cost in a region; those that have agreed to less are evicted. `None`: what the
+    /// region file says.
+    pub async fn set_spot_price(&self, location: &str, size: &str, price: Option<Price>) -> Result<(), ControlError> {
+        let said = price.map_or_else(|| "as usual".to_owned(), |price| price.to_string());
+        let detail = format!("spot price of {size} in {location}: {said}");
+        self.control("", detail, |world, now| world.set_spot_price(location, size, price, now)).await
+    }
+
+    /// Puts Spot machines under pressure under a name: some are evicted, none is allocated; the same name again replaces it,
+    /// and evicts again.
+    pub async fn set_spot_pressure(&self, name: &str, pressure: SpotPressure) -> Result<(), ControlError> {
+        let detail = format!("set spot pressure {name}: {}", text(&pressure));
+        self.control("", detail, |world, now| world.set_spot_pressure(name, pressure, now)).await
+    }
+
+    /// Takes a pressure on Spot machines away.
+    pub async fn clear_spot_pressure(&self, name: &str) -> Result<(), ControlError> {
+        self.control("", format!("clear spot pressure {name}"), |world, _| world.clear_spot_pressure(name)).await
     }
 
     /// Publishes a version of an image (`publisher:offer:sku`, or an image's id); it is the latest from now on.

@@ -5,6 +5,7 @@
 
 mod extract;
 mod machine;
+mod spot;
 mod world;
 
 use std::io;
@@ -32,6 +33,10 @@ pub fn router(simulation: Simulation) -> Router {
         .route("/regions/{location}/load-balancers/{name}", get(world::load_balancer))
         .route("/outages", get(world::outages))
         .route("/outages/{name}", put(world::set_outage).merge(delete(world::clear_outage)))
+        .route("/regions/{location}/spot-prices", get(spot::prices))
+        .route("/regions/{location}/spot-prices/{size}", put(spot::set_price).merge(delete(spot::clear_price)))
+        .route("/spot-pressures", get(spot::pressures))
+        .route("/spot-pressures/{name}", put(spot::set_pressure).merge(delete(spot::clear_pressure)))
         .route("/faults", get(world::faults))
         .route("/faults/{name}", put(world::set_fault).merge(delete(world::clear_fault)))
         .route("/images", post(world::publish))

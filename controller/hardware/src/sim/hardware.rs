@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 use jiff::Timestamp;
 use scaleset_crds::VirtualMachineModel;
+use scaleset_crds::spot::Priority;
 use scaleset_crds::vocabulary::PowerWish;
 
 use super::Simulation;
@@ -111,6 +112,7 @@ impl Hardware for Simulation {
         let what = match &operation.action {
             OperationAction::Restart => "restart",
             OperationAction::Redeploy => "redeploy",
+            OperationAction::SimulateEviction => "simulate eviction",
             OperationAction::Reimage { disks: ReimagedDisks::Os, .. } => "reimage",
             OperationAction::Reimage { disks: ReimagedDisks::All, .. } => "reimage all",
         };
@@ -147,8 +149,14 @@ impl Hardware for Simulation {
         self.read(Call::Catalog, About::Nothing, |world, _| (world.catalog(), world.sequence())).await
     }
 
-    async fn headroom(&self, location: &str, size: &str) -> Result<Option<Headroom>, HardwareError> {
-        self.read(Call::Headroom, About::Nothing, |world, _| (world.headroom(location, size), world.sequence())).await
+    async fn headroom(
+        &self,
+        location: &str,
+        size: &str,
+        priority: Priority,
+    ) -> Result<Option<Headroom>, HardwareError> {
+        let read = |world: &World| (world.headroom(location, size, priority), world.sequence());
+        self.read(Call::Headroom, About::Nothing, |world, _| read(world)).await
     }
 
     fn now(&self) -> Timestamp {

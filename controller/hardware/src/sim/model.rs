@@ -94,13 +94,15 @@ pub(crate) fn applied(
     wanted: &VirtualMachineModel,
     method: UpdateMethod,
 ) -> VirtualMachineModel {
-    let VirtualMachineModel { vm_size, credentials: _, storage_profile, network_profile, extensions, tags } = wanted;
+    let VirtualMachineModel { vm_size, spot: _, credentials: _, storage_profile, network_profile, extensions, tags } =
+        wanted;
     let StorageProfile { image_reference: _, os_disk: _, data_disks } = storage_profile;
     VirtualMachineModel {
         vm_size: match method {
             UpdateMethod::Online => current.vm_size.clone(),
             UpdateMethod::Restart => vm_size.clone(),
         },
+        spot: current.spot.clone(),
         credentials: current.credentials.clone(),
         storage_profile: StorageProfile {
             image_reference: current.storage_profile.image_reference.clone(),

@@ -222,7 +222,7 @@ impl Hosts {
     }
 
     fn refusal(&self, need: &Need<'_>, suited: &[(&String, &Host)]) -> HardwareError {
-        let Claim { family, vcpus, memory_mib } = need.claim;
+        let Claim { family, vcpus, memory_mib, priority: _ } = need.claim;
         let place = self.describe(need.placement);
         let large_enough = |host: &Host| host.vcpus >= *vcpus && host.memory_mib >= *memory_mib;
         if !suited.is_empty() && !suited.iter().any(|(_, host)| large_enough(host)) {

@@ -1,8 +1,11 @@
 //! vCPU quotas of one region: what is allowed, what is in use, whether more fits (Azure: virtual machine vCPU quotas).
 //!
-//! A machine counts from its allocation to its deletion or deallocation; a stopped machine counts.
+//! A machine counts from its allocation to its deletion or deallocation; a stopped machine counts. Spot machines count
+//! against a quota of their own and no other, until their deletion (Azure: Spot VMs, quota); who holds them counts them.
 
 use std::collections::BTreeMap;
+
+use scaleset_crds::spot::Priority;
 
 use crate::error::HardwareError;
 use crate::headroom::Quota;
@@ -10,6 +13,8 @@ use crate::sim::region::Quotas;
 
 /// The name of the quota over all families.
 pub(crate) const REGIONAL_TOTAL: &str = "regional total";
+/// The name of the quota over all Spot machines.
+pub(crate) const SPOT: &str = "spot";
 
 /// What a machine takes of its region and of its host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +22,8 @@ pub(crate) struct Claim {
     pub(crate) family: String,
     pub(crate) vcpus: i32,
     pub(crate) memory_mib: i64,
+    /// Spot machines count against a quota of their own.
+    pub(crate) priority: Priority,
 }
 
 /// Limits and use.
@@ -53,6 +60,12 @@ impl QuotaLedger {
         fits(REGIONAL_TOTAL, self.limits.regional_total, self.total, vcpus - freed)
     }
 
+    /// Whether a Spot machine fits beside others that use `usage` once `given_up` is given back.
+    pub(crate) fn check_spot(&self, usage: i64, wanted: &Claim, given_up: Option<&Claim>) -> Result<(), HardwareError> {
+        let freed = given_up.map_or(0, |claim| i64::from(claim.vcpus));
+        self.limits.spot.map_or(Ok(()), |limit| fits(SPOT, limit, usage, i64::from(wanted.vcpus) - freed))
+    }
+
     pub(crate) fn take(&mut self, claim: &Claim) {
         self.add(claim, i64::from(claim.vcpus));
     }
@@ -61,8 +74,8 @@ impl QuotaLedger {
         self.add(claim, -i64::from(claim.vcpus));
     }
 
-    /// Every quota that is limited or in use, the total first.
-    pub(crate) fn uses(&self) -> Vec<QuotaUse> {
+    /// Every quota that is limited or in use, the total first, the one of Spot machines last.
+    pub(crate) fn uses(&self, spot: i64) -> Vec<QuotaUse> {
         let total =
             QuotaUse { name: REGIONAL_TOTAL.to_owned(), limit: Some(self.limits.regional_total), usage: self.total };
         let mut names: Vec<&String> = self.limits.families.keys().chain(self.families.keys()).collect();
@@ -73,12 +86,18 @@ impl QuotaLedger {
             limit: self.limits.families.get(name).copied(),
             usage: self.families.get(name).copied().unwrap_or(0),
         };
-        std::iter::once(total).chain(names.into_iter().map(family)).collect()
+        let spot = QuotaUse { name: SPOT.to_owned(), limit: self.limits.spot, usage: spot };
+        let spot = (spot.limit.is_some() || spot.usage > 0).then_some(spot);
+        std::iter::once(total).chain(names.into_iter().map(family)).chain(spot).collect()
     }
 
-    /// The limited quotas that `claim` counts against, its family's first.
-    pub(crate) fn of(&self, claim: &Claim) -> Vec<Quota> {
-        let Claim { family, vcpus: _, memory_mib: _ } = claim;
+    /// The limited quotas that `claim` counts against, its family's first; Spot machines use `spot`.
+    pub(crate) fn of(&self, claim: &Claim, spot: i64) -> Vec<Quota> {
+        let Claim { family, vcpus: _, memory_mib: _, priority } = claim;
+        if *priority == Priority::Spot {
+            let of_spot = self.limits.spot.map(|limit| Quota { name: SPOT.to_owned(), limit, usage: spot });
+            return of_spot.into_iter().collect();
+        }
         let of_family = self.limits.families.get(family).map(|limit| Quota {
             name: family.clone(),
             limit: *limit,
@@ -89,6 +108,9 @@ impl QuotaLedger {
     }
 
     fn add(&mut self, claim: &Claim, vcpus: i64) {
+        if claim.priority == Priority::Spot {
+            return;
+        }
         self.total += vcpus;
         *self.families.entry(claim.family.clone()).or_default() += vcpus;
     }
@@ -109,11 +131,12 @@ mod tests {
         QuotaLedger::new(Quotas {
             regional_total: total,
             families: BTreeMap::from([("standardDSv3Family".to_owned(), family)]),
+            spot: Some(4),
         })
     }
 
     fn claim(family: &str, vcpus: i32) -> Claim {
-        Claim { family: family.to_owned(), vcpus, memory_mib: 1_024 }
+        Claim { family: family.to_owned(), vcpus, memory_mib: 1_024, priority: Priority::Regular }
     }
 
     #[test]
@@ -147,6 +170,21 @@ mod tests {
             assert_eq!(outcome.is_ok(), accepted, "{family} {vcpus} {given_up:?}: {outcome:?}");
         }
         ledger.give_back(&held);
-        assert_eq!(ledger.uses()[0].usage, 0);
+        assert_eq!(ledger.uses(0)[0].usage, 0);
+    }
+
+    #[test]
+    fn spot_machines_count_against_their_own_quota_alone() {
+        let mut ledger = ledger(10, 8);
+        let spot = Claim { priority: Priority::Spot, ..claim("standardDSv3Family", 3) };
+        ledger.take(&spot);
+        assert_eq!(ledger.uses(3).iter().map(|quota| quota.usage).collect::<Vec<_>>(), [0, 0, 3]);
+        assert!(ledger.check_spot(1, &spot, None).is_ok());
+        assert!(ledger.check_spot(4, &spot, Some(&spot)).is_ok(), "it keeps what it has");
+        let refusal = ledger.check_spot(2, &spot, None).unwrap_err();
+        assert_eq!(
+            refusal.to_string(),
+            "QuotaExceeded: spot vcpu quota: limit 4, usage 2, additional required 3, minimum new limit 5"
+        );
     }
 }

@@ -10,6 +10,7 @@ mod error;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use scaleset_crds::spot::Price;
 use serde::Deserialize;
 
 pub use error::RegionFileError;
@@ -55,6 +56,9 @@ pub struct SizeDefinition {
     pub memory_mib: i64,
     /// Whether maintenance preserves memory.
     pub memory_preserving: bool,
+    /// What an hour of it usually costs as a Spot machine, in US dollars; absent where it is not offered as one.
+    #[serde(default)]
+    pub spot_price: Option<Price>,
 }
 
 /// One image: the three parts of a marketplace image, or the id of an own one.
@@ -194,6 +198,9 @@ pub struct Quotas {
     /// By family; a family that is not named is bounded by the total alone.
     #[serde(default)]
     pub families: BTreeMap<String, i64>,
+    /// Spot machines of all families, which count against nothing else; without a limit when absent.
+    #[serde(default)]
+    pub spot: Option<i64>,
 }
 
 impl RegionFile {

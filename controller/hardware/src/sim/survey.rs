@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use scaleset_crds::spot::Price;
 use serde::Serialize;
 
 use super::Simulation;
@@ -11,6 +12,7 @@ use super::fault::{Fault, Outage};
 use super::placement::{Host, HostCondition};
 use super::quota::QuotaUse;
 use super::region::{LoadBalancerDefinition, ProbeDefinition};
+use super::spot::SpotPressure;
 use super::store::JournalPage;
 use super::vm::Record;
 use super::world::{ControlCode, ControlError, Region, World};
@@ -126,7 +128,8 @@ impl Simulation {
     }
 
     pub(crate) fn region_views(&self) -> Vec<RegionView> {
-        self.inner.settled().0.regions().values().map(region_view).collect()
+        let (world, _) = self.inner.settled();
+        world.regions().values().map(|region| region_view(&world, region)).collect()
     }
 
     pub(crate) fn region_detail(&self, location: &str) -> Result<RegionDetail, ControlError> {
@@ -135,7 +138,7 @@ impl Simulation {
         let catalog: &Catalog = &world.catalog();
         let offered = catalog.regions.get(location).cloned().unwrap_or_default();
         Ok(RegionDetail {
-            summary: region_view(region),
+            summary: region_view(&world, region),
             sizes: offered.sizes.into_keys().collect(),
             images: offered.images,
             hosts: region.hosts.iter().map(|(name, host)| host_view(name, host)).collect(),
@@ -207,6 +210,19 @@ impl Simulation {
         self.inner.settled().0.faults().clone()
     }
 
+    pub(crate) fn spot_pressure_views(&self) -> BTreeMap<String, SpotPressure> {
+        self.inner.settled().0.spot_pressures().clone()
+    }
+
+    /// What Spot machines of each size cost now in a region.
+    pub(crate) fn spot_price_views(&self, location: &str) -> Result<BTreeMap<String, Price>, ControlError> {
+        let (world, _) = self.inner.settled();
+        find_region(&world, location)?;
+        let catalog = world.catalog();
+        let sizes = catalog.regions.get(location).into_iter().flat_map(|region| &region.sizes);
+        Ok(sizes.filter_map(|(name, size)| Some((name.clone(), size.spot_price?))).collect())
+    }
+
     pub(crate) fn outage_views(&self) -> BTreeMap<String, Outage> {
         self.inner.settled().0.outages().clone()
     }
@@ -222,7 +238,7 @@ fn not_found(field: &'static str, message: String) -> ControlError {
     ControlError { code: ControlCode::NotFound, field, message }
 }
 
-fn region_view(region: &Region) -> RegionView {
+fn region_view(world: &World, region: &Region) -> RegionView {
     let Region { definition, hosts, quota, subnets, public } = region;
     let up = hosts.iter().filter(|(_, host)| host.condition == HostCondition::Up).count();
     RegionView {
@@ -234,7 +250,7 @@ fn region_view(region: &Region) -> RegionView {
         hosts_down: hosts.iter().count() - up,
         vcpus: hosts.iter().map(|(_, host)| i64::from(host.vcpus)).sum(),
         free_vcpus: hosts.iter().map(|(_, host)| i64::from(host.free_vcpus)).sum(),
-        quotas: quota.uses(),
+        quotas: quota.uses(world.spot_usage(&definition.name)),
         subnets: subnets.iter().map(|(name, pool)| subnet_view(name, pool)).collect(),
         public_addresses: subnet_view("public", public),
         load_balancers: definition.load_balancers.iter().map(|balancer| balancer.name.clone()).collect(),

@@ -35,12 +35,13 @@ use scaleset_crds::vocabulary::{OsType, PowerState, PowerWish};
 use serde::{Deserialize, Serialize};
 
 use crate::UpdateMethod;
-use crate::machine::{Health, Machine, Owner, Placement, Provisioning};
+use crate::machine::{Eviction, Health, Machine, Owner, Placement, PreemptNotice, Provisioning};
 use crate::sim::application::{self, Answer, ApplicationRule};
 use crate::sim::extension::{ExtensionRun, RunResult};
 use crate::sim::fault::Subject;
 use crate::sim::health::Watch;
 use crate::sim::model::ModelKey;
+use crate::sim::spot::{Evicted, Preemption};
 
 /// What is kept of a machine.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -86,6 +87,12 @@ pub(crate) struct Record {
     pub(crate) hangs_since: Option<Timestamp>,
     /// When somebody last changed it behind the controller's back.
     pub(crate) disturbed_at: Option<Timestamp>,
+    /// When it goes, if it has been told to.
+    #[serde(default)]
+    pub(crate) preemption: Option<Box<Preemption>>,
+    /// The eviction that has left it without hardware.
+    #[serde(default)]
+    pub(crate) evicted: Option<Evicted>,
     /// Number of the journal entry that wrote it last.
     #[serde(skip)]
     pub(crate) sequence: u64,
@@ -207,8 +214,13 @@ impl Record {
         self.operation.ends_at <= now
     }
 
-    /// Whether its deletion is over.
+    /// Whether its deletion is over, and nobody has to hear of it any more.
     pub(crate) fn is_gone(&self, now: Timestamp) -> bool {
+        self.is_deleted(now) && self.evicted.is_none()
+    }
+
+    /// Whether its deletion is over.
+    pub(crate) fn is_deleted(&self, now: Timestamp) -> bool {
         self.operation.mark.kind == OperationKind::Delete && self.is_idle(now)
     }
 
@@ -262,7 +274,8 @@ impl Record {
     pub(crate) fn next_transition(&self, now: Timestamp, model: &VirtualMachineModel) -> Option<Timestamp> {
         let watched = self.watch.as_ref().zip(model.health_source());
         let said = watched.and_then(|(watch, source)| watch.next_change(source, now));
-        self.instants().filter(|instant| *instant > now).chain(said).min()
+        let goes = self.preemption.as_ref().map(|preemption| preemption.at);
+        self.instants().filter(|instant| *instant > now).chain(said).chain(goes).min()
     }
 
     /// What fault selectors are held against.
@@ -320,6 +333,11 @@ impl Record {
             extensions: self.extensions.iter().map(|(name, run)| (name.clone(), run.state(now))).collect(),
             health: self.visible_health(now, surroundings),
             application_health: watched.and_then(|(watch, source)| watch.report(source, now)),
+            preempt_notice: self.preemption.as_ref().map(|preemption| {
+                let Preemption { event_id, reason, at } = &**preemption;
+                PreemptNotice { event_id: event_id.clone(), not_before: *at, reason: *reason }
+            }),
+            eviction: self.evicted.map(|Evicted { at, reason }| Eviction { time: at, reason }),
         }
     }
 

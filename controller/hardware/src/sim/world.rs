@@ -16,12 +16,14 @@ mod offer;
 mod operation;
 mod perform;
 mod restore;
+mod spot;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use scaleset_crds::VirtualMachineModel;
+use scaleset_crds::spot::{Price, Priority};
 
 use crate::catalog::{Catalog, ZoneState};
 use crate::error::HardwareError;
@@ -37,6 +39,7 @@ use crate::sim::placement::{HostCondition, Hosts};
 use crate::sim::quota::{Claim, QuotaLedger};
 use crate::sim::random::Chance;
 use crate::sim::region::{RegionDefinition, SizeDefinition};
+use crate::sim::spot::SpotPressure;
 use crate::sim::store::Write;
 use crate::sim::vm::{HostState, Image, Record, Surroundings};
 
@@ -69,6 +72,9 @@ pub(crate) struct World {
     instance_numbers: BTreeMap<String, i64>,
     faults: BTreeMap<String, Fault>,
     outages: BTreeMap<String, Outage>,
+    /// Prices that came through the control endpoint, by location and size.
+    spot_prices: BTreeMap<String, BTreeMap<String, Price>>,
+    spot_pressures: BTreeMap<String, SpotPressure>,
     /// When a host last went down or came back.
     host_changes: BTreeMap<String, Timestamp>,
     /// When which machine changes by itself next.
@@ -176,6 +182,10 @@ impl World {
         &self.outages
     }
 
+    pub(crate) fn spot_pressures(&self) -> &BTreeMap<String, SpotPressure> {
+        &self.spot_pressures
+    }
+
     pub(crate) fn calls(&self) -> &BTreeMap<Call, CallCount> {
         &self.calls
     }
@@ -248,6 +258,7 @@ impl World {
 
     /// Does what a machine's operation does to its surroundings once it is over, and notes when it changes next.
     fn follow(&mut self, uid: &str, now: Timestamp) {
+        self.evict_due(uid, now);
         let Some(record) = self.machines.get(uid) else {
             return;
         };
@@ -255,7 +266,9 @@ impl World {
             self.remove(uid);
             return;
         }
-        if record.has_released_host(now) {
+        if record.is_deleted(now) {
+            self.release_evicted(uid);
+        } else if record.has_released_host(now) {
             self.release_host(uid);
         }
         let next = |record: &Record| record.next_transition(now, self.models.get(record.model));
@@ -284,8 +297,8 @@ impl World {
         let Some(host) = record.host.take() else {
             return;
         };
-        let size = &self.models.get(record.model).vm_size;
-        let claim = self.sizes.get(size).map(claim_of);
+        let model = self.models.get(record.model);
+        let claim = self.sizes.get(&model.vm_size).map(|size| claim_of(size, priority_of(model)));
         if let Some((claim, region)) = claim.zip(self.regions.get_mut(&record.placement.location)) {
             region.hosts.give_back(&host, &claim, record.owner.set_uid.as_deref());
             region.quota.give_back(&claim);
@@ -337,6 +350,12 @@ impl World {
         self.catalog = Arc::new(Catalog { regions: regions.collect() });
     }
 
+    /// A size as a region offers it now.
+    fn offer(&self, region: &Region, size: &SizeDefinition) -> Option<crate::catalog::Size> {
+        let spot_price = self.spot_price(&region.definition.name, &size.name);
+        Some(crate::catalog::Size { spot_price, ..region.offer_of(size)? })
+    }
+
     fn catalog_of(&self, region: &Region) -> crate::catalog::Region {
         let zone_state = |zone: &String| {
             let up = |(_, host): (&String, &crate::sim::placement::Host)| {
@@ -348,7 +367,11 @@ impl World {
         crate::catalog::Region {
             zones: definition.zones.iter().map(|zone| (zone.clone(), zone_state(zone))).collect(),
             fault_domain_count: definition.fault_domain_count,
-            sizes: self.sizes.values().filter_map(|size| Some((size.name.clone(), region.offer_of(size)?))).collect(),
+            sizes: self
+                .sizes
+                .values()
+                .filter_map(|size| Some((size.name.clone(), self.offer(region, size)?)))
+                .collect(),
             images: self.images.iter().map(|(family, offer)| (family.clone(), offer.versions.clone())).collect(),
             subnets: definition.subnets.iter().map(|subnet| subnet.name.clone()).collect(),
             network_security_groups: definition.network_security_groups.clone(),
@@ -361,9 +384,13 @@ fn change_of(record: &Record) -> Change {
     Change::Machine { uid: record.uid.clone(), owner: record.owner.clone() }
 }
 
-fn claim_of(size: &SizeDefinition) -> Claim {
-    let SizeDefinition { name: _, family, vcpus, memory_mib, memory_preserving: _ } = size;
-    Claim { family: family.clone(), vcpus: *vcpus, memory_mib: *memory_mib }
+fn claim_of(size: &SizeDefinition, priority: Priority) -> Claim {
+    let SizeDefinition { name: _, family, vcpus, memory_mib, memory_preserving: _, spot_price: _ } = size;
+    Claim { family: family.clone(), vcpus: *vcpus, memory_mib: *memory_mib, priority }
+}
+
+fn priority_of(model: &VirtualMachineModel) -> Priority {
+    if model.spot.is_some() { Priority::Spot } else { Priority::Regular }
 }
 
 fn not_found(uid: &str) -> HardwareError {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use scaleset_crds::spot::Priority;
 use scaleset_crds::vocabulary::{PowerState, PowerWish};
 use scaleset_hardware::headroom::Quota;
 use scaleset_hardware::sim::Outage;
@@ -315,7 +316,8 @@ async fn the_highest_instance_number_of_a_set_is_remembered_for_ever() {
 async fn headroom_tells_how_many_more_fit_and_no_more_do() {
     let fixture = Fixture::new();
     fixture.simulation.create(sized("m0", "Medium", Some("1"), Some(0))).await.unwrap();
-    let headroom = fixture.simulation.headroom("testland", "Medium").await.unwrap().expect("it is offered");
+    let headroom =
+        fixture.simulation.headroom("testland", "Medium", Priority::Regular).await.unwrap().expect("it is offered");
     assert_eq!(headroom.vcpus, 4);
     assert_eq!(headroom.quotas, [Quota { name: "regional total".to_owned(), limit: 200, usage: 4 }]);
     assert_eq!(headroom.free_addresses, [("default".to_owned(), 250), ("tiny".to_owned(), 3)]);
@@ -334,7 +336,7 @@ async fn headroom_knows_quotas_by_family_dedicated_hosts_and_hosts_that_are_down
     fixture.simulation.create(sized("m0", "Large", None, None)).await.unwrap();
     let of = |size: &'static str| {
         let simulation = fixture.simulation.clone();
-        async move { simulation.headroom("testland", size).await.unwrap() }
+        async move { simulation.headroom("testland", size, Priority::Regular).await.unwrap() }
     };
     let quotas = of("Large").await.expect("it is offered").quotas;
     let numbers: Vec<(&str, i64, i64)> =
@@ -345,7 +347,7 @@ async fn headroom_knows_quotas_by_family_dedicated_hosts_and_hosts_that_are_down
     };
     assert_eq!(rooms(of("Gpu").await), 32, "one host of eight in each of four domains");
     assert_eq!(of("None").await, None);
-    assert_eq!(fixture.simulation.headroom("nowhere", "Gpu").await.unwrap(), None);
+    assert_eq!(fixture.simulation.headroom("nowhere", "Gpu", Priority::Regular).await.unwrap(), None);
     let half = Outage { location: "testland".to_owned(), zone: Some("1".to_owned()), fault_domain: None, host: None };
     fixture.simulation.set_outage("half", half).await.unwrap();
     assert_eq!(rooms(of("Gpu").await), 16);

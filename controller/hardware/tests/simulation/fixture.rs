@@ -116,6 +116,7 @@ pub fn target(uid: &str, generation: i64) -> Target {
 pub fn model() -> VirtualMachineModel {
     VirtualMachineModel {
         vm_size: "Small".to_owned(),
+        spot: None,
         credentials: Credentials { admin_username: "azureuser".to_owned(), ..Credentials::default() },
         storage_profile: StorageProfile {
             image_reference: image("latest"),

@@ -13,3 +13,4 @@ mod model;
 mod os_disk;
 mod perform;
 mod region;
+mod spot;

@@ -105,7 +105,7 @@ fn a_script_that_makes_no_sense_is_refused_with_its_entry() {
     let table = [
         (
             "{imageVersion: \"1\", answer: Great}",
-            "line 58, column 31, applications[1].answer: unknown variant `Great`, expected one of Healthy, Unhealthy, Unknown, Hangs; docs/hardware.md lists the fields",
+            "line 59, column 31, applications[1].answer: unknown variant `Great`, expected one of Healthy, Unhealthy, Unknown, Hangs; docs/hardware.md lists the fields",
         ),
         (
             "{imageVersion: \"1\"}",

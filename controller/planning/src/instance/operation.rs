@@ -38,6 +38,7 @@ pub(super) fn requested(
         InstanceRequest::Redeploy => Step::Perform(uid.clone(), Perform::Redeploy),
         InstanceRequest::Reimage => Step::Perform(uid.clone(), Perform::Reimage(model?.clone())),
         InstanceRequest::ReimageAll => Step::Perform(uid.clone(), Perform::ReimageAll(model?.clone())),
+        InstanceRequest::SimulateEviction => Step::Perform(uid.clone(), Perform::SimulateEviction),
     };
     Some(decide(step, &format!("operation {:?} asks for it", request.operation_type())))
 }
@@ -52,7 +53,8 @@ pub(super) fn shutdown_rule(snapshot: &InstanceSnapshot) -> ShutdownRule {
             | InstanceRequest::Restart
             | InstanceRequest::Redeploy
             | InstanceRequest::Reimage
-            | InstanceRequest::ReimageAll,
+            | InstanceRequest::ReimageAll
+            | InstanceRequest::SimulateEviction,
         )
         | None => ShutdownRule::Graceful,
     }
@@ -145,7 +147,8 @@ fn performed(
             | InstanceRequest::Restart
             | InstanceRequest::Redeploy
             | InstanceRequest::Reimage
-            | InstanceRequest::ReimageAll,
+            | InstanceRequest::ReimageAll
+            | InstanceRequest::SimulateEviction,
             _,
         ) => tried.then(in_progress),
     }

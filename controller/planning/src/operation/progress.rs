@@ -88,6 +88,7 @@ fn of_instance(snapshot: &OperationSnapshot, instance: &OperationInstance) -> In
         | OperationType::Redeploy
         | OperationType::Reimage
         | OperationType::ReimageAll
+        | OperationType::SimulateEviction
         | OperationType::StartRollingUpgrade
         | OperationType::CancelRollingUpgrade => recorded(snapshot, member),
     }

@@ -68,6 +68,7 @@ fn of_type(snapshot: &OperationSnapshot, set: &OperationSet) -> Option<Failure> 
         | OperationType::Redeploy
         | OperationType::Reimage
         | OperationType::ReimageAll
+        | OperationType::SimulateEviction
         | OperationType::Delete => None,
     }
 }

@@ -104,6 +104,7 @@ fn create_successors(
             number,
             computer_name,
             revision: newest.name.clone(),
+            priority: old.priority,
             zone: old.zone.clone(),
             fault_domain: old.fault_domain,
             placement_group,

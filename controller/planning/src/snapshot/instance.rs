@@ -1,5 +1,7 @@
 //! One instance, as its own pass sees it.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use scaleset_crds::InstanceStatus;
 use scaleset_crds::vocabulary::PowerWish;
@@ -50,6 +52,10 @@ pub struct InstanceSnapshot {
     pub operation: Option<RequestedOperation>,
     /// Uid of the operation that wrote the wish for power last.
     pub power_operation: Option<String>,
+    /// For how long since its eviction its set tries to get it back; none where nobody does.
+    pub restore_for: Option<Duration>,
+    /// Whether its set has to know of an eviction that deletes before the object goes.
+    pub eviction_note: EvictionNote,
     /// What the hardware reports.
     pub hardware: HardwareView,
     /// The status that was read, for its records and its times.
@@ -112,6 +118,15 @@ pub enum Belonging {
         /// Why.
         refusal: Failure,
     },
+}
+
+/// Whether a set knows that an eviction has deleted a VM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EvictionNote {
+    /// It has to, and does not.
+    Awaited,
+    /// It does, or there is no set that has to.
+    Settled,
 }
 
 /// `compute.scaleset.io/abandon-hardware`.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use scaleset_crds::condition::Reason;
+use scaleset_crds::spot::{EvictionReason, Priority};
 use scaleset_crds::vocabulary::{HealthState, PowerState, PowerWish, ProvisioningState};
 
 use crate::view::Health;
@@ -118,6 +119,8 @@ pub enum Observation {
 pub enum Pending {
     /// Nothing.
     Nothing,
+    /// Only the maximum price of an allocated Spot VM, which it takes while it is deallocated.
+    NextDeallocation,
     /// Only what is taken with the next reimage.
     NextReimage,
     /// More than that.
@@ -194,6 +197,8 @@ pub struct Member {
     pub roll: Option<RollMark>,
     /// The OS disk that its set wishes for.
     pub os_disk_wish: Option<OsDiskWish>,
+    /// Priority.
+    pub priority: Priority,
     /// Power that is wished for.
     pub power_wish: PowerWish,
     /// What its instance reconciler reported.
@@ -238,6 +243,19 @@ pub struct MemberReport {
     pub health: Health,
     /// Its OS disk, while its hardware is there.
     pub os_disk: Option<OsDiskReport>,
+    /// What an eviction has left of it.
+    pub evicted: Evicted,
+}
+
+/// What an eviction has left of a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Evicted {
+    /// It was not evicted.
+    No,
+    /// It is there without hardware, until somebody starts it.
+    Deallocated(EvictionReason),
+    /// Nothing but its object.
+    Deleted,
 }
 
 /// The OS disk that a member has.
@@ -269,11 +287,12 @@ impl Member {
         self.origin == Origin::Set
     }
 
-    /// Whether a person wished it not to run: it is then neither unhealthy nor unavailable.
+    /// Whether it is not to run for now, since a person wished so or it was evicted: it is then neither unhealthy nor
+    /// unavailable.
     pub fn is_stopped_by_wish(&self) -> bool {
-        match self.power_wish {
-            PowerWish::Running => false,
-            PowerWish::Stopped | PowerWish::Deallocated => true,
+        match (self.power_wish, self.report.evicted) {
+            (PowerWish::Running, Evicted::No | Evicted::Deleted) => false,
+            (PowerWish::Stopped | PowerWish::Deallocated, _) | (PowerWish::Running, Evicted::Deallocated(_)) => true,
         }
     }
 

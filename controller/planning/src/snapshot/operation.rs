@@ -213,6 +213,8 @@ pub enum InstanceRequest {
     Reimage,
     /// Fresh disks.
     ReimageAll,
+    /// Evict a Spot VM.
+    SimulateEviction,
 }
 
 /// How a guest is stopped.
@@ -231,7 +233,7 @@ impl InstanceRequest {
             Self::Start => Some(PowerWish::Running),
             Self::PowerOff(_) => Some(PowerWish::Stopped),
             Self::Deallocate => Some(PowerWish::Deallocated),
-            Self::Restart | Self::Redeploy | Self::Reimage | Self::ReimageAll => None,
+            Self::Restart | Self::Redeploy | Self::Reimage | Self::ReimageAll | Self::SimulateEviction => None,
         }
     }
 
@@ -245,6 +247,7 @@ impl InstanceRequest {
             Self::Redeploy => OperationType::Redeploy,
             Self::Reimage => OperationType::Reimage,
             Self::ReimageAll => OperationType::ReimageAll,
+            Self::SimulateEviction => OperationType::SimulateEviction,
         }
     }
 
@@ -261,6 +264,7 @@ impl InstanceRequest {
             OperationType::Redeploy => Some(Self::Redeploy),
             OperationType::Reimage => Some(Self::Reimage),
             OperationType::ReimageAll => Some(Self::ReimageAll),
+            OperationType::SimulateEviction => Some(Self::SimulateEviction),
             OperationType::ManualUpgrade
             | OperationType::Delete
             | OperationType::StartRollingUpgrade

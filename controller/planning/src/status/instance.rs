@@ -9,13 +9,18 @@ use scaleset_crds::instance::{
     ExtensionView, InstanceView as InstanceViewStatusField, InstanceViewStatus, PendingChange, VirtualMachineAgent,
     VirtualMachineHealth,
 };
+use scaleset_crds::scheduled_event::{EventSource, EventStatus, EventType, ScheduledEvent};
+use scaleset_crds::spot::{EvictionReason, EvictionStatus};
 use scaleset_crds::vocabulary::{HealthState, Impact, PowerState, PowerWish, ProvisioningState, StatusLevel};
 
 use super::{Truth, Verdict, cut, whole_seconds};
-use crate::instance::{Step, Wait, operation};
+use crate::instance::{Step, Wait, eviction, operation};
 use crate::remedy::needs_a_person;
 use crate::snapshot::{Assigned, Belonging, Failure, InstanceSnapshot, MemberKind, MemberLife};
-use crate::view::{HardwareView, Health, InstanceView, OperationState, ReportedHealth, ViewDiff, diff};
+use crate::view::diff::MAX_PRICE;
+use crate::view::{
+    Eviction, HardwareView, Health, InstanceView, OperationState, PreemptNotice, ReportedHealth, ViewDiff, diff,
+};
 
 const PENDING_CHANGES_MAX: usize = 32;
 
@@ -83,7 +88,25 @@ fn of_hardware(snapshot: &InstanceSnapshot, view: &InstanceView) -> InstanceStat
         private_ip_address: view.private_ip_address.clone(),
         public_ip_address: view.public_ip_address.clone(),
         operations: Vec::new(),
+        eviction: view
+            .eviction
+            .map(|Eviction { time, reason }| EvictionStatus { time: Time(whole_seconds(time)), reason }),
+        scheduled_events: view.preempt_notice.as_ref().map(preempt).into_iter().collect(),
         conditions: Vec::new(),
+    }
+}
+
+fn preempt(notice: &PreemptNotice) -> ScheduledEvent {
+    let PreemptNotice { event_id, not_before, reason } = notice;
+    ScheduledEvent {
+        event_id: event_id.clone(),
+        event_type: EventType::Preempt,
+        event_status: EventStatus::Scheduled,
+        not_before: Some(Time(whole_seconds(*not_before))),
+        event_source: match reason {
+            EvictionReason::Capacity | EvictionReason::Price => EventSource::Platform,
+            EvictionReason::Simulated => EventSource::User,
+        },
     }
 }
 
@@ -230,6 +253,11 @@ fn application_healthy(health: Health) -> Verdict {
     }
 }
 
+/// Whether nothing else is pending.
+fn waits_for_deallocation(pending: &ViewDiff) -> bool {
+    !pending.is_empty() && pending.differences.iter().all(|difference| difference.path == MAX_PRICE)
+}
+
 /// One method per condition.
 struct Verdicts<'pass> {
     snapshot: &'pass InstanceSnapshot,
@@ -363,6 +391,10 @@ impl Verdicts<'_> {
             (PowerWish::Running | PowerWish::Stopped | PowerWish::Deallocated, PowerState::Unknown) => {
                 Verdict::new(Truth::Unknown, Reason::HardwareUnavailable, "power is unknown")
             }
+            (PowerWish::Running, PowerState::Deallocated) if view.eviction.is_some() => {
+                let said = view.eviction.map_or("", eviction::said);
+                Verdict::new(Truth::False, Reason::Evicted, said)
+            }
             (PowerWish::Running, power) => {
                 Verdict::new(Truth::False, Reason::Starting, format!("power is {}", power.code()))
             }
@@ -412,6 +444,10 @@ impl Verdicts<'_> {
             return Verdict::new(Truth::False, Reason::Waiting, message);
         }
         match pending.impact_now() {
+            Impact::None if view.revision == newest && waits_for_deallocation(&pending) => {
+                let message = format!("taken while the VM is deallocated: {pending}");
+                Verdict::new(Truth::False, Reason::MaxPriceChangeNotAllowedForAllocatedVMs, message)
+            }
             Impact::None if !pending.is_empty() && view.revision == newest => {
                 Verdict::new(Truth::False, Reason::PendingReimage, format!("taken with the next reimage: {pending}"))
             }
@@ -426,6 +462,10 @@ impl Verdicts<'_> {
     }
 
     fn stalled(&self) -> Verdict {
+        let ready = self.ready();
+        if *self.step == Step::Wait(Wait::Evicted) && ready.reason == Reason::Evicted {
+            return Verdict::new(Truth::True, ready.reason, ready.message);
+        }
         let failure = self.step.held().or(self.outcome.failure.as_ref());
         match failure {
             Some(failure) if needs_a_person(failure.reason) => {

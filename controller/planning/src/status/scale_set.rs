@@ -55,6 +55,7 @@ pub fn scale_set_status(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, outcom
         updated_replicas: Some(count_of(members, |member| is_updated(member, plan))),
         model_revision: effective.newest_revision.clone(),
         revisions: Some(revisions(snapshot, plan)),
+        evictions: plan.evictions.clone(),
         rolling_upgrade: plan.rolling_upgrade.clone(),
         os_upgrade_history: plan.os_upgrade_history.clone(),
         next_instance_id: next_instance_id(snapshot, plan),

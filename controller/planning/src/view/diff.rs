@@ -11,6 +11,7 @@ use scaleset_crds::impact::impact_of;
 use scaleset_crds::profile::{
     Credentials, DataDisk, Extension, ImageReference, NetworkInterface, NetworkProfile, OsDisk, StorageProfile,
 };
+use scaleset_crds::spot::{Priority, SpotTerms};
 use scaleset_crds::vocabulary::Impact;
 use serde::Serialize;
 
@@ -19,6 +20,8 @@ use super::{InstanceView, ModelView};
 const VALUE_CHARACTERS_MAX: usize = 256;
 /// How an absent value is shown.
 const ABSENT: &str = "(none)";
+/// What only a VM without a host takes.
+pub(crate) const MAX_PRICE: &str = "maxPrice";
 
 /// One field that differs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,16 +82,23 @@ impl fmt::Display for ViewDiff {
     }
 }
 
-/// What the hardware would have to become to be what the model says.
+/// What the hardware would have to become to be what the model says. Another maximum price is no matter for now while the
+/// VM has a host.
 pub fn diff(model: &ModelView, instance: &InstanceView) -> ViewDiff {
-    diff_models(&instance.model, &model.model)
+    let mut differences = diff_models(&instance.model, &model.model);
+    let waits = differences.differences.iter_mut().filter(|difference| difference.path == MAX_PRICE);
+    for difference in waits.filter(|_| instance.host.is_some()) {
+        difference.impact = Impact::NextReimage;
+    }
+    differences
 }
 
 /// What changes from one model to another.
 pub fn diff_models(from: &VirtualMachineModel, to: &VirtualMachineModel) -> ViewDiff {
     let mut found = Collector::default();
-    let VirtualMachineModel { vm_size, credentials, storage_profile, network_profile, extensions, tags } = to;
+    let VirtualMachineModel { vm_size, spot, credentials, storage_profile, network_profile, extensions, tags } = to;
     found.compare("vmSize", "vmSize", &from.vm_size, vm_size);
+    compare_spot(&mut found, from.spot.as_ref(), spot.as_ref());
     compare_credentials(&mut found, &from.credentials, credentials);
     compare_storage(&mut found, &from.storage_profile, storage_profile);
     compare_network(&mut found, &from.network_profile, network_profile);
@@ -96,6 +106,15 @@ pub fn diff_models(from: &VirtualMachineModel, to: &VirtualMachineModel) -> View
     found.compare("tags", "tags", &from.tags, tags);
     found.differences.sort();
     ViewDiff { differences: found.differences }
+}
+
+/// Terms are compared among Spot VMs only: that one is no Spot VM says everything.
+fn compare_spot(found: &mut Collector, from: Option<&SpotTerms>, to: Option<&SpotTerms>) {
+    let priority = |terms: Option<&SpotTerms>| if terms.is_some() { Priority::Spot } else { Priority::Regular };
+    found.compare("priority", "priority", &priority(from), &priority(to));
+    let (Some(from), Some(SpotTerms { eviction_policy, max_price })) = (from, to) else { return };
+    found.compare("evictionPolicy", "evictionPolicy", &from.eviction_policy, eviction_policy);
+    found.compare(MAX_PRICE, MAX_PRICE, &from.max_price, max_price);
 }
 
 fn compare_credentials(found: &mut Collector, from: &Credentials, to: &Credentials) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use scaleset_crds::VirtualMachineModel;
+use scaleset_crds::spot::EvictionReason;
 use scaleset_crds::vocabulary::{HealthState, PowerState};
 
 /// What is known of a VM's hardware. Unknown is not absent: nothing is created or released on an unknown.
@@ -124,9 +125,38 @@ pub struct InstanceView {
     pub private_ip_address: Option<String>,
     /// Public address.
     pub public_ip_address: Option<String>,
+    /// The notice that it is about to be evicted.
+    pub preempt_notice: Option<PreemptNotice>,
+    /// The eviction that has taken its hardware.
+    pub eviction: Option<Eviction>,
+}
+
+/// The notice of an eviction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PreemptNotice {
+    /// Id of the event.
+    pub event_id: String,
+    /// When the VM is evicted, scenario time.
+    pub not_before: Timestamp,
+    /// Why.
+    pub reason: EvictionReason,
+}
+
+/// An eviction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Eviction {
+    /// When, scenario time.
+    pub time: Timestamp,
+    /// Why.
+    pub reason: EvictionReason,
 }
 
 impl InstanceView {
+    /// Whether an eviction has deleted it: only its record is left.
+    pub fn is_deleted_by_eviction(&self) -> bool {
+        self.eviction.is_some() && self.operation == OperationState::Deleting
+    }
+
     /// What is known of its application.
     pub fn health(&self) -> Health {
         match (self.model.health_source(), self.reported_health) {

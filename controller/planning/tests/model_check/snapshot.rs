@@ -13,8 +13,8 @@ use scaleset_planning::plan::{Action, ScaleSetPlan};
 use scaleset_planning::revision;
 use scaleset_planning::scale_set::plan;
 use scaleset_planning::snapshot::{
-    Failure, GuestAgent, Headroom, Looked, Member, MemberLife, MemberReport, Observation, Pending, Quota, Revision,
-    RollMark, ScaleSetSnapshot,
+    Evicted, Failure, GuestAgent, Headroom, Looked, Member, MemberLife, MemberReport, Observation, Pending, Quota,
+    Revision, RollMark, ScaleSetSnapshot,
 };
 use scaleset_planning::status::scale_set::{ScaleSetOutcome, scale_set_status};
 use scaleset_planning::view::Health;
@@ -143,6 +143,7 @@ impl Setting {
             failure: matches!(machine, Machine::Broken(_)).then(boot_failure),
             extensions: BTreeMap::new(),
             os_disk: None,
+            evicted: Evicted::No,
             health,
         }
     }
@@ -190,6 +191,7 @@ fn write(action: &Action) -> Write {
         Action::MarkMember(marking) => Write::Mark { number: number(&marking.name), mark: mark(marking.roll.clone()) },
         Action::DeleteMember(removal) => Write::Delete { number: number(&removal.name) },
         Action::AddFinalizer
+        | Action::NoteEvictions { .. }
         | Action::ReplaceOsDisk(_)
         | Action::RenumberRevision { .. }
         | Action::DeleteRevision { .. }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use scaleset_crds::spot::Priority;
 use scaleset_crds::vocabulary::{
     MaxDisruption, OrchestrationMode, PowerState, PowerWish, ProvisioningState, ScaleInRule, UpgradeMode,
 };
@@ -14,10 +15,10 @@ use scaleset_planning::plan::{Action, NewMember, ScaleSetPlan};
 use scaleset_planning::revision;
 use scaleset_planning::scale_set::plan;
 use scaleset_planning::snapshot::{
-    Autoscaler, Confirmation, FinalizerState, GuestAgent, Looked, Maintenance, Member, MemberKind, MemberLife,
+    Autoscaler, Confirmation, Evicted, FinalizerState, GuestAgent, Looked, Maintenance, Member, MemberKind, MemberLife,
     MemberReport, Observation, Origin, OsDiskReport, OsUpgradePolicy, Pending, Protection, RegionFacts, Revision,
-    RollingPolicy, ScaleInGuard, ScaleSetSnapshot, SetFacts, SetLife, SizeFacts, UnhealthyRule, UpgradeSwitch,
-    ZoneBalance, ZoneFacts,
+    RollingPolicy, ScaleInGuard, ScaleSetSnapshot, SetFacts, SetLife, SizeFacts, SpotOffer, UnhealthyRule,
+    UpgradeSwitch, ZoneBalance, ZoneFacts,
 };
 use scaleset_planning::view::Health;
 use serde_json::json;
@@ -34,7 +35,7 @@ pub(crate) fn profile(size: &str) -> VirtualMachineProfile {
 
 fn region() -> RegionFacts {
     let zones: Vec<String> = ["1", "2", "3"].map(str::to_owned).to_vec();
-    let size = |maintenance| SizeFacts { zones: zones.clone(), maintenance };
+    let size = |maintenance| SizeFacts { zones: zones.clone(), maintenance, spot: SpotOffer::Offered };
     RegionFacts {
         zones: zones.iter().map(|zone| (zone.clone(), ZoneFacts::Available)).collect(),
         fault_domain_count: 5,
@@ -79,6 +80,7 @@ pub(crate) fn snapshot(zones: &[&str], replicas: i32) -> ScaleSetSnapshot {
             scale_in_rule: ScaleInRule::Default,
             scale_in_unhealthy: UnhealthyRule::InOrder,
             os_upgrades: OsUpgradePolicy::default(),
+            mix: None,
             profile: Some(Arc::clone(&profile)),
         },
         members: Vec::new(),
@@ -127,6 +129,7 @@ pub(crate) fn member(number: i64, zone: Option<&str>, fault_domain: Option<i32>,
         protection: Protection::None,
         roll: None,
         os_disk_wish: None,
+        priority: Priority::Regular,
         power_wish: PowerWish::Running,
         report: MemberReport {
             observation: Observation::Current,
@@ -142,6 +145,7 @@ pub(crate) fn member(number: i64, zone: Option<&str>, fault_domain: Option<i32>,
             health: Health::NoSource,
             extensions: BTreeMap::new(),
             os_disk: Some(OsDiskReport { name: format!("web-{number}_disk1_a"), version: "22.04.1".to_owned() }),
+            evicted: Evicted::No,
         },
     }
 }

@@ -11,8 +11,8 @@ use scaleset_crds::profile::ImageReference;
 use scaleset_crds::vocabulary::{PowerState, PowerWish, ProvisioningState};
 use scaleset_planning::instance::{Step, Wait, plan};
 use scaleset_planning::snapshot::{
-    Assigned, Belonging, Birth, Failure, FinalizerState, InstanceSnapshot, MemberKind, MemberLife, OsDiskWish,
-    ReleaseRule, ShutdownRule,
+    Assigned, Belonging, Birth, EvictionNote, Failure, FinalizerState, InstanceSnapshot, MemberKind, MemberLife,
+    OsDiskWish, ReleaseRule, ShutdownRule,
 };
 use scaleset_planning::status::instance::{InstanceOutcome, instance_status};
 use scaleset_planning::view::{HardwareView, InstanceView, ModelView, OperationState};
@@ -23,11 +23,11 @@ fn model(revision: &str, size: &str) -> ModelView {
     ModelView { revision: revision.to_owned(), model: Arc::new(profile(size).model()) }
 }
 
-fn old() -> ModelView {
+pub(crate) fn old() -> ModelView {
     model("r1", "Standard_D2s_v3")
 }
 
-fn view(model: &ModelView, operation: OperationState, power: PowerState) -> InstanceView {
+pub(crate) fn view(model: &ModelView, operation: OperationState, power: PowerState) -> InstanceView {
     InstanceView {
         reported_health: None,
         vm_id: "vm".to_owned(),
@@ -53,6 +53,8 @@ fn view(model: &ModelView, operation: OperationState, power: PowerState) -> Inst
         extensions: BTreeMap::new(),
         private_ip_address: None,
         public_ip_address: None,
+        preempt_notice: None,
+        eviction: None,
     }
 }
 
@@ -60,7 +62,7 @@ fn running(model: &ModelView) -> HardwareView {
     HardwareView::Present(Box::new(view(model, OperationState::Succeeded, PowerState::Running)))
 }
 
-fn snapshot(hardware: HardwareView) -> InstanceSnapshot {
+pub(crate) fn snapshot(hardware: HardwareView) -> InstanceSnapshot {
     InstanceSnapshot {
         now: Timestamp::UNIX_EPOCH,
         wall_now: Timestamp::UNIX_EPOCH,
@@ -82,6 +84,8 @@ fn snapshot(hardware: HardwareView) -> InstanceSnapshot {
         os_disk_wish: None,
         operation: None,
         power_operation: None,
+        restore_for: None,
+        eviction_note: EvictionNote::Settled,
         hardware,
         status: InstanceStatus::default(),
     }

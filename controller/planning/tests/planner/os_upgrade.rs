@@ -52,6 +52,7 @@ fn wishes(plan: &ScaleSetPlan) -> Vec<String> {
         | Action::MarkMember(_)
         | Action::DeleteMember(_)
         | Action::DeleteRevision { .. }
+        | Action::NoteEvictions { .. }
         | Action::RemoveFinalizer => None,
     };
     plan.actions.iter().filter_map(wish).collect()

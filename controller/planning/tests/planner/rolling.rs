@@ -54,6 +54,7 @@ pub(crate) fn obey(snapshot: &mut ScaleSetSnapshot, plan: &ScaleSetPlan) {
             | Action::MarkMember(_)
             | Action::DeleteMember(_)
             | Action::DeleteRevision { .. }
+            | Action::NoteEvictions { .. }
             | Action::RemoveFinalizer => {}
         }
     }

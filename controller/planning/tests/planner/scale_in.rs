@@ -15,7 +15,7 @@ fn chosen(members: &[Member], zones: &[&str], count: usize) -> Vec<i64> {
 
 fn chosen_by(members: &[Member], zones: &[&str], by: (ScaleInRule, UnhealthyRule), count: usize) -> Vec<i64> {
     let zones: Vec<String> = zones.iter().map(|zone| (*zone).to_owned()).collect();
-    let order = ScaleInOrder { zones: &zones, rule: by.0, unhealthy: by.1, upgrading_to: None };
+    let order = ScaleInOrder { zones: &zones, rule: by.0, unhealthy: by.1, upgrading_to: None, mix: None };
     victims(members, &order, count).iter().filter_map(|victim| victim.member.number).collect()
 }
 

@@ -58,6 +58,7 @@ fn carry_out(snapshot: &mut ScaleSetSnapshot, breakage: Breakage, mended: impl F
                 | Action::CreateMember(_)
                 | Action::DeleteMember(_)
                 | Action::DeleteRevision { .. }
+                | Action::NoteEvictions { .. }
                 | Action::RemoveFinalizer => panic!("{action}"),
             }
         }

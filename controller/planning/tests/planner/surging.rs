@@ -89,6 +89,7 @@ pub(crate) fn obey_one(snapshot: &mut ScaleSetSnapshot, action: &Action) {
         | Action::ReplaceOsDisk(_)
         | Action::RenumberRevision { .. }
         | Action::DeleteRevision { .. }
+        | Action::NoteEvictions { .. }
         | Action::RemoveFinalizer => {}
     }
 }

@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 
 use scaleset_controller::region_maps::PublishedRegion;
+use scaleset_crds::spot::Priority;
 use scaleset_planning::snapshot::ScaleSetSnapshot;
 
 /// The quota over all families.
 const REGIONAL_TOTAL: &str = "regional total";
+/// The quota over all Spot VMs, which count against no other.
+const SPOT: &str = "spot";
 
 /// vCPUs by quota.
 type Usage = BTreeMap<String, i64>;
@@ -17,9 +20,14 @@ pub(super) fn usage(snapshot: &ScaleSetSnapshot, region: &PublishedRegion) -> Us
         snapshot.revisions.iter().map(|revision| (revision.name.as_str(), revision.profile.vm_size.as_str())).collect();
     let mut usage = Usage::new();
     let made = snapshot.members.iter().filter(|member| member.is_made() && member.is_live());
-    for size in made.filter_map(|member| sizes.get(member.assigned_revision.as_deref()?)) {
-        let Some(size) = region.offer.sizes.get(*size) else { continue };
-        for quota in [size.family.as_str(), REGIONAL_TOTAL] {
+    for member in made {
+        let size = member.assigned_revision.as_deref().and_then(|revision| sizes.get(revision));
+        let Some(size) = size.and_then(|size| region.offer.sizes.get(*size)) else { continue };
+        let quotas = match member.priority {
+            Priority::Regular => vec![size.family.as_str(), REGIONAL_TOTAL],
+            Priority::Spot => vec![SPOT],
+        };
+        for quota in quotas {
             *usage.entry(quota.to_owned()).or_default() += i64::from(size.vcpus);
         }
     }

@@ -10,9 +10,9 @@ use scaleset_crds::vocabulary::{HealthState, Impact, PowerState, PowerWish, Prov
 use scaleset_planning::plan::{Action, Assignment, NewMember, OsDiskAssignment, RemovalCause, ScaleSetPlan};
 use scaleset_planning::scale_set;
 use scaleset_planning::snapshot::{
-    FinalizerState, GuestAgent, Headroom, Looked, Maintenance, Member, MemberLife, MemberReport, NewImages,
+    Evicted, FinalizerState, GuestAgent, Headroom, Looked, Maintenance, Member, MemberLife, MemberReport, NewImages,
     Observation, Origin, OsDiskReport, OsDiskWish, Pending, Protection, RegionFacts, Revision, ScaleSetSnapshot,
-    SizeFacts, ZoneFacts,
+    SizeFacts, SpotOffer, ZoneFacts,
 };
 use scaleset_planning::status::scale_set::{ScaleSetOutcome, scale_set_status};
 use scaleset_planning::view::Health;
@@ -155,13 +155,14 @@ fn row(action: &Action) -> Option<[String; 4]> {
             let (verb, cost) = match removal.cause {
                 RemovalCause::ScaleIn => ("remove", ""),
                 RemovalCause::Replace => ("replace", "Replace"),
-                RemovalCause::Requested | RemovalCause::SetDeleted => ("delete", ""),
+                RemovalCause::Requested | RemovalCause::Evicted | RemovalCause::SetDeleted => ("delete", ""),
             };
             Some([verb.into(), removal.name.clone(), cost.into(), removal.reason.clone()])
         }
         Action::AddFinalizer
         | Action::CreateRevision { .. }
         | Action::RenumberRevision { .. }
+        | Action::NoteEvictions { .. }
         | Action::ReserveNumbers { .. }
         | Action::MarkMember(_)
         | Action::DeleteRevision { .. }
@@ -190,7 +191,7 @@ fn obey(snapshot: &mut ScaleSetSnapshot, plan: &ScaleSetPlan) {
                 }
             }
             Action::DeleteRevision { name, .. } => snapshot.revisions.retain(|revision| revision.name != *name),
-            Action::ReserveNumbers { next: _ } => {}
+            Action::NoteEvictions { names: _ } | Action::ReserveNumbers { next: _ } => {}
             Action::CreateMember(new) => {
                 let made = member(snapshot, new);
                 snapshot.members.push(made);
@@ -285,6 +286,7 @@ fn member(snapshot: &ScaleSetSnapshot, new: &NewMember) -> Member {
         protection: Protection::None,
         roll: new.roll.clone(),
         os_disk_wish: None,
+        priority: new.priority,
         power_wish: PowerWish::Running,
         report: MemberReport {
             os_disk: newest_image(snapshot, &new.revision)
@@ -319,6 +321,7 @@ fn well(revision: &str, health: Health, wish: PowerWish) -> MemberReport {
         extensions: BTreeMap::new(),
         health,
         os_disk: None,
+        evicted: Evicted::No,
     }
 }
 
@@ -337,7 +340,8 @@ fn everything_named(snapshot: &ScaleSetSnapshot) -> RegionFacts {
 }
 
 fn name_all(facts: &mut RegionFacts, profile: &VirtualMachineProfile, zones: &[String]) {
-    let size = SizeFacts { zones: zones.to_vec(), maintenance: Maintenance::MemoryPreserving };
+    let size =
+        SizeFacts { zones: zones.to_vec(), maintenance: Maintenance::MemoryPreserving, spot: SpotOffer::Offered };
     facts.sizes.insert(profile.vm_size.clone(), size);
     let image = &profile.storage_profile.image_reference;
     facts.images.entry(image.family()).or_default().push(image.requested_version().to_owned());

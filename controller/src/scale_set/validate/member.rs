@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 use scaleset_crds::condition::{InstanceCondition, Reason, find};
-use scaleset_crds::instance::ProtectionPolicy;
+use scaleset_crds::instance::{PendingChange, ProtectionPolicy};
+use scaleset_crds::spot::{EvictionPolicy, SpotProfile};
 use scaleset_crds::vocabulary::{HealthState, Impact, OrchestrationMode, PowerState, ProvisioningState};
 use scaleset_crds::{FlexVM, InstanceStatus, ScaleSet, ScaleSetVM, labels};
 use scaleset_planning::membership::{MemberShape, MemberStanding};
 use scaleset_planning::snapshot::{
-    Failure, GuestAgent, Looked, Maintenance, Member, MemberKind, MemberLife, MemberReport, Observation, Origin,
-    OsDiskReport, OsDiskWish, Pending, Protection, Revision, RollMark,
+    Evicted, Failure, GuestAgent, Looked, Maintenance, Member, MemberKind, MemberLife, MemberReport, Observation,
+    Origin, OsDiskReport, OsDiskWish, Pending, Protection, Revision, RollMark,
 };
 use scaleset_planning::view::Health;
 
@@ -21,7 +22,7 @@ pub(super) fn members(observed: &Observed, revisions: &[Revision]) -> Vec<Member
     let set_uid = &observed.id.uid;
     // The owner counts, not the name: an instance that was left behind with cascade=orphan still names its set.
     let owned = observed.members.scale_set_vms.iter().filter(|vm| is_owned_by(&vm.metadata, set_uid));
-    let uniform = owned.map(|vm| uniform_member(vm));
+    let uniform = owned.map(|vm| uniform_member(&observed.set, vm));
     let flexible = observed.members.flex_vms.iter().filter_map(|vm| flexible_member(&observed.set, revisions, vm));
     let mut members: Vec<Member> = match observed.set.spec.orchestration_mode {
         OrchestrationMode::Uniform => uniform.collect(),
@@ -36,7 +37,7 @@ pub(super) fn members(observed: &Observed, revisions: &[Revision]) -> Vec<Member
     members
 }
 
-fn uniform_member(vm: &ScaleSetVM) -> Member {
+fn uniform_member(set: &ScaleSet, vm: &ScaleSetVM) -> Member {
     let spec = &vm.spec;
     let placed = Placed {
         zone: spec.zone.clone(),
@@ -50,7 +51,7 @@ fn uniform_member(vm: &ScaleSetVM) -> Member {
         assigned_revision: Some(spec.model_revision.clone()),
         protection: protection(spec.protection_policy.as_ref()),
         power_wish: spec.power_state.unwrap_or_default(),
-        ..member(MemberKind::ScaleSetVM, Origin::Set, &vm.metadata, vm.status.as_ref(), placed)
+        ..member(MemberKind::ScaleSetVM, Origin::Set, (&vm.metadata, vm.status.as_ref()), &spot_of(set), placed)
     }
 }
 
@@ -76,7 +77,7 @@ fn flexible_member(set: &ScaleSet, revisions: &[Revision], vm: &FlexVM) -> Optio
         assigned_revision: followed(vm, origin, revisions),
         protection: protection(spec.protection_policy.as_ref()),
         power_wish: spec.power_state.unwrap_or_default(),
-        ..member(MemberKind::FlexVM, origin, &vm.metadata, vm.status.as_ref(), placed)
+        ..member(MemberKind::FlexVM, origin, (&vm.metadata, vm.status.as_ref()), &spec.spot, placed)
     })
 }
 
@@ -84,7 +85,7 @@ fn flexible_member(set: &ScaleSet, revisions: &[Revision], vm: &FlexVM) -> Optio
 fn followed(vm: &FlexVM, origin: Origin, revisions: &[Revision]) -> Option<String> {
     let named = vm.labels().get(labels::MODEL_REVISION)?;
     let revision = revisions.iter().find(|revision| revision.name == *named);
-    let edited = revision.is_some_and(|revision| revision.profile.model() != vm.spec.model());
+    let edited = revision.is_some_and(|revision| revision.profile.model_of(vm.spec.spot.priority) != vm.spec.model());
     if origin == Origin::Set && edited { None } else { Some(named.clone()) }
 }
 
@@ -134,8 +135,8 @@ struct Placed {
 fn member(
     kind: MemberKind,
     origin: Origin,
-    metadata: &ObjectMeta,
-    status: Option<&InstanceStatus>,
+    (metadata, status): (&ObjectMeta, Option<&InstanceStatus>),
+    spot: &SpotProfile,
     placed: Placed,
 ) -> Member {
     let Placed { zone, fault_domain, placement_group, update_domain } = placed;
@@ -159,8 +160,23 @@ fn member(
         protection: Protection::None,
         roll: annotation(labels::ROLLING_UPGRADE).and_then(|mark| RollMark::parse(mark)),
         os_disk_wish: annotation(labels::OS_DISK).and_then(|wish| OsDiskWish::parse(wish)),
+        priority: spot.priority,
         power_wish: scaleset_crds::vocabulary::PowerWish::Running,
-        report: report(metadata, status),
+        report: MemberReport { evicted: evicted(spot, status), ..report(metadata, status) },
+    }
+}
+
+/// What instances of a Uniform set agree to, for which they are all made from one profile: it never changes.
+fn spot_of(set: &ScaleSet) -> SpotProfile {
+    set.spec.virtual_machine_profile.as_ref().map(|profile| profile.spot.clone()).unwrap_or_default()
+}
+
+/// What is left of a VM that tells of an eviction follows from what it has agreed to.
+fn evicted(spot: &SpotProfile, status: Option<&InstanceStatus>) -> Evicted {
+    let Some(eviction) = status.and_then(|status| status.eviction.as_ref()) else { return Evicted::No };
+    match spot.terms().map(|terms| terms.eviction_policy) {
+        Some(EvictionPolicy::Delete) => Evicted::Deleted,
+        Some(EvictionPolicy::Deallocate) | None => Evicted::Deallocated(eviction.reason),
     }
 }
 
@@ -232,12 +248,15 @@ fn report(metadata: &ObjectMeta, status: Option<&InstanceStatus>) -> MemberRepor
             let (name, version) = (view.disks.first()?.clone(), view.image_version.clone()?);
             Some(OsDiskReport { name, version })
         }),
+        evicted: Evicted::No,
     }
 }
 
 fn pending(status: Option<&InstanceStatus>) -> Pending {
     let changes = status.map(|status| status.pending_changes.as_slice());
+    let only_price = |changes: &[PendingChange]| changes.iter().all(|change| change.path == "maxPrice");
     match changes.map(|changes| changes.iter().map(|change| change.impact).max()) {
+        Some(Some(Impact::NextReimage)) if changes.is_some_and(only_price) => Pending::NextDeallocation,
         Some(None) => Pending::Nothing,
         Some(Some(Impact::None | Impact::NextReimage)) => Pending::NextReimage,
         Some(Some(Impact::Online | Impact::Restart | Impact::Reimage | Impact::Replace | Impact::Immutable)) | None => {

@@ -63,6 +63,7 @@ fn not_as_wished(member: &MemberSeen, machine: Option<&Machine>) -> Option<Strin
         return if stands_back || left { None } else { Some(format!("{name} has no machine")) };
     };
     let power = match member.power_wish.as_str() {
+        "Running" if machine.eviction.is_some() => machine.power == PowerState::Deallocated,
         "Running" => machine.power == PowerState::Running,
         "Stopped" => [PowerState::Stopped, PowerState::Deallocated].contains(&machine.power),
         _ => machine.power == PowerState::Deallocated,

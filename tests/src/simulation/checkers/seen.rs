@@ -131,7 +131,7 @@ fn set(object: Value, newest_image: Option<String>) -> SetSeen {
     let (spec, policy) = (&object["spec"], &object["spec"]["upgradePolicy"]);
     SetSeen {
         name: text(&object["metadata"]["name"]),
-        target: spec["replicas"].as_i64().or(object["status"]["targetReplicas"].as_i64()).unwrap_or(0),
+        target: target(&object),
         surge: surge(&object),
         live: object["metadata"]["deletionTimestamp"].is_null(),
         still: policy["mode"] == "Manual" || policy["paused"] == true,
@@ -183,6 +183,15 @@ fn member(object: Value) -> MemberSeen {
         power_wish: spec["powerState"].as_str().unwrap_or("Running").to_owned(),
         object,
     }
+}
+
+/// What is wished, less those who were evicted for good since.
+fn target(object: &Value) -> i64 {
+    let (spec, status) = (&object["spec"], &object["status"]);
+    let Some(wished) = spec["replicas"].as_i64() else { return status["targetReplicas"].as_i64().unwrap_or(0) };
+    let notes = status["evictions"].as_array().into_iter().flatten();
+    let evicted = notes.filter(|note| note["replicas"].as_i64() == Some(wished)).count();
+    wished - i64::try_from(evicted).unwrap_or(0)
 }
 
 pub(super) fn uid(object: &Value) -> String {

@@ -30,6 +30,14 @@ pub(super) fn spec_of(words: &[&str]) -> Value {
             "rollback" => rolling(&json!({"rollbackFailedInstancesOnPolicyBreach": value == "true"})),
             "scale-in" => json!({"scaleInPolicy": {"rules": [value]}}),
             "unhealthy-first" => json!({"scaleInPolicy": {"prioritizeUnhealthyVMs": value == "true"}}),
+            "mix" => {
+                let (base, percent) = value.split_once(',').unwrap_or_else(|| panic!("{word}: not base,percent"));
+                let number = |text: &str| text.parse::<i64>().unwrap_or_else(|_| panic!("{word}: not a number"));
+                json!({"priorityMixPolicy": {
+                    "baseRegularPriorityCount": number(base), "regularPriorityPercentageAboveBase": number(percent),
+                }})
+            }
+            "restore" => json!({"spotRestorePolicy": {"enabled": number() > 0, "restoreTimeoutSeconds": number()}}),
             "ceiling" => json!({"upgradePolicy": {"maxDisruption": value}}),
             "os-upgrade" => os_upgrade(&json!({"enableAutomaticOSUpgrade": value == "true"})),
             "os-rollback" => os_upgrade(&json!({"disableAutomaticRollback": value == "false"})),
@@ -55,6 +63,9 @@ fn profile_part(name: &str, value: &str) -> Value {
     let number = || value.parse::<i64>().unwrap_or_else(|_| panic!("{name}={value}: not a number"));
     match name {
         "size" => json!({"vmSize": value}),
+        "priority" => json!({"priority": value}),
+        "eviction" => json!({"evictionPolicy": value}),
+        "max-price" => json!({"maxPrice": value}),
         "image" => json!({"storageProfile": {"imageReference": {"version": value}}}),
         "disk" => json!({"storageProfile": {"dataDisks": [
             {"lun": 0, "diskSizeGB": number(), "storageAccountType": "Premium_LRS"}

@@ -20,10 +20,26 @@ pub(super) fn objects(stage: &Stage) -> String {
         lines.extend(aligned(&head, vms.iter().map(vm_row).collect()));
     }
     lines.extend(sets.iter().filter_map(upgrade));
+    lines.extend(sets.iter().filter_map(|set| priorities(set, &vms)));
     lines.extend(sets.iter().flat_map(blockers));
     lines.extend(vms.iter().flat_map(pending));
     lines.push(format!("machines: {}", stage.machines().len()));
     lines.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+}
+
+/// Members of a set of Spot VMs by priority, and who was evicted.
+fn priorities(set: &Value, vms: &[Value]) -> Option<String> {
+    if set["spec"]["virtualMachineProfile"]["priority"] != "Spot" {
+        return None;
+    }
+    let name = text(&set["metadata"]["name"]);
+    let members: Vec<&Value> = vms.iter().filter(|vm| vm["spec"]["scaleSetRef"]["name"] == name.as_str()).collect();
+    let spot = |vm: &&&Value| vm["kind"] == "ScaleSetVM" || vm["spec"]["priority"] == "Spot";
+    let spot = members.iter().filter(spot).count();
+    let evicted = members.iter().filter(|vm| !vm["status"]["eviction"].is_null()).count();
+    let noted = set["status"]["evictions"].as_array().map_or(0, Vec::len);
+    let regular = members.len() - spot;
+    Some(format!("{name}: {regular} regular, {spot} Spot, {evicted} of them evicted; {noted} evictions noted"))
 }
 
 /// The revisions of a set by number, with how many instances are to follow each.

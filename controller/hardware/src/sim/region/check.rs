@@ -113,12 +113,14 @@ fn check_region(region: &RegionDefinition, sizes: &[SizeDefinition]) -> Checked 
         )?;
     }
     at_least_one(&format!("{field}.quotas.regionalTotal"), region.quotas.regional_total)?;
-    region.quotas.families.iter().try_for_each(|(family, limit)| {
+    let spot = region.quotas.spot.map(|limit| ("spot".to_owned(), limit));
+    let families = region.quotas.families.iter().map(|(family, limit)| (format!("families.{family}"), *limit));
+    families.chain(spot).try_for_each(|(quota, limit)| {
         require(
-            *limit >= 0,
-            &format!("{field}.quotas.families.{family}"),
+            limit >= 0,
+            &format!("{field}.quotas.{quota}"),
             "is negative",
-            "give the number of vCPUs that the family may use",
+            "give the number of vCPUs that may be used",
         )
     })
 }

@@ -9,7 +9,7 @@ use scaleset_crds::vocabulary::{PowerState, PowerWish};
 
 use super::disturb::{Boot, Risk, subject_of};
 use super::operation::{Drawn, GuestRuns, Occasion, busy, compose};
-use super::{Effect, World};
+use super::{Effect, World, priority_of};
 use crate::error::HardwareError;
 use crate::machine::Placement;
 use crate::sim::extension::ExtensionRun;
@@ -32,12 +32,13 @@ impl World {
         }
         let interfaces = &model.network_profile.network_interfaces;
         self.region(&placement.location)?.check_placement(placement)?;
-        let claim = self.claim(&model.vm_size, placement)?;
+        let claim = self.claim(&model.vm_size, priority_of(model), placement)?;
         let image = self.image(&model.storage_profile.image_reference)?;
         self.check_model(model, &placement.location)?;
+        self.check_market(model, placement)?;
+        self.check_quota(&placement.location, &claim, None)?;
         let region = self.region(&placement.location)?;
         region.check_addresses(&[], interfaces)?;
-        region.quota.check(&claim, None)?;
         let need =
             Need { size: &model.vm_size, claim: &claim, placement, set_uid: owner.set_uid.as_deref(), current: None };
         let host = region.hosts.choose(&need)?;
@@ -74,8 +75,7 @@ impl World {
         };
         let under_way = !record.is_idle(now) && record.operation.mark.kind == kind;
         if under_way || (record.is_idle(now) && reached) {
-            self.note_generation(target);
-            return Ok(Effect::Unchanged);
+            return Ok(self.taken_over(target));
         }
         if !record.is_idle(now) {
             return Err(busy(record));
@@ -96,11 +96,27 @@ impl World {
         Ok(Effect::Changed)
     }
 
+    /// Somebody wishes what is there or under way: an eviction that led to it is his doing from now on.
+    fn taken_over(&mut self, target: &Target) -> Effect {
+        self.note_generation(target);
+        let evicted = self.machines.get_mut(&target.uid).and_then(|record| record.evicted.take());
+        if evicted.is_none() {
+            return Effect::Unchanged;
+        }
+        self.save(&target.uid);
+        self.announce(&target.uid);
+        Effect::Changed
+    }
+
     /// Begins to delete a machine.
     pub(crate) fn delete(&mut self, target: &Target, now: Timestamp) -> Result<(Deletion, Effect), HardwareError> {
         let Some(record) = self.machines.get(&target.uid) else {
             return Ok((Deletion::Gone, Effect::Unchanged));
         };
+        if record.is_deleted(now) {
+            self.remove(&target.uid);
+            return Ok((Deletion::Gone, Effect::Changed));
+        }
         if record.operation.mark.kind == OperationKind::Delete && record.generation <= target.generation {
             self.note_generation(target);
             return Ok((Deletion::InProgress, Effect::Unchanged));
@@ -179,9 +195,12 @@ impl World {
     fn allocation(&self, record: &Record) -> Result<(String, Claim), HardwareError> {
         let model = self.models.get(record.model);
         let placement = &record.placement;
-        let claim = self.claim(&model.vm_size, placement)?;
+        let claim = self.claim(&model.vm_size, priority_of(model), placement)?;
+        self.check_market(model, placement)?;
+        // A deallocated Spot machine has kept its part of the quota.
+        let kept = Some(&claim).filter(|_| model.spot.is_some());
+        self.check_quota(&placement.location, &claim, kept)?;
         let region = self.region(&placement.location)?;
-        region.quota.check(&claim, None)?;
         let set_uid = record.owner.set_uid.as_deref();
         let need = Need { size: &model.vm_size, claim: &claim, placement, set_uid, current: None };
         Ok((region.hosts.choose(&need)?, claim))
@@ -247,6 +266,8 @@ impl World {
             operations: 1,
             last_operation: None,
             failed_before: 0,
+            preemption: None,
+            evicted: None,
             hangs_since: None,
             disturbed_at: None,
             sequence: 0,
@@ -275,7 +296,7 @@ impl World {
     }
 
     /// A GUID that no other call makes.
-    fn guid(&self, purpose: &str, uid: &str, part: &str) -> uuid::Uuid {
+    pub(super) fn guid(&self, purpose: &str, uid: &str, part: &str) -> uuid::Uuid {
         self.chance.guid(&[purpose, uid, part, &self.sequence.to_string()])
     }
 }

@@ -12,7 +12,7 @@ use super::disturb::Boot;
 use super::health::same_source;
 use super::offer::refused;
 use super::operation::{Drawn, GuestRuns, Occasion, busy, is_down_by_wish};
-use super::{Effect, World};
+use super::{Effect, World, priority_of};
 use crate::error::HardwareError;
 use crate::machine::ExtensionState;
 use crate::sim::model::{applied, digest_of};
@@ -77,7 +77,8 @@ impl World {
         let record = self.fenced(target)?;
         let kind = OperationKind::Update(method);
         let mark = mark_of(target, kind, model_revision, wanted);
-        let model = applied(self.models.get(record.model), wanted, method);
+        let mut model = applied(self.models.get(record.model), wanted, method);
+        model.spot = self.terms_after(record, wanted);
         let different = *self.models.get(record.model).as_ref() != model;
         let healthy = record.is_idle(now) && record.operation.failure.is_none();
         let nothing_to_do = healthy && !different && record.model_revision == model_revision;
@@ -121,7 +122,9 @@ impl World {
         let image = self.image(&wanted.storage_profile.image_reference)?;
         let ails = record.hangs_since.is_some() || record.answers_badly(now, self.surroundings(record));
         let well = record.operation.failure.is_none() && !ails;
-        let as_wanted = self.models.get(record.model) == wanted && record.image == image;
+        let spot = self.terms_after(record, wanted);
+        let then = VirtualMachineModel { spot, ..wanted.as_ref().clone() };
+        let as_wanted = **self.models.get(record.model) == then && record.image == image;
         if record.operation.mark == mark && well && as_wanted {
             return Ok(self.unchanged(target));
         }
@@ -191,6 +194,7 @@ impl World {
         now: Timestamp,
     ) -> Result<Effect, HardwareError> {
         let record = self.fenced(target)?;
+        let transformation = self.at_price_in_force(record, transformation);
         let model = &transformation.model;
         self.check_model(model, &record.placement.location)?;
         let region = self.region(&record.placement.location)?;
@@ -212,13 +216,16 @@ impl World {
         if model.vm_size == *current_size {
             return Ok(None);
         }
-        let claim = self.claim(&model.vm_size, &record.placement)?;
+        let claim = self.claim(&model.vm_size, priority_of(model), &record.placement)?;
+        let held = self.claim(current_size, priority_of(model), &record.placement)?;
+        // A Spot machine counts also while it has no host.
+        if record.host.is_some() || model.spot.is_some() {
+            self.check_quota(&record.placement.location, &claim, Some(&held))?;
+        }
         let Some(host) = &record.host else {
             return Ok(None);
         };
-        let held = self.claim(current_size, &record.placement)?;
         let region = self.region(&record.placement.location)?;
-        region.quota.check(&claim, Some(&held))?;
         let need = Need {
             size: &model.vm_size,
             claim: &claim,

@@ -8,8 +8,8 @@ use scaleset_crds::vocabulary::PowerState;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::World;
 use super::health::same_source;
+use super::{World, priority_of};
 use crate::machine::{Change, Health};
 use crate::sim::fault::{Fault, FaultEffect, Outage};
 use crate::sim::journal::Call;
@@ -219,11 +219,13 @@ impl World {
 
     fn move_to_size(&mut self, record: &Record, size: &str) -> Controlled {
         let refused = |error: crate::HardwareError| invalid("vmSize", error.to_string());
-        let claim = self.claim(size, &record.placement).map_err(refused)?;
+        let model = self.models.get(record.model);
+        let priority = priority_of(model);
+        let claim = self.claim(size, priority, &record.placement).map_err(refused)?;
         let Some(current) = &record.host else {
             return Ok(());
         };
-        let held = self.claim(&self.models.get(record.model).vm_size, &record.placement).map_err(refused)?;
+        let held = self.claim(&model.vm_size, priority, &record.placement).map_err(refused)?;
         let need = Need {
             size,
             claim: &claim,
@@ -232,7 +234,7 @@ impl World {
             current: Some((current, &held)),
         };
         let region = self.region(&record.placement.location).map_err(refused)?;
-        region.quota.check(&claim, Some(&held)).map_err(refused)?;
+        self.check_quota(&record.placement.location, &claim, Some(&held)).map_err(refused)?;
         let host = region.hosts.choose(&need).map_err(refused)?;
         self.release_host(&record.uid);
         self.take_host(&record.uid, host, &claim);
@@ -314,14 +316,14 @@ fn check_fault(fault: &Fault) -> Controlled {
     }
 }
 
-fn room_for<T>(name: &str, list: &BTreeMap<String, T>) -> Controlled {
+pub(super) fn room_for<T>(name: &str, list: &BTreeMap<String, T>) -> Controlled {
     if list.len() >= LONGEST_LIST && !list.contains_key(name) {
         return Err(invalid("name", format!("there are {LONGEST_LIST} already")));
     }
     Ok(())
 }
 
-fn missing<'a>(kind: &str, name: &str, known: impl Iterator<Item = &'a String>) -> ControlError {
+pub(super) fn missing<'a>(kind: &str, name: &str, known: impl Iterator<Item = &'a String>) -> ControlError {
     let known: Vec<&str> = known.map(String::as_str).collect();
     ControlError {
         code: ControlCode::NotFound,

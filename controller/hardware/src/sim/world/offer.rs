@@ -4,8 +4,9 @@
 use scaleset_crds::VirtualMachineModel;
 use scaleset_crds::health::HealthProbe;
 use scaleset_crds::profile::{ImageReference, NetworkInterface};
+use scaleset_crds::spot::Priority;
 
-use super::{Region, World, claim_of};
+use super::{Region, World, claim_of, priority_of};
 use crate::catalog::Size;
 use crate::error::HardwareError;
 use crate::headroom::Headroom;
@@ -30,15 +31,15 @@ impl World {
         })
     }
 
-    /// What a machine of this size takes, if the place offers the size.
-    pub(super) fn claim(&self, size: &str, placement: &Placement) -> Result<Claim, HardwareError> {
+    /// What a machine of this size and priority takes, if the place offers the size.
+    pub(super) fn claim(&self, size: &str, priority: Priority, placement: &Placement) -> Result<Claim, HardwareError> {
         let region = self.region(&placement.location)?;
         let offered = self.sizes.get(size).and_then(|definition| Some((definition, region.offer_of(definition)?)));
         let zone = placement.zone.as_ref();
         if let Some((definition, offer)) = &offered
             && zone.is_none_or(|zone| offer.zones.contains(zone))
         {
-            return Ok(claim_of(definition));
+            return Ok(claim_of(definition, priority));
         }
         let here = |definition: &&SizeDefinition| {
             region.offer_of(definition).is_some_and(|offer| zone.is_none_or(|zone| offer.zones.contains(zone)))
@@ -52,13 +53,15 @@ impl World {
     /// Sizes that an allocated machine can take only after it was deallocated: quota and another host have room for them,
     /// its own has not.
     pub(super) fn sizes_after_deallocation(&self, record: &Record) -> Vec<String> {
-        let held = self.sizes.get(&self.model(record).vm_size).map(claim_of);
+        let model = self.model(record);
+        let priority = priority_of(model);
+        let held = self.sizes.get(&model.vm_size).map(|size| claim_of(size, priority));
         let region = self.regions.get(&record.placement.location);
         let Some(((host, held), region)) = record.host.as_deref().zip(held.as_ref()).zip(region) else {
             return Vec::new();
         };
         let takes = |size: &&SizeDefinition| {
-            let claim = claim_of(size);
+            let claim = claim_of(size, priority);
             let need = Need {
                 size: &size.name,
                 claim: &claim,
@@ -67,22 +70,22 @@ impl World {
                 current: Some((host, held)),
             };
             region.hosts.must_leave(&need)
-                && region.quota.check(&claim, Some(held)).is_ok()
-                && self.claim(&size.name, &record.placement).is_ok()
+                && self.check_quota(&record.placement.location, &claim, Some(held)).is_ok()
+                && self.claim(&size.name, priority, &record.placement).is_ok()
         };
         self.sizes.values().filter(takes).map(|size| size.name.clone()).collect()
     }
 
     /// What is left for machines of a size; `None` where the location does not offer it.
-    pub(crate) fn headroom(&self, location: &str, size: &str) -> Option<Headroom> {
+    pub(crate) fn headroom(&self, location: &str, size: &str, priority: Priority) -> Option<Headroom> {
         let region = self.regions.get(location)?;
         let definition = self.sizes.get(size)?;
         region.offer_of(definition)?;
-        let claim = claim_of(definition);
+        let claim = claim_of(definition, priority);
         let free = |(name, pool): (&String, &AddressPool)| (name.clone(), i64::from(pool.free()));
         Some(Headroom {
             vcpus: i64::from(claim.vcpus),
-            quotas: region.quota.of(&claim),
+            quotas: region.quota.of(&claim, self.spot_usage(location)),
             places: region.hosts.room(&claim),
             free_addresses: region.subnets.iter().map(free).collect(),
         })
@@ -135,7 +138,7 @@ impl Region {
 
     /// The size as this region offers it; `None` when it does not.
     pub(super) fn offer_of(&self, size: &SizeDefinition) -> Option<Size> {
-        let SizeDefinition { name, family, vcpus, memory_mib, memory_preserving } = size;
+        let SizeDefinition { name, family, vcpus, memory_mib, memory_preserving, spot_price } = size;
         let restriction = self.definition.restrictions.iter().find(|restriction| restriction.size == *name);
         let zones = restriction.map_or(&self.definition.zones, |restriction| &restriction.zones);
         if restriction.is_some() && zones.is_empty() {
@@ -146,6 +149,7 @@ impl Region {
             vcpus: *vcpus,
             memory_mib: *memory_mib,
             memory_preserving: *memory_preserving,
+            spot_price: *spot_price,
             zones: zones.clone(),
         })
     }

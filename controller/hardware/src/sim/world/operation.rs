@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use scaleset_crds::VirtualMachineModel;
-use scaleset_crds::vocabulary::PowerState;
+use scaleset_crds::vocabulary::{PowerState, PowerWish};
 
 use super::World;
 use super::disturb::{Boot, Counted, Risk};
@@ -107,11 +107,19 @@ impl World {
 
     /// Writes an operation into a record and lets what it does at once take effect.
     pub(super) fn begin(&mut self, uid: &str, mark: Mark, drawn: Drawn, now: Timestamp) {
+        if let Some(record) = self.machines.get_mut(uid) {
+            overtake_eviction(record, mark.kind);
+        }
+        self.begin_at(uid, mark, drawn, (now, now));
+    }
+
+    /// The same for one that began some time before now.
+    pub(super) fn begin_at(&mut self, uid: &str, mark: Mark, drawn: Drawn, (began, now): (Timestamp, Timestamp)) {
         let Some(record) = self.machines.get_mut(uid) else {
             return;
         };
         let Drawn { course, runs } = drawn;
-        record.failed_before = record.failed_attempts(now);
+        record.failed_before = record.failed_attempts(began);
         record.operations = record.operations.saturating_add(1);
         record.generation = mark.generation;
         restart(record, &course);
@@ -121,7 +129,7 @@ impl World {
             record.watch = None;
         }
         record.extensions.extend(by_name);
-        record.operation = compose(mark, now, course, until, failure);
+        record.operation = compose(mark, began, course, until, failure);
         self.listen(uid, now);
         self.save(uid);
         self.follow(uid, now);
@@ -134,6 +142,22 @@ impl World {
             record.generation = target.generation;
             self.save(&target.uid);
         }
+    }
+}
+
+/// Somebody's own wish takes the place of what an eviction has done, or is about to do.
+fn overtake_eviction(record: &mut Record, kind: OperationKind) {
+    match kind {
+        OperationKind::Power(PowerWish::Deallocated) | OperationKind::Delete => {
+            record.preemption = None;
+            record.evicted = None;
+        }
+        OperationKind::Power(PowerWish::Running | PowerWish::Stopped) => record.evicted = None,
+        OperationKind::Create
+        | OperationKind::Update(_)
+        | OperationKind::Reimage
+        | OperationKind::Restart
+        | OperationKind::Redeploy => {}
     }
 }
 

@@ -7,12 +7,14 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use scaleset_crds::VirtualMachineModel;
+use scaleset_crds::spot::EvictionReason;
 use scaleset_crds::vocabulary::PowerState;
 
 use super::change::{DataDisks, Former, OsDiskChange, Transformation, mark_of};
 use super::offer::refused;
 use super::operation::busy;
-use super::{Effect, World};
+use super::spot::can_be_evicted;
+use super::{Effect, World, priority_of};
 use crate::error::HardwareError;
 use crate::sim::placement::Need;
 use crate::sim::quota::Claim;
@@ -52,6 +54,17 @@ impl World {
                 self.in_place(target, OperationKind::Redeploy, (&revision, model), now)?;
                 self.move_to(&target.uid, place);
             }
+            OperationAction::SimulateEviction => {
+                let is_spot = model.spot.is_some();
+                allowed(
+                    "evicted",
+                    power,
+                    is_spot && can_be_evicted(record, now),
+                    "it must be a Spot VM with hardware",
+                )?;
+                self.preempt(&target.uid, EvictionReason::Simulated, now);
+                self.note_generation(target);
+            }
             OperationAction::Reimage { disks, model_revision, model } => {
                 let image = self.image(&model.storage_profile.image_reference)?;
                 let mark = mark_of(target, OperationKind::Reimage, model_revision, model);
@@ -86,7 +99,7 @@ impl World {
 
     /// Another host in the same place, with what the machine takes there.
     fn other_place(&self, record: &Record, model: &VirtualMachineModel) -> Result<(String, Claim), HardwareError> {
-        let claim = self.claim(&model.vm_size, &record.placement)?;
+        let claim = self.claim(&model.vm_size, priority_of(model), &record.placement)?;
         let region = self.region(&record.placement.location)?;
         let current = record.host.as_deref().unwrap_or_default();
         let need = Need {

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use scaleset_crds::VirtualMachineModel;
+use scaleset_crds::spot::Price;
 
-use super::{CallCount, Offer, Region, World, claim_of};
+use super::{CallCount, Offer, Region, World, claim_of, priority_of};
 use crate::catalog::Catalog;
 use crate::sim::agenda::Agenda;
 use crate::sim::clock::Anchor;
@@ -15,6 +16,7 @@ use crate::sim::journal::Call;
 use crate::sim::model::{ModelKey, Models};
 use crate::sim::random::Chance;
 use crate::sim::region::{ImageDefinition, RegionFile};
+use crate::sim::spot::SpotPressure;
 use crate::sim::store::Write;
 use crate::sim::vm::Record;
 
@@ -27,6 +29,8 @@ pub(crate) struct Stored {
     pub(crate) faults: BTreeMap<String, Fault>,
     pub(crate) outages: BTreeMap<String, Outage>,
     pub(crate) host_changes: BTreeMap<String, Timestamp>,
+    pub(crate) spot_prices: BTreeMap<String, BTreeMap<String, Price>>,
+    pub(crate) spot_pressures: BTreeMap<String, SpotPressure>,
     pub(crate) published: BTreeMap<String, Vec<String>>,
     pub(crate) calls: BTreeMap<Call, CallCount>,
     pub(crate) anchor: Option<Anchor>,
@@ -46,6 +50,8 @@ impl World {
             faults,
             outages,
             host_changes,
+            spot_prices,
+            spot_pressures,
             published,
             calls,
             anchor: _,
@@ -66,6 +72,8 @@ impl World {
             instance_numbers,
             faults,
             outages,
+            spot_prices,
+            spot_pressures,
             host_changes,
             due: Agenda::default(),
             catalog: Arc::new(Catalog::default()),
@@ -111,8 +119,11 @@ impl World {
             self.writes.push(Write::RemoveMachine(uid));
             return Ok(());
         }
-        if record.has_released_host(now) {
+        if record.has_released_host(now) || record.is_deleted(now) {
             record.host = None;
+        }
+        if record.is_deleted(now) {
+            record.interfaces.clear();
         }
         if !self.models.reuse(record.model) {
             return Err(format!("machine {uid} has a model that is not there"));
@@ -127,7 +138,7 @@ impl World {
         }
         if let Some(host) = &record.host {
             let size = self.sizes.get(size).ok_or_else(|| format!("machine {uid} has size {size}"))?;
-            let claim = claim_of(size);
+            let claim = claim_of(size, priority_of(model));
             if !region.hosts.take(host, &claim, record.owner.set_uid.as_deref()) {
                 return Err(format!("machine {uid} is on host {host}, which has no room for it"));
             }

@@ -2,7 +2,7 @@
 
 use scaleset_crds::condition::{Reason, ScaleSetCondition};
 use scaleset_crds::labels;
-use scaleset_crds::vocabulary::{HealthState, ProvisioningState, UpgradeMode};
+use scaleset_crds::vocabulary::{HealthState, PowerWish, ProvisioningState, UpgradeMode};
 
 use super::super::{Truth, Verdict};
 use super::{ScaleSetOutcome, is_ready, is_updated};
@@ -214,17 +214,28 @@ impl<'pass> Verdicts<'pass> {
         let withheld = self.plan.holds.iter().find(|hold| waits && withheld.contains(&hold.reason));
         let hold = waits_for_a_person.or(withheld);
         let pending_reimage = self.made().filter(|member| self.is_outdated(member)).all(|member| {
-            member.report.running_revision.as_deref() == newest && member.report.pending == Pending::NextReimage
+            let waits = matches!(member.report.pending, Pending::NextReimage | Pending::NextDeallocation);
+            member.report.running_revision.as_deref() == newest && waits
         });
         match hold {
             Some(hold) if hold.reason != Reason::AllowanceSpent => {
                 Verdict::new(Truth::False, hold.reason, format!("{message}: {}", hold.message))
             }
-            Some(_) | None if pending_reimage => Verdict::new(Truth::False, Reason::PendingReimage, message),
+            Some(_) | None if pending_reimage => Verdict::new(Truth::False, self.waits_for(), message),
             None if self.made().filter(|member| self.is_outdated(member)).all(|member| self.is_new(member)) => {
                 Verdict::new(Truth::False, Reason::Provisioning, message)
             }
             Some(_) | None => Verdict::new(Truth::False, Reason::Upgrading, message),
+        }
+    }
+
+    /// What members wait for that run the newest revision.
+    fn waits_for(&self) -> Reason {
+        let mut outdated = self.made().filter(|member| self.is_outdated(member));
+        if outdated.all(|member| member.report.pending == Pending::NextDeallocation) {
+            Reason::MaxPriceChangeNotAllowedForAllocatedVMs
+        } else {
+            Reason::PendingReimage
         }
     }
 
@@ -356,9 +367,20 @@ impl<'pass> Verdicts<'pass> {
         let ready = members.iter().filter(|member| is_ready(member)).count();
         match members.iter().filter(|member| member.is_live() && member.is_stopped_by_wish()).count() {
             0 => format!("{ready} of {} ready", members.len()),
-            stopped => format!("{ready} of {} ready, {stopped} stopped by wish", members.len()),
+            stopped => match members.iter().filter(|member| member.is_live() && is_evicted(member)).count() {
+                0 => format!("{ready} of {} ready, {stopped} stopped by wish", members.len()),
+                evicted => {
+                    let stopped = stopped - evicted;
+                    format!("{ready} of {} ready, {evicted} evicted, {stopped} stopped by wish", members.len())
+                }
+            },
         }
     }
+}
+
+/// Whether it would run, had it not been evicted.
+fn is_evicted(member: &Member) -> bool {
+    member.power_wish == PowerWish::Running && member.is_stopped_by_wish()
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "it is the answer of functions that may have none")]

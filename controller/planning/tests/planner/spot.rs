@@ -1,0 +1,254 @@
+//! Sets of Spot VMs: who was evicted lowers the target once, and a mix grows and shrinks on the right side.
+
+use std::sync::Arc;
+
+use scaleset_crds::condition::{Reason, ScaleSetCondition, find};
+use scaleset_crds::spot::{EvictedMember, EvictionReason, Priority};
+use scaleset_crds::vocabulary::{OrchestrationMode, PowerState};
+use scaleset_planning::plan::{Action, RemovalCause, ScaleSetPlan};
+use scaleset_planning::priority_mix::PriorityMix;
+use scaleset_planning::snapshot::{
+    Autoscaler, Confirmation, Evicted, Maintenance, Member, MemberLife, Protection, ScaleInGuard, ScaleSetSnapshot,
+    SetLife, SetOperation, SetRequest, SpotOffer,
+};
+use scaleset_planning::status::scale_set::{ScaleSetOutcome, scale_set_status};
+
+use crate::fleet::{audited, change_profile, created, deleted, newest, profile, snapshot, spread};
+
+/// A Spot set of `members` that wishes `replicas`.
+fn spot_set(members: usize, replicas: i32) -> ScaleSetSnapshot {
+    let mut snapshot = snapshot(&[], replicas);
+    let mut profile = profile("Standard_D2s_v3");
+    profile.spot.priority = Priority::Spot;
+    change_profile(&mut snapshot, profile);
+    let newest = newest(&snapshot);
+    snapshot.revisions[0].name.clone_from(&newest);
+    snapshot.revisions[0].profile = Arc::clone(snapshot.set.profile.as_ref().expect("it has one"));
+    snapshot.members = spread(&[(None, members)], &newest);
+    for member in &mut snapshot.members {
+        member.priority = Priority::Spot;
+    }
+    snapshot.status.target_replicas = i32::try_from(members).ok();
+    snapshot
+}
+
+fn evict(member: &mut Member) {
+    member.report.evicted = Evicted::Deleted;
+}
+
+fn note(uid: &str, replicas: Option<i32>) -> EvictedMember {
+    EvictedMember { uid: uid.to_owned(), replicas }
+}
+
+fn noted(plan: &ScaleSetPlan) -> Vec<&str> {
+    let notes = plan.actions.iter().filter_map(|action| {
+        if let Action::NoteEvictions { names } = action { Some(names.iter().map(String::as_str)) } else { None }
+    });
+    notes.flatten().collect()
+}
+
+#[test]
+fn an_eviction_is_noted_before_its_object_goes_and_nobody_is_made_in_its_place() {
+    let mut snapshot = spot_set(5, 5);
+    evict(&mut snapshot.members[1]);
+    evict(&mut snapshot.members[3]);
+    let plan = audited(&snapshot);
+    assert_eq!(
+        (plan.effective.target, noted(&plan), deleted(&plan)),
+        (3, vec!["web-1", "web-3"], vec!["web-1", "web-3"])
+    );
+    assert!(created(&plan).is_empty());
+    assert_eq!(plan.evictions, [note("uid-1", Some(5)), note("uid-3", Some(5))]);
+    let position = |wanted: fn(&Action) -> bool| plan.actions.iter().position(wanted);
+    let before = position(|action| matches!(action, Action::NoteEvictions { .. }));
+    assert!(before < position(|action| matches!(action, Action::DeleteMember(_))), "{plan}");
+
+    // The next pass notes nothing again, whether or not the objects are gone.
+    snapshot.status = scale_set_status(&snapshot, &plan, &ScaleSetOutcome::default());
+    for left in [5, 3] {
+        snapshot.members.retain(|member| left == 5 || member.report.evicted == Evicted::No);
+        let plan = audited(&snapshot);
+        assert_eq!((plan.effective.target, noted(&plan), plan.evictions.len()), (3, vec![], 2), "{left} left");
+        assert!(created(&plan).is_empty());
+    }
+}
+
+#[test]
+fn a_note_counts_while_the_wish_is_the_same() {
+    let table = [
+        // Notes before, wish, members that are there, notes after, target.
+        (vec![note("gone", Some(5))], Some(5), 4, vec![note("gone", Some(5))], 4),
+        (vec![note("gone", Some(5))], Some(7), 4, vec![], 7),
+        (vec![note("uid-0", Some(5))], Some(7), 4, vec![note("uid-0", None)], 7),
+        (vec![note("gone", Some(5))], None, 4, vec![], 4),
+        (vec![note("uid-0", None)], None, 4, vec![note("uid-0", None)], 4),
+        (vec![note("gone", None)], Some(5), 4, vec![], 5),
+    ];
+    for (before, wish, members, after, target) in table {
+        let mut snapshot = spot_set(members, 5);
+        snapshot.set.replicas = wish;
+        snapshot.status.evictions.clone_from(&before);
+        let plan = audited(&snapshot);
+        assert_eq!((plan.evictions, plan.effective.target), (after, target), "{before:?} and {wish:?}");
+    }
+}
+
+#[test]
+fn a_target_that_nobody_wishes_is_lowered_once() {
+    let mut snapshot = spot_set(5, 5);
+    snapshot.set.replicas = None;
+    evict(&mut snapshot.members[2]);
+    let plan = audited(&snapshot);
+    assert_eq!((plan.effective.target, plan.evictions.as_slice()), (4, &[note("uid-2", None)][..]));
+    snapshot.status = scale_set_status(&snapshot, &plan, &ScaleSetOutcome::default());
+    assert_eq!(audited(&snapshot).effective.target, 4);
+}
+
+#[test]
+fn a_drop_that_waits_lets_evictions_lower_the_target_in_force() {
+    let mut snapshot = spot_set(20, 2);
+    snapshot.scale_in_guard = ScaleInGuard::On { confirmation: Confirmation::None, autoscaler: Autoscaler::None };
+    evict(&mut snapshot.members[0]);
+    let plan = audited(&snapshot);
+    assert_eq!((plan.effective.target, deleted(&plan)), (19, vec!["web-0"]));
+}
+
+#[test]
+fn who_was_told_to_go_before_lowers_nothing_more() {
+    let mut going = spot_set(5, 5);
+    evict(&mut going.members[1]);
+    going.members[1].life = MemberLife::Terminating;
+    let plan = audited(&going);
+    assert_eq!((plan.effective.target, created(&plan).len()), (5, 1), "a person's deletion is replaced");
+    assert_eq!((noted(&plan), plan.evictions.as_slice()), (vec!["web-1"], &[note("uid-1", None)][..]));
+
+    let mut asked = spot_set(5, 4);
+    evict(&mut asked.members[1]);
+    let request = SetRequest::Delete { instances: ["uid-1".to_owned()].into() };
+    asked.operations = vec![SetOperation { name: "less".to_owned(), request }];
+    let plan = audited(&asked);
+    assert_eq!((plan.effective.target, deleted(&plan)), (4, vec!["web-1"]), "the operation has lowered the count");
+}
+
+#[test]
+fn protection_keeps_nobody_who_is_gone_and_a_set_that_goes_notes_nothing() {
+    let mut snapshot = spot_set(3, 3);
+    evict(&mut snapshot.members[0]);
+    snapshot.members[0].protection = Protection::FromSetActions;
+    let plan = audited(&snapshot);
+    let causes: Vec<RemovalCause> = plan.actions.iter().filter_map(Action::removal).map(|one| one.cause).collect();
+    assert_eq!(causes, [RemovalCause::Evicted]);
+    snapshot.set.life = SetLife::Terminating;
+    assert!(noted(&audited(&snapshot)).is_empty());
+}
+
+#[test]
+fn a_set_is_ready_without_those_that_were_deallocated_and_names_them() {
+    let mut snapshot = spot_set(4, 4);
+    for member in &mut snapshot.members[..2] {
+        member.report.evicted = Evicted::Deallocated(EvictionReason::Price);
+        member.report.power = PowerState::Deallocated;
+    }
+    let plan = audited(&snapshot);
+    assert!(plan.actions.is_empty(), "{plan}");
+    let status = scale_set_status(&snapshot, &plan, &ScaleSetOutcome::default());
+    let ready = find(&status.conditions, ScaleSetCondition::Ready.as_str()).expect("it is written");
+    assert_eq!((ready.status.as_str(), ready.message.as_str()), ("True", "2 of 4 ready, 2 evicted, 0 stopped by wish"));
+    let blocker = &status.blockers[0];
+    assert_eq!((blocker.code.as_str(), blocker.count), (Reason::Evicted.as_str(), 2));
+    // They spend nothing of the allowance: the others go on with another model.
+    change_profile(&mut snapshot, profile("Standard_D4s_v3"));
+    let moved = audited(&snapshot).actions.into_iter().filter(|action| action.upgraded().is_some()).count();
+    assert!(moved > 0, "nobody is upgraded");
+}
+
+/// A set of `regular` and `spot` members with base 10 and half of the rest.
+fn mixed(regular: usize, spot: usize, replicas: i32) -> ScaleSetSnapshot {
+    let mut snapshot = spot_set(regular + spot, replicas);
+    snapshot.set.mode = OrchestrationMode::Flexible;
+    snapshot.set.mix = Some(PriorityMix { base: 10, regular_percent_above_base: 50 });
+    for member in &mut snapshot.members[..regular] {
+        member.priority = Priority::Regular;
+    }
+    snapshot
+}
+
+fn split(priorities: impl Iterator<Item = Priority>) -> (usize, usize) {
+    let priorities: Vec<Priority> = priorities.collect();
+    let regular = priorities.iter().filter(|priority| **priority == Priority::Regular).count();
+    (regular, priorities.len() - regular)
+}
+
+#[test]
+fn a_mix_grows_on_its_short_side_alone() {
+    // Members, wish, new members: regular and Spot.
+    let table = [
+        ((0, 0), 42, (26, 16)),
+        ((26, 0), 26, (0, 0)),
+        ((26, 0), 30, (0, 4)),
+        ((26, 4), 42, (0, 12)),
+        ((26, 16), 44, (1, 1)),
+        ((26, 15), 42, (0, 1)),
+        ((5, 0), 8, (3, 0)),
+        ((0, 8), 12, (4, 0)),
+    ];
+    for ((regular, spot), wish, expected) in table {
+        let plan = audited(&mixed(regular, spot, wish));
+        assert_eq!(split(created(&plan).iter().map(|new| new.priority)), expected, "{regular} and {spot} to {wish}");
+    }
+}
+
+#[test]
+fn a_mix_shrinks_on_its_long_side_first_and_who_is_listed_goes() {
+    let table = [((26, 16), 30, (6, 6)), ((26, 4), 28, (2, 0)), ((10, 32), 36, (0, 6)), ((12, 0), 9, (3, 0))];
+    for ((regular, spot), wish, expected) in table {
+        let mut snapshot = mixed(regular, spot, wish);
+        let plan = audited(&snapshot);
+        let gone = deleted(&plan);
+        let priority =
+            |name: &&str| snapshot.members.iter().find(|member| member.name == **name).map(|member| member.priority);
+        assert_eq!(split(gone.iter().filter_map(priority)), expected, "{regular} and {spot} to {wish}");
+        let before = i32::try_from(regular + spot).expect("they are few");
+        snapshot.set.replicas = Some(before);
+        let listed: Vec<String> = audited(&snapshot).next_victims.into_iter().map(|(name, _)| name).collect();
+        let expected: Vec<&str> = gone.iter().copied().take(listed.len()).collect();
+        assert_eq!(listed[..expected.len()], expected, "{regular} and {spot} to {wish}");
+    }
+}
+
+#[test]
+fn where_the_long_side_may_not_go_the_other_does() {
+    let mut snapshot = mixed(26, 4, 28);
+    for member in &mut snapshot.members[..26] {
+        member.protection = Protection::FromScaleIn;
+    }
+    assert_eq!(deleted(&audited(&snapshot)).len(), 2);
+}
+
+#[test]
+fn the_region_must_offer_the_size_as_spot_and_the_mix_needs_many_placement_groups() {
+    let mut snapshot = spot_set(0, 2);
+    let size = |snapshot: &mut ScaleSetSnapshot| {
+        let region = snapshot.region.as_mut().expect("there is a region");
+        region.sizes.get_mut("Standard_D2s_v3").expect("the size is there").clone()
+    };
+    let mut facts = size(&mut snapshot);
+    facts.spot = SpotOffer::NotOffered;
+    snapshot.region.as_mut().expect("there is a region").sizes.insert("Standard_D2s_v3".to_owned(), facts);
+    let holds = audited(&snapshot).holds;
+    assert_eq!(holds[0].reason, Reason::AzureSpotIsNotSupportedForThisVMSize);
+
+    let mut snapshot = mixed(0, 0, 2);
+    snapshot.set.platform_fault_domain_count = Some(2);
+    let mut facts = size(&mut snapshot);
+    facts.maintenance = Maintenance::NotMemoryPreserving;
+    snapshot.region.as_mut().expect("there is a region").sizes.insert("Standard_D2s_v3".to_owned(), facts);
+    let holds = audited(&snapshot).holds;
+    assert_eq!(
+        (holds[0].reason, holds[0].message.as_str()),
+        (
+            Reason::OperationNotAllowed,
+            "spec.priorityMixPolicy: regular and Spot VMs cannot be mixed in a single placement group"
+        )
+    );
+}
