@@ -5,6 +5,7 @@
 //! scaling out, at the newest revision, in a later pass.
 
 mod evictions;
+mod growth;
 mod os_upgrade;
 mod requests;
 mod successors;
@@ -15,7 +16,6 @@ use std::time::Duration;
 use scaleset_crds::VirtualMachineProfile;
 use scaleset_crds::condition::Reason;
 use scaleset_crds::rolling_upgrade::RollingUpgradeStatus;
-use scaleset_crds::spot::Priority;
 use scaleset_crds::vocabulary::{OrchestrationMode, OsType, RollingUpgradeCode, UpgradeMode};
 
 use crate::budget;
@@ -39,6 +39,7 @@ use crate::zone_balance;
 
 pub use evictions::lowered;
 use evictions::{Evictions, plan_evictions};
+use growth::Growth;
 use os_upgrade::{is_for_image, plan_os_upgrade};
 pub(crate) use successors::surge_of;
 use successors::{Places, mark_successors, surge_input, take_places};
@@ -317,23 +318,6 @@ fn scale_in(
     if short > 0 {
         let message = format!("{short} more than the target {}, protected from scale-in", plan.effective.target);
         hold(plan, Reason::Protected, short, &message);
-    }
-}
-
-/// Members that count, and how many the target misses.
-#[derive(Clone, Copy)]
-struct Growth {
-    now: Split,
-    missing: usize,
-}
-
-impl Growth {
-    /// Of which priorities the new members are, regular ones first.
-    fn priorities(self, snapshot: &ScaleSetSnapshot, revision: &Revision) -> Vec<Priority> {
-        let Some(mix) = snapshot.set.mix else { return vec![revision.profile.spot.priority; self.missing] };
-        let Split { regular, spot } = mix.additions(self.now, self.missing);
-        let regular = std::iter::repeat_n(Priority::Regular, regular);
-        regular.chain(std::iter::repeat_n(Priority::Spot, spot)).collect()
     }
 }
 

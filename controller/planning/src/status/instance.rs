@@ -9,18 +9,16 @@ use scaleset_crds::instance::{
     ExtensionView, InstanceView as InstanceViewStatusField, InstanceViewStatus, PendingChange, VirtualMachineAgent,
     VirtualMachineHealth,
 };
-use scaleset_crds::scheduled_event::{EventSource, EventStatus, EventType, ScheduledEvent};
-use scaleset_crds::spot::{EvictionReason, EvictionStatus};
+use scaleset_crds::spot::EvictionStatus;
 use scaleset_crds::vocabulary::{HealthState, Impact, PowerState, PowerWish, ProvisioningState, StatusLevel};
 
 use super::{Truth, Verdict, cut, whole_seconds};
 use crate::instance::{Step, Wait, eviction, operation};
 use crate::remedy::needs_a_person;
 use crate::snapshot::{Assigned, Belonging, Failure, InstanceSnapshot, MemberKind, MemberLife};
-use crate::view::diff::MAX_PRICE;
-use crate::view::{
-    Eviction, HardwareView, Health, InstanceView, OperationState, PreemptNotice, ReportedHealth, ViewDiff, diff,
-};
+use crate::view::{Eviction, HardwareView, Health, InstanceView, OperationState, ReportedHealth, ViewDiff, diff};
+
+mod market;
 
 const PENDING_CHANGES_MAX: usize = 32;
 
@@ -91,22 +89,8 @@ fn of_hardware(snapshot: &InstanceSnapshot, view: &InstanceView) -> InstanceStat
         eviction: view
             .eviction
             .map(|Eviction { time, reason }| EvictionStatus { time: Time(whole_seconds(time)), reason }),
-        scheduled_events: view.preempt_notice.as_ref().map(preempt).into_iter().collect(),
+        scheduled_events: view.preempt_notice.as_ref().map(market::preempt).into_iter().collect(),
         conditions: Vec::new(),
-    }
-}
-
-fn preempt(notice: &PreemptNotice) -> ScheduledEvent {
-    let PreemptNotice { event_id, not_before, reason } = notice;
-    ScheduledEvent {
-        event_id: event_id.clone(),
-        event_type: EventType::Preempt,
-        event_status: EventStatus::Scheduled,
-        not_before: Some(Time(whole_seconds(*not_before))),
-        event_source: match reason {
-            EvictionReason::Capacity | EvictionReason::Price => EventSource::Platform,
-            EvictionReason::Simulated => EventSource::User,
-        },
     }
 }
 
@@ -251,11 +235,6 @@ fn application_healthy(health: Health) -> Verdict {
             Verdict::new(Truth::False, Reason::HealthUnknown, "the application does not answer")
         }
     }
-}
-
-/// Whether nothing else is pending.
-fn waits_for_deallocation(pending: &ViewDiff) -> bool {
-    !pending.is_empty() && pending.differences.iter().all(|difference| difference.path == MAX_PRICE)
 }
 
 /// One method per condition.
@@ -444,7 +423,7 @@ impl Verdicts<'_> {
             return Verdict::new(Truth::False, Reason::Waiting, message);
         }
         match pending.impact_now() {
-            Impact::None if view.revision == newest && waits_for_deallocation(&pending) => {
+            Impact::None if view.revision == newest && market::waits_for_deallocation(&pending) => {
                 let message = format!("taken while the VM is deallocated: {pending}");
                 Verdict::new(Truth::False, Reason::MaxPriceChangeNotAllowedForAllocatedVMs, message)
             }
