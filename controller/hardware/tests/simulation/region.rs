@@ -109,15 +109,15 @@ fn a_script_that_makes_no_sense_is_refused_with_its_entry() {
         ),
         (
             "{imageVersion: \"1\"}",
-            "line 58, column 4, applications[1]: missing field `answer`; docs/hardware.md lists the fields",
+            "line 59, column 4, applications[1]: missing field `answer`; docs/hardware.md lists the fields",
         ),
         (
             "{version: \"1\", answer: Hangs}",
-            "line 58, column 4, applications[1].version: unknown field `version`, expected one of imageFamily, imageVersion, commandContains, answer, afterSeconds; docs/hardware.md lists the fields",
+            "line 59, column 4, applications[1].version: unknown field `version`, expected one of imageFamily, imageVersion, commandContains, answer, afterSeconds; docs/hardware.md lists the fields",
         ),
         (
             "{answer: Hangs, afterSeconds: -1}",
-            "line 58, column 33, applications[1].afterSeconds: invalid u32; docs/hardware.md lists the fields",
+            "line 59, column 33, applications[1].afterSeconds: invalid u32; docs/hardware.md lists the fields",
         ),
         ("{answer: Hangs, afterSeconds: 86401}", "applications[1].afterSeconds: is 86401; give 0 to 86400"),
         (
