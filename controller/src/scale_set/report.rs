@@ -102,6 +102,7 @@ fn records(status: &ScaleSetStatus) -> ScaleSetStatus {
         next_instance_id: status.next_instance_id,
         platform_fault_domain_count: status.platform_fault_domain_count,
         single_placement_group: status.single_placement_group,
+        evictions: status.evictions.clone(),
         revisions: status.revisions.clone(),
         rolling_upgrade: status.rolling_upgrade.clone().map(uncounted),
         os_upgrade_history: status.os_upgrade_history.iter().cloned().map(attempt).collect(),
@@ -207,6 +208,7 @@ mod tests {
         for (pointer, value) in [
             ("/targetReplicas", json!(4)),
             ("/nextInstanceId", json!(4)),
+            ("/evictions", json!([{"uid": "a", "replicas": 4}])),
             ("/rollingUpgrade/number", json!(2)),
             ("/rollingUpgrade/runningStatus/code", json!("Completed")),
             ("/rollingUpgrade/targetRevision", json!("web-2")),
