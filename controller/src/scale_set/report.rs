@@ -176,7 +176,7 @@ mod tests {
 
     fn status(changes: &[(&str, serde_json::Value)]) -> ScaleSetStatus {
         let mut status = json!({
-            "targetReplicas": 3, "nextInstanceId": 3, "readyReplicas": 3,
+            "targetReplicas": 3, "nextInstanceId": 3, "readyReplicas": 3, "evictions": [],
             "rollingUpgrade": {
                 "number": 1, "targetRevision": "web-1",
                 "runningStatus": {
