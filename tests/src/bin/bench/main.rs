@@ -9,6 +9,7 @@
 
 mod floor;
 mod ours;
+mod planning;
 mod report;
 mod rollout;
 
@@ -21,8 +22,7 @@ use scaleset_tests::local::cluster::{LocalCluster, client_from, workspace};
 
 use floor::Floor;
 use ours::{Ours, Round};
-use report::{Report, rollout_verdicts, rollouts_met};
-use rollout::Rollouts;
+use report::{Report, Simulated, planning_verdicts, rollout_verdicts, rollouts_met};
 
 /// Instances in each round.
 const INSTANCES: usize = 1_000;
@@ -47,12 +47,15 @@ async fn main() -> anyhow::Result<ExitCode> {
     if env::args().nth(1).as_deref() == Some("rollouts") {
         return Ok(if rollouts_met(&rollouts) { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
+    println!("planning");
+    let planning = tokio::task::spawn_blocking(planning::measure).await??;
+    println!("\n{}", planning_verdicts(&planning));
     println!("starting a control plane, building the controller");
     let cluster = tokio::task::spawn_blocking(LocalCluster::installed).await??;
     let admin = cluster.client().await?;
     // As fast as the API server lets it: the same identity, so the same share of the server.
     let writer = client_from(&cluster.controller_kubeconfig()?).await?;
-    let report = measure(&cluster, &admin, &writer, rollouts).await?;
+    let report = measure(&cluster, &admin, &writer, Simulated { rollouts, planning }).await?;
     println!("\n{}", report.verdicts());
     fs::write(workspace().join("docs/benchmarks.md"), report.page())?;
     println!("written to docs/benchmarks.md");
@@ -63,14 +66,14 @@ async fn measure(
     cluster: &LocalCluster,
     admin: &Client,
     writer: &Client,
-    rollouts: Rollouts,
+    simulated: Simulated,
 ) -> anyhow::Result<Report> {
     let ours = Ours { cluster, admin };
     println!("warming up");
     let warm = ours.run("warm-ours", WARM_UP, Round::Plain).await?;
     let floor = Floor { admin, writer, template: warm.template };
     floor.run("warm-floor", WARM_UP).await?;
-    let mut report = Report::new(INSTANCES, rollouts);
+    let mut report = Report::new(INSTANCES, simulated);
     for (turn, arm) in ORDER.into_iter().enumerate() {
         match arm {
             Arm::Floor => {

@@ -6,6 +6,7 @@ use scaleset_tests::local::requests::RequestKind;
 
 use crate::floor::FloorRound;
 use crate::ours::OursRound;
+use crate::planning::Planning;
 use crate::rollout::{Online, Rolling, Rollouts};
 
 const READING: &str = "\
@@ -40,6 +41,18 @@ that has to wait for its turn makes a third one, since its status says that it i
 
 ";
 
+const PLANNING: &str = "\
+One pass of the planner, from the snapshot to the plan, measured by criterion (`cargo bench --package scaleset-planning`);
+means in a release build. These are seconds of the machine that wrote the page, with room to the target.
+
+";
+
+/// What needs no API server.
+pub(crate) struct Simulated {
+    pub(crate) rollouts: Rollouts,
+    pub(crate) planning: Planning,
+}
+
 /// One promise.
 struct Verdict {
     measure: &'static str,
@@ -53,16 +66,17 @@ pub(crate) struct Report {
     instances: usize,
     pub(crate) floors: Vec<FloorRound>,
     pub(crate) ours: Vec<OursRound>,
-    rollouts: Rollouts,
+    simulated: Simulated,
 }
 
 impl Report {
-    pub(crate) const fn new(instances: usize, rollouts: Rollouts) -> Self {
-        Self { instances, floors: Vec::new(), ours: Vec::new(), rollouts }
+    pub(crate) const fn new(instances: usize, simulated: Simulated) -> Self {
+        Self { instances, floors: Vec::new(), ours: Vec::new(), simulated }
     }
 
     pub(crate) fn all_met(&self) -> bool {
-        self.judged().iter().chain(&judged(&self.rollouts)).all(|verdict| verdict.met)
+        let Simulated { rollouts, planning } = &self.simulated;
+        self.judged().iter().chain(&judged(rollouts)).chain(&judged_planning(planning)).all(|verdict| verdict.met)
     }
 
     /// One line for each promise.
@@ -73,9 +87,10 @@ impl Report {
     /// The whole page.
     pub(crate) fn page(&self) -> String {
         format!(
-            "{READING}## Promises\n\n{}\n## Upgrades\n\n{UPGRADES}{}\n## Rounds\n\n{}",
+            "{READING}## Promises\n\n{}\n## Upgrades\n\n{UPGRADES}{}\n## Planning\n\n{PLANNING}{}\n## Rounds\n\n{}",
             self.verdicts(),
-            rollout_verdicts(&self.rollouts),
+            rollout_verdicts(&self.simulated.rollouts),
+            planning_verdicts(&self.simulated.planning),
             self.rounds()
         )
     }
@@ -163,6 +178,21 @@ fn judged(rollouts: &Rollouts) -> Vec<Verdict> {
         verdicts.push(verdict(what, target, measured, met));
     }
     verdicts
+}
+
+/// One line for each promise about planning.
+pub(crate) fn planning_verdicts(planning: &Planning) -> String {
+    table(&judged_planning(planning))
+}
+
+fn judged_planning(planning: &Planning) -> Vec<Verdict> {
+    let Planning { settled_thousand, settled_ten_thousand, made_thousand } = planning;
+    let line = |what, target, most: f64, taken: &f64| verdict(what, target, format!("{taken:.2} ms"), *taken < most);
+    vec![
+        line("a pass over 1,000 members, nothing to do", "< 5 ms", 5.0, settled_thousand),
+        line("a pass over 10,000 members, nothing to do", "< 60 ms", 60.0, settled_ten_thousand),
+        line("a pass that places 1,000 new members", "< 5 ms", 5.0, made_thousand),
+    ]
 }
 
 fn table(verdicts: &[Verdict]) -> String {
