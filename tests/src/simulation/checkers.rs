@@ -3,6 +3,7 @@
 
 mod evictions;
 mod held;
+mod placed;
 mod rest;
 mod seen;
 mod steady;
@@ -15,6 +16,7 @@ use scaleset_hardware::sim::Call;
 use super::stage::{Stage, took_effect};
 use evictions::{Evictions, beyond_their_share};
 use held::unexplained;
+use placed::misplaced;
 pub use rest::{balanced, converged};
 use seen::{MemberSeen, Protected, Seen, text};
 use steady::Steady;
@@ -30,6 +32,8 @@ pub struct Judge {
     /// The set whose members nobody but its upgrade may take down.
     steady: Option<Steady>,
     evictions: Evictions,
+    /// Whether the cache was behind in the round before.
+    lagged: bool,
     effects: u64,
 }
 
@@ -61,6 +65,12 @@ impl Judge {
         let observed = stage.observed();
         let mut findings = self.evictions.findings(&self.before, &now, observed.as_ref());
         findings.extend(beyond_their_share(&self.before, &now));
+        // Who decides on an old view decides well on that.
+        let lags = stage.cluster.lags();
+        if !lags && !self.lagged {
+            findings.extend(misplaced(&self.before, &now));
+        }
+        self.lagged = lags;
         self.ids_only_rise(&now, &mut findings);
         self.counts_stay_in_target(&now, &mut findings);
         self.still_sets_touch_nobody(&now, &mut findings);

@@ -123,6 +123,11 @@ impl SimulatedCluster {
         self.lock().set_lag(writes);
     }
 
+    /// Whether the cache may be behind.
+    pub fn lags(&self) -> bool {
+        self.lock().lags()
+    }
+
     /// Shows the cache so many more of the oldest writes that it has not seen. How many there were.
     pub fn deliver(&self, writes: usize) -> usize {
         self.lock().deliver(writes)

@@ -10,11 +10,11 @@ use serde_json::Value;
 /// Means, in milliseconds.
 pub(crate) struct Planning {
     /// A pass over 1,000 members that are as they should be.
-    pub(crate) settled_thousand: f64,
+    pub(crate) settled: f64,
     /// The same with 10,000.
-    pub(crate) settled_ten_thousand: f64,
+    pub(crate) settled_tenfold: f64,
     /// A pass that places 1,000 new members.
-    pub(crate) made_thousand: f64,
+    pub(crate) made: f64,
 }
 
 /// Runs criterion and reads what it found.
@@ -25,11 +25,7 @@ pub(crate) fn measure() -> anyhow::Result<Planning> {
     ensure!(status.success(), "cargo bench ended with {status}");
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
     let mean = |name: &str| mean_ms(&target.join("criterion").join(name).join("new/estimates.json"));
-    Ok(Planning {
-        settled_thousand: mean("settled-1000")?,
-        settled_ten_thousand: mean("settled-10000")?,
-        made_thousand: mean("made-1000")?,
-    })
+    Ok(Planning { settled: mean("settled-1000")?, settled_tenfold: mean("settled-10000")?, made: mean("made-1000")? })
 }
 
 fn mean_ms(file: &Path) -> anyhow::Result<f64> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use scaleset_controller::cluster::Kind;
 use scaleset_crds::labels;
+use scaleset_hardware::catalog::ZoneState;
 use scaleset_hardware::{Catalog, Hardware};
 use serde_json::Value;
 
@@ -31,6 +32,8 @@ pub(super) struct SetSeen {
     /// The newest version of its image, where its members are to follow it.
     pub(super) newest_image: Option<String>,
     pub(super) zones: Vec<String>,
+    /// Whether one of them is down.
+    pub(super) zones_down: bool,
     pub(super) object: Value,
 }
 
@@ -65,6 +68,8 @@ pub(super) struct MemberSeen {
     pub(super) revision: String,
     /// The member in whose place it was made while that one still ran; empty for others.
     pub(super) replaces: String,
+    /// Whether it was made by an upgrade, in the place of a member that went.
+    pub(super) follows: bool,
     pub(super) generation: i64,
     pub(super) terminating: bool,
     pub(super) protected: Protected,
@@ -78,7 +83,8 @@ impl Seen {
         let sets = stage.cluster.all(Kind::ScaleSet).into_iter();
         let sets = sets.map(|object| {
             let newest_image = catalog.as_ref().and_then(|catalog| newest_image(&object, catalog));
-            (uid(&object), set(object, newest_image))
+            let down = catalog.as_ref().is_none_or(|catalog| zones_down(&object, catalog));
+            (uid(&object), SetSeen { zones_down: down, ..set(object, newest_image) })
         });
         let members = [Kind::ScaleSetVM, Kind::FlexVM].into_iter().flat_map(|kind| stage.cluster.all(kind));
         let operations = stage.cluster.all(Kind::ScaleSetOperation).into_iter();
@@ -116,6 +122,12 @@ fn operation(object: &Value) -> OperationSeen {
     }
 }
 
+fn zones_down(object: &Value, catalog: &Catalog) -> bool {
+    let region = catalog.regions.get(&text(&object["spec"]["location"]));
+    let mut zones = object["spec"]["zones"].as_array().into_iter().flatten().map(text);
+    zones.any(|zone| region.is_none_or(|region| region.zones.get(&zone) != Some(&ZoneState::Available)))
+}
+
 /// Where the policy is on and the model says `latest`.
 fn newest_image(object: &Value, catalog: &Catalog) -> Option<String> {
     let spec = &object["spec"];
@@ -138,6 +150,7 @@ fn set(object: Value, newest_image: Option<String>) -> SetSeen {
         newest: text(&object["status"]["modelRevision"]),
         newest_image,
         zones: spec["zones"].as_array().into_iter().flatten().map(text).collect(),
+        zones_down: false,
         object,
     }
 }
@@ -177,6 +190,7 @@ fn member(object: Value) -> MemberSeen {
             .nth(2)
             .unwrap_or_default()
             .to_owned(),
+        follows: !metadata["annotations"][labels::ROLLING_UPGRADE].is_null(),
         generation: metadata["generation"].as_i64().unwrap_or_default(),
         terminating: !metadata["deletionTimestamp"].is_null(),
         protected,
@@ -200,4 +214,26 @@ pub(super) fn uid(object: &Value) -> String {
 
 pub(super) fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// A set named `web`.
+    pub(in super::super) fn set_over(zones: &[&str]) -> SetSeen {
+        set(json!({"metadata": {"name": "web"}, "spec": {"zones": zones}}), None)
+    }
+
+    /// An instance of the set with that uid.
+    pub(in super::super) fn member_in(owner: &str, number: usize, zone: &str, domain: i64) -> MemberSeen {
+        member(json!({
+            "metadata": {
+                "name": format!("web-{number}"), "uid": format!("uid-{number}"), "ownerReferences": [{"uid": owner}],
+            },
+            "spec": {"scaleSetRef": {"name": "web"}, "zone": zone, "platformFaultDomain": domain},
+        }))
+    }
 }

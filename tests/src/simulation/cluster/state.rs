@@ -202,6 +202,10 @@ impl State {
         Err(error_of(&id, |kind, namespace, name| ClusterError::Gone { kind, namespace, name }))
     }
 
+    pub(super) fn lags(&self) -> bool {
+        self.lag > 0 || !self.unseen.is_empty()
+    }
+
     /// Keeps an object under its next version; one that is being deleted goes when nothing holds it.
     fn store(&mut self, id: &Key, mut object: Value) {
         self.version += 1;

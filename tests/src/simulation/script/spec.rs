@@ -16,6 +16,7 @@ pub(super) fn spec_of(words: &[&str]) -> Value {
         let part = match name {
             "replicas" => json!({"replicas": number()}),
             "zones" => json!({"zones": value.split(',').collect::<Vec<_>>()}),
+            "balance" => json!({"zoneBalance": value == "strict"}),
             "fd" => json!({"platformFaultDomainCount": number()}),
             "spg" => json!({"singlePlacementGroup": value == "true"}),
             "mode" => json!({"upgradePolicy": {"mode": value}}),

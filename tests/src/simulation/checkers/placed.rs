@@ -1,0 +1,101 @@
+//! New members go where fewest are: after a round in which a set only grew, no zone that got one has two more than
+//! another, and in no zone has a fault domain that got one two more than another.
+//!
+//! Zones that are down, members that went in the same round, a set whose other new members could not be written, and members
+//! that are made in the place of others prove nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::seen::{MemberSeen, Seen, SetSeen};
+
+/// Every new member that another place would have suited better.
+pub(super) fn misplaced(before: &Seen, now: &Seen) -> Vec<String> {
+    let mut findings = Vec::new();
+    for (uid, set) in &now.sets {
+        let Some(known) = before.sets.get(uid) else { continue };
+        let members: Vec<&MemberSeen> = now.live_made(uid).collect();
+        let went = before.live_made(uid).any(|old| !members.iter().any(|member| member.uid == old.uid));
+        let short = usize::try_from(set.target).is_ok_and(|target| members.len() < target);
+        if short || went || known.zones_down || set.zones_down || known.zones != set.zones {
+            continue;
+        }
+        let is_new = |member: &&&MemberSeen| {
+            !before.members.contains_key(&member.uid) && member.replaces.is_empty() && !member.follows
+        };
+        let placed: Vec<&MemberSeen> = members.iter().filter(is_new).copied().collect();
+        findings.extend(uneven_zones(set, &members, &placed));
+        findings.extend(uneven_domains(&members, &placed));
+    }
+    findings
+}
+
+fn uneven_zones(set: &SetSeen, members: &[&MemberSeen], placed: &[&MemberSeen]) -> Vec<String> {
+    let count = |zone: &str| members.iter().filter(|member| member.zone == zone).count();
+    let fewest = set.zones.iter().map(|zone| count(zone)).min().unwrap_or(0);
+    let zones: BTreeSet<&str> =
+        placed.iter().map(|member| member.zone.as_str()).filter(|zone| !zone.is_empty()).collect();
+    let uneven = zones.into_iter().filter(|zone| count(zone) > fewest + 1);
+    uneven.map(|zone| format!("{} grew in zone {zone} to {}, another has {fewest}", set.name, count(zone))).collect()
+}
+
+fn uneven_domains(members: &[&MemberSeen], placed: &[&MemberSeen]) -> Vec<String> {
+    let mut counts: BTreeMap<(&str, i64), usize> = BTreeMap::new();
+    for member in members {
+        let Some(domain) = member.object["spec"]["platformFaultDomain"].as_i64() else { continue };
+        *counts.entry((member.zone.as_str(), domain)).or_default() += 1;
+    }
+    let mut findings = Vec::new();
+    for member in placed {
+        let Some(domain) = member.object["spec"]["platformFaultDomain"].as_i64() else { continue };
+        let here = counts.get(&(member.zone.as_str(), domain)).copied().unwrap_or(0);
+        let lower = (0..domain).map(|other| counts.get(&(member.zone.as_str(), other)).copied().unwrap_or(0)).min();
+        if let Some(fewest) = lower.filter(|fewest| here > fewest + 1) {
+            findings.push(format!("{} is in fault domain {domain} with {here}, another has {fewest}", member.name));
+        }
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::seen::tests::{member_in, set_over};
+    use super::*;
+
+    fn world(zones: &[&str]) -> Seen {
+        let mut seen = Seen::default();
+        seen.sets.insert("set".to_owned(), set_over(&["1", "2", "3"]));
+        for (number, zone) in zones.iter().enumerate() {
+            let member = member_in("set", number, zone, 0);
+            seen.members.insert(member.uid.clone(), member);
+        }
+        seen
+    }
+
+    #[test]
+    fn a_member_in_a_zone_that_had_more_is_found() {
+        let before = world(&["1", "2"]);
+        assert!(misplaced(&before, &world(&["1", "2", "3"])).is_empty());
+        assert!(misplaced(&before, &world(&["1", "2", "3", "1"])).is_empty());
+        let wrong = misplaced(&before, &world(&["1", "2", "1"]));
+        assert_eq!(wrong, ["web grew in zone 1 to 2, another has 0"]);
+        assert!(misplaced(&world(&["1", "1", "1"]), &world(&["1", "1", "1", "2"])).is_empty(), "it was uneven before");
+    }
+
+    #[test]
+    fn a_member_in_a_fault_domain_that_had_more_is_found() {
+        let before = world(&["1"]);
+        let grown = |domain: i64| {
+            let mut seen = before.clone();
+            for number in [1, 2] {
+                let member = member_in("set", number, "1", domain);
+                seen.members.insert(member.uid.clone(), member);
+            }
+            seen.sets.get_mut("set").expect("it is there").zones = vec!["1".to_owned()];
+            seen
+        };
+        let mut known = before.clone();
+        known.sets.get_mut("set").expect("it is there").zones = vec!["1".to_owned()];
+        let wrong = misplaced(&known, &grown(3));
+        assert_eq!(wrong[0], "web-1 is in fault domain 3 with 2, another has 0");
+    }
+}
