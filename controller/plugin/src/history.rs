@@ -99,7 +99,7 @@ fn before<'models>(models: &'models [Revision], present: &VirtualMachineProfile)
 /// Puts an earlier profile into the spec; the set then follows it by its policy like any change.
 pub(crate) async fn undo(cluster: &Cluster, name: &str, to_revision: Option<i64>) -> anyhow::Result<()> {
     // The controller may write the set in between, mostly just after an apply.
-    insist(cluster, async || undo_once(cluster, name, to_revision).await).await
+    insist(|error| cluster.explain(error), async || undo_once(cluster, name, to_revision).await).await
 }
 
 async fn undo_once(cluster: &Cluster, name: &str, to_revision: Option<i64>) -> anyhow::Result<Written> {

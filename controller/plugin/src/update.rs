@@ -19,7 +19,7 @@ pub(crate) async fn update(cluster: &Cluster, change: Change) -> anyhow::Result<
     if change.set.is_empty() && change.add.is_empty() && change.remove.is_empty() {
         bail!("nothing to change; give --set PATH=VALUE, --add PATH=VALUE or --remove PATH");
     }
-    insist(cluster, async || update_once(cluster, &change).await).await
+    insist(|error| cluster.explain(error), async || update_once(cluster, &change).await).await
 }
 
 async fn update_once(cluster: &Cluster, change: &Change) -> anyhow::Result<Written> {
