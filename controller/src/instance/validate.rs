@@ -211,16 +211,15 @@ fn belonging(observed: &Observed, vm: &FlexVM) -> (Belonging, Option<Failure>) {
     let wished = vm.spec.scale_set_ref.as_ref().map(|reference| reference.name.as_str());
     let accepted = vm.status.as_ref().and_then(|status| status.scale_set.as_deref());
     let shape = observed.set.as_deref().map(set_shape);
-    match (wished, accepted) {
-        (None, None) => (Belonging::Alone, None),
-        (Some(wished), Some(accepted)) if wished != accepted => {
-            (of_member(observed, vm, accepted), Some(move_refusal(accepted, wished)))
-        }
-        (Some(wished), _) => (joining(observed, vm, wished), None),
-        (None, Some(accepted)) => match detach_refusal(shape.as_ref()) {
-            Some(refusal) => (of_member(observed, vm, accepted), Some(refusal)),
-            None => (Belonging::Leaving { scale_set: accepted.to_owned() }, None),
-        },
+    let Some(accepted) = accepted.filter(|accepted| wished != Some(accepted)) else {
+        let belonging = wished.map_or(Belonging::Alone, |wished| joining(observed, vm, wished));
+        return (belonging, None);
+    };
+    // Whoever wishes for another set by now leaves this one first.
+    match (detach_refusal(shape.as_ref()), wished) {
+        (None, _) => (Belonging::Leaving { scale_set: accepted.to_owned() }, None),
+        (Some(_), Some(other)) => (of_member(observed, vm, accepted), Some(move_refusal(accepted, other))),
+        (Some(refusal), None) => (of_member(observed, vm, accepted), Some(refusal)),
     }
 }
 

@@ -125,6 +125,22 @@ fn a_vm_that_runs_joins_and_leaves_a_set_without_downtime() {
         assert_eq!(scene.journal().await?.len(), calls, "the hardware was not touched");
         assert_eq!(scene.set("demo").await?.spec.replicas, Some(2));
 
+        // Detached and attached elsewhere in one go: it leaves first, and joins then.
+        scene.apply(&flexible("other", 0, json!({"singlePlacementGroup": false})))?;
+        scene.settled("other").await?;
+        scene.patch::<FlexVM>("newvm", json!({"spec": {"scaleSetRef": {"name": "demo"}}})).await?;
+        counted(scene, 3).await?;
+        scene.patch::<FlexVM>("newvm", json!({"spec": {"scaleSetRef": null}})).await?;
+        scene.patch::<FlexVM>("newvm", json!({"spec": {"scaleSetRef": {"name": "other"}}})).await?;
+        scene
+            .until("it is a member of the other one", async || {
+                let found = scene.flex_vm("newvm").await?.status.and_then(|status| status.scale_set);
+                ensure!(found.as_deref() == Some("other"), "it is of {found:?}");
+                Ok(())
+            })
+            .await?;
+        counted(scene, 2).await?;
+
         // A member that the set made is nobody's from then on, and is replaced.
         let made: Vec<FlexVM> = scene.flex_vms().await?.into_iter().filter(|vm| vm.name_any() != "newvm").collect();
         let name = made[0].name_any();
