@@ -244,7 +244,9 @@ closed_enum! {
         AllocationFailed,
         /// No room in the zone.
         ZonalAllocationFailed,
-        /// No hardware meets all constraints.
+        /// No hardware of the region meets all constraints.
+        OverconstrainedAllocationRequest,
+        /// No hardware of the zone meets all constraints.
         OverconstrainedZonalAllocationRequest,
         /// A vCPU quota is exhausted.
         QuotaExceeded,

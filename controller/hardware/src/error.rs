@@ -14,7 +14,9 @@ pub enum HardwareError {
         uid: String,
     },
     /// No host has room, or a Spot machine would cost too much. `code` is Azure's `AllocationFailed`,
-    /// `ZonalAllocationFailed`, `OverconstrainedZonalAllocationRequest` or `SpotPriceGreaterThanProvidedMaxPrice`.
+    /// `ZonalAllocationFailed`,
+    /// `OverconstrainedZonalAllocationRequest`, `OverconstrainedAllocationRequest` or
+    /// `SpotPriceGreaterThanProvidedMaxPrice`.
     #[error("{code}: {message}")]
     NoCapacity {
         /// Azure's code.

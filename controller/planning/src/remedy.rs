@@ -38,6 +38,7 @@ const fn remedy(reason: Reason) -> Remedy {
         | Reason::RollingUpgradeCancelled => Remedy::Person,
         Reason::AllocationFailed
         | Reason::ZonalAllocationFailed
+        | Reason::OverconstrainedAllocationRequest
         | Reason::OverconstrainedZonalAllocationRequest
         | Reason::QuotaExceeded
         | Reason::SpotPriceGreaterThanProvidedMaxPrice

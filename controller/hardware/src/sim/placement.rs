@@ -231,7 +231,7 @@ impl Hosts {
                 code: if need.placement.zone.is_some() {
                     "OverconstrainedZonalAllocationRequest"
                 } else {
-                    "AllocationFailed"
+                    "OverconstrainedAllocationRequest"
                 },
                 message: format!(
                     "{} needs {vcpus} vcpus and {memory_mib} mib on one host, no host in {place} is as large: the largest has {largest} vcpus",

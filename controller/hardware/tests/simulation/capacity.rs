@@ -71,6 +71,8 @@ async fn a_full_place_says_how_much_was_needed_and_how_much_is_free() {
         huge,
         "OverconstrainedZonalAllocationRequest: Huge needs 32 vcpus and 8192 mib on one host, no host in testland zone 1 is as large: the largest has 8 vcpus"
     );
+    let huge = refusal(fixture.simulation.create(sized("huge", "Huge", None, None)).await);
+    assert!(huge.starts_with("OverconstrainedAllocationRequest: Huge needs 32 vcpus"), "{huge}");
     for number in 0..8 {
         fixture.simulation.create(sized(&format!("m{number}"), "Large", None, None)).await.unwrap();
     }
