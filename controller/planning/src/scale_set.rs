@@ -307,7 +307,7 @@ fn scale_in(
         left.chain(victims.into_iter().map(|victim| (victim.member, victim.rank))).collect();
     let names: Vec<&str> = removed.iter().map(|(member, _)| member.name.as_str()).collect();
     let left = staying.iter().filter(|member| member.is_live() && !names.contains(&member.name.as_str()));
-    let left = left.map(|member| member.zone.as_deref());
+    let left = left.map(|member| member.zone.clone());
     if let Some(refusal) = zone_balance::refusal(&snapshot.set, left, Reason::OperationNotAllowed) {
         hold(plan, refusal.reason, excess, &refusal.message);
         return;
@@ -359,10 +359,9 @@ fn scale_out(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: Optio
 
 fn unbalanced(snapshot: &ScaleSetSnapshot, occupancy: &Occupancy, missing: usize) -> Option<Failure> {
     let mut forecast = occupancy.clone();
-    let places: Vec<Option<String>> = (0..missing).map(|_| forecast.place_next().zone).collect();
-    let live = snapshot.members.iter().filter(|member| member.is_live()).map(|member| member.zone.as_deref());
-    let result = live.chain(places.iter().map(Option::as_deref));
-    zone_balance::refusal(&snapshot.set, result, Reason::ZonalAllocationFailed)
+    let places = (0..missing).map(|_| forecast.place_next().zone);
+    let live = snapshot.members.iter().filter(|member| member.is_live()).map(|member| member.zone.clone());
+    zone_balance::refusal(&snapshot.set, live.chain(places), Reason::ZonalAllocationFailed)
 }
 
 /// The newest revision that the region can make and that no upgrade has proved bad.

@@ -8,17 +8,13 @@ use scaleset_crds::condition::Reason;
 
 use crate::snapshot::{Failure, SetFacts, ZoneBalance};
 
-/// Why a scaling whose result has members in these zones is not done.
-pub(crate) fn refusal<'zone>(
-    set: &SetFacts,
-    result: impl Iterator<Item = Option<&'zone str>>,
-    reason: Reason,
-) -> Option<Failure> {
+/// Why a scaling whose result has members in these zones is not done. A best effort does not ask where they would be.
+pub(crate) fn refusal(set: &SetFacts, result: impl Iterator<Item = Option<String>>, reason: Reason) -> Option<Failure> {
     match set.zone_balance {
         ZoneBalance::BestEffort => return None,
         ZoneBalance::Strict => {}
     }
-    let placed: Vec<&str> = result.flatten().collect();
+    let placed: Vec<String> = result.flatten().collect();
     let count = |zone: &String| placed.iter().filter(|placed| *placed == zone).count();
     let counts: Vec<usize> = set.zones.iter().map(count).collect();
     let (most, fewest) = (counts.iter().max()?, counts.iter().min()?);

@@ -9,7 +9,7 @@ use scaleset_crds::condition::Reason;
 use scaleset_crds::operation::OperationState;
 use scaleset_crds::spot::{EvictionPolicy, Priority, SpotRestorePolicy};
 use scaleset_crds::{FlexVM, ScaleSet, ScaleSetVM, labels};
-use scaleset_planning::membership::{detach_refusal, move_refusal, refusal};
+use scaleset_planning::membership::{SetShape, detach_refusal, move_refusal, refusal};
 use scaleset_planning::scale_set::prefix;
 use scaleset_planning::snapshot::{
     Assigned, Belonging, Birth, EvictionNote, Failure, InstanceRequest, InstanceSnapshot, MemberKind, MemberLife,
@@ -212,7 +212,7 @@ fn belonging(observed: &Observed, vm: &FlexVM) -> (Belonging, Option<Failure>) {
     let accepted = vm.status.as_ref().and_then(|status| status.scale_set.as_deref());
     let shape = observed.set.as_deref().map(set_shape);
     let Some(accepted) = accepted.filter(|accepted| wished != Some(accepted)) else {
-        let belonging = wished.map_or(Belonging::Alone, |wished| joining(observed, vm, wished));
+        let belonging = wished.map_or(Belonging::Alone, |wished| joining(observed, vm, shape.as_ref(), wished));
         return (belonging, None);
     };
     // Whoever wishes for another set by now leaves this one first.
@@ -228,7 +228,7 @@ fn owning_set(metadata: &ObjectMeta) -> Option<String> {
     owner.map(|owner| owner.name.clone())
 }
 
-fn joining(observed: &Observed, vm: &FlexVM, set_name: &str) -> Belonging {
+fn joining(observed: &Observed, vm: &FlexVM, shape: Option<&SetShape<'_>>, set_name: &str) -> Belonging {
     let scale_set = set_name.to_owned();
     match of_origin(observed, vm) {
         Some(Origin::Set) => return Belonging::Made { scale_set },
@@ -238,8 +238,7 @@ fn joining(observed: &Observed, vm: &FlexVM, set_name: &str) -> Belonging {
             return Belonging::Refused { scale_set, refusal: Failure { reason: Reason::OperationNotAllowed, message } };
         }
     }
-    match refusal(observed.set.as_deref().map(set_shape).as_ref(), &scale_set, &member_shape(vm, observed.maintenance))
-    {
+    match refusal(shape, &scale_set, &member_shape(vm, observed.maintenance)) {
         Some(refusal) => Belonging::Refused { scale_set, refusal },
         None => Belonging::HandMade { scale_set },
     }
