@@ -29,6 +29,7 @@ use crate::error::PassError;
 pub use validate::{confirmation, revision};
 pub(crate) use validate::{
     failure_of, finalizer, is_owned_by, maintenance_of, member_shape, origin, profile_of, protection, set_shape,
+    shutdown_of,
 };
 
 /// A set and what belongs to it, as the API server has them.

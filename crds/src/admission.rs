@@ -2,8 +2,8 @@
 //! where it is and which model it follows.
 //!
 //! The guard goes by the name of the user and not by a right, so that the slip of a cluster admin is refused too. It
-//! covers creation and changes of four fields of the spec. It does not cover deletion (which asks for a replacement),
-//! power, protection, labels, annotations, finalizers and owner references: people, the garbage collector and the
+//! covers creation, changes of four fields of the spec and the mark that a deletion is forced. It does not cover deletion (which
+//! asks for a replacement), power, protection, labels, other annotations, finalizers and owner references: people, the garbage collector and the
 //! namespace controller go on as with any other object. Fields that nobody may change are guarded by the schema.
 
 use k8s_openapi::api::admissionregistration::v1::{
@@ -12,6 +12,7 @@ use k8s_openapi::api::admissionregistration::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+use crate::labels::FORCE_DELETION;
 use crate::{GROUP, VERSION};
 
 /// Name of the policy and of its binding.
@@ -33,7 +34,7 @@ pub fn instance_guard(controller_username: &str) -> (ValidatingAdmissionPolicy, 
                 name: "not-the-controller".to_owned(),
                 expression: format!("request.userInfo.username != {}", quote(controller_username)),
             }]),
-            validations: Some(std::iter::once(creation()).chain(GUARDED_FIELDS.map(change)).collect()),
+            validations: Some(std::iter::once(creation()).chain(GUARDED_FIELDS.map(change)).chain([mark()]).collect()),
             ..ValidatingAdmissionPolicySpec::default()
         }),
         ..ValidatingAdmissionPolicy::default()
@@ -78,6 +79,18 @@ fn change(field: &str) -> Validation {
     Validation {
         expression: format!("request.operation == 'CREATE' || object.spec.?{field} == oldObject.spec.?{field}"),
         message: Some(format!("PropertyChangeNotAllowed: spec.{field} is changed by the set's controller only")),
+        reason: Some("Forbidden".to_owned()),
+        message_expression: None,
+    }
+}
+
+fn mark() -> Validation {
+    let of = |object: &str| format!("{object}.metadata.?annotations[?{}]", quote(FORCE_DELETION));
+    Validation {
+        expression: format!("request.operation == 'CREATE' || {} == {}", of("object"), of("oldObject")),
+        message: Some(format!(
+            "PropertyChangeNotAllowed: annotation {FORCE_DELETION} is changed by the set's controller only"
+        )),
         reason: Some("Forbidden".to_owned()),
         message_expression: None,
     }

@@ -23,6 +23,9 @@ pub const ROLLING_UPGRADE: &str = "compute.scaleset.io/rolling-upgrade";
 /// version in the place of the disk NAME. `restore NAME`: the disk NAME, which it had before. It says nothing to a member
 /// whose OS disk was replaced otherwise since.
 pub const OS_DISK: &str = "compute.scaleset.io/os-disk";
+/// Annotation on a member that the set made and is about to scale in, `"true"`: it is then deleted without asking its guest
+/// to shut down. By itself it does nothing.
+pub const FORCE_DELETION: &str = "compute.scaleset.io/force-deletion";
 /// Annotation on a `FlexVM` that a set made: the running number that its name was derived from.
 pub const INSTANCE_NUMBER: &str = "compute.scaleset.io/instance-number";
 /// Annotation on an instance: `"true"` lets the object go while its hardware does not answer.

@@ -180,11 +180,15 @@ pub struct ScaleInPolicy {
     /// Unhealthy and stopped VMs go before the others of the fullest zones, whatever the rule says. Default false.
     #[serde(default, rename = "prioritizeUnhealthyVMs")]
     pub prioritize_unhealthy_vms: bool,
+    /// VMs that leave in scale-in are deleted without asking their guests to shut down: their power is cut, and their place
+    /// is free at once. Other deletions ask. Default false.
+    #[serde(default)]
+    pub force_deletion: bool,
 }
 
 impl Default for ScaleInPolicy {
     fn default() -> Self {
-        Self { rules: default_scale_in_rules(), prioritize_unhealthy_vms: false }
+        Self { rules: default_scale_in_rules(), prioritize_unhealthy_vms: false, force_deletion: false }
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Instant;
 use futures::{StreamExt, TryStreamExt, stream};
 use scaleset_crds::VirtualMachineModel;
 use scaleset_hardware::sim::{ClockSource, LatencySource, RegionSource, Simulation, SimulationOptions, Storage};
-use scaleset_hardware::{CreateRequest, Hardware, HardwareError, Owner, Placement, Target};
+use scaleset_hardware::{CreateRequest, Hardware, HardwareError, Owner, Placement, Shutdown, Target};
 
 const MACHINES: usize = 1_000;
 const IN_FLIGHT: usize = 16;
@@ -39,7 +39,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("resident for {MACHINES} machines: {} KiB", resident_kib().saturating_sub(before));
     let deletes = measure("delete", |number| {
         let simulation = simulation.clone();
-        async move { simulation.delete(target(number)).await.map(drop) }
+        async move { simulation.delete(target(number), Shutdown::Graceful).await.map(drop) }
     });
     deletes.await?;
     Ok(())

@@ -191,8 +191,9 @@ pub trait Hardware: Send + Sync {
         wish: OsDiskWish,
     ) -> Result<Machine, HardwareError>;
 
-    /// Deletes the machine with its disks and addresses.
-    async fn delete(&self, target: Target) -> Result<Deletion, HardwareError>;
+    /// Deletes the machine with its disks and addresses. `shutdown` says how a running guest is stopped: where its power
+    /// is cut, the machine is gone and its place is free when the call returns.
+    async fn delete(&self, target: Target, shutdown: Shutdown) -> Result<Deletion, HardwareError>;
 
     /// The machine as it is now; `None` only where it is sure that there is none.
     async fn observe(&self, uid: &str) -> Result<Option<Machine>, HardwareError>;

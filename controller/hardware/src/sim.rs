@@ -22,6 +22,7 @@ mod journal;
 mod latency;
 mod model;
 mod placement;
+mod promise;
 mod quota;
 mod random;
 mod region;

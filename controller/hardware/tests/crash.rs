@@ -14,7 +14,7 @@ use scaleset_crds::VirtualMachineModel;
 use scaleset_hardware::sim::{
     Call, ClockSource, LatencySource, Outcome, RegionSource, Simulation, SimulationOptions, Storage,
 };
-use scaleset_hardware::{CreateRequest, Hardware, Owner, Placement, Target};
+use scaleset_hardware::{CreateRequest, Hardware, Owner, Placement, Shutdown, Target};
 
 /// Names the store that the child works on.
 const STORE: &str = "SCALESET_HARDWARE_CRASH_STORE";
@@ -114,7 +114,7 @@ async fn work(simulation: Simulation, first: usize) {
         let target = Target { uid: uid.clone(), generation: 1 };
         simulation.create(request(target.clone())).await.expect("there is room");
         tell("created", &uid);
-        simulation.delete(target).await.expect("a machine can be deleted");
+        simulation.delete(target, Shutdown::Graceful).await.expect("a machine can be deleted");
         tell("deleted", &uid);
         if number % 4 == 0 {
             let kept = format!("kept-{number:07}");

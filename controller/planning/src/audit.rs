@@ -70,6 +70,7 @@ fn judge_names(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &mut 
             | Action::AssignRevision(_)
             | Action::ReplaceOsDisk(_)
             | Action::MarkMember(_)
+            | Action::MarkForDeletion(_)
             | Action::DeleteMember(_)
             | Action::DeleteRevision { .. }
             | Action::RemoveFinalizer => {}
@@ -185,6 +186,7 @@ fn judge_upgrades(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &m
             | Action::CreateMember(_)
             | Action::ReplaceOsDisk(_)
             | Action::MarkMember(_)
+            | Action::MarkForDeletion(_)
             | Action::DeleteRevision { .. }
             | Action::RemoveFinalizer => continue,
         };
@@ -247,6 +249,7 @@ fn judge_ceiling(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &mu
             | Action::CreateMember(_)
             | Action::ReplaceOsDisk(_)
             | Action::MarkMember(_)
+            | Action::MarkForDeletion(_)
             | Action::DeleteRevision { .. }
             | Action::RemoveFinalizer => continue,
         };

@@ -93,7 +93,7 @@ pub enum Step {
     /// Do what the operation of that uid asks for.
     Perform(String, Perform),
     /// Delete the hardware where there is any, then let the object go.
-    Release(ReleaseRule),
+    Release(ReleaseRule, ShutdownRule),
     /// The object is gone or is nobody's business here.
     Forget,
 }
@@ -117,7 +117,7 @@ impl Step {
             | Self::Discard
             | Self::SetPower(_, _)
             | Self::Perform(_, _)
-            | Self::Release(_)
+            | Self::Release(_, _)
             | Self::Forget => None,
         }
     }
@@ -233,7 +233,11 @@ fn release(snapshot: &InstanceSnapshot) -> Decision {
             decide(Step::Wait(Wait::HardwareUnknown), message)
         }
         HardwareView::Present(_) | HardwareView::Absent | HardwareView::Unknown { message: _ } => {
-            decide(Step::Release(snapshot.release), "being deleted")
+            let reason = match snapshot.shutdown {
+                ShutdownRule::Graceful => "being deleted",
+                ShutdownRule::Skip => "being deleted, its guest is not asked",
+            };
+            decide(Step::Release(snapshot.release, snapshot.shutdown), reason)
         }
     }
 }

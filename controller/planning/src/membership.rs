@@ -4,7 +4,11 @@
 //! set is Flexible and in the same region; a zonal VM's zone is one of the set's, a regional VM needs a regional set; a fault
 //! domain may be named only in a set with more than one; a VM that runs already joins, and a member leaves, only where
 //! there is one fault domain and `singlePlacementGroup: false` is written. `None` means accepted.
+//!
+//! VMs that would join in the same moment are judged as if the older had joined before: by time of creation, then name. So
+//! every pass comes to the same judgement, whichever is first, and no two are accepted that do not go together.
 
+use jiff::Timestamp;
 use scaleset_crds::condition::Reason;
 use scaleset_crds::vocabulary::OrchestrationMode;
 
@@ -51,6 +55,17 @@ pub struct MemberShape<'vm> {
     pub standing: MemberStanding,
 }
 
+/// A VM that refers to a set, among others that do.
+#[derive(Clone, Debug)]
+pub struct Applicant<'vm> {
+    /// When its object was created.
+    pub created: Timestamp,
+    /// Its name.
+    pub name: &'vm str,
+    /// The VM.
+    pub shape: MemberShape<'vm>,
+}
+
 /// Whether a set has taken a VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemberStanding {
@@ -60,6 +75,45 @@ pub enum MemberStanding {
     Attaching,
     /// It has.
     Accepted,
+}
+
+/// Why the reference of a VM is not accepted, judged against the set with all that it has taken, and with `others` that
+/// are older and would be taken too.
+pub fn refusal_among(
+    set: Option<&SetShape<'_>>,
+    set_name: &str,
+    applicant: &Applicant<'_>,
+    others: &[Applicant<'_>],
+) -> Option<Failure> {
+    let Some(set) = set else { return refusal(None, set_name, &applicant.shape) };
+    let (mut taken, mut waiting): (Vec<&Applicant<'_>>, Vec<&Applicant<'_>>) = others
+        .iter()
+        .filter(|other| other.name != applicant.name)
+        .partition(|other| other.shape.standing == MemberStanding::Accepted);
+    let age = |one: &&Applicant<'_>| (one.created, one.name.to_owned());
+    taken.sort_by_key(age);
+    waiting.retain(|other| (other.created, other.name) < (applicant.created, applicant.name));
+    waiting.sort_by_key(age);
+    let mut set = SetShape { members: set.members.max(taken.len()), ..set.clone() };
+    for other in &taken {
+        set.decided_by(&other.shape);
+    }
+    for other in &waiting {
+        if refusal(Some(&set), set_name, &other.shape).is_none() {
+            set.decided_by(&other.shape);
+            set.members += 1;
+        }
+    }
+    refusal(Some(&set), set_name, &applicant.shape)
+}
+
+impl SetShape<'_> {
+    /// The first VM decides whether there is a single placement group.
+    fn decided_by(&mut self, vm: &MemberShape<'_>) {
+        let needs_one =
+            vm.maintenance.map(|maintenance| limits::needs_single_group(maintenance, self.fault_domain_count));
+        self.single_placement_group = self.single_placement_group.or(needs_one);
+    }
 }
 
 /// Why the reference is not accepted.

@@ -26,7 +26,7 @@ use scaleset_crds::vocabulary::PowerWish;
 
 use crate::snapshot::{
     Confirmation, Failure, InstanceRequest, MemberLife, Observation, OperationMember, OperationScope, OperationSet,
-    OperationSnapshot, OperationTargetFacts, Origin, Protection,
+    OperationSnapshot, OperationTargetFacts, Origin, Protection, SpotHardware,
 };
 use crate::sudden_drop::is_sudden;
 pub use progress::{InstanceProgress, Progress, RollOutcome};
@@ -263,7 +263,8 @@ fn beginning(snapshot: &OperationSnapshot) -> Beginning {
     }
 }
 
-/// Named VMs, or all that are neither protected nor, where the set is to change them, made by hand.
+/// Named VMs, or all that are neither protected nor, where the set is to change them, made by hand; an eviction of all is one
+/// of the Spot VMs that hold hardware.
 fn chosen<'pass>(
     set: &'pass OperationSet,
     snapshot: &OperationSnapshot,
@@ -274,7 +275,9 @@ fn chosen<'pass>(
         let wanted = match &scope {
             OperationScope::All => {
                 let foreign = operation_type == OperationType::ManualUpgrade && member.origin == Origin::Hand;
-                member.protection != Protection::FromSetActions && !foreign
+                let spared =
+                    operation_type == OperationType::SimulateEviction && member.spot_hardware == SpotHardware::None;
+                member.protection != Protection::FromSetActions && !foreign && !spared
             }
             OperationScope::These(ids) => ids.contains(&member.instance_id),
         };

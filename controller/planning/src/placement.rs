@@ -2,11 +2,14 @@
 //!
 //! Sources: Azure's "Use zone balance in Virtual Machine Scale Sets" (best effort: one zone down is worked around, with two or
 //! more down nothing is scaled) and "Choosing the right number of fault domains". The order of the score's fields is
-//! the policy. Placement groups of 100 with five update domains: "Working with large Virtual Machine Scale Sets".
+//! the policy. A set of Spot VMs alone stays in one fault domain ("Azure Spot Virtual Machines for Virtual Machine Scale
+//! Sets"), in each zone its own. Placement groups of 100 with five update domains: "Working with large Virtual Machine Scale Sets".
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use scaleset_crds::condition::Reason;
+use scaleset_crds::spot::Priority;
 use scaleset_crds::vocabulary::OrchestrationMode;
 
 use crate::limits::{PLACEMENT_GROUP_MAX, UPDATE_DOMAIN_COUNT};
@@ -44,7 +47,17 @@ pub struct Occupancy {
     mode: OrchestrationMode,
     places: BTreeMap<ZoneAndDomain, usize>,
     candidates: Vec<ZoneAndDomain>,
+    spreading: Spreading,
     groups: Groups,
+}
+
+/// How the members of a zone, or of a region, go over its fault domains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spreading {
+    /// The emptiest gets the next one.
+    Even,
+    /// All into one.
+    OneForSpot,
 }
 
 /// A placement group: groups do not span zones.
@@ -83,11 +96,22 @@ impl Occupancy {
     /// nothing can.
     pub fn count(snapshot: &ScaleSetSnapshot, fault_domain_count: i32) -> Result<Self, Failure> {
         let zones = usable_zones(snapshot)?;
-        let domains: Vec<Option<i32>> =
-            if fault_domain_count == 1 { vec![None] } else { (0..fault_domain_count).map(Some).collect() };
-        let candidates = zones.iter().flat_map(|zone| domains.iter().map(|domain| (zone.clone(), *domain))).collect();
-        let mut occupancy =
-            Self { mode: snapshot.set.mode, places: BTreeMap::new(), candidates, groups: Groups::default() };
+        let spreading = spreading(snapshot);
+        let domains = |zone: &Option<String>| -> Vec<Option<i32>> {
+            match (fault_domain_count, spreading) {
+                (1, _) => vec![None],
+                (_, Spreading::Even) => (0..fault_domain_count).map(Some).collect(),
+                (_, Spreading::OneForSpot) => vec![Some(domain_of_spot(snapshot, zone.as_ref()))],
+            }
+        };
+        let candidates = zones.iter().flat_map(|zone| domains(zone).into_iter().map(|domain| (zone.clone(), domain)));
+        let mut occupancy = Self {
+            mode: snapshot.set.mode,
+            places: BTreeMap::new(),
+            candidates: candidates.collect(),
+            spreading,
+            groups: Groups::default(),
+        };
         for member in snapshot.members.iter().filter(|member| member.is_live()) {
             occupancy.add(member);
         }
@@ -105,6 +129,11 @@ impl Occupancy {
         let PlaceScore { members_in_zone, zone, members_in_fault_domain, fault_domain } =
             score.expect("a region has at least one place");
         let reason = match (&zone, fault_domain) {
+            (zone, Some(domain)) if self.spreading == Spreading::OneForSpot => {
+                let zone =
+                    zone.as_ref().map(|zone| format!("zone {zone} has the fewest members ({members_in_zone}), "));
+                format!("{}Spot VMs share fault domain {domain} ({members_in_fault_domain})", zone.unwrap_or_default())
+            }
             (Some(zone), Some(domain)) => {
                 format!(
                     "zone {zone} has the fewest members ({members_in_zone}), in it fault domain {domain} ({members_in_fault_domain})"
@@ -181,6 +210,21 @@ impl Groups {
     fn is_full(&self, key: &GroupKey) -> bool {
         self.0.get(key).is_some_and(|group| group.values().sum::<usize>() >= PLACEMENT_GROUP_MAX)
     }
+}
+
+fn spreading(snapshot: &ScaleSetSnapshot) -> Spreading {
+    let is_spot = snapshot.set.profile.as_ref().is_some_and(|profile| profile.spot.priority == Priority::Spot);
+    if is_spot && snapshot.set.mix.is_none() { Spreading::OneForSpot } else { Spreading::Even }
+}
+
+/// The fault domain where most VMs are that the set has made in a zone, the lowest on a tie and without any.
+fn domain_of_spot(snapshot: &ScaleSetSnapshot, zone: Option<&String>) -> i32 {
+    let mut counts: BTreeMap<i32, usize> = BTreeMap::new();
+    let made = snapshot.members.iter().filter(|member| member.is_live() && member.is_made());
+    for domain in made.filter(|member| member.zone.as_ref() == zone).filter_map(|member| member.fault_domain) {
+        *counts.entry(domain).or_default() += 1;
+    }
+    counts.into_iter().max_by_key(|(domain, count)| (*count, Reverse(*domain))).map_or(0, |(domain, _)| domain)
 }
 
 /// Zones that can take members; `[None]` for a regional set.

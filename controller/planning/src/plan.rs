@@ -14,7 +14,7 @@ use scaleset_crds::spot::{EvictedMember, Priority};
 use scaleset_crds::vocabulary::Impact;
 
 use crate::remedy::{is_capacity, needs_a_person};
-use crate::snapshot::{MemberKind, OsDiskWish, RollMark};
+use crate::snapshot::{MemberKind, OsDiskWish, RollMark, ShutdownRule};
 use crate::wording::some_names;
 
 /// What one pass over a set does and does not do.
@@ -106,6 +106,8 @@ pub enum Action {
     ReplaceOsDisk(OsDiskAssignment),
     /// Put the mark of a rolling upgrade on a member that stays as it is.
     MarkMember(Marking),
+    /// Say on a member how its guest is stopped when it is deleted.
+    MarkForDeletion(DeletionMark),
     /// Delete a member.
     DeleteMember(Removal),
     /// Delete a revision that nobody follows and that is older than the ten kept.
@@ -125,6 +127,25 @@ impl Action {
     /// What it removes, where it removes a member.
     pub fn removal(&self) -> Option<&Removal> {
         if let Self::DeleteMember(removal) = self { Some(removal) } else { None }
+    }
+
+    /// Whether a member goes by it, at once or in the next pass.
+    pub fn lets_go(&self) -> bool {
+        match self {
+            Self::DeleteMember(_) => true,
+            Self::MarkForDeletion(mark) => mark.shutdown == ShutdownRule::Skip,
+            Self::AddFinalizer
+            | Self::CreateRevision { .. }
+            | Self::RenumberRevision { .. }
+            | Self::NoteEvictions { .. }
+            | Self::ReserveNumbers { .. }
+            | Self::CreateMember(_)
+            | Self::AssignRevision(_)
+            | Self::ReplaceOsDisk(_)
+            | Self::MarkMember(_)
+            | Self::DeleteRevision { .. }
+            | Self::RemoveFinalizer => false,
+        }
     }
 
     /// What it makes, where it makes a member.
@@ -229,6 +250,23 @@ pub struct Marking {
     pub reason: String,
 }
 
+/// A member that is told how its guest is stopped when it is deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeletionMark {
+    /// Kind.
+    pub kind: MemberKind,
+    /// Name.
+    pub name: String,
+    /// Uid.
+    pub uid: String,
+    /// Resource version that the decision was made at.
+    pub resource_version: String,
+    /// How; the mark for [`ShutdownRule::Graceful`] is that there is none.
+    pub shutdown: ShutdownRule,
+    /// Why, numbers included.
+    pub reason: String,
+}
+
 /// A member to delete.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Removal {
@@ -305,6 +343,13 @@ impl fmt::Display for Action {
             Self::MarkMember(marking) => {
                 let Marking { name, roll, reason, kind: _, uid: _, resource_version: _ } = marking;
                 write!(formatter, "mark {name} (upgrade {}): {reason}", roll.number)
+            }
+            Self::MarkForDeletion(mark) => {
+                let DeletionMark { name, shutdown, reason, kind: _, uid: _, resource_version: _ } = mark;
+                match shutdown {
+                    ShutdownRule::Graceful => write!(formatter, "unmark {name}: {reason}"),
+                    ShutdownRule::Skip => write!(formatter, "mark {name} for a forced deletion: {reason}"),
+                }
             }
             Self::DeleteMember(removal) => {
                 let Removal { name, cause, reason, kind: _, uid: _, resource_version: _ } = removal;

@@ -5,6 +5,7 @@
 //! scaling out, at the newest revision, in a later pass.
 
 mod evictions;
+mod forced_deletion;
 mod growth;
 mod os_upgrade;
 mod requests;
@@ -76,6 +77,7 @@ pub fn plan(snapshot: &ScaleSetSnapshot) -> ScaleSetPlan {
         SetLife::Terminating => plan_deletion(snapshot, &mut plan),
         SetLife::Live => plan_live(snapshot, &mut plan),
     }
+    forced_deletion::mark_first(snapshot, &mut plan);
     plan.wake_after = plan.wake_after.into_iter().chain(sudden_drop::look_again(snapshot)).min();
     plan.unsettled = unsettled::holds(&snapshot.members, plan.effective.newest_revision.as_deref());
     plan

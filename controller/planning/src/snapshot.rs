@@ -24,7 +24,7 @@ pub use member::{
 };
 pub use operation::{
     EarlierOperation, ImageVersions, InstanceRequest, OperationMember, OperationScope, OperationSet, OperationSnapshot,
-    OperationTargetFacts, RequestedOperation, SetOperation, SetRequest, ShutdownRule,
+    OperationTargetFacts, RequestedOperation, SetOperation, SetRequest, ShutdownRule, SpotHardware,
 };
 pub use os_upgrade_policy::{NewImages, OsUpgradePolicy, RollbackRule};
 pub use rolling_policy::{BreachRule, MaxSurge, RollingPolicy, UnhealthyRule, ZoneRule};
@@ -137,6 +137,8 @@ pub struct SetFacts {
     pub scale_in_rule: ScaleInRule,
     /// Whether unhealthy members go before the others then.
     pub scale_in_unhealthy: UnhealthyRule,
+    /// How the guests of those who go then are stopped.
+    pub scale_in_shutdown: ShutdownRule,
     /// Whether and how members follow newer versions of their image.
     pub os_upgrades: OsUpgradePolicy,
     /// How members of a Spot profile are mixed with regular ones; none where they are not.

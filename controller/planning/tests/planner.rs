@@ -1,9 +1,13 @@
 //! The planner's rules as tables: each test builds a snapshot, plans, and has the plan audited.
 
+#[path = "planner/applicants.rs"]
+mod applicants;
 #[path = "planner/ceiling.rs"]
 mod ceiling;
 #[path = "planner/fleet.rs"]
 mod fleet;
+#[path = "planner/forced_deletion.rs"]
+mod forced_deletion;
 #[path = "planner/in_the_middle.rs"]
 mod in_the_middle;
 #[path = "planner/instance.rs"]
@@ -28,6 +32,8 @@ mod rolling;
 mod scale_in;
 #[path = "planner/spot.rs"]
 mod spot;
+#[path = "planner/spot_placement.rs"]
+mod spot_placement;
 #[path = "planner/starvation.rs"]
 mod starvation;
 #[path = "planner/status.rs"]

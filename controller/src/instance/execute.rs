@@ -81,17 +81,13 @@ pub(super) async fn execute(
         }
         Step::ReplaceOsDisk(model, wish) => pass.changed(pass.replace_os_disk(model, wish).await),
         Step::SetPower(wish, rule) => {
-            let shutdown = match rule {
-                ShutdownRule::Graceful => Shutdown::Graceful,
-                ShutdownRule::Skip => Shutdown::Skip,
-            };
-            pass.changed(hardware.set_power(pass.target.clone(), *wish, shutdown).await)
+            pass.changed(hardware.set_power(pass.target.clone(), *wish, shutdown(*rule)).await)
         }
         Step::Perform(uid, perform) => pass.perform(uid, perform).await,
         Step::Recreate => pass.recreate().await,
         Step::Restore => pass.restore().await,
         Step::Discard => pass.unchanged(pass.discard().await.err().map(PassError::from)),
-        Step::Release(rule) => pass.release(*rule).await,
+        Step::Release(rule, guest) => pass.release(*rule, shutdown(*guest)).await,
     }
 }
 
@@ -180,7 +176,7 @@ impl Pass<'_> {
     }
 
     async fn recreate(&self) -> Executed {
-        match self.context.hardware.delete(self.target.clone()).await {
+        match self.context.hardware.delete(self.target.clone(), Shutdown::Graceful).await {
             Ok(_) => self.observed_again().await,
             Err(error) => self.failed(error),
         }
@@ -192,8 +188,8 @@ impl Pass<'_> {
         Executed { outcome, retry: None, object: ObjectAfter::Kept }
     }
 
-    async fn release(&self, rule: ReleaseRule) -> Executed {
-        match (self.context.hardware.delete(self.target.clone()).await, rule) {
+    async fn release(&self, rule: ReleaseRule, shutdown: Shutdown) -> Executed {
+        match (self.context.hardware.delete(self.target.clone(), shutdown).await, rule) {
             (Ok(Deletion::Gone) | Err(HardwareError::NotFound { .. }), _) => self.let_go(ObjectAfter::LetGo).await,
             (Ok(Deletion::InProgress), _) => self.observed_again().await,
             (Err(HardwareError::Transient { .. }), ReleaseRule::MayAbandon) => {
@@ -252,7 +248,8 @@ impl Pass<'_> {
                     labels::MODEL_REVISION,
                 ];
                 let marks: BTreeMap<&str, Option<&str>> = marks.into_iter().map(|mark| (mark, None)).collect();
-                let wishes = [labels::ROLLING_UPGRADE, labels::OS_DISK, labels::INSTANCE_NUMBER];
+                let wishes =
+                    [labels::ROLLING_UPGRADE, labels::OS_DISK, labels::FORCE_DELETION, labels::INSTANCE_NUMBER];
                 let wishes: BTreeMap<&str, Option<&str>> = wishes.into_iter().map(|wish| (wish, None)).collect();
                 json!({"metadata": {"ownerReferences": others, "labels": marks, "annotations": wishes}})
             }
@@ -305,6 +302,13 @@ fn failure(error: &HardwareError) -> Option<Failure> {
     Some(Failure { reason, message })
 }
 
+const fn shutdown(rule: ShutdownRule) -> Shutdown {
+    match rule {
+        ShutdownRule::Graceful => Shutdown::Graceful,
+        ShutdownRule::Skip => Shutdown::Skip,
+    }
+}
+
 /// The step's name for the log.
 pub(super) const fn name(step: &Step) -> &'static str {
     match step {
@@ -327,7 +331,7 @@ pub(super) const fn name(step: &Step) -> &'static str {
         Step::SetPower(_, _) => "SetPower",
         Step::Perform(_, Perform::Redeploy) => "Redeploy",
         Step::Perform(_, Perform::ReimageAll(_)) => "ReimageAll",
-        Step::Release(_) => "Release",
+        Step::Release(_, _) => "Release",
         Step::Forget => "Forget",
     }
 }

@@ -17,6 +17,14 @@ use crate::context::Context;
 use crate::operation::order;
 use crate::scale_set::maintenance_of;
 
+/// `FlexVM`s that are members of a set by their own wish, or are to become it, with how their sizes are maintained; none where
+/// the region does not tell.
+#[derive(Default)]
+pub(super) struct Applicants {
+    pub(super) own: Option<Maintenance>,
+    pub(super) others: Vec<(Arc<FlexVM>, Option<Maintenance>)>,
+}
+
 /// The object of an instance.
 pub(super) enum Instance {
     ScaleSetVM(Arc<ScaleSetVM>),
@@ -31,8 +39,8 @@ pub(super) struct Observed {
     pub(super) set: Option<Arc<ScaleSet>>,
     /// The revision that a Uniform instance follows.
     pub(super) revision: Option<Arc<ControllerRevision>>,
-    /// How the size is maintained of a `FlexVM` that is to join a set; none where the region does not tell.
-    pub(super) maintenance: Option<Maintenance>,
+    /// A `FlexVM` that is to join a set, and the others that refer to it; empty for any other instance.
+    pub(super) applicants: Applicants,
     /// What people have asked of it or of its set, the earliest first.
     pub(super) operations: Vec<Arc<ScaleSetOperation>>,
     pub(super) machine: Result<Option<Machine>, HardwareError>,
@@ -101,7 +109,7 @@ pub(super) async fn observe(context: &Context, instance: Instance) -> Observed {
     operations.sort_by(|one, two| order(one).cmp(&order(two)));
     Observed {
         operations,
-        maintenance: maintenance(context, &instance).await,
+        applicants: applicants(context, &instance, set.as_deref()).await,
         machine: context.hardware.observe(&id.uid).await,
         now: context.hardware.now(),
         wall_now: Timestamp::now(),
@@ -112,14 +120,22 @@ pub(super) async fn observe(context: &Context, instance: Instance) -> Observed {
     }
 }
 
-async fn maintenance(context: &Context, instance: &Instance) -> Option<Maintenance> {
-    let Instance::FlexVM(vm) = instance else { return None };
+async fn applicants(context: &Context, instance: &Instance, set: Option<&ScaleSet>) -> Applicants {
+    let (Instance::FlexVM(vm), Some(set)) = (instance, set) else { return Applicants::default() };
     if vm.spec.scale_set_ref.is_none() || vm.status.as_ref().is_some_and(|status| status.scale_set.is_some()) {
-        return None;
+        return Applicants::default();
     }
-    let catalog = context.hardware.catalog().await.ok()?;
-    let size = catalog.regions.get(&vm.spec.location)?.sizes.get(&vm.spec.vm_size)?;
-    Some(maintenance_of(size.memory_preserving))
+    let Ok(catalog) = context.hardware.catalog().await else { return Applicants::default() };
+    let maintenance = |vm: &FlexVM| {
+        let size = catalog.regions.get(&vm.spec.location)?.sizes.get(&vm.spec.vm_size)?;
+        Some(maintenance_of(size.memory_preserving))
+    };
+    let name = |metadata: &ObjectMeta| metadata.name.clone().unwrap_or_default();
+    let key = ObjectKey { namespace: set.metadata.namespace.clone().unwrap_or_default(), name: name(&set.metadata) };
+    let members = context.cluster.members(&key, set.metadata.uid.as_deref().unwrap_or_default());
+    let there = members.flex_vms.into_iter().filter(|other| other.metadata.deletion_timestamp.is_none());
+    let others = there.filter(|other| name(&other.metadata) != name(&vm.metadata));
+    Applicants { own: maintenance(vm), others: others.map(|other| (Arc::clone(&other), maintenance(&other))).collect() }
 }
 
 /// Of its set, and for a `FlexVM` its own.

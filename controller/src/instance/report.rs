@@ -132,7 +132,7 @@ fn notice(
         | Step::Discard
         | Step::SetPower(_, _)
         | Step::Perform(_, _)
-        | Step::Release(_)
+        | Step::Release(_, _)
         | Step::Forget => None,
     }
 }

@@ -9,18 +9,18 @@ use scaleset_crds::condition::Reason;
 use scaleset_crds::operation::OperationState;
 use scaleset_crds::spot::{EvictionPolicy, Priority, SpotRestorePolicy};
 use scaleset_crds::{FlexVM, ScaleSet, ScaleSetVM, labels};
-use scaleset_planning::membership::{SetShape, detach_refusal, move_refusal, refusal};
+use scaleset_planning::membership::{Applicant, SetShape, detach_refusal, move_refusal, refusal_among};
 use scaleset_planning::scale_set::prefix;
 use scaleset_planning::snapshot::{
-    Assigned, Belonging, Birth, EvictionNote, Failure, InstanceRequest, InstanceSnapshot, MemberKind, MemberLife,
-    Origin, OsDiskWish, ReleaseRule, RequestedOperation,
+    Assigned, Belonging, Birth, EvictionNote, Failure, InstanceRequest, InstanceSnapshot, Maintenance, MemberKind,
+    MemberLife, Origin, OsDiskWish, ReleaseRule, RequestedOperation,
 };
 use scaleset_planning::view::ModelView;
 use scaleset_planning::{naming, revision};
 
 use super::machine_view::hardware_view;
-use super::observe::{Instance, Observed};
-use crate::scale_set::{finalizer, is_owned_by, member_shape, origin, profile_of, set_shape};
+use super::observe::{Applicants, Instance, Observed};
+use crate::scale_set::{finalizer, is_owned_by, member_shape, origin, profile_of, set_shape, shutdown_of};
 
 /// How long a restoration is tried where the policy does not say.
 const RESTORE_TIMEOUT_SECONDS: i32 = 3_600;
@@ -42,6 +42,7 @@ pub(super) fn validate(observed: &Observed) -> InstanceSnapshot {
         life: if metadata.deletion_timestamp.is_some() { MemberLife::Terminating } else { MemberLife::Live },
         finalizer: finalizer(metadata),
         release: if abandon { ReleaseRule::MayAbandon } else { ReleaseRule::HardwareFirst },
+        shutdown: shutdown_of(metadata),
         power_wish: wish.power,
         assigned: wish.assigned,
         newest: wish.newest,
@@ -238,9 +239,19 @@ fn joining(observed: &Observed, vm: &FlexVM, shape: Option<&SetShape<'_>>, set_n
             return Belonging::Refused { scale_set, refusal: Failure { reason: Reason::OperationNotAllowed, message } };
         }
     }
-    match refusal(shape, &scale_set, &member_shape(vm, observed.maintenance)) {
+    let Applicants { own, others } = &observed.applicants;
+    let others: Vec<Applicant<'_>> = others.iter().map(|(other, maintenance)| applicant(other, *maintenance)).collect();
+    match refusal_among(shape, &scale_set, &applicant(vm, *own), &others) {
         Some(refusal) => Belonging::Refused { scale_set, refusal },
         None => Belonging::HandMade { scale_set },
+    }
+}
+
+fn applicant(vm: &FlexVM, maintenance: Option<Maintenance>) -> Applicant<'_> {
+    Applicant {
+        created: vm.metadata.creation_timestamp.as_ref().map(|time| time.0).unwrap_or_default(),
+        name: vm.metadata.name.as_deref().unwrap_or_default(),
+        shape: member_shape(vm, maintenance),
     }
 }
 

@@ -8,13 +8,15 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use scaleset_crds::condition::{Reason, ScaleSetCondition, find};
 use scaleset_crds::operation::{OperationTargetKind, OperationType};
 use scaleset_crds::scale_set::Blocker;
+use scaleset_crds::spot::Priority;
 use scaleset_crds::vocabulary::{OrchestrationMode, ProvisioningState};
 use scaleset_crds::{FlexVM, InstanceStatus, ScaleSet, ScaleSetOperation, ScaleSetVM, labels};
 use scaleset_planning::operation::scope_of_ids;
 use scaleset_planning::scale_set::lowered;
 use scaleset_planning::snapshot::{
     EarlierOperation, Failure, ImageVersions, MemberKind, MemberLife, Observation, OperationMember, OperationScope,
-    OperationSet, OperationSnapshot, OperationTargetFacts, Origin, SetOperation, SetRequest, UpgradeSwitch,
+    OperationSet, OperationSnapshot, OperationTargetFacts, Origin, SetOperation, SetRequest, SpotHardware,
+    UpgradeSwitch,
 };
 
 use super::observe::{Observed, Target};
@@ -182,9 +184,12 @@ fn upgrade_refusal(conditions: &[k8s_openapi::apimachinery::pkg::apis::meta::v1:
 
 fn members_of(set: &ScaleSet, uid: &str, members: &Members) -> Vec<OperationMember> {
     let mut found: Vec<OperationMember> = match set.spec.orchestration_mode {
-        OrchestrationMode::Uniform => {
-            members.scale_set_vms.iter().filter(|vm| is_owned_by(&vm.metadata, uid)).map(|vm| uniform(vm)).collect()
-        }
+        OrchestrationMode::Uniform => members
+            .scale_set_vms
+            .iter()
+            .filter(|vm| is_owned_by(&vm.metadata, uid))
+            .map(|vm| uniform(set, vm))
+            .collect(),
         OrchestrationMode::Flexible => members
             .flex_vms
             .iter()
@@ -201,8 +206,10 @@ fn members_of(set: &ScaleSet, uid: &str, members: &Members) -> Vec<OperationMemb
     found
 }
 
-fn uniform(vm: &ScaleSetVM) -> OperationMember {
+fn uniform(set: &ScaleSet, vm: &ScaleSetVM) -> OperationMember {
+    let priority = set.spec.virtual_machine_profile.as_ref().map(|profile| profile.spot.priority);
     OperationMember {
+        spot_hardware: spot_hardware(priority.unwrap_or_default(), vm.status.as_ref()),
         instance_id: vm.spec.instance_id.clone(),
         protection: protection(vm.spec.protection_policy.as_ref()),
         power_wish: vm.spec.power_state.unwrap_or_default(),
@@ -213,6 +220,7 @@ fn uniform(vm: &ScaleSetVM) -> OperationMember {
 
 fn flexible(vm: &FlexVM, origin: Origin) -> OperationMember {
     OperationMember {
+        spot_hardware: spot_hardware(vm.spec.spot.priority, vm.status.as_ref()),
         protection: protection(vm.spec.protection_policy.as_ref()),
         power_wish: vm.spec.power_state.unwrap_or_default(),
         assigned_revision: vm.metadata.labels.as_ref().and_then(|labels| labels.get(labels::MODEL_REVISION)).cloned(),
@@ -232,6 +240,7 @@ fn member(kind: MemberKind, origin: Origin, metadata: &ObjectMeta, status: Optio
         life: life(metadata),
         origin,
         protection: protection(None),
+        spot_hardware: SpotHardware::None,
         power_wish: scaleset_crds::vocabulary::PowerWish::Running,
         power_operation: annotation(metadata, labels::POWER_OPERATION),
         assigned_revision: None,
@@ -240,6 +249,14 @@ fn member(kind: MemberKind, origin: Origin, metadata: &ObjectMeta, status: Optio
         provisioning: status.and_then(|status| status.provisioning_state).unwrap_or(ProvisioningState::Unknown),
         trouble: status.and_then(failure_of).filter(|failure| is_trouble(failure.reason)),
         operations: status.map(|status| status.operations.clone()).unwrap_or_default(),
+    }
+}
+
+fn spot_hardware(priority: Priority, status: Option<&InstanceStatus>) -> SpotHardware {
+    let host = status.and_then(|status| status.instance_view.as_ref()?.assigned_host.as_ref());
+    match (priority, host) {
+        (Priority::Spot, Some(_)) => SpotHardware::Held,
+        (Priority::Spot, None) | (Priority::Regular, _) => SpotHardware::None,
     }
 }
 

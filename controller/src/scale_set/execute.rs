@@ -7,8 +7,10 @@ use futures::StreamExt;
 use scaleset_crds::condition::Reason;
 use scaleset_crds::spot::Priority;
 use scaleset_crds::{FINALIZER, VirtualMachineProfile, labels};
-use scaleset_planning::plan::{Action, Assignment, Marking, NewMember, OsDiskAssignment, Removal, ScaleSetPlan};
-use scaleset_planning::snapshot::{Failure, MemberKind, OsDiskWish, ScaleSetSnapshot};
+use scaleset_planning::plan::{
+    Action, Assignment, DeletionMark, Marking, NewMember, OsDiskAssignment, Removal, ScaleSetPlan,
+};
+use scaleset_planning::snapshot::{Failure, MemberKind, OsDiskWish, ScaleSetSnapshot, ShutdownRule};
 use scaleset_planning::status::scale_set::ScaleSetOutcome;
 use serde_json::{Value, json};
 use tracing::{info, warn};
@@ -128,6 +130,7 @@ impl Pass<'_> {
             Action::AssignRevision(assignment) => self.assign(assignment).await,
             Action::ReplaceOsDisk(assignment) => self.replace_os_disk(assignment).await,
             Action::MarkMember(marking) => self.mark(marking).await,
+            Action::MarkForDeletion(mark) => self.mark_for_deletion(mark).await,
             Action::DeleteMember(removal) => {
                 let Removal { kind, name, uid, resource_version, cause: _, reason: _ } = removal;
                 self.delete(kind_of(*kind), name, uid, resource_version).await
@@ -185,6 +188,17 @@ impl Pass<'_> {
         let Marking { kind, name, uid, resource_version, roll, reason: _ } = marking;
         let target = self.target(kind_of(*kind), name, uid, resource_version);
         let patch = json!({"metadata": {"annotations": {labels::ROLLING_UPGRADE: roll.to_string()}}});
+        self.context.cluster.patch(&self.observed.id.uid, &target, patch).await
+    }
+
+    async fn mark_for_deletion(&self, mark: &DeletionMark) -> Result<(), ClusterError> {
+        let DeletionMark { kind, name, uid, resource_version, shutdown, reason: _ } = mark;
+        let target = self.target(kind_of(*kind), name, uid, resource_version);
+        let value = match shutdown {
+            ShutdownRule::Graceful => Value::Null,
+            ShutdownRule::Skip => json!("true"),
+        };
+        let patch = json!({"metadata": {"annotations": {labels::FORCE_DELETION: value}}});
         self.context.cluster.patch(&self.observed.id.uid, &target, patch).await
     }
 
@@ -279,6 +293,7 @@ fn note(set: &str, action: &Action, result: Result<Done, ClusterError>, executed
                 | Action::CreateRevision { .. }
                 | Action::RenumberRevision { .. }
                 | Action::MarkMember(_)
+                | Action::MarkForDeletion(_)
                 | Action::DeleteRevision { .. } => {}
             }
             false
@@ -312,6 +327,7 @@ const fn needed_by_others(action: &Action) -> bool {
         Action::AssignRevision(_)
         | Action::ReplaceOsDisk(_)
         | Action::MarkMember(_)
+        | Action::MarkForDeletion(_)
         | Action::DeleteMember(_)
         | Action::DeleteRevision { .. }
         | Action::RemoveFinalizer => false,

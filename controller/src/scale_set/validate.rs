@@ -20,15 +20,15 @@ use scaleset_planning::membership::SetShape;
 use scaleset_planning::priority_mix::PriorityMix;
 use scaleset_planning::snapshot::{
     BreachRule, Confirmation, FinalizerState, Headroom, Maintenance, MaxSurge, MemberLife, NewImages, OsUpgradePolicy,
-    Quota, RegionFacts, Revision, RollbackRule, RollingPolicy, ScaleSetSnapshot, SetFacts, SetLife, SizeFacts,
-    SpotOffer, UnhealthyRule, UpgradeSwitch, ZoneBalance, ZoneFacts, ZoneRule,
+    Quota, RegionFacts, Revision, RollbackRule, RollingPolicy, ScaleSetSnapshot, SetFacts, SetLife, ShutdownRule,
+    SizeFacts, SpotOffer, UnhealthyRule, UpgradeSwitch, ZoneBalance, ZoneFacts, ZoneRule,
 };
 
 use super::observe::{Observed, Offer};
 use crate::error::{PassError, told};
 use crate::operation::set_operation;
 
-pub(crate) use member::{failure_of, is_owned_by, member_shape, origin, protection};
+pub(crate) use member::{failure_of, is_owned_by, member_shape, origin, protection, shutdown_of};
 
 pub(super) fn validate(observed: &Observed) -> ScaleSetSnapshot {
     let set = &observed.set;
@@ -81,6 +81,11 @@ fn facts(set: &ScaleSet) -> SetFacts {
         upgrade_mode: spec.upgrade_policy.mode,
         rolling_policy: rolling_policy(spec.upgrade_policy.rolling_upgrade_policy.as_ref()),
         scale_in_rule: spec.scale_in_policy.rules.first().copied().unwrap_or_default(),
+        scale_in_shutdown: if spec.scale_in_policy.force_deletion {
+            ShutdownRule::Skip
+        } else {
+            ShutdownRule::Graceful
+        },
         scale_in_unhealthy: if spec.scale_in_policy.prioritize_unhealthy_vms {
             UnhealthyRule::First
         } else {

@@ -124,9 +124,14 @@ impl Hardware for Simulation {
         .await
     }
 
-    async fn delete(&self, target: Target) -> Result<Deletion, HardwareError> {
-        let draft = draft(&target, String::new());
-        self.call(Call::Delete, About::Machine(&target.uid), draft, |world, now| world.delete(&target, now)).await
+    async fn delete(&self, target: Target, shutdown: Shutdown) -> Result<Deletion, HardwareError> {
+        let detail = match shutdown {
+            Shutdown::Graceful => "",
+            Shutdown::Skip => "without shutdown",
+        };
+        let draft = draft(&target, detail.to_owned());
+        let delete = |world: &mut World, now| world.delete(&target, shutdown, now);
+        self.call(Call::Delete, About::Machine(&target.uid), draft, delete).await
     }
 
     async fn observe(&self, uid: &str) -> Result<Option<Machine>, HardwareError> {

@@ -9,8 +9,9 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::HardwareError;
-use crate::headroom::Room;
+use crate::headroom;
 use crate::machine::Placement;
+use crate::sim::promise::Promises;
 use crate::sim::quota::Claim;
 use crate::sim::region::{HostGroup, RegionDefinition};
 
@@ -52,11 +53,15 @@ pub(crate) struct Hosts {
     free: BTreeMap<Domain, i32>,
     /// Machines by set and domain: what spreading looks at.
     spread: BTreeMap<String, BTreeMap<Domain, u32>>,
+    /// Room that is kept for machines that wait for it.
+    pub(crate) promises: Promises,
 }
 
 /// What a machine needs of a host.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Need<'a> {
+    /// Uid of the machine.
+    pub(crate) asks: &'a str,
     /// Name of its size, for messages.
     pub(crate) size: &'a str,
     pub(crate) claim: &'a Claim,
@@ -64,6 +69,38 @@ pub(crate) struct Need<'a> {
     pub(crate) set_uid: Option<&'a str>,
     /// The host that it is on now and the claim that it would give back there.
     pub(crate) current: Option<(&'a str, &'a Claim)>,
+}
+
+/// Room on a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Room {
+    pub(crate) vcpus: i32,
+    pub(crate) memory_mib: i64,
+}
+
+impl Room {
+    /// What is left of it without `others`.
+    pub(crate) fn less(self, others: impl Iterator<Item = Self>) -> Self {
+        others.fold(self, |left, other| Self {
+            vcpus: left.vcpus - other.vcpus,
+            memory_mib: left.memory_mib - other.memory_mib,
+        })
+    }
+
+    const fn of(claim: &Claim) -> Self {
+        Self { vcpus: claim.vcpus, memory_mib: claim.memory_mib }
+    }
+
+    /// How many machines of this claim it takes.
+    fn fits(self, claim: &Claim) -> i64 {
+        let by_vcpus = i64::from(self.vcpus / claim.vcpus.max(1));
+        by_vcpus.min(self.memory_mib / claim.memory_mib.max(1)).max(0)
+    }
+
+    /// Whether it is none at all.
+    pub(crate) const fn is_nothing(self) -> bool {
+        self.vcpus <= 0 && self.memory_mib <= 0
+    }
 }
 
 impl Hosts {
@@ -85,7 +122,14 @@ impl Hosts {
         for host in hosts.values() {
             *free.entry(host.domain.clone()).or_default() += host.free_vcpus;
         }
-        Self { location: region.name.clone(), by_name: hosts, dedicated, free, spread: BTreeMap::new() }
+        Self {
+            location: region.name.clone(),
+            by_name: hosts,
+            dedicated,
+            free,
+            spread: BTreeMap::new(),
+            promises: Promises::default(),
+        }
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&Host> {
@@ -103,8 +147,8 @@ impl Hosts {
     /// The host that a machine with this need goes to.
     pub(crate) fn choose(&self, need: &Need<'_>) -> Result<String, HardwareError> {
         let suited: Vec<(&String, &Host)> = self.by_name.iter().filter(|(_, host)| self.suits(host, need)).collect();
-        let stays = suited.iter().find(|(name, host)| {
-            host.has_room_after(name, need) && need.current.is_some_and(|(current, _)| current == name.as_str())
+        let stays = suited.iter().find(|(name, _)| {
+            self.has_room_after(name, need) && need.current.is_some_and(|(current, _)| current == name.as_str())
         });
         if let Some((name, _)) = stays {
             return Ok((*name).clone());
@@ -112,7 +156,7 @@ impl Hosts {
         let spread = need.set_uid.and_then(|uid| self.spread.get(uid));
         suited
             .iter()
-            .filter(|(name, host)| host.has_room_after(name, need))
+            .filter(|(name, _)| self.has_room_after(name, need))
             .min_by_key(|(name, host)| {
                 let of_set = spread.and_then(|domains| domains.get(&host.domain)).copied().unwrap_or(0);
                 (of_set, Reverse(self.free.get(&host.domain)), &host.domain, host.free_vcpus, *name)
@@ -141,9 +185,7 @@ impl Hosts {
     /// Whether an allocated machine finds no room for this need on its own host and finds it on another.
     pub(crate) fn must_leave(&self, need: &Need<'_>) -> bool {
         let Some((current, _)) = need.current else { return false };
-        let room = |name: &str, host: &Host| host.has_room_after(name, need) && self.suits(host, need);
-        !self.get(current).is_some_and(|host| room(current, host))
-            && self.by_name.iter().any(|(name, host)| room(name, host))
+        !self.has_room_after(current, need) && self.by_name.keys().any(|name| self.has_room_after(name, need))
     }
 
     /// Another host than `current` for a machine that is moved.
@@ -197,14 +239,39 @@ impl Hosts {
     }
 
     /// How many more machines of this claim each domain can take, fullest packing.
-    pub(crate) fn room(&self, claim: &Claim) -> Vec<Room> {
+    pub(crate) fn room(&self, claim: &Claim) -> Vec<headroom::Room> {
         let mut rooms: BTreeMap<Domain, i64> = BTreeMap::new();
-        for host in self.by_name.values() {
-            let machines = if self.works_for(host, &claim.family) { host.fits(claim) } else { 0 };
+        for (name, host) in &self.by_name {
+            let fits = self.free_for(name, host, "").fits(claim);
+            let machines = if self.works_for(host, &claim.family) { fits } else { 0 };
             *rooms.entry(host.domain.clone()).or_default() += machines;
         }
-        let room = |(Domain { zone, fault_domain }, machines)| Room { zone, fault_domain, machines };
+        let room = |(Domain { zone, fault_domain }, machines)| headroom::Room { zone, fault_domain, machines };
         rooms.into_iter().map(room).collect()
+    }
+
+    /// What a host lacks for a machine with this need once that has given back what it holds there; `None` where the host
+    /// does not suit it.
+    pub(crate) fn short(&self, name: &str, need: &Need<'_>) -> Option<Room> {
+        let host = self.by_name.get(name).filter(|host| self.suits(host, need))?;
+        let free = self.free_for(name, host, need.asks);
+        let held = match need.current {
+            Some((current, claim)) if current == name => Room::of(claim),
+            Some(_) | None => Room { vcpus: 0, memory_mib: 0 },
+        };
+        Some(Room::of(need.claim).less([free, held].into_iter()))
+    }
+
+    /// Whether a host that suits has room once the machine has given back what it holds there.
+    fn has_room_after(&self, name: &str, need: &Need<'_>) -> bool {
+        self.short(name, need).is_some_and(Room::is_nothing)
+    }
+
+    /// What is free for a machine: not what others were promised.
+    fn free_for(&self, name: &str, host: &Host, asks: &str) -> Room {
+        let free = Room { vcpus: host.free_vcpus, memory_mib: host.free_memory_mib };
+        let (vcpus, memory_mib) = self.promises.to_others(name, asks);
+        free.less(std::iter::once(Room { vcpus, memory_mib }))
     }
 
     fn works_for(&self, host: &Host, family: &String) -> bool {
@@ -239,8 +306,9 @@ impl Hosts {
                 ),
             };
         }
-        let free: i32 = suited.iter().map(|(_, host)| host.free_vcpus).sum();
-        let most = suited.iter().map(|(_, host)| host.free_vcpus).max().unwrap_or(0);
+        let free_vcpus = |(name, host): &(&String, &Host)| self.free_for(name, host, need.asks).vcpus.max(0);
+        let free: i32 = suited.iter().map(free_vcpus).sum();
+        let most = suited.iter().map(free_vcpus).max().unwrap_or(0);
         HardwareError::NoCapacity {
             code: allocation_code(need.placement),
             message: format!(
@@ -274,23 +342,8 @@ impl Host {
         }
     }
 
-    /// How many machines of this claim it still takes.
-    fn fits(&self, claim: &Claim) -> i64 {
-        let by_vcpus = i64::from(self.free_vcpus / claim.vcpus.max(1));
-        by_vcpus.min(self.free_memory_mib / claim.memory_mib.max(1)).max(0)
-    }
-
     fn has_room(&self, claim: &Claim) -> bool {
         self.free_vcpus >= claim.vcpus && self.free_memory_mib >= claim.memory_mib
-    }
-
-    /// Whether there is room once the machine has given back what it holds here.
-    fn has_room_after(&self, name: &str, need: &Need<'_>) -> bool {
-        let (vcpus, memory_mib) = match need.current {
-            Some((current, claim)) if current == name => (claim.vcpus, claim.memory_mib),
-            Some(_) | None => (0, 0),
-        };
-        self.free_vcpus + vcpus >= need.claim.vcpus && self.free_memory_mib + memory_mib >= need.claim.memory_mib
     }
 }
 

@@ -12,6 +12,7 @@ mod change;
 mod control;
 mod disturb;
 mod health;
+mod make_room;
 mod offer;
 mod operation;
 mod perform;
@@ -121,6 +122,7 @@ pub(crate) struct Region {
 impl World {
     /// Lets what is due at `now` take effect and announces it.
     pub(crate) fn settle(&mut self, now: Timestamp) {
+        self.regions.values_mut().for_each(|region| region.hosts.promises.forget_old(now));
         while let Some(uid) = self.due.pop_due(now) {
             self.announce(&uid);
             self.follow(&uid, now);
@@ -278,6 +280,7 @@ impl World {
     /// Takes a machine out of the world, with all that it holds.
     fn remove(&mut self, uid: &str) {
         self.release_host(uid);
+        self.end_promise(uid);
         self.due.set(uid, None);
         let Some(record) = self.machines.remove(uid) else {
             return;
@@ -303,6 +306,8 @@ impl World {
             region.hosts.give_back(&host, &claim, record.owner.set_uid.as_deref());
             region.quota.give_back(&claim);
         }
+        let location = record.placement.location.clone();
+        self.announce_room(&location, &host);
     }
 
     fn acquire_model(&mut self, model: &Arc<VirtualMachineModel>) -> ModelKey {

@@ -119,7 +119,7 @@ async fn quota_counts_what_is_allocated_and_nothing_else() {
     let started = fixture.simulation.set_power(target("m0", 1), PowerWish::Running, Shutdown::Graceful).await;
     assert_eq!(started.unwrap_err(), expected, "a start allocates again");
 
-    fixture.simulation.delete(target("m1", 1)).await.unwrap();
+    fixture.simulation.delete(target("m1", 1), Shutdown::Graceful).await.unwrap();
     fixture.finish();
     fixture.simulation.set_power(target("m0", 1), PowerWish::Running, Shutdown::Graceful).await.unwrap();
 }
@@ -217,7 +217,7 @@ async fn a_full_subnet_is_no_capacity_and_its_addresses_come_back() {
         refusal(refused),
         "SubnetIsFull: subnet tiny with prefix 10.0.1.0/29 has 0 of 3 addresses free, 1 are needed"
     );
-    fixture.simulation.delete(target("m1", 1)).await.unwrap();
+    fixture.simulation.delete(target("m1", 1), Shutdown::Graceful).await.unwrap();
     fixture.finish();
     let machine = fixture.simulation.create(request_of("more", wanted)).await.unwrap();
     assert_eq!(machine.private_ip_address.as_deref(), Some("10.0.1.5"));
@@ -307,7 +307,7 @@ async fn the_highest_instance_number_of_a_set_is_remembered_for_ever() {
         wanted.owner = Owner { instance_number: Some(number), ..wanted.owner };
         fixture.simulation.create(wanted).await.unwrap();
     }
-    fixture.simulation.delete(target("m7", 1)).await.unwrap();
+    fixture.simulation.delete(target("m7", 1), Shutdown::Graceful).await.unwrap();
     fixture.finish();
     let inventory = fixture.simulation.observe_all().await.unwrap();
     assert_eq!(inventory.highest_instance_numbers["set"], 7);

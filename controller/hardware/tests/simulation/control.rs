@@ -3,8 +3,8 @@
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Method, Request, StatusCode};
-use scaleset_hardware::Hardware;
 use scaleset_hardware::sim::control::{router, serve};
+use scaleset_hardware::{Hardware, Shutdown};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -169,7 +169,7 @@ async fn faults_are_set_listed_and_cleared() {
 #[tokio::test]
 async fn refusals_name_code_and_field() {
     let endpoint = Endpoint::new().await;
-    endpoint.fixture.simulation.delete(target("a", 1)).await.unwrap();
+    endpoint.fixture.simulation.delete(target("a", 1), Shutdown::Graceful).await.unwrap();
     let table = [
         (Method::GET, "/nothing", "", 404, "NotFound", Value::Null),
         (Method::POST, "/clock", "", 405, "MethodNotAllowed", Value::Null),

@@ -70,7 +70,7 @@ async fn nothing_is_placed_in_an_outage_and_the_catalogue_says_so() {
     assert_eq!(refusal(power), "hardware unavailable: host testland-z1-fd0-general-00 of machine a is down");
     let update = fixture.simulation.update(target("a", 1), "r", model().into(), UpdateMethod::Restart).await;
     assert_eq!(update.unwrap_err().code(), "InternalExecutionError");
-    assert_eq!(fixture.simulation.delete(target("a", 1)).await.unwrap(), Deletion::InProgress);
+    assert_eq!(fixture.simulation.delete(target("a", 1), Shutdown::Graceful).await.unwrap(), Deletion::InProgress);
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use scaleset_hardware::{Change, Hardware, Inventory, Provisioning, Shutdown};
 
 use crate::fixture::{REGION, model, request, request_of, target};
 
-fn open_with(path: &Path, clock: ClockSource, region: &str) -> Result<Simulation, OpenError> {
+pub fn open_with(path: &Path, clock: ClockSource, region: &str) -> Result<Simulation, OpenError> {
     Simulation::open(SimulationOptions {
         region: RegionSource::Given(Box::new(RegionFile::parse("the test's", region)?)),
         storage: Storage::File(path.to_owned()),
@@ -45,7 +45,7 @@ async fn a_simulation_goes_on_where_it_ended() {
         simulation.create(wanted).await.unwrap();
     }
     clock.advance(Duration::from_secs(45));
-    simulation.delete(target("gone", 1)).await.unwrap();
+    simulation.delete(target("gone", 1), Shutdown::Graceful).await.unwrap();
     simulation.set_power(target("stopping", 1), PowerWish::Deallocated, Shutdown::Graceful).await.unwrap();
     simulation.drift("b", Drift { vm_size: Some("Medium".to_owned()), ..Drift::default() }).await.unwrap();
     let fault = Fault {
@@ -245,7 +245,7 @@ async fn models_without_machines_do_not_stay_in_the_store() {
         simulation.create(request_of(&format!("m{number}"), wanted)).await.unwrap();
     }
     for number in 0..4 {
-        simulation.delete(target(&format!("m{number}"), 1)).await.unwrap();
+        simulation.delete(target(&format!("m{number}"), 1), Shutdown::Graceful).await.unwrap();
     }
     clock.advance(Duration::from_mins(1));
     drop(simulation);

@@ -264,7 +264,7 @@ async fn a_machine_that_does_not_run_has_no_health_and_begins_anew_when_it_start
         let fixture = from_now(fixture);
         fixture.simulation.set_power(target("a", 1), PowerWish::Running, Shutdown::Graceful).await.unwrap();
         assert_eq!(told(&fixture).await, initial);
-        fixture.simulation.delete(target("a", 1)).await.unwrap();
+        fixture.simulation.delete(target("a", 1), Shutdown::Graceful).await.unwrap();
         assert_eq!(reported(&fixture).await, "-");
     }
 }

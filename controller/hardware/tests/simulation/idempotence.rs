@@ -53,10 +53,10 @@ async fn the_same_call_twice_has_the_effect_of_one() {
     fixture.finish();
     fixture.simulation.set_power(target("a", 3), PowerWish::Stopped, Shutdown::Graceful).await.unwrap();
     for _ in 0..2 {
-        fixture.simulation.delete(target("a", 3)).await.unwrap();
+        fixture.simulation.delete(target("a", 3), Shutdown::Graceful).await.unwrap();
     }
     fixture.finish();
-    assert_eq!(fixture.simulation.delete(target("a", 3)).await.unwrap(), Deletion::Gone);
+    assert_eq!(fixture.simulation.delete(target("a", 3), Shutdown::Graceful).await.unwrap(), Deletion::Gone);
 
     let expected = [
         (Call::Create, 1, 1),
@@ -120,13 +120,13 @@ async fn a_call_of_an_older_generation_is_stale_and_changes_nothing() {
         fixture.simulation.update(old(), "r", wanted.clone(), UpdateMethod::Restart).await.unwrap_err(),
         fixture.simulation.reimage(old(), "r", wanted).await.unwrap_err(),
         fixture.simulation.set_power(old(), PowerWish::Stopped, Shutdown::Graceful).await.unwrap_err(),
-        fixture.simulation.delete(old()).await.unwrap_err(),
+        fixture.simulation.delete(old(), Shutdown::Graceful).await.unwrap_err(),
     ];
     assert_eq!(refused, [stale.clone(), stale.clone(), stale.clone(), stale.clone(), stale.clone()]);
     assert_eq!(fixture.machine("a").await, before);
-    fixture.simulation.delete(target("a", 6)).await.unwrap();
+    fixture.simulation.delete(target("a", 6), Shutdown::Graceful).await.unwrap();
     assert_eq!(
-        fixture.simulation.delete(old()).await.unwrap_err(),
+        fixture.simulation.delete(old(), Shutdown::Graceful).await.unwrap_err(),
         HardwareError::Stale { seen: 6, generation: 4, uid: "a".to_owned() }
     );
 }
@@ -142,7 +142,7 @@ async fn a_busy_machine_takes_a_delete_and_nothing_else() {
     assert_eq!(refusal(reimage), "machine a is busy: being created");
     let power = fixture.simulation.set_power(target("a", 1), PowerWish::Stopped, Shutdown::Graceful).await;
     assert_eq!(refusal(power), "machine a is busy: being created");
-    assert_eq!(fixture.simulation.delete(target("a", 1)).await.unwrap(), Deletion::InProgress);
+    assert_eq!(fixture.simulation.delete(target("a", 1), Shutdown::Graceful).await.unwrap(), Deletion::InProgress);
     let again = fixture.simulation.create(request("a")).await;
     assert_eq!(refusal(again), "machine a is busy: being deleted");
     fixture.finish();
@@ -157,7 +157,7 @@ async fn a_machine_that_does_not_exist_is_not_found() {
     assert_eq!(update.unwrap_err(), HardwareError::NotFound { uid: "x".to_owned() });
     let power = fixture.simulation.set_power(target("x", 1), PowerWish::Stopped, Shutdown::Graceful).await;
     assert_eq!(power.unwrap_err(), HardwareError::NotFound { uid: "x".to_owned() });
-    assert_eq!(fixture.simulation.delete(target("x", 1)).await.unwrap(), Deletion::Gone);
+    assert_eq!(fixture.simulation.delete(target("x", 1), Shutdown::Graceful).await.unwrap(), Deletion::Gone);
     assert_eq!(fixture.simulation.observe("x").await.unwrap(), None);
 }
 
@@ -165,7 +165,7 @@ async fn a_machine_that_does_not_exist_is_not_found() {
 async fn a_machine_made_anew_is_another_machine() {
     let fixture = Fixture::new();
     let first = fixture.running("a").await;
-    fixture.simulation.delete(target("a", 1)).await.unwrap();
+    fixture.simulation.delete(target("a", 1), Shutdown::Graceful).await.unwrap();
     fixture.finish();
     let mut wanted = request("a");
     let mut model = model();

@@ -119,10 +119,10 @@ async fn an_online_update_leaves_the_machine_running() {
 async fn a_deleted_machine_holds_its_place_until_it_is_gone() {
     let fixture = Fixture::new();
     fixture.running("a").await;
-    assert_eq!(fixture.simulation.delete(target("a", 1)).await.unwrap(), Deletion::InProgress);
-    assert_eq!(fixture.simulation.delete(target("a", 1)).await.unwrap(), Deletion::InProgress);
+    assert_eq!(fixture.simulation.delete(target("a", 1), Shutdown::Graceful).await.unwrap(), Deletion::InProgress);
+    assert_eq!(fixture.simulation.delete(target("a", 1), Shutdown::Graceful).await.unwrap(), Deletion::InProgress);
     assert_eq!(story(&fixture, "a").await, ["45 Deleting Stopping", "55 gone"]);
-    assert_eq!(fixture.simulation.delete(target("a", 1)).await.unwrap(), Deletion::Gone);
+    assert_eq!(fixture.simulation.delete(target("a", 1), Shutdown::Graceful).await.unwrap(), Deletion::Gone);
     assert_eq!(fixture.simulation.observe("a").await.unwrap(), None);
 }
 
@@ -251,6 +251,6 @@ async fn without_latency_every_call_is_complete_when_it_returns() {
     assert_eq!(created.os_name.as_deref(), Some("ubuntu"));
     let stopped = simulation.set_power(target("a", 1), PowerWish::Deallocated, Shutdown::Graceful).await.unwrap();
     assert_eq!((stopped.power, stopped.host), (PowerState::Deallocated, None));
-    assert_eq!(simulation.delete(target("a", 1)).await.unwrap(), Deletion::Gone);
+    assert_eq!(simulation.delete(target("a", 1), Shutdown::Graceful).await.unwrap(), Deletion::Gone);
     assert_eq!(simulation.next_event_at(), None);
 }

@@ -88,7 +88,7 @@ async fn an_eviction_that_deletes_is_told_until_somebody_asks_for_the_deletion()
     simulation.clear_spot_pressure("need").await.unwrap();
     let next = fixture.running_as(spot("b", EvictionPolicy::Delete, "-1")).await;
     assert_eq!(next.private_ip_address, before.private_ip_address, "its address was free again");
-    assert_eq!(simulation.delete(target("a", 1)).await, Ok(Deletion::Gone));
+    assert_eq!(simulation.delete(target("a", 1), Shutdown::Graceful).await, Ok(Deletion::Gone));
     assert_eq!(simulation.observe("a").await, Ok(None));
 }
 
@@ -149,7 +149,7 @@ async fn spot_machines_have_a_quota_of_their_own_which_deallocated_ones_keep() {
     assert_eq!(refused, "QuotaExceeded: spot vcpu quota: limit 3, usage 3, additional required 1, minimum new limit 4");
     assert_eq!(start(simulation, "a").await, Ok(PowerState::Starting), "it has kept its part");
     fixture.running("regular").await;
-    simulation.delete(target("b", 1)).await.unwrap();
+    simulation.delete(target("b", 1), Shutdown::Graceful).await.unwrap();
     fixture.finish();
     fixture.running_as(spot("d", EvictionPolicy::Deallocate, "-1")).await;
 }
@@ -270,5 +270,5 @@ async fn an_eviction_goes_on_over_restarts() {
     assert!(refusal(start(&simulation, "a").await).starts_with("SpotPriceGreater"), "the price is kept");
     simulation.set_spot_price("testland", "Small", None).await.unwrap();
     assert!(refusal(start(&simulation, "a").await).starts_with("ZonalAllocationFailed"), "the pressure is kept");
-    assert_eq!(simulation.delete(target("b", 1)).await, Ok(Deletion::Gone));
+    assert_eq!(simulation.delete(target("b", 1), Shutdown::Graceful).await, Ok(Deletion::Gone));
 }

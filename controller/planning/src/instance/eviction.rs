@@ -37,7 +37,9 @@ pub(super) fn released(snapshot: &InstanceSnapshot, view: &InstanceView) -> Deci
             decide(Step::Wait(Wait::HardwareBusy), "evicted with policy Delete, its hardware is not released yet")
         }
         EvictionNote::Awaited => note_awaited("its set has not noted its eviction yet"),
-        EvictionNote::Settled => decide(Step::Release(snapshot.release), "evicted with policy Delete"),
+        EvictionNote::Settled => {
+            decide(Step::Release(snapshot.release, snapshot.shutdown), "evicted with policy Delete")
+        }
     }
 }
 

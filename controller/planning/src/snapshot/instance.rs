@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use scaleset_crds::InstanceStatus;
 use scaleset_crds::vocabulary::PowerWish;
 
-use super::{Failure, FinalizerState, MemberKind, MemberLife, OsDiskWish, RequestedOperation};
+use super::{Failure, FinalizerState, MemberKind, MemberLife, OsDiskWish, RequestedOperation, ShutdownRule};
 use crate::view::{HardwareView, ModelView};
 
 /// Everything that a pass over one instance may look at.
@@ -28,6 +28,8 @@ pub struct InstanceSnapshot {
     pub finalizer: FinalizerState,
     /// Whether the object may go although the hardware does not answer.
     pub release: ReleaseRule,
+    /// How its guest is stopped when it is deleted.
+    pub shutdown: ShutdownRule,
     /// Power that is wished for.
     pub power_wish: PowerWish,
     /// What it is to be, by the revision that it follows.

@@ -7,6 +7,7 @@ use scaleset_crds::condition::Reason;
 use scaleset_crds::spot::{EvictionReason, Priority};
 use scaleset_crds::vocabulary::{HealthState, PowerState, PowerWish, ProvisioningState};
 
+use super::ShutdownRule;
 use crate::view::Health;
 
 /// What a rolling upgrade leaves on each member that it touches, so that it is known after a restart.
@@ -197,6 +198,8 @@ pub struct Member {
     pub roll: Option<RollMark>,
     /// The OS disk that its set wishes for.
     pub os_disk_wish: Option<OsDiskWish>,
+    /// How its guest is stopped if it is deleted now, by the mark that is on it.
+    pub shutdown: ShutdownRule,
     /// Priority.
     pub priority: Priority,
     /// Power that is wished for.

@@ -113,6 +113,8 @@ pub struct OperationMember {
     pub origin: Origin,
     /// Protection.
     pub protection: Protection,
+    /// Whether there is a Spot VM's hardware that could be taken from it.
+    pub spot_hardware: SpotHardware,
     /// Power that is wished for.
     pub power_wish: PowerWish,
     /// Uid of the operation that wrote that wish last.
@@ -129,6 +131,15 @@ pub struct OperationMember {
     pub trouble: Option<Failure>,
     /// What it recorded of operations.
     pub operations: Vec<InstanceOperation>,
+}
+
+/// Whether a VM is a Spot VM that holds hardware.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpotHardware {
+    /// It does.
+    Held,
+    /// It is of regular priority, or without hardware.
+    None,
 }
 
 /// An operation that comes before another.

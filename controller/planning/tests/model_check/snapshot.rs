@@ -191,6 +191,7 @@ fn write(action: &Action) -> Write {
         Action::MarkMember(marking) => Write::Mark { number: number(&marking.name), mark: mark(marking.roll.clone()) },
         Action::DeleteMember(removal) => Write::Delete { number: number(&removal.name) },
         Action::AddFinalizer
+        | Action::MarkForDeletion(_)
         | Action::NoteEvictions { .. }
         | Action::ReplaceOsDisk(_)
         | Action::RenumberRevision { .. }

@@ -17,8 +17,8 @@ use scaleset_planning::scale_set::plan;
 use scaleset_planning::snapshot::{
     Autoscaler, Confirmation, Evicted, FinalizerState, GuestAgent, Looked, Maintenance, Member, MemberKind, MemberLife,
     MemberReport, Observation, Origin, OsDiskReport, OsUpgradePolicy, Pending, Protection, RegionFacts, Revision,
-    RollingPolicy, ScaleInGuard, ScaleSetSnapshot, SetFacts, SetLife, SizeFacts, SpotOffer, UnhealthyRule,
-    UpgradeSwitch, ZoneBalance, ZoneFacts,
+    RollingPolicy, ScaleInGuard, ScaleSetSnapshot, SetFacts, SetLife, ShutdownRule, SizeFacts, SpotOffer,
+    UnhealthyRule, UpgradeSwitch, ZoneBalance, ZoneFacts,
 };
 use scaleset_planning::view::Health;
 use serde_json::json;
@@ -79,6 +79,7 @@ pub(crate) fn snapshot(zones: &[&str], replicas: i32) -> ScaleSetSnapshot {
             rolling_policy: RollingPolicy::default(),
             scale_in_rule: ScaleInRule::Default,
             scale_in_unhealthy: UnhealthyRule::InOrder,
+            scale_in_shutdown: ShutdownRule::Graceful,
             os_upgrades: OsUpgradePolicy::default(),
             mix: None,
             profile: Some(Arc::clone(&profile)),
@@ -129,6 +130,7 @@ pub(crate) fn member(number: i64, zone: Option<&str>, fault_domain: Option<i32>,
         protection: Protection::None,
         roll: None,
         os_disk_wish: None,
+        shutdown: ShutdownRule::Graceful,
         priority: Priority::Regular,
         power_wish: PowerWish::Running,
         report: MemberReport {

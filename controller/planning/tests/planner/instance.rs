@@ -73,6 +73,7 @@ pub(crate) fn snapshot(hardware: HardwareView) -> InstanceSnapshot {
         life: MemberLife::Live,
         finalizer: FinalizerState::Held,
         release: ReleaseRule::HardwareFirst,
+        shutdown: ShutdownRule::Graceful,
         power_wish: PowerWish::Running,
         assigned: Assigned::Known(old()),
         newest: Some(old()),
@@ -138,7 +139,7 @@ fn life_and_hardware_decide_the_step() {
         Step::AddFinalizer
     );
     for hardware in [HardwareView::Absent, unknown(), busy(), running(&old())] {
-        assert_eq!(step_of(dying, hardware), Step::Release(ReleaseRule::HardwareFirst));
+        assert_eq!(step_of(dying, hardware), Step::Release(ReleaseRule::HardwareFirst, ShutdownRule::Graceful));
     }
     let forgotten = |snapshot: &mut InstanceSnapshot| {
         snapshot.life = MemberLife::Terminating;

@@ -79,7 +79,7 @@ fn one_that_was_deleted_goes_when_its_set_knows() {
     assert_eq!(plan(&alone).step, Step::Discard);
     let mut going = deleted();
     going.life = MemberLife::Terminating;
-    assert_eq!(plan(&going).step, Step::Release(ReleaseRule::HardwareFirst));
+    assert_eq!(plan(&going).step, Step::Release(ReleaseRule::HardwareFirst, ShutdownRule::Graceful));
     going.eviction_note = EvictionNote::Awaited;
     let waits = plan(&going);
     assert_eq!((waits.step, waits.wake_after.is_some()), (Step::Wait(Wait::EvictionNote), true));
@@ -95,7 +95,7 @@ fn one_that_was_deleted_goes_when_its_set_knows() {
     going = InstanceSnapshot { hardware: silence(), eviction_note: EvictionNote::Awaited, ..going };
     assert_eq!(plan(&going).step, Step::Wait(Wait::HardwareUnknown), "it may have been evicted");
     going.release = ReleaseRule::MayAbandon;
-    assert_eq!(plan(&going).step, Step::Release(ReleaseRule::MayAbandon));
+    assert_eq!(plan(&going).step, Step::Release(ReleaseRule::MayAbandon, ShutdownRule::Graceful));
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn one_that_was_only_deallocated_is_released_without_a_note() {
     let mut going = deallocated(EvictionReason::Capacity);
     going.life = MemberLife::Terminating;
     going.eviction_note = EvictionNote::Awaited;
-    assert_eq!(plan(&going).step, Step::Release(ReleaseRule::HardwareFirst));
+    assert_eq!(plan(&going).step, Step::Release(ReleaseRule::HardwareFirst, ShutdownRule::Graceful));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::fleet::{member, profile, snapshot};
 use crate::instance::{flexible_snapshot, running_hardware};
 
 /// A regional Flexible set that takes existing VMs.
-fn open_set() -> SetShape<'static> {
+pub(crate) fn open_set() -> SetShape<'static> {
     SetShape {
         name: "demo",
         mode: OrchestrationMode::Flexible,
@@ -26,7 +26,7 @@ fn open_set() -> SetShape<'static> {
     }
 }
 
-const fn vm(standing: MemberStanding) -> MemberShape<'static> {
+pub(crate) const fn vm(standing: MemberStanding) -> MemberShape<'static> {
     let (size, maintenance) = ("Standard_D2s_v3", Some(Maintenance::MemoryPreserving));
     MemberShape { location: "eastus", zone: None, fault_domain: None, size, maintenance, standing }
 }

@@ -15,7 +15,8 @@ use scaleset_crds::{OperationStatus, ScaleSetOperationSpec};
 use scaleset_planning::operation::{OperationPlan, OperationStep, OperationWrite, plan};
 use scaleset_planning::snapshot::{
     Confirmation, EarlierOperation, Failure, ImageVersions, MemberKind, MemberLife, Observation, OperationMember,
-    OperationScope, OperationSet, OperationSnapshot, OperationTargetFacts, Origin, Protection, UpgradeSwitch,
+    OperationScope, OperationSet, OperationSnapshot, OperationTargetFacts, Origin, Protection, SpotHardware,
+    UpgradeSwitch,
 };
 use scaleset_planning::status::operation::operation_status;
 use serde_json::json;
@@ -34,6 +35,7 @@ fn member(id: &str) -> OperationMember {
         life: MemberLife::Live,
         origin: Origin::Set,
         protection: Protection::None,
+        spot_hardware: SpotHardware::None,
         power_wish: PowerWish::Running,
         power_operation: None,
         assigned_revision: Some("old".to_owned()),
@@ -214,6 +216,16 @@ fn all_skips_the_protected_and_a_name_does_not() {
     assert_eq!(settled_on(&on(OperationType::Delete, &["*"])), ["1", "2"]);
     assert_eq!(settled_on(&on(OperationType::ManualUpgrade, &["*"])), ["1"], "people upgrade their own VMs");
     assert_eq!(settled_on(&on(OperationType::Restart, &["0", "2"])), ["0", "2"]);
+}
+
+#[test]
+fn an_eviction_of_all_is_one_of_the_spot_vms_that_hold_hardware() {
+    let mixed = |set: &mut OperationSet| set.members[1].spot_hardware = SpotHardware::Held;
+    let on = |ids: &[&str]| after(with(asked(OperationType::SimulateEviction, ids), mixed));
+    assert_eq!(settled_on(&on(&["*"])), ["1"]);
+    assert_eq!(settled_on(&on(&["0", "1"])), ["0", "1"], "who is named is tried, and fails where it is regular");
+    let nobody = after(with(asked(OperationType::SimulateEviction, &["*"]), |_| {}));
+    assert_eq!(settled_on(&nobody), Vec::<&str>::new());
 }
 
 #[test]

@@ -50,6 +50,7 @@ fn wishes(plan: &ScaleSetPlan) -> Vec<String> {
         | Action::CreateMember(_)
         | Action::AssignRevision(_)
         | Action::MarkMember(_)
+        | Action::MarkForDeletion(_)
         | Action::DeleteMember(_)
         | Action::DeleteRevision { .. }
         | Action::NoteEvictions { .. }

@@ -52,6 +52,7 @@ pub(crate) fn obey(snapshot: &mut ScaleSetSnapshot, plan: &ScaleSetPlan) {
             | Action::CreateMember(_)
             | Action::ReplaceOsDisk(_)
             | Action::MarkMember(_)
+            | Action::MarkForDeletion(_)
             | Action::DeleteMember(_)
             | Action::DeleteRevision { .. }
             | Action::NoteEvictions { .. }

@@ -16,7 +16,7 @@ use scaleset_planning::status::scale_set::{ScaleSetOutcome, scale_set_status};
 use crate::fleet::{audited, change_profile, created, deleted, newest, profile, snapshot, spread};
 
 /// A Spot set of `members` that wishes `replicas`.
-fn spot_set(members: usize, replicas: i32) -> ScaleSetSnapshot {
+pub(crate) fn spot_set(members: usize, replicas: i32) -> ScaleSetSnapshot {
     let mut snapshot = snapshot(&[], replicas);
     let mut profile = profile("Standard_D2s_v3");
     profile.spot.priority = Priority::Spot;

@@ -55,6 +55,7 @@ fn carry_out(snapshot: &mut ScaleSetSnapshot, breakage: Breakage, mended: impl F
                 | Action::ReserveNumbers { .. }
                 | Action::ReplaceOsDisk(_)
                 | Action::MarkMember(_)
+                | Action::MarkForDeletion(_)
                 | Action::CreateMember(_)
                 | Action::DeleteMember(_)
                 | Action::DeleteRevision { .. }

@@ -86,6 +86,7 @@ pub(crate) fn obey_one(snapshot: &mut ScaleSetSnapshot, action: &Action) {
             keep_revision(snapshot, name, *number, profile);
         }
         Action::AddFinalizer
+        | Action::MarkForDeletion(_)
         | Action::ReplaceOsDisk(_)
         | Action::RenumberRevision { .. }
         | Action::DeleteRevision { .. }

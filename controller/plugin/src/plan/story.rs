@@ -12,7 +12,7 @@ use scaleset_planning::scale_set;
 use scaleset_planning::snapshot::{
     Evicted, FinalizerState, GuestAgent, Headroom, Looked, Maintenance, Member, MemberLife, MemberReport, NewImages,
     Observation, Origin, OsDiskReport, OsDiskWish, Pending, Protection, RegionFacts, Revision, ScaleSetSnapshot,
-    SizeFacts, SpotOffer, ZoneFacts,
+    ShutdownRule, SizeFacts, SpotOffer, ZoneFacts,
 };
 use scaleset_planning::status::scale_set::{ScaleSetOutcome, scale_set_status};
 use scaleset_planning::view::Health;
@@ -165,6 +165,7 @@ fn row(action: &Action) -> Option<[String; 4]> {
         | Action::NoteEvictions { .. }
         | Action::ReserveNumbers { .. }
         | Action::MarkMember(_)
+        | Action::MarkForDeletion(_)
         | Action::DeleteRevision { .. }
         | Action::RemoveFinalizer => None,
     }
@@ -201,6 +202,11 @@ fn obey(snapshot: &mut ScaleSetSnapshot, plan: &ScaleSetPlan) {
             Action::MarkMember(marking) => {
                 for member in snapshot.members.iter_mut().filter(|member| member.name == marking.name) {
                     member.roll = Some(marking.roll.clone());
+                }
+            }
+            Action::MarkForDeletion(mark) => {
+                for member in snapshot.members.iter_mut().filter(|member| member.name == mark.name) {
+                    member.shutdown = mark.shutdown;
                 }
             }
             Action::DeleteMember(removal) => snapshot.members.retain(|member| member.name != removal.name),
@@ -286,6 +292,7 @@ fn member(snapshot: &ScaleSetSnapshot, new: &NewMember) -> Member {
         protection: Protection::None,
         roll: new.roll.clone(),
         os_disk_wish: None,
+        shutdown: ShutdownRule::Graceful,
         priority: new.priority,
         power_wish: PowerWish::Running,
         report: MemberReport {

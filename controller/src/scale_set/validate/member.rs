@@ -12,7 +12,7 @@ use scaleset_crds::{FlexVM, InstanceStatus, ScaleSet, ScaleSetVM, labels};
 use scaleset_planning::membership::{MemberShape, MemberStanding};
 use scaleset_planning::snapshot::{
     Evicted, Failure, GuestAgent, Looked, Maintenance, Member, MemberKind, MemberLife, MemberReport, Observation,
-    Origin, OsDiskReport, OsDiskWish, Pending, Protection, Revision, RollMark,
+    Origin, OsDiskReport, OsDiskWish, Pending, Protection, Revision, RollMark, ShutdownRule,
 };
 use scaleset_planning::view::Health;
 
@@ -160,9 +160,18 @@ fn member(
         protection: Protection::None,
         roll: annotation(labels::ROLLING_UPGRADE).and_then(|mark| RollMark::parse(mark)),
         os_disk_wish: annotation(labels::OS_DISK).and_then(|wish| OsDiskWish::parse(wish)),
+        shutdown: shutdown_of(metadata),
         priority: spot.priority,
         power_wish: scaleset_crds::vocabulary::PowerWish::Running,
         report: MemberReport { evicted: evicted(spot, status), ..report(metadata, status) },
+    }
+}
+
+/// How the guest of a VM is stopped when it is deleted, by the mark that its set has put on it.
+pub(crate) fn shutdown_of(metadata: &ObjectMeta) -> ShutdownRule {
+    match metadata.annotations.as_ref().and_then(|all| all.get(labels::FORCE_DELETION)) {
+        Some(value) if value == "true" => ShutdownRule::Skip,
+        Some(_) | None => ShutdownRule::Graceful,
     }
 }
 

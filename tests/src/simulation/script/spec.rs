@@ -30,6 +30,7 @@ pub(super) fn spec_of(words: &[&str]) -> Value {
             "cross-zone" => rolling(&json!({"enableCrossZoneUpgrade": value == "true"})),
             "rollback" => rolling(&json!({"rollbackFailedInstancesOnPolicyBreach": value == "true"})),
             "scale-in" => json!({"scaleInPolicy": {"rules": [value]}}),
+            "force" => json!({"scaleInPolicy": {"forceDeletion": value == "true"}}),
             "unhealthy-first" => json!({"scaleInPolicy": {"prioritizeUnhealthyVMs": value == "true"}}),
             "mix" => {
                 let (base, percent) = value.split_once(',').unwrap_or_else(|| panic!("{word}: not base,percent"));

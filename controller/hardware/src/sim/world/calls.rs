@@ -8,6 +8,7 @@ use scaleset_crds::VirtualMachineModel;
 use scaleset_crds::vocabulary::{PowerState, PowerWish};
 
 use super::disturb::{Boot, Risk, subject_of};
+use super::make_room::Asked;
 use super::operation::{Drawn, GuestRuns, Occasion, busy, compose};
 use super::{Effect, World, priority_of};
 use crate::error::HardwareError;
@@ -24,7 +25,7 @@ use crate::{CreateRequest, Deletion, Shutdown, Target};
 impl World {
     /// Allocates a place for a machine and creates it there.
     pub(crate) fn create(&mut self, request: &CreateRequest, now: Timestamp) -> Result<Effect, HardwareError> {
-        let CreateRequest { target, owner, computer_name: _, placement, model_revision: _, model } = request;
+        let CreateRequest { target, owner: _, computer_name: _, placement, model_revision: _, model } = request;
         if self.machines.contains_key(&target.uid) {
             self.fenced(target)?;
             self.note_generation(target);
@@ -39,9 +40,10 @@ impl World {
         self.check_quota(&placement.location, &claim, None)?;
         let region = self.region(&placement.location)?;
         region.check_addresses(&[], interfaces)?;
-        let need =
-            Need { size: &model.vm_size, claim: &claim, placement, set_uid: owner.set_uid.as_deref(), current: None };
-        let host = region.hosts.choose(&need)?;
+        let host = match region.hosts.choose(&need_of(request, &claim)) {
+            Ok(host) => host,
+            Err(refusal) => return Err(self.short_of_room(refusal, Some(asked_for(request, claim)), now)),
+        };
 
         self.note_instance_number(request);
         self.insert(request, image, now);
@@ -84,7 +86,13 @@ impl World {
             self.reachable(record)?;
         }
         let allocation = match (wish, power) {
-            (PowerWish::Running | PowerWish::Stopped, PowerState::Deallocated) => Some(self.allocation(record)?),
+            (PowerWish::Running | PowerWish::Stopped, PowerState::Deallocated) => match self.allocation(record) {
+                Ok(place) => Some(place),
+                Err(refusal) => {
+                    let asked = self.asked_by(&target.uid, &self.models.get(record.model).vm_size);
+                    return Err(self.short_of_room(refusal, asked, now));
+                }
+            },
             (PowerWish::Running | PowerWish::Stopped | PowerWish::Deallocated, _) => None,
         };
         if let Some((host, claim)) = allocation {
@@ -108,20 +116,34 @@ impl World {
         Effect::Changed
     }
 
-    /// Begins to delete a machine.
-    pub(crate) fn delete(&mut self, target: &Target, now: Timestamp) -> Result<(Deletion, Effect), HardwareError> {
+    /// Begins to delete a machine, or deletes it at once where its guest is not asked.
+    pub(crate) fn delete(
+        &mut self,
+        target: &Target,
+        shutdown: Shutdown,
+        now: Timestamp,
+    ) -> Result<(Deletion, Effect), HardwareError> {
         let Some(record) = self.machines.get(&target.uid) else {
+            self.end_promise(&target.uid);
             return Ok((Deletion::Gone, Effect::Unchanged));
         };
         if record.is_deleted(now) {
             self.remove(&target.uid);
             return Ok((Deletion::Gone, Effect::Changed));
         }
-        if record.operation.mark.kind == OperationKind::Delete && record.generation <= target.generation {
-            self.note_generation(target);
-            return Ok((Deletion::InProgress, Effect::Unchanged));
+        let under_way = record.operation.mark.kind == OperationKind::Delete && record.generation <= target.generation;
+        let power = if under_way { record.power(now) } else { self.fenced(target)?.power(now) };
+        match shutdown {
+            Shutdown::Skip => {
+                self.remove(&target.uid);
+                return Ok((Deletion::Gone, Effect::Changed));
+            }
+            Shutdown::Graceful if under_way => {
+                self.note_generation(target);
+                return Ok((Deletion::InProgress, Effect::Unchanged));
+            }
+            Shutdown::Graceful => {}
         }
-        let power = self.fenced(target)?.power(now);
         let risk = Risk { boot: Boot::None, extensions: &BTreeSet::new() };
         let drawn = self.draw_for(&target.uid, now, risk, |scheduler| scheduler.delete(power));
         let kind = OperationKind::Delete;
@@ -156,6 +178,7 @@ impl World {
 
     /// Takes room and quota for a machine.
     pub(super) fn take_host(&mut self, uid: &str, host: String, claim: &Claim) {
+        self.end_promise(uid);
         let Some(record) = self.machines.get_mut(uid) else {
             return;
         };
@@ -202,7 +225,8 @@ impl World {
         self.check_quota(&placement.location, &claim, kept)?;
         let region = self.region(&placement.location)?;
         let set_uid = record.owner.set_uid.as_deref();
-        let need = Need { size: &model.vm_size, claim: &claim, placement, set_uid, current: None };
+        let asks = &record.uid;
+        let need = Need { asks, size: &model.vm_size, claim: &claim, placement, set_uid, current: None };
         Ok((region.hosts.choose(&need)?, claim))
     }
 
@@ -298,5 +322,23 @@ impl World {
     /// A GUID that no other call makes.
     pub(super) fn guid(&self, purpose: &str, uid: &str, part: &str) -> uuid::Uuid {
         self.chance.guid(&[purpose, uid, part, &self.sequence.to_string()])
+    }
+}
+
+fn need_of<'a>(request: &'a CreateRequest, claim: &'a Claim) -> Need<'a> {
+    let CreateRequest { target, owner, computer_name: _, placement, model_revision: _, model } = request;
+    let set_uid = owner.set_uid.as_deref();
+    Need { asks: &target.uid, size: &model.vm_size, claim, placement, set_uid, current: None }
+}
+
+fn asked_for(request: &CreateRequest, claim: Claim) -> Asked {
+    let CreateRequest { target, owner, computer_name: _, placement, model_revision: _, model } = request;
+    Asked {
+        uid: target.uid.clone(),
+        owner: owner.clone(),
+        size: model.vm_size.clone(),
+        claim,
+        placement: placement.clone(),
+        current: None,
     }
 }

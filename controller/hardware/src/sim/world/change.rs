@@ -199,7 +199,13 @@ impl World {
         self.check_model(model, &record.placement.location)?;
         let region = self.region(&record.placement.location)?;
         region.check_addresses(&record.interfaces, &model.network_profile.network_interfaces)?;
-        let place = self.place_for(record, model)?;
+        let place = match self.place_for(record, model) {
+            Ok(place) => place,
+            Err(refusal) => {
+                let asked = self.asked_by(&target.uid, &model.vm_size);
+                return Err(self.short_of_room(refusal, asked, now));
+            }
+        };
 
         let drawn = self.draw_transformation(&target.uid, &transformation, now);
         if let Some((host, claim)) = place {
@@ -227,6 +233,7 @@ impl World {
         };
         let region = self.region(&record.placement.location)?;
         let need = Need {
+            asks: &record.uid,
             size: &model.vm_size,
             claim: &claim,
             placement: &record.placement,

@@ -227,6 +227,7 @@ impl World {
         };
         let held = self.claim(&model.vm_size, priority, &record.placement).map_err(refused)?;
         let need = Need {
+            asks: &record.uid,
             size,
             claim: &claim,
             placement: &record.placement,

@@ -63,6 +63,7 @@ impl World {
         let takes = |size: &&SizeDefinition| {
             let claim = claim_of(size, priority);
             let need = Need {
+                asks: &record.uid,
                 size: &size.name,
                 claim: &claim,
                 placement: &record.placement,

@@ -103,6 +103,7 @@ impl World {
         let region = self.region(&record.placement.location)?;
         let current = record.host.as_deref().unwrap_or_default();
         let need = Need {
+            asks: &record.uid,
             size: &model.vm_size,
             claim: &claim,
             placement: &record.placement,

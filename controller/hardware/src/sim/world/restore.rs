@@ -14,6 +14,7 @@ use crate::sim::clock::Anchor;
 use crate::sim::fault::{Fault, Outage};
 use crate::sim::journal::Call;
 use crate::sim::model::{ModelKey, Models};
+use crate::sim::promise::Promise;
 use crate::sim::random::Chance;
 use crate::sim::region::{ImageDefinition, RegionFile};
 use crate::sim::spot::SpotPressure;
@@ -31,6 +32,7 @@ pub(crate) struct Stored {
     pub(crate) host_changes: BTreeMap<String, Timestamp>,
     pub(crate) spot_prices: BTreeMap<String, BTreeMap<String, Price>>,
     pub(crate) spot_pressures: BTreeMap<String, SpotPressure>,
+    pub(crate) promises: BTreeMap<String, Promise>,
     pub(crate) published: BTreeMap<String, Vec<String>>,
     pub(crate) calls: BTreeMap<Call, CallCount>,
     pub(crate) anchor: Option<Anchor>,
@@ -52,6 +54,7 @@ impl World {
             host_changes,
             spot_prices,
             spot_pressures,
+            promises,
             published,
             calls,
             anchor: _,
@@ -86,6 +89,7 @@ impl World {
             world.models.restore(key, model);
         }
         world.republish();
+        world.renew_promises(promises);
         for record in machines {
             world.readmit(record, now)?;
         }
