@@ -2,6 +2,8 @@
 //!
 //! Execution obeys it and chooses nothing: names, places, revisions and order are settled here.
 
+mod place;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,11 +13,12 @@ use scaleset_crds::condition::Reason;
 use scaleset_crds::os_upgrade::{FailedImageVersion, OsUpgradeHistoryEntry};
 use scaleset_crds::rolling_upgrade::{FailedRevision, RollingUpgradeStatus};
 use scaleset_crds::spot::{EvictedMember, Priority};
-use scaleset_crds::vocabulary::Impact;
+use scaleset_crds::vocabulary::{Impact, Surplus};
 
 use crate::remedy::{is_capacity, needs_a_person};
 use crate::snapshot::{MemberKind, OsDiskWish, RollMark};
 use crate::wording::some_names;
+pub use place::{Keeping, Seating};
 
 /// What one pass over a set does and does not do.
 #[derive(Clone, Debug)]
@@ -106,6 +109,10 @@ pub enum Action {
     ReplaceOsDisk(OsDiskAssignment),
     /// Put the mark of a rolling upgrade on a member that stays as it is.
     MarkMember(Marking),
+    /// Let a member of a scale-out stay.
+    KeepMember(Keeping),
+    /// Give a member without hardware another place in its zone.
+    SeatMember(Seating),
     /// Delete a member.
     DeleteMember(Removal),
     /// Delete a revision that nobody follows and that is older than the ten kept.
@@ -130,6 +137,26 @@ impl Action {
     /// What it makes, where it makes a member.
     pub fn creation_mut(&mut self) -> Option<&mut NewMember> {
         if let Self::CreateMember(member) = self { Some(member) } else { None }
+    }
+
+    /// Name of the member that it makes, changes or removes.
+    pub fn member(&self) -> Option<&str> {
+        match self {
+            Self::CreateMember(NewMember { name, .. })
+            | Self::AssignRevision(Assignment { name, .. })
+            | Self::ReplaceOsDisk(OsDiskAssignment { name, .. })
+            | Self::MarkMember(Marking { name, .. })
+            | Self::KeepMember(Keeping { name, .. })
+            | Self::SeatMember(Seating { name, .. })
+            | Self::DeleteMember(Removal { name, .. }) => Some(name),
+            Self::AddFinalizer
+            | Self::CreateRevision { .. }
+            | Self::RenumberRevision { .. }
+            | Self::NoteEvictions { .. }
+            | Self::ReserveNumbers { .. }
+            | Self::DeleteRevision { .. }
+            | Self::RemoveFinalizer => None,
+        }
     }
 
     /// Name of the member that it gives another model or OS disk.
@@ -168,6 +195,8 @@ pub struct NewMember {
     pub update_domain: Option<i32>,
     /// The mark of the rolling upgrade in which it takes the place of another.
     pub roll: Option<RollMark>,
+    /// Where it stands in a scale-out that makes more than was asked for.
+    pub surplus: Option<Surplus>,
     /// What chose the place, numbers included.
     pub reason: String,
 }
@@ -255,6 +284,8 @@ pub enum RemovalCause {
     Replace,
     /// An eviction has deleted its hardware.
     Evicted,
+    /// The scale-out has made more than the set keeps.
+    Surplus,
     /// A person asked for it, and the target was lowered with it.
     Requested,
     /// The set is being deleted.
@@ -306,6 +337,8 @@ impl fmt::Display for Action {
                 let Marking { name, roll, reason, kind: _, uid: _, resource_version: _ } = marking;
                 write!(formatter, "mark {name} (upgrade {}): {reason}", roll.number)
             }
+            Self::KeepMember(keeping) => write!(formatter, "{keeping}"),
+            Self::SeatMember(seating) => write!(formatter, "{seating}"),
             Self::DeleteMember(removal) => {
                 let Removal { name, cause, reason, kind: _, uid: _, resource_version: _ } = removal;
                 write!(formatter, "delete {name} ({cause:?}): {reason}")
@@ -327,6 +360,7 @@ fn write_new_member(formatter: &mut fmt::Formatter<'_>, member: &NewMember) -> f
         update_domain,
         reason,
         priority,
+        surplus,
         roll: _,
         kind: _,
         number: _,
@@ -335,6 +369,11 @@ fn write_new_member(formatter: &mut fmt::Formatter<'_>, member: &NewMember) -> f
     match priority {
         Priority::Regular => {}
         Priority::Spot => write!(formatter, " spot")?,
+    }
+    match surplus {
+        None => {}
+        Some(Surplus::Overprovisioned) => write!(formatter, " extra")?,
+        Some(Surplus::Undecided) => write!(formatter, " undecided")?,
     }
     if let Some(zone) = zone {
         write!(formatter, " zone {zone}")?;

@@ -7,7 +7,9 @@ use futures::StreamExt;
 use scaleset_crds::condition::Reason;
 use scaleset_crds::spot::Priority;
 use scaleset_crds::{FINALIZER, VirtualMachineProfile, labels};
-use scaleset_planning::plan::{Action, Assignment, Marking, NewMember, OsDiskAssignment, Removal, ScaleSetPlan};
+use scaleset_planning::plan::{
+    Action, Assignment, Keeping, Marking, NewMember, OsDiskAssignment, Removal, RemovalCause, ScaleSetPlan, Seating,
+};
 use scaleset_planning::snapshot::{Failure, MemberKind, OsDiskWish, ScaleSetSnapshot};
 use scaleset_planning::status::scale_set::ScaleSetOutcome;
 use serde_json::{Value, json};
@@ -128,6 +130,8 @@ impl Pass<'_> {
             Action::AssignRevision(assignment) => self.assign(assignment).await,
             Action::ReplaceOsDisk(assignment) => self.replace_os_disk(assignment).await,
             Action::MarkMember(marking) => self.mark(marking).await,
+            Action::KeepMember(keeping) => self.keep(keeping).await,
+            Action::SeatMember(seating) => self.seat(seating).await,
             Action::DeleteMember(removal) => {
                 let Removal { kind, name, uid, resource_version, cause: _, reason: _ } = removal;
                 self.delete(kind_of(*kind), name, uid, resource_version).await
@@ -185,6 +189,25 @@ impl Pass<'_> {
         let Marking { kind, name, uid, resource_version, roll, reason: _ } = marking;
         let target = self.target(kind_of(*kind), name, uid, resource_version);
         let patch = json!({"metadata": {"annotations": {labels::ROLLING_UPGRADE: roll.to_string()}}});
+        self.context.cluster.patch(&self.observed.id.uid, &target, patch).await
+    }
+
+    async fn keep(&self, keeping: &Keeping) -> Result<(), ClusterError> {
+        let Keeping { kind, name, uid, resource_version, reason: _ } = keeping;
+        let target = self.target(kind_of(*kind), name, uid, resource_version);
+        self.context.cluster.patch(&self.observed.id.uid, &target, json!({"spec": {"surplus": null}})).await
+    }
+
+    async fn seat(&self, seating: &Seating) -> Result<(), ClusterError> {
+        let Seating { kind, name, uid, resource_version, fault_domain, placement_group, update_domain, reason: _ } =
+            seating;
+        let target = self.target(kind_of(*kind), name, uid, resource_version);
+        let patch = json!({
+            "metadata": {"labels": {labels::FAULT_DOMAIN: fault_domain.map(|domain| domain.to_string())}},
+            "spec": {
+                "platformFaultDomain": fault_domain, "placementGroup": placement_group, "updateDomain": update_domain,
+            },
+        });
         self.context.cluster.patch(&self.observed.id.uid, &target, patch).await
     }
 
@@ -279,6 +302,8 @@ fn note(set: &str, action: &Action, result: Result<Done, ClusterError>, executed
                 | Action::CreateRevision { .. }
                 | Action::RenumberRevision { .. }
                 | Action::MarkMember(_)
+                | Action::KeepMember(_)
+                | Action::SeatMember(_)
                 | Action::DeleteRevision { .. } => {}
             }
             false
@@ -309,10 +334,13 @@ const fn needed_by_others(action: &Action) -> bool {
         | Action::NoteEvictions { .. }
         | Action::ReserveNumbers { .. }
         | Action::CreateMember(_) => true,
+        // A place is given to another only once it is left.
+        Action::DeleteMember(removal) => matches!(removal.cause, RemovalCause::Surplus),
         Action::AssignRevision(_)
         | Action::ReplaceOsDisk(_)
         | Action::MarkMember(_)
-        | Action::DeleteMember(_)
+        | Action::KeepMember(_)
+        | Action::SeatMember(_)
         | Action::DeleteRevision { .. }
         | Action::RemoveFinalizer => false,
     }

@@ -50,6 +50,8 @@ fn wishes(plan: &ScaleSetPlan) -> Vec<String> {
         | Action::CreateMember(_)
         | Action::AssignRevision(_)
         | Action::MarkMember(_)
+        | Action::KeepMember(_)
+        | Action::SeatMember(_)
         | Action::DeleteMember(_)
         | Action::DeleteRevision { .. }
         | Action::NoteEvictions { .. }

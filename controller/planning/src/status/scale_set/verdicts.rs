@@ -7,7 +7,7 @@ use scaleset_crds::vocabulary::{HealthState, PowerWish, ProvisioningState, Upgra
 use super::super::{Truth, Verdict};
 use super::{ScaleSetOutcome, is_ready, is_updated};
 use crate::budget::Allowance;
-use crate::plan::{Action, Hold, ScaleSetPlan};
+use crate::plan::{Action, Hold, RemovalCause, ScaleSetPlan};
 use crate::remedy::{is_capacity, needs_a_person};
 use crate::scale_set::surge_of;
 use crate::snapshot::{Availability, Failure, Member, Pending, Protection, ScaleSetSnapshot, SetLife, UpgradeSwitch};
@@ -113,7 +113,8 @@ impl<'pass> Verdicts<'pass> {
         let live = self.made().count() - pairs;
         let leaving = self.snapshot.members.iter().filter(|member| !member.is_live()).count();
         let target = usize::try_from(self.plan.effective.target).unwrap_or(0);
-        let planned = self.plan.actions.iter().filter(|action| matches!(action, Action::DeleteMember(_))).count();
+        let planned = self.plan.actions.iter().filter_map(Action::removal);
+        let planned = planned.filter(|removal| removal.cause != RemovalCause::Surplus).count();
         if live < target {
             return unfinished(Reason::ScalingOut, format!("{live} of {target} made"));
         }
