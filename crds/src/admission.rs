@@ -2,8 +2,9 @@
 //! where it is and which model it follows.
 //!
 //! The guard goes by the name of the user and not by a right, so that the slip of a cluster admin is refused too. It
-//! covers creation, changes of four fields of the spec and the mark that a deletion is forced. It does not cover deletion (which
-//! asks for a replacement), power, protection, labels, other annotations, finalizers and owner references: people, the garbage collector and the
+//! covers creation, changes of five fields of the spec and the mark that a deletion is forced. It does not cover deletion
+//! (which asks for a replacement), power, protection, labels, other annotations, finalizers and owner references: people, the
+//! garbage collector and the
 //! namespace controller go on as with any other object. Fields that nobody may change are guarded by the schema.
 
 use k8s_openapi::api::admissionregistration::v1::{
@@ -19,7 +20,7 @@ use crate::{GROUP, VERSION};
 pub const INSTANCE_GUARD: &str = "scaleset-instance-guard";
 
 /// Fields of a `ScaleSetVM` that only the controller changes.
-const GUARDED_FIELDS: [&str; 4] = ["modelRevision", "platformFaultDomain", "updateDomain", "placementGroup"];
+const GUARDED_FIELDS: [&str; 5] = ["modelRevision", "platformFaultDomain", "updateDomain", "placementGroup", "surplus"];
 
 /// The policy and the binding that puts it in force in every namespace, for a controller that the API server knows as
 /// `controller_username`. The server takes about a second to heed them.

@@ -15,6 +15,7 @@ pub(crate) mod health;
 pub(crate) mod instance;
 pub(crate) mod operation;
 pub(crate) mod os_upgrade;
+pub(crate) mod overprovision;
 pub(crate) mod profile;
 pub(crate) mod rolling_upgrade;
 pub(crate) mod scale_set;

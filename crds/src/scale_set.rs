@@ -10,7 +10,7 @@ use crate::instance::InstanceViewStatus;
 use crate::os_upgrade::{AutomaticOsUpgradePolicy, FailedImageVersion, OsUpgradeHistoryEntry};
 use crate::profile::VirtualMachineProfile;
 use crate::rolling_upgrade::{FailedRevision, RollingUpgradePolicy, RollingUpgradeStatus};
-use crate::rules::{self, health, os_upgrade, rolling_upgrade, scale_set as refuse, spot};
+use crate::rules::{self, health, os_upgrade, overprovision, rolling_upgrade, scale_set as refuse, spot};
 use crate::spot::{EvictedMember, PriorityMixPolicy, SpotRestorePolicy};
 use crate::vocabulary::{MaxDisruption, OrchestrationMode, ScaleInRule, UpgradeMode};
 
@@ -67,6 +67,8 @@ use crate::vocabulary::{MaxDisruption, OrchestrationMode, ScaleInRule, UpgradeMo
     validation = refuse::flexible_zonal_fault_domains(),
     validation = refuse::flexible_placement_group_limit(),
     validation = health::probe_of_uniform(),
+    validation = overprovision::of_uniform(),
+    validation = overprovision::extensions_of_uniform(),
     validation = spot::restore_of_spot(),
     validation = spot::mix_of_flexible(),
     validation = spot::mix_of_spot(),
@@ -110,6 +112,15 @@ pub struct ScaleSetSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = -1_000_000, max = 1_000_000))]
     pub replicas: Option<i32>,
+    /// Whether a set that grows makes more VMs than it is asked for, at least 2 and a fifth of them, keeps the first that
+    /// come up in each zone and deletes the rest. Extras count nowhere and need no quota; ids have gaps afterwards. Uniform
+    /// only; absent means true. A change costs existing VMs nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overprovision: Option<bool>,
+    /// Whether extensions run only on the VMs that are kept: those of a growing set then wait until that is settled. Uniform
+    /// only; absent means false. A change costs existing VMs nothing; it holds from the next growth on.
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "doNotRunExtensionsOnOverprovisionedVMs")]
+    pub do_not_run_extensions_on_overprovisioned_vms: Option<bool>,
     /// How existing VMs catch up with a changed profile. New VMs always take the newest one. A change of the policy
     /// itself costs existing VMs nothing.
     #[serde(default)]
@@ -210,6 +221,10 @@ pub struct ScaleSetStatus {
     /// Number of VMs made from the profile that is in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_replicas: Option<i32>,
+    /// The target that the set had made all its members for when it was looked at last, where it overprovisions: what it
+    /// misses above is new, what it misses below was lost and is made one for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reached_replicas: Option<i32>,
     /// The target in force and the members made by hand (Azure's `sku.capacity`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity: Option<i32>,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::condition::{InstanceCondition, unknown_conditions};
 use crate::instance::{InstanceStatus, ProtectionPolicy, ScaleSetReference};
 use crate::rules::{self, instance as refuse};
-use crate::vocabulary::PowerWish;
+use crate::vocabulary::{PowerWish, Surplus};
 
 /// One instance of a Uniform scale set. The controller makes and removes it; people may change `powerState`,
 /// `protectionPolicy`, labels and annotations. Deleting one asks for a replacement.
@@ -75,6 +75,10 @@ pub struct ScaleSetVMSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub placement_group: Option<String>,
+    /// Overprovisioned: an extra of a scale-out, which counts nowhere and may yet go. Undecided: one that was asked for and
+    /// whose extensions wait until it is settled that it stays. Absent (default): it stays. Written by the controller only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub surplus: Option<Surplus>,
     /// The power state that is wished for: Running (default), Stopped (hardware kept) or Deallocated (hardware
     /// released). Absent means Running.
     #[serde(default, skip_serializing_if = "Option::is_none")]

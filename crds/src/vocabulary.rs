@@ -148,6 +148,13 @@ pub enum ProbeProtocol {
     Tcp,
 }
 
+// Where a Uniform instance stands in a scale-out that makes more VMs than were asked for (Azure: overprovisioning).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum Surplus {
+    Overprovisioned,
+    Undecided,
+}
+
 // What a health source says of a VM (Azure: Application Health extension, health states).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum HealthState {

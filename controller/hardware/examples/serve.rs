@@ -10,7 +10,7 @@ use scaleset_crds::VirtualMachineModel;
 use scaleset_hardware::sim::{
     ClockSource, LatencySource, RegionSource, Simulation, SimulationOptions, Storage, control,
 };
-use scaleset_hardware::{CreateRequest, Hardware, Owner, Placement, Target};
+use scaleset_hardware::{CreateRequest, Hardware, Owner, Placement, QuotaRule, Target};
 
 const MODEL: &str = r#"{
     "vmSize": "Standard_D2s_v3",
@@ -78,6 +78,7 @@ fn request(number: i64, model: Arc<VirtualMachineModel>) -> CreateRequest {
             update_domain: Some(0),
             placement_group: Some("0".to_owned()),
         },
+        quota: QuotaRule::Counted,
         model_revision: "web-5d9c7f6b8".to_owned(),
         model,
     }

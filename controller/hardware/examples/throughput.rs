@@ -9,7 +9,7 @@ use std::time::Instant;
 use futures::{StreamExt, TryStreamExt, stream};
 use scaleset_crds::VirtualMachineModel;
 use scaleset_hardware::sim::{ClockSource, LatencySource, RegionSource, Simulation, SimulationOptions, Storage};
-use scaleset_hardware::{CreateRequest, Hardware, HardwareError, Owner, Placement, Shutdown, Target};
+use scaleset_hardware::{CreateRequest, Hardware, HardwareError, Owner, Placement, QuotaRule, Shutdown, Target};
 
 const MACHINES: usize = 1_000;
 const IN_FLIGHT: usize = 16;
@@ -74,6 +74,7 @@ fn request(number: usize, model: Arc<VirtualMachineModel>) -> CreateRequest {
             update_domain: i32::try_from(number % 5).ok(),
             placement_group: Some("0".to_owned()),
         },
+        quota: QuotaRule::Counted,
         model_revision: "web-5d9c7f6b8".to_owned(),
         model,
     }

@@ -34,7 +34,7 @@ pub use error::HardwareError;
 pub use headroom::Headroom;
 pub use machine::{
     ApplicationHealthReport, Change, Eviction, ExtensionState, Health, Inventory, Machine, Owner, Placement,
-    PreemptNotice, Provisioning,
+    PreemptNotice, Provisioning, QuotaRule, Seat,
 };
 
 /// What to create. The same `uid` again returns the machine that is there.
@@ -48,6 +48,8 @@ pub struct CreateRequest {
     pub computer_name: String,
     /// Where the machine goes.
     pub placement: Placement,
+    /// Whether it counts against the quotas.
+    pub quota: QuotaRule,
     /// Name of the model revision that `model` is.
     pub model_revision: String,
     /// What the machine is to be.
@@ -167,6 +169,14 @@ pub trait Hardware: Send + Sync {
     /// Starts, stops (hardware kept) or deallocates (hardware released) the machine. `shutdown` says how a running guest
     /// is stopped.
     async fn set_power(&self, target: Target, wish: PowerWish, shutdown: Shutdown) -> Result<Machine, HardwareError>;
+
+    /// Starts the machine, as [`Hardware::set_power`] does. One that is deallocated gets its hardware on `seat` of its zone,
+    /// in the same call: it is never seen at its old place. One that holds hardware starts where it is.
+    async fn start_at(&self, target: Target, seat: Seat) -> Result<Machine, HardwareError>;
+
+    /// Counts a machine that was created exempt against the quotas from now on, also where that is more than a limit: what
+    /// runs is not refused, what comes after it is. A machine that counts already is left as it is.
+    async fn count(&self, target: Target) -> Result<Machine, HardwareError>;
 
     /// Does what a person asked for, once for each uid of a request: the same request again changes nothing, whether the
     /// operation is under way, has succeeded or has failed. [`Machine::last_operation`] tells which was the last.

@@ -50,6 +50,34 @@ pub struct Placement {
     pub placement_group: Option<String>,
 }
 
+/// Where in its zone a machine gets its hardware.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seat {
+    /// Fault domain to be in; `None` lets the hardware spread.
+    pub platform_fault_domain: Option<i32>,
+    /// Update domain inside the placement group, Uniform only.
+    pub update_domain: Option<i32>,
+    /// Placement group, Uniform only.
+    pub placement_group: Option<String>,
+}
+
+/// Whether a machine counts against the vCPU quotas (Azure: overprovisioned VMs do not).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum QuotaRule {
+    /// It does.
+    #[default]
+    Counted,
+    /// It does not, until [`Hardware::count`](crate::Hardware::count).
+    Exempt,
+}
+
+impl QuotaRule {
+    /// Whether it counts, for what is told in the usual case only by its absence.
+    pub fn is_counted(&self) -> bool {
+        *self == Self::Counted
+    }
+}
+
 /// The last control-plane operation on a machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Provisioning {
@@ -86,6 +114,9 @@ pub struct Machine {
     pub computer_name: String,
     /// Where it is. A deallocated machine has no placement group.
     pub placement: Placement,
+    /// Whether it counts against the quotas.
+    #[serde(default, skip_serializing_if = "QuotaRule::is_counted")]
+    pub quota: QuotaRule,
     /// Host that it runs on; none while deallocated.
     pub host: Option<String>,
     /// Sizes that its host has no room for and another host has: it takes them only while it is deallocated. Sorted; none

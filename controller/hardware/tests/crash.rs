@@ -14,7 +14,7 @@ use scaleset_crds::VirtualMachineModel;
 use scaleset_hardware::sim::{
     Call, ClockSource, LatencySource, Outcome, RegionSource, Simulation, SimulationOptions, Storage,
 };
-use scaleset_hardware::{CreateRequest, Hardware, Owner, Placement, Shutdown, Target};
+use scaleset_hardware::{CreateRequest, Hardware, Owner, Placement, QuotaRule, Shutdown, Target};
 
 /// Names the store that the child works on.
 const STORE: &str = "SCALESET_HARDWARE_CRASH_STORE";
@@ -158,6 +158,7 @@ fn request(target: Target) -> CreateRequest {
             update_domain: None,
             placement_group: None,
         },
+        quota: QuotaRule::Counted,
         model_revision: "web-1".to_owned(),
         model: model(),
     }

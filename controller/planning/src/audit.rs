@@ -1,5 +1,7 @@
 //! Judges a finished plan. Shares no code with the planners: what they count, it counts again in its own way.
 
+mod surplus;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use scaleset_crds::spot::Priority;
@@ -19,8 +21,12 @@ pub fn audit(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan) -> Vec<String> {
     let mut findings = Vec::new();
     judge_life(snapshot, plan, &mut findings);
     judge_names(snapshot, plan, &mut findings);
-    judge_count(snapshot, plan, &mut findings);
     judge_victims(snapshot, plan, &mut findings);
+    surplus::judge_extras(snapshot, plan, &mut findings);
+    surplus::judge_seats(snapshot, plan, &mut findings);
+    // The rest is about those that count.
+    let (snapshot, plan) = (&surplus::counted(snapshot), &surplus::of_counted(plan));
+    judge_count(snapshot, plan, &mut findings);
     judge_upgrades(snapshot, plan, &mut findings);
     judge_ceiling(snapshot, plan, &mut findings);
     judge_balance(snapshot, plan, &mut findings);
@@ -71,6 +77,8 @@ fn judge_names(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &mut 
             | Action::ReplaceOsDisk(_)
             | Action::MarkMember(_)
             | Action::MarkForDeletion(_)
+            | Action::KeepMember(_)
+            | Action::SeatMember(_)
             | Action::DeleteMember(_)
             | Action::DeleteRevision { .. }
             | Action::RemoveFinalizer => {}
@@ -139,7 +147,7 @@ fn judge_victims(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &mu
                 let noted = plan.evictions.iter().any(|note| note.uid == member.uid);
                 noted && member.report.evicted == Evicted::Deleted
             }
-            RemovalCause::ScaleIn => member.protection == Protection::None,
+            RemovalCause::ScaleIn | RemovalCause::Surplus => member.protection == Protection::None,
             RemovalCause::Replace => member.protection != Protection::FromSetActions,
         };
         if !allowed {
@@ -187,6 +195,8 @@ fn judge_upgrades(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &m
             | Action::ReplaceOsDisk(_)
             | Action::MarkMember(_)
             | Action::MarkForDeletion(_)
+            | Action::KeepMember(_)
+            | Action::SeatMember(_)
             | Action::DeleteRevision { .. }
             | Action::RemoveFinalizer => continue,
         };
@@ -250,6 +260,8 @@ fn judge_ceiling(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &mu
             | Action::ReplaceOsDisk(_)
             | Action::MarkMember(_)
             | Action::MarkForDeletion(_)
+            | Action::KeepMember(_)
+            | Action::SeatMember(_)
             | Action::DeleteRevision { .. }
             | Action::RemoveFinalizer => continue,
         };

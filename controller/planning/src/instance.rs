@@ -9,6 +9,8 @@
 //!   │ no
 //! hardware absent ──► create      (vanished under us: the same, with a notice)
 //!   │ present
+//! an extra that is kept ──► count it against the quotas
+//!   │ counted
 //! busy ──► wait
 //!   │ not busy
 //! asked for an operation ──► pass it on, once
@@ -42,7 +44,7 @@ use crate::limits::extensions_refusal;
 use crate::snapshot::{
     Assigned, Belonging, Failure, FinalizerState, InstanceSnapshot, MemberLife, OsDiskWish, ReleaseRule, ShutdownRule,
 };
-use crate::view::{Difference, HardwareView, InstanceView, ModelView, OperationState, ViewDiff, diff};
+use crate::view::{Difference, HardwareView, InstanceView, ModelView, OperationState, QuotaRule, ViewDiff, diff};
 
 const RETRY_FIRST: Duration = Duration::from_secs(30);
 const RETRY_MAX: Duration = Duration::from_mins(10);
@@ -88,6 +90,8 @@ pub enum Step {
     Restore,
     /// Delete the object of a VM that an eviction has deleted, where no set does.
     Discard,
+    /// Count it against the quotas from now on: it was an extra, and is kept.
+    Count,
     /// Start, stop or deallocate.
     SetPower(PowerWish, ShutdownRule),
     /// Do what the operation of that uid asks for.
@@ -115,6 +119,7 @@ impl Step {
             | Self::Recreate
             | Self::Restore
             | Self::Discard
+            | Self::Count
             | Self::SetPower(_, _)
             | Self::Perform(_, _)
             | Self::Release(_, _)
@@ -276,6 +281,9 @@ fn create(snapshot: &InstanceSnapshot, model: &ModelView) -> Decision {
 }
 
 fn continue_with(snapshot: &InstanceSnapshot, model: &ModelView, view: &InstanceView) -> Decision {
+    if let (QuotaRule::Exempt, QuotaRule::Counted) = (view.quota, snapshot.birth.quota) {
+        return decide(Step::Count, "it is kept");
+    }
     match &view.operation {
         OperationState::Creating | OperationState::Updating | OperationState::Deleting => {
             decide(Step::Wait(Wait::HardwareBusy), &busy(view))

@@ -101,6 +101,20 @@ pub fn size_refusal(
         .or_else(|| too_many(MEMBERS_MAX, "members of a set"))
 }
 
+/// Members that a Uniform set can have, extras included.
+pub(crate) fn uniform_members_max(
+    set: &SetFacts,
+    profile: &VirtualMachineProfile,
+    single_placement_group: Option<bool>,
+) -> usize {
+    let in_groups = match single_placement_group {
+        Some(true) => PLACEMENT_GROUP_MAX * set.zones.len().max(1),
+        Some(false) | None => MEMBERS_MAX,
+    };
+    let own_image = profile.storage_profile.image_reference.id.is_some();
+    in_groups.min(if own_image { OWN_IMAGE_MAX } else { MEMBERS_MAX })
+}
+
 /// Members that a set may have, whoever made them: a single placement group of a Flexible set is for sizes without
 /// memory-preserving maintenance.
 pub const fn members_max(mode: OrchestrationMode, single_placement_group: Option<bool>) -> usize {

@@ -118,6 +118,11 @@ impl Occupancy {
         Ok(occupancy)
     }
 
+    /// Placement groups are full of extras, too, which count in no zone and no fault domain.
+    pub fn crowd(&mut self, extras: &[Member]) {
+        extras.iter().filter(|extra| extra.is_live()).for_each(|extra| self.groups.add(extra));
+    }
+
     fn add(&mut self, member: &Member) {
         *self.places.entry((member.zone.clone(), member.fault_domain)).or_default() += 1;
         self.groups.add(member);
@@ -175,7 +180,7 @@ impl Groups {
         groups
     }
 
-    fn add(&mut self, member: &Member) {
+    pub(crate) fn add(&mut self, member: &Member) {
         if let (Some(group), Some(domain)) = (GroupKey::of(member), member.update_domain) {
             *self.0.entry(group).or_default().entry(domain).or_default() += 1;
         }
@@ -193,7 +198,7 @@ impl Groups {
     }
 
     /// The first group of the zone with room, and in it the update domain with the fewest members.
-    fn join(&mut self, zone: Option<&String>) -> (Option<String>, Option<i32>) {
+    pub(crate) fn join(&mut self, zone: Option<&String>) -> (Option<String>, Option<i32>) {
         let key = (0..=self.0.len())
             .map(|number| GroupKey { zone: zone.cloned(), number })
             .find(|key| !self.is_full(key))

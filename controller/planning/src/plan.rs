@@ -2,6 +2,8 @@
 //!
 //! Execution obeys it and chooses nothing: names, places, revisions and order are settled here.
 
+mod place;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,11 +13,12 @@ use scaleset_crds::condition::Reason;
 use scaleset_crds::os_upgrade::{FailedImageVersion, OsUpgradeHistoryEntry};
 use scaleset_crds::rolling_upgrade::{FailedRevision, RollingUpgradeStatus};
 use scaleset_crds::spot::{EvictedMember, Priority};
-use scaleset_crds::vocabulary::Impact;
+use scaleset_crds::vocabulary::{Impact, Surplus};
 
 use crate::remedy::{is_capacity, needs_a_person};
 use crate::snapshot::{MemberKind, OsDiskWish, RollMark, ShutdownRule};
 use crate::wording::some_names;
+pub use place::{Keeping, Seating};
 
 /// What one pass over a set does and does not do.
 #[derive(Clone, Debug)]
@@ -108,6 +111,10 @@ pub enum Action {
     MarkMember(Marking),
     /// Say on a member how its guest is stopped when it is deleted.
     MarkForDeletion(DeletionMark),
+    /// Let a member of a scale-out stay.
+    KeepMember(Keeping),
+    /// Give a member without hardware another place in its zone.
+    SeatMember(Seating),
     /// Delete a member.
     DeleteMember(Removal),
     /// Delete a revision that nobody follows and that is older than the ten kept.
@@ -132,7 +139,8 @@ impl Action {
     /// Whether a member goes by it, at once or in the next pass.
     pub fn lets_go(&self) -> bool {
         match self {
-            Self::DeleteMember(_) => true,
+            // Extras were never counted.
+            Self::DeleteMember(removal) => removal.cause != RemovalCause::Surplus,
             Self::MarkForDeletion(mark) => mark.shutdown == ShutdownRule::Skip,
             Self::AddFinalizer
             | Self::CreateRevision { .. }
@@ -143,6 +151,8 @@ impl Action {
             | Self::AssignRevision(_)
             | Self::ReplaceOsDisk(_)
             | Self::MarkMember(_)
+            | Self::KeepMember(_)
+            | Self::SeatMember(_)
             | Self::DeleteRevision { .. }
             | Self::RemoveFinalizer => false,
         }
@@ -151,6 +161,27 @@ impl Action {
     /// What it makes, where it makes a member.
     pub fn creation_mut(&mut self) -> Option<&mut NewMember> {
         if let Self::CreateMember(member) = self { Some(member) } else { None }
+    }
+
+    /// Name of the member that it makes, changes or removes.
+    pub fn member(&self) -> Option<&str> {
+        match self {
+            Self::CreateMember(NewMember { name, .. })
+            | Self::AssignRevision(Assignment { name, .. })
+            | Self::ReplaceOsDisk(OsDiskAssignment { name, .. })
+            | Self::MarkMember(Marking { name, .. })
+            | Self::MarkForDeletion(DeletionMark { name, .. })
+            | Self::KeepMember(Keeping { name, .. })
+            | Self::SeatMember(Seating { name, .. })
+            | Self::DeleteMember(Removal { name, .. }) => Some(name),
+            Self::AddFinalizer
+            | Self::CreateRevision { .. }
+            | Self::RenumberRevision { .. }
+            | Self::NoteEvictions { .. }
+            | Self::ReserveNumbers { .. }
+            | Self::DeleteRevision { .. }
+            | Self::RemoveFinalizer => None,
+        }
     }
 
     /// Name of the member that it gives another model or OS disk.
@@ -189,6 +220,8 @@ pub struct NewMember {
     pub update_domain: Option<i32>,
     /// The mark of the rolling upgrade in which it takes the place of another.
     pub roll: Option<RollMark>,
+    /// Where it stands in a scale-out that makes more than was asked for.
+    pub surplus: Option<Surplus>,
     /// What chose the place, numbers included.
     pub reason: String,
 }
@@ -293,6 +326,8 @@ pub enum RemovalCause {
     Replace,
     /// An eviction has deleted its hardware.
     Evicted,
+    /// The scale-out has made more than the set keeps.
+    Surplus,
     /// A person asked for it, and the target was lowered with it.
     Requested,
     /// The set is being deleted.
@@ -351,6 +386,8 @@ impl fmt::Display for Action {
                     ShutdownRule::Skip => write!(formatter, "mark {name} for a forced deletion: {reason}"),
                 }
             }
+            Self::KeepMember(keeping) => write!(formatter, "{keeping}"),
+            Self::SeatMember(seating) => write!(formatter, "{seating}"),
             Self::DeleteMember(removal) => {
                 let Removal { name, cause, reason, kind: _, uid: _, resource_version: _ } = removal;
                 write!(formatter, "delete {name} ({cause:?}): {reason}")
@@ -372,6 +409,7 @@ fn write_new_member(formatter: &mut fmt::Formatter<'_>, member: &NewMember) -> f
         update_domain,
         reason,
         priority,
+        surplus,
         roll: _,
         kind: _,
         number: _,
@@ -380,6 +418,11 @@ fn write_new_member(formatter: &mut fmt::Formatter<'_>, member: &NewMember) -> f
     match priority {
         Priority::Regular => {}
         Priority::Spot => write!(formatter, " spot")?,
+    }
+    match surplus {
+        None => {}
+        Some(Surplus::Overprovisioned) => write!(formatter, " extra")?,
+        Some(Surplus::Undecided) => write!(formatter, " undecided")?,
     }
     if let Some(zone) = zone {
         write!(formatter, " zone {zone}")?;

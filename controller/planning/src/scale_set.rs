@@ -10,6 +10,7 @@ mod growth;
 mod os_upgrade;
 mod requests;
 mod successors;
+mod surplus;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -25,6 +26,7 @@ use crate::naming;
 use crate::placement::{self, Occupancy};
 use crate::plan::{Action, Effective, Hold, NewMember, Removal, RemovalCause, ScaleSetPlan};
 use crate::priority_mix::Split;
+use crate::respread;
 use crate::revision;
 use crate::scale_in::{self, ScaleInOrder};
 use crate::snapshot::{
@@ -56,7 +58,8 @@ const REGION_RETRY: Duration = Duration::from_mins(1);
 /// Plans one pass over a set.
 pub fn plan(snapshot: &ScaleSetSnapshot) -> ScaleSetPlan {
     let revisions = snapshot.status.revisions.clone().unwrap_or_default();
-    let evictions = Evictions::of(snapshot);
+    let counted = &*snapshot.without_extras();
+    let evictions = Evictions::of(counted);
     let mut plan = ScaleSetPlan {
         effective: effective(snapshot, &evictions),
         actions: Vec::new(),
@@ -75,11 +78,11 @@ pub fn plan(snapshot: &ScaleSetSnapshot) -> ScaleSetPlan {
             hold(&mut plan, Reason::Orphaning, snapshot.members.len(), "the set is deleted with cascade=orphan");
         }
         SetLife::Terminating => plan_deletion(snapshot, &mut plan),
-        SetLife::Live => plan_live(snapshot, &mut plan),
+        SetLife::Live => plan_live(counted, snapshot, &mut plan),
     }
     forced_deletion::mark_first(snapshot, &mut plan);
     plan.wake_after = plan.wake_after.into_iter().chain(sudden_drop::look_again(snapshot)).min();
-    plan.unsettled = unsettled::holds(&snapshot.members, plan.effective.newest_revision.as_deref());
+    plan.unsettled = unsettled::holds(&counted.members, plan.effective.newest_revision.as_deref());
     plan
 }
 
@@ -118,7 +121,8 @@ fn plan_deletion(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan) {
     }
 }
 
-fn plan_live(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan) {
+/// Extras are in `all` alone: nothing but their own step knows of them.
+fn plan_live(snapshot: &ScaleSetSnapshot, all: &ScaleSetSnapshot, plan: &mut ScaleSetPlan) {
     if snapshot.set.finalizer == FinalizerState::Absent {
         plan.actions.push(Action::AddFinalizer);
     }
@@ -139,9 +143,14 @@ fn plan_live(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan) {
     let owed = newest.as_ref().map_or(0, |newest| plan_upgrade(snapshot, plan, newest));
     let current = newest.as_ref().and_then(|newest| usable_revision(snapshot, plan, newest));
     plan.effective.current_revision = current.as_ref().map(|current| current.name.clone());
-    plan_scale(snapshot, plan, newest.as_ref());
+    let extras: Vec<Member> = all.members.iter().filter(|member| member.is_extra()).cloned().collect();
+    surplus::settle(snapshot, &extras, plan);
+    plan_scale(snapshot, plan, newest.as_ref(), &extras);
     mark_successors(snapshot, plan, owed);
-    plan.actions.extend(revision::prune(&snapshot.revisions, &snapshot.members, newest.as_ref()));
+    if extras.is_empty() && plan.actions.iter().all(|action| action.member().is_none()) {
+        plan.actions.extend(respread::decide(snapshot, plan.effective.fault_domain_count));
+    }
+    plan.actions.extend(revision::prune(&snapshot.revisions, &all.members, newest.as_ref()));
     let next = scale_in::victims(&snapshot.members, &scale_in_order(snapshot, plan), NEXT_VICTIMS);
     let next = next.into_iter().map(|victim| (victim.member.name.clone(), victim.rank)).collect();
     plan.next_victims = next;
@@ -235,7 +244,7 @@ fn roll(
 
 /// A pair of a surge counts as one; members that the upgrade replaces count as gone, and are created anew only when the
 /// target needs them.
-fn plan_scale(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: Option<&Revision>) {
+fn plan_scale(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: Option<&Revision>, extras: &[Member]) {
     let target = usize::try_from(plan.effective.target).unwrap_or(0);
     let gone = leaving(plan);
     let live: Vec<&Member> = snapshot.members.iter().filter(|member| member.is_made() && member.is_live()).collect();
@@ -243,20 +252,21 @@ fn plan_scale(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: Opti
     let replaced = gone.iter().filter(|name| !succeeded.contains(&name.as_str())).count();
     let staying: Vec<Member> = snapshot.members.iter().filter(|member| !gone.contains(&member.name)).cloned().collect();
     let surge = surge_of(snapshot, plan, &staying);
-    let counted = live.iter().filter(|member| !gone.contains(&member.name)).count() - surge.pairs.len();
+    let kept = surplus::kept_extras(plan, extras);
+    let counted = live.iter().filter(|member| !gone.contains(&member.name)).count() - surge.pairs.len() + kept;
     if counted > target {
         let excess = counted - target;
         match placement::outage(snapshot) {
             Some(refusal) => hold_region(plan, &refusal, excess),
             None => scale_in(snapshot, plan, &staying, &surge, excess),
         }
-    } else if counted < target && replaced == 0 {
+    } else if counted < target && replaced == 0 && kept == 0 {
         // Of a pair only the old one counts.
         let new: Vec<&str> = surge.pairs.iter().map(|pair| pair.new.name.as_str()).collect();
         let counted = staying.iter().filter(|member| !new.contains(&member.name.as_str()));
         let now =
             Split::count(counted.filter(|member| member.is_made() && member.is_live()).map(|member| member.priority));
-        scale_out(snapshot, plan, newest, Growth { now, missing: target - now.total() });
+        scale_out(snapshot, plan, newest, Growth { now, missing: target - now.total(), extras });
     }
 }
 
@@ -323,7 +333,7 @@ fn scale_in(
     }
 }
 
-fn scale_out(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: Option<&Revision>, growth: Growth) {
+fn scale_out(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: Option<&Revision>, growth: Growth<'_>) {
     let missing = growth.missing;
     let Some(newest) = newest else {
         hold(
@@ -381,15 +391,16 @@ fn create_members(
     plan: &mut ScaleSetPlan,
     revision: &Revision,
     mut occupancy: Occupancy,
-    growth: Growth,
+    growth: Growth<'_>,
 ) {
+    occupancy.crowd(growth.extras);
     let first = plan.effective.next_number;
-    let priorities = growth.priorities(snapshot, revision);
-    let count = priorities.len().min(CREATES_PER_PASS_MAX);
+    let members = growth.members(snapshot, &plan.effective, revision);
+    let count = members.len().min(CREATES_PER_PASS_MAX);
     let next = first + i64::try_from(count).expect("at most 1,000 are created in a pass");
     plan.effective.next_number = next;
     plan.actions.push(Action::ReserveNumbers { next });
-    for (number, priority) in (first..next).zip(priorities) {
+    for (number, (priority, surplus)) in (first..next).zip(members) {
         let place = occupancy.place_next();
         let (kind, name, computer_name) = names(snapshot, &revision.profile, number);
         plan.actions.push(Action::CreateMember(NewMember {
@@ -404,6 +415,7 @@ fn create_members(
             placement_group: place.placement_group,
             update_domain: place.update_domain,
             roll: None,
+            surplus,
             reason: place.reason,
         }));
     }

@@ -5,6 +5,7 @@ mod instance;
 mod member;
 mod operation;
 mod os_upgrade_policy;
+mod overprovision;
 mod rolling_policy;
 
 use std::collections::BTreeMap;
@@ -27,6 +28,7 @@ pub use operation::{
     OperationTargetFacts, RequestedOperation, SetOperation, SetRequest, ShutdownRule, SpotHardware,
 };
 pub use os_upgrade_policy::{NewImages, OsUpgradePolicy, RollbackRule};
+pub use overprovision::Overprovision;
 pub use rolling_policy::{BreachRule, MaxSurge, RollingPolicy, UnhealthyRule, ZoneRule};
 
 /// Everything that a pass over a set may look at.
@@ -125,6 +127,8 @@ pub struct SetFacts {
     pub single_placement_group: Option<bool>,
     /// As in the spec.
     pub replicas: Option<i32>,
+    /// Whether the set makes more members than it is asked for when it grows.
+    pub overprovision: Overprovision,
     /// Policy.
     pub upgrade_mode: UpgradeMode,
     /// Whether upgrades are held.

@@ -5,5 +5,7 @@ pub mod instance;
 pub mod model;
 
 pub use diff::{Difference, ViewDiff, diff, diff_models};
-pub use instance::{Eviction, HardwareView, Health, InstanceView, OperationState, PreemptNotice, ReportedHealth};
+pub use instance::{
+    Eviction, HardwareView, Health, InstanceView, OperationState, PreemptNotice, QuotaRule, ReportedHealth,
+};
 pub use model::ModelView;

@@ -9,14 +9,14 @@ use scaleset_crds::vocabulary::PowerWish;
 use scaleset_crds::{FINALIZER, labels};
 use scaleset_hardware::{
     CreateRequest, Deletion, HardwareError, Machine, OperationAction, OperationRequest, Owner, Placement,
-    ReimagedDisks, Shutdown, Target, UpdateMethod,
+    ReimagedDisks, Seat, Shutdown, Target, UpdateMethod,
 };
 use scaleset_planning::instance::{Enrolment, InstancePlan, Perform, Step, is_final};
 use scaleset_planning::snapshot::{
     Birth, Failure, InstanceSnapshot, MemberKind, OsDiskWish, ReleaseRule, ShutdownRule,
 };
 use scaleset_planning::status::instance::InstanceOutcome;
-use scaleset_planning::view::{HardwareView, ModelView};
+use scaleset_planning::view::{HardwareView, ModelView, QuotaRule};
 use serde_json::json;
 use tracing::{info, warn};
 
@@ -80,9 +80,11 @@ pub(super) async fn execute(
             pass.changed(reimaged)
         }
         Step::ReplaceOsDisk(model, wish) => pass.changed(pass.replace_os_disk(model, wish).await),
-        Step::SetPower(wish, rule) => {
-            pass.changed(hardware.set_power(pass.target.clone(), *wish, shutdown(*rule)).await)
-        }
+        Step::SetPower(wish, rule) => match pass.seat(*wish) {
+            Some(seat) => pass.changed(hardware.start_at(pass.target.clone(), seat).await),
+            None => pass.changed(hardware.set_power(pass.target.clone(), *wish, shutdown(*rule)).await),
+        },
+        Step::Count => pass.changed(hardware.count(pass.target.clone()).await),
         Step::Perform(uid, perform) => pass.perform(uid, perform).await,
         Step::Recreate => pass.recreate().await,
         Step::Restore => pass.restore().await,
@@ -257,8 +259,22 @@ impl Pass<'_> {
         self.context.cluster.patch(&self.observed.id.uid, &self.observed.id, patch).await
     }
 
+    /// Where a Uniform instance starts: its set may have given it another place while it had no hardware.
+    fn seat(&self, wish: PowerWish) -> Option<Seat> {
+        let Birth { update_domain, placement_group, .. } = &self.snapshot.birth;
+        let seat = || Seat {
+            platform_fault_domain: self.snapshot.fault_domain,
+            update_domain: *update_domain,
+            placement_group: placement_group.clone(),
+        };
+        match (self.snapshot.kind, wish) {
+            (MemberKind::ScaleSetVM, PowerWish::Running) => Some(seat()),
+            (MemberKind::ScaleSetVM, PowerWish::Stopped | PowerWish::Deallocated) | (MemberKind::FlexVM, _) => None,
+        }
+    }
+
     fn create_request(&self, model: &ModelView) -> CreateRequest {
-        let Birth { computer_name, location, set_uid, number, update_domain, placement_group } =
+        let Birth { computer_name, location, set_uid, number, update_domain, placement_group, quota } =
             self.snapshot.birth.clone();
         let key = &self.observed.id.key;
         let owner = Owner {
@@ -283,6 +299,10 @@ impl Pass<'_> {
             owner,
             computer_name,
             placement,
+            quota: match quota {
+                QuotaRule::Counted => scaleset_hardware::QuotaRule::Counted,
+                QuotaRule::Exempt => scaleset_hardware::QuotaRule::Exempt,
+            },
             model_revision: model.revision.clone(),
             model: Arc::clone(&model.model),
         }
@@ -326,6 +346,7 @@ pub(super) const fn name(step: &Step) -> &'static str {
         Step::ReplaceOsDisk(_, OsDiskWish::Former { .. }) => "RestoreOSDisk",
         Step::Recreate => "Replace",
         Step::Restore => "Restore",
+        Step::Count => "Count",
         Step::Discard => "Delete",
         Step::Perform(_, Perform::SimulateEviction) => "SimulateEviction",
         Step::SetPower(_, _) => "SetPower",

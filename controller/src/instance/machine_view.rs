@@ -3,7 +3,9 @@
 use crate::error::told;
 use scaleset_hardware::machine::{ApplicationHealthReport, ExtensionState};
 use scaleset_hardware::{HardwareError, Machine, Placement, Provisioning};
-use scaleset_planning::view::{Eviction, HardwareView, InstanceView, OperationState, PreemptNotice, ReportedHealth};
+use scaleset_planning::view::{
+    Eviction, HardwareView, InstanceView, OperationState, PreemptNotice, QuotaRule, ReportedHealth,
+};
 
 /// Unknown where the hardware did not answer, absent only where it is sure.
 pub(super) fn hardware_view(observed: &Result<Option<Machine>, HardwareError>) -> HardwareView {
@@ -31,6 +33,10 @@ pub(super) fn present(machine: &Machine) -> HardwareView {
         platform_fault_domain,
         update_domain,
         placement_group,
+        quota: match machine.quota {
+            scaleset_hardware::QuotaRule::Counted => QuotaRule::Counted,
+            scaleset_hardware::QuotaRule::Exempt => QuotaRule::Exempt,
+        },
         host: machine.host,
         sizes_after_deallocation: machine.sizes_after_deallocation,
         os_name: machine.os_name,

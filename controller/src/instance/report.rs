@@ -129,6 +129,7 @@ fn notice(
         | Step::ReplaceOsDisk(_, _)
         | Step::Recreate
         | Step::Restore
+        | Step::Count
         | Step::Discard
         | Step::SetPower(_, _)
         | Step::Perform(_, _)

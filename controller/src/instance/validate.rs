@@ -8,6 +8,7 @@ use kube::ResourceExt;
 use scaleset_crds::condition::Reason;
 use scaleset_crds::operation::OperationState;
 use scaleset_crds::spot::{EvictionPolicy, Priority, SpotRestorePolicy};
+use scaleset_crds::vocabulary::Surplus;
 use scaleset_crds::{FlexVM, ScaleSet, ScaleSetVM, labels};
 use scaleset_planning::membership::{Applicant, SetShape, detach_refusal, move_refusal, refusal_among};
 use scaleset_planning::scale_set::prefix;
@@ -15,7 +16,7 @@ use scaleset_planning::snapshot::{
     Assigned, Belonging, Birth, EvictionNote, Failure, InstanceRequest, InstanceSnapshot, Maintenance, MemberKind,
     MemberLife, Origin, OsDiskWish, ReleaseRule, RequestedOperation,
 };
-use scaleset_planning::view::ModelView;
+use scaleset_planning::view::{ModelView, QuotaRule};
 use scaleset_planning::{naming, revision};
 
 use super::machine_view::hardware_view;
@@ -89,6 +90,8 @@ fn restore_for(set: &ScaleSet) -> Option<Duration> {
 fn eviction_note(observed: &Observed) -> EvictionNote {
     let set = owner(observed).filter(|set| set.metadata.deletion_timestamp.is_none());
     let agreed = match &observed.instance {
+        // An extra counts nowhere: nobody has to know why it went.
+        Instance::ScaleSetVM(vm) if vm.spec.surplus == Some(Surplus::Overprovisioned) => None,
         Instance::ScaleSetVM(_) => {
             set.and_then(|set| set.spec.virtual_machine_profile.as_ref()).and_then(|profile| profile.spot.terms())
         }
@@ -144,10 +147,18 @@ fn uniform(observed: &Observed, vm: &ScaleSetVM) -> Wish {
         number,
         update_domain: vm.spec.update_domain,
         placement_group: vm.spec.placement_group.clone(),
+        quota: match vm.spec.surplus {
+            Some(Surplus::Overprovisioned) => QuotaRule::Exempt,
+            Some(Surplus::Undecided) | None => QuotaRule::Counted,
+        },
     };
     let assigned = match (profile, set) {
-        (Some(profile), Some(_)) if number.is_some() => {
-            Assigned::Known(ModelView { revision: name, model: Arc::new(profile.model()) })
+        (Some(profile), Some(set)) if number.is_some() => {
+            let mut model = profile.model();
+            if extensions_wait(set, vm) {
+                model.extensions.clear();
+            }
+            Assigned::Known(ModelView { revision: name, model: Arc::new(model) })
         }
         // Without its set a VM runs on as it is: where it would be created anew is not known.
         (_, _) => Assigned::Missing { revision: name },
@@ -164,6 +175,11 @@ fn uniform(observed: &Observed, vm: &ScaleSetVM) -> Wish {
         kept: None,
         enrolled: Some(vm.spec.scale_set_ref.name.clone()),
     }
+}
+
+/// Extensions run only once it is settled that the VM stays, where its set says so.
+fn extensions_wait(set: &ScaleSet, vm: &ScaleSetVM) -> bool {
+    set.spec.do_not_run_extensions_on_overprovisioned_vms == Some(true) && vm.spec.surplus.is_some()
 }
 
 fn flexible(observed: &Observed, vm: &FlexVM) -> Wish {
@@ -196,6 +212,7 @@ fn flexible(observed: &Observed, vm: &FlexVM) -> Wish {
             number: vm.annotations().get(labels::INSTANCE_NUMBER).and_then(|number| number.parse().ok()),
             update_domain: None,
             placement_group: None,
+            quota: QuotaRule::Counted,
         },
         assigned: Assigned::Known(assigned),
         zone: vm.spec.zone.clone(),

@@ -9,7 +9,7 @@ use scaleset_crds::condition::{Reason, ScaleSetCondition, find};
 use scaleset_crds::operation::{OperationTargetKind, OperationType};
 use scaleset_crds::scale_set::Blocker;
 use scaleset_crds::spot::Priority;
-use scaleset_crds::vocabulary::{OrchestrationMode, ProvisioningState};
+use scaleset_crds::vocabulary::{OrchestrationMode, ProvisioningState, Surplus};
 use scaleset_crds::{FlexVM, InstanceStatus, ScaleSet, ScaleSetOperation, ScaleSetVM, labels};
 use scaleset_planning::operation::scope_of_ids;
 use scaleset_planning::scale_set::lowered;
@@ -184,12 +184,12 @@ fn upgrade_refusal(conditions: &[k8s_openapi::apimachinery::pkg::apis::meta::v1:
 
 fn members_of(set: &ScaleSet, uid: &str, members: &Members) -> Vec<OperationMember> {
     let mut found: Vec<OperationMember> = match set.spec.orchestration_mode {
-        OrchestrationMode::Uniform => members
-            .scale_set_vms
-            .iter()
-            .filter(|vm| is_owned_by(&vm.metadata, uid))
-            .map(|vm| uniform(set, vm))
-            .collect(),
+        OrchestrationMode::Uniform => {
+            // Extras of a scale-out are nobody's to operate on: they count nowhere, and go by themselves.
+            let counts = |vm: &&Arc<ScaleSetVM>| vm.spec.surplus != Some(Surplus::Overprovisioned);
+            let owned = members.scale_set_vms.iter().filter(|vm| is_owned_by(&vm.metadata, uid));
+            owned.filter(counts).map(|vm| uniform(set, vm)).collect()
+        }
         OrchestrationMode::Flexible => members
             .flex_vms
             .iter()

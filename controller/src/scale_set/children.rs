@@ -33,6 +33,7 @@ fn scale_set_vm(set: &SetFacts, member: &NewMember) -> ScaleSetVM {
         platform_fault_domain: member.fault_domain,
         update_domain: member.update_domain,
         placement_group: member.placement_group.clone(),
+        surplus: member.surplus,
         power_state: None,
         protection_policy: None,
     };

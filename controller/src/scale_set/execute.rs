@@ -8,7 +8,8 @@ use scaleset_crds::condition::Reason;
 use scaleset_crds::spot::Priority;
 use scaleset_crds::{FINALIZER, VirtualMachineProfile, labels};
 use scaleset_planning::plan::{
-    Action, Assignment, DeletionMark, Marking, NewMember, OsDiskAssignment, Removal, ScaleSetPlan,
+    Action, Assignment, DeletionMark, Keeping, Marking, NewMember, OsDiskAssignment, Removal, RemovalCause,
+    ScaleSetPlan, Seating,
 };
 use scaleset_planning::snapshot::{Failure, MemberKind, OsDiskWish, ScaleSetSnapshot, ShutdownRule};
 use scaleset_planning::status::scale_set::ScaleSetOutcome;
@@ -131,6 +132,8 @@ impl Pass<'_> {
             Action::ReplaceOsDisk(assignment) => self.replace_os_disk(assignment).await,
             Action::MarkMember(marking) => self.mark(marking).await,
             Action::MarkForDeletion(mark) => self.mark_for_deletion(mark).await,
+            Action::KeepMember(keeping) => self.keep(keeping).await,
+            Action::SeatMember(seating) => self.seat(seating).await,
             Action::DeleteMember(removal) => {
                 let Removal { kind, name, uid, resource_version, cause: _, reason: _ } = removal;
                 self.delete(kind_of(*kind), name, uid, resource_version).await
@@ -199,6 +202,25 @@ impl Pass<'_> {
             ShutdownRule::Skip => json!("true"),
         };
         let patch = json!({"metadata": {"annotations": {labels::FORCE_DELETION: value}}});
+        self.context.cluster.patch(&self.observed.id.uid, &target, patch).await
+    }
+
+    async fn keep(&self, keeping: &Keeping) -> Result<(), ClusterError> {
+        let Keeping { kind, name, uid, resource_version, reason: _ } = keeping;
+        let target = self.target(kind_of(*kind), name, uid, resource_version);
+        self.context.cluster.patch(&self.observed.id.uid, &target, json!({"spec": {"surplus": null}})).await
+    }
+
+    async fn seat(&self, seating: &Seating) -> Result<(), ClusterError> {
+        let Seating { kind, name, uid, resource_version, fault_domain, placement_group, update_domain, reason: _ } =
+            seating;
+        let target = self.target(kind_of(*kind), name, uid, resource_version);
+        let patch = json!({
+            "metadata": {"labels": {labels::FAULT_DOMAIN: fault_domain.map(|domain| domain.to_string())}},
+            "spec": {
+                "platformFaultDomain": fault_domain, "placementGroup": placement_group, "updateDomain": update_domain,
+            },
+        });
         self.context.cluster.patch(&self.observed.id.uid, &target, patch).await
     }
 
@@ -294,6 +316,8 @@ fn note(set: &str, action: &Action, result: Result<Done, ClusterError>, executed
                 | Action::RenumberRevision { .. }
                 | Action::MarkMember(_)
                 | Action::MarkForDeletion(_)
+                | Action::KeepMember(_)
+                | Action::SeatMember(_)
                 | Action::DeleteRevision { .. } => {}
             }
             false
@@ -324,11 +348,14 @@ const fn needed_by_others(action: &Action) -> bool {
         | Action::NoteEvictions { .. }
         | Action::ReserveNumbers { .. }
         | Action::CreateMember(_) => true,
+        // A place is given to another only once it is left.
+        Action::DeleteMember(removal) => matches!(removal.cause, RemovalCause::Surplus),
         Action::AssignRevision(_)
         | Action::ReplaceOsDisk(_)
         | Action::MarkMember(_)
         | Action::MarkForDeletion(_)
-        | Action::DeleteMember(_)
+        | Action::KeepMember(_)
+        | Action::SeatMember(_)
         | Action::DeleteRevision { .. }
         | Action::RemoveFinalizer => false,
     }

@@ -99,6 +99,7 @@ fn records(status: &ScaleSetStatus) -> ScaleSetStatus {
     };
     ScaleSetStatus {
         target_replicas: status.target_replicas,
+        reached_replicas: status.reached_replicas,
         next_instance_id: status.next_instance_id,
         platform_fault_domain_count: status.platform_fault_domain_count,
         single_placement_group: status.single_placement_group,
@@ -133,6 +134,7 @@ fn notices(observed: &Observed, plan: &ScaleSetPlan, executed: &Executed) -> Vec
         ("ScaledIn", "Delete", "removing", removed(RemovalCause::ScaleIn)),
         ("Replacing", "Delete", "the newest model needs new VMs, removing", removed(RemovalCause::Replace)),
         ("Evicted", "Delete", "Spot VMs were evicted, the target is lowered, removing", removed(RemovalCause::Evicted)),
+        ("Overprovisioned", "Delete", "more were made than are kept, removing", removed(RemovalCause::Surplus)),
         ("Deleting", "Delete", "removing", removed(RemovalCause::SetDeleted)),
         ("Upgrading", "Upgrade", "bringing to the newest model", executed.assigned.clone()),
         ("UpgradingOSImage", "Upgrade", "upgrading the OS image of", upgraded),

@@ -13,15 +13,16 @@ use scaleset_crds::os_upgrade::AutomaticOsUpgradePolicy;
 use scaleset_crds::rolling_upgrade::RollingUpgradePolicy;
 use scaleset_crds::scale_set::UpgradePolicy;
 use scaleset_crds::spot::PriorityMixPolicy;
-use scaleset_crds::{FINALIZER, ScaleSet, VirtualMachineProfile, labels};
+use scaleset_crds::vocabulary::OrchestrationMode;
+use scaleset_crds::{FINALIZER, ScaleSet, ScaleSetSpec, VirtualMachineProfile, labels};
 use scaleset_hardware::catalog::{Region, ZoneState};
 use scaleset_hardware::headroom::Room;
 use scaleset_planning::membership::SetShape;
 use scaleset_planning::priority_mix::PriorityMix;
 use scaleset_planning::snapshot::{
     BreachRule, Confirmation, FinalizerState, Headroom, Maintenance, MaxSurge, MemberLife, NewImages, OsUpgradePolicy,
-    Quota, RegionFacts, Revision, RollbackRule, RollingPolicy, ScaleSetSnapshot, SetFacts, SetLife, ShutdownRule,
-    SizeFacts, SpotOffer, UnhealthyRule, UpgradeSwitch, ZoneBalance, ZoneFacts, ZoneRule,
+    Overprovision, Quota, RegionFacts, Revision, RollbackRule, RollingPolicy, ScaleSetSnapshot, SetFacts, SetLife,
+    ShutdownRule, SizeFacts, SpotOffer, UnhealthyRule, UpgradeSwitch, ZoneBalance, ZoneFacts, ZoneRule,
 };
 
 use super::observe::{Observed, Offer};
@@ -78,6 +79,7 @@ fn facts(set: &ScaleSet) -> SetFacts {
         platform_fault_domain_count: spec.platform_fault_domain_count,
         single_placement_group: spec.single_placement_group,
         replicas: spec.replicas,
+        overprovision: overprovision(spec),
         upgrade_mode: spec.upgrade_policy.mode,
         rolling_policy: rolling_policy(spec.upgrade_policy.rolling_upgrade_policy.as_ref()),
         scale_in_rule: spec.scale_in_policy.rules.first().copied().unwrap_or_default(),
@@ -96,6 +98,16 @@ fn facts(set: &ScaleSet) -> SetFacts {
         os_upgrades: os_upgrades(&spec.upgrade_policy),
         mix: spec.priority_mix_policy.as_ref().map(priority_mix),
         profile: spec.virtual_machine_profile.clone().map(Arc::new),
+    }
+}
+
+/// Azure's defaults stand where the spec is silent. A Flexible set makes what it is asked for.
+fn overprovision(spec: &ScaleSetSpec) -> Overprovision {
+    let extensions_wait = spec.do_not_run_extensions_on_overprovisioned_vms == Some(true);
+    match (spec.orchestration_mode, spec.overprovision) {
+        (OrchestrationMode::Flexible, _) | (OrchestrationMode::Uniform, Some(false)) => Overprovision::Off,
+        (OrchestrationMode::Uniform, Some(true) | None) if extensions_wait => Overprovision::ExtensionsOnKept,
+        (OrchestrationMode::Uniform, Some(true) | None) => Overprovision::On,
     }
 }
 

@@ -7,6 +7,7 @@ mod placed;
 mod rest;
 mod seen;
 mod steady;
+mod surplus;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -71,6 +72,7 @@ impl Judge {
             findings.extend(misplaced(&self.before, &now));
         }
         self.lagged = lags;
+        findings.extend(surplus::too_many(&self.before, &now));
         self.ids_only_rise(&now, &mut findings);
         self.counts_stay_in_target(&now, &mut findings);
         self.still_sets_touch_nobody(&now, &mut findings);
@@ -88,6 +90,7 @@ impl Judge {
             findings.extend(steady.findings(machines, &now));
         }
         let machines = observed.unwrap_or_default();
+        findings.extend(surplus::extensions_too_early(&now, &machines));
         machines_have_objects(&machines, &now, &mut findings);
         self.before = now;
         self.by_hand.clear();
@@ -223,6 +226,7 @@ fn one_create_for_each_object(stage: &Stage, findings: &mut Vec<String>) {
             | Call::Control
             | Call::Update
             | Call::SetPower
+            | Call::Count
             | Call::Reimage
             | Call::ReplaceOsDisk
             | Call::Perform

@@ -53,7 +53,10 @@ impl Author<'_> {
     fn begin(&mut self) {
         let mode = *self.random.pick(&["Manual", "Automatic", "Rolling"]);
         let replicas = self.random.below(7);
-        self.tell(&format!("set web Uniform eastus zones=1,2,3 replicas={replicas} mode={mode} health=probe"));
+        let extras = *self.random.pick(&["false", "true", "true extensions-on-kept=true app=./install"]);
+        self.tell(&format!(
+            "set web Uniform eastus zones=1,2,3 replicas={replicas} mode={mode} health=probe overprovision={extras}"
+        ));
         let surge = *self.random.pick(&["0", "1", "50%", "100%"]);
         self.tell(&format!("change web surge={surge}"));
         let rollback = *self.random.pick(&["true", "false"]);
@@ -79,7 +82,8 @@ impl Author<'_> {
         let price = *self.random.pick(&["-1", "0.02"]);
         let replicas = 2 + self.random.below(8);
         let terms = format!("priority=Spot eviction={eviction} max-price={price}");
-        self.tell(&format!("set cheap {mode} eastus replicas={replicas} mode=Automatic {terms}"));
+        let extras = if mode == "Uniform" { *self.random.pick(&["", " overprovision=true"]) } else { "" };
+        self.tell(&format!("set cheap {mode} eastus replicas={replicas} mode=Automatic {terms}{extras}"));
         if mode == "Flexible" {
             let (base, percent) = (self.random.below(4), *self.random.pick(&[0, 25, 50, 100]));
             self.tell(&format!("change cheap mix={base},{percent}"));
@@ -184,6 +188,8 @@ impl Author<'_> {
             vec!["mode=Manual", "mode=Automatic", "paused=true", "paused=false", "ceiling=Online", "ceiling=Restart"];
         if set == "web" {
             changes.extend([
+                "overprovision=true",
+                "overprovision=false",
                 "mode=Rolling",
                 "pause=20",
                 "cross-zone=true",

@@ -256,6 +256,10 @@ impl Teller {
             "upgradePolicy": {"mode": "Manual", "paused": false},
             "virtualMachineProfile": profile(),
         });
+        // A story that is about something else has no extras.
+        if mode == "Uniform" {
+            spec["overprovision"] = json!(false);
+        }
         merge(&mut spec, &spec_of(options));
         if spec["virtualMachineProfile"].is_null() {
             spec.as_object_mut().expect("it is one").remove("virtualMachineProfile");

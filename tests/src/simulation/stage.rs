@@ -282,6 +282,7 @@ impl Stage {
             Call::ReplaceOsDisk,
             Call::Perform,
             Call::Delete,
+            Call::Count,
         ];
         let calls = self.hardware.calls();
         changing.iter().filter_map(|call| calls.get(call)).map(|count| count.accepted + count.unchanged).sum()

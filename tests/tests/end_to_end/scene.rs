@@ -239,8 +239,11 @@ pub fn profile(change: Value) -> Value {
 }
 
 /// A regional Uniform set of small VMs in eastus, changed by a merge patch of its spec.
+/// What is about something else has no extras.
 pub fn uniform(name: &str, replicas: i32, change: Value) -> Value {
-    set(name, "Uniform", replicas, change)
+    let mut whole = json!({"overprovision": false});
+    merge(&mut whole, change);
+    set(name, "Uniform", replicas, whole)
 }
 
 /// A regional Flexible set of small VMs in eastus, changed by a merge patch of its spec.

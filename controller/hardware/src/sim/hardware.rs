@@ -18,7 +18,7 @@ use super::store::Write;
 use super::world::{About, Effect, Wanted, World};
 use crate::catalog::Catalog;
 use crate::error::HardwareError;
-use crate::machine::{Change, Inventory, Machine};
+use crate::machine::{Change, Inventory, Machine, QuotaRule, Seat};
 use crate::{
     CreateRequest, Deletion, Hardware, Headroom, OperationAction, OperationRequest, OsDiskWish, ReimagedDisks,
     Shutdown, Target, UpdateMethod,
@@ -36,9 +36,14 @@ pub(super) struct Draft {
 #[async_trait]
 impl Hardware for Simulation {
     async fn create(&self, request: CreateRequest) -> Result<Machine, HardwareError> {
-        let CreateRequest { target, owner, computer_name: _, placement, model_revision, model } = &request;
+        let CreateRequest { target, owner, computer_name: _, placement, quota, model_revision, model } = &request;
         let zone = placement.zone.as_deref().unwrap_or("any");
-        let detail = format!("{} in {} zone {zone} revision {model_revision}", model.vm_size, placement.location);
+        let exempt = match quota {
+            QuotaRule::Counted => "",
+            QuotaRule::Exempt => ", exempt from quota",
+        };
+        let location = &placement.location;
+        let detail = format!("{} in {location} zone {zone} revision {model_revision}{exempt}", model.vm_size);
         let draft = Draft { owner: owner.to_string(), ..draft(target, detail) };
         self.call(Call::Create, About::Request(&request), draft, |world, now| {
             let effect = world.create(&request, now)?;
@@ -70,6 +75,24 @@ impl Hardware for Simulation {
         let draft = draft(&target, detail);
         self.call(Call::SetPower, About::Machine(&target.uid), draft, |world, now| {
             let effect = world.set_power(&target, wish, shutdown, now)?;
+            Ok((world.answer(&target.uid, now)?, effect))
+        })
+        .await
+    }
+
+    async fn start_at(&self, target: Target, seat: Seat) -> Result<Machine, HardwareError> {
+        let draft = draft(&target, format!("{:?}", PowerWish::Running));
+        self.call(Call::SetPower, About::Machine(&target.uid), draft, |world, now| {
+            let effect = world.start_at(&target, &seat, now)?;
+            Ok((world.answer(&target.uid, now)?, effect))
+        })
+        .await
+    }
+
+    async fn count(&self, target: Target) -> Result<Machine, HardwareError> {
+        let draft = draft(&target, String::new());
+        self.call(Call::Count, About::Machine(&target.uid), draft, |world, now| {
+            let effect = world.count_in(&target)?;
             Ok((world.answer(&target.uid, now)?, effect))
         })
         .await

@@ -13,8 +13,10 @@ pub enum Call {
     Create,
     /// `Hardware::update`.
     Update,
-    /// `Hardware::set_power`.
+    /// `Hardware::set_power` and `Hardware::start_at`.
     SetPower,
+    /// `Hardware::count`.
+    Count,
     /// `Hardware::reimage`.
     Reimage,
     /// `Hardware::replace_os_disk`.

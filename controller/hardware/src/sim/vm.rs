@@ -35,7 +35,7 @@ use scaleset_crds::vocabulary::{OsType, PowerState, PowerWish};
 use serde::{Deserialize, Serialize};
 
 use crate::UpdateMethod;
-use crate::machine::{Eviction, Health, Machine, Owner, Placement, PreemptNotice, Provisioning};
+use crate::machine::{Eviction, Health, Machine, Owner, Placement, PreemptNotice, Provisioning, QuotaRule};
 use crate::sim::application::{self, Answer, ApplicationRule};
 use crate::sim::extension::{ExtensionRun, RunResult};
 use crate::sim::fault::Subject;
@@ -53,6 +53,9 @@ pub(crate) struct Record {
     pub(crate) computer_name: String,
     /// Placement as it was asked for.
     pub(crate) placement: Placement,
+    /// Whether it counts against the quotas.
+    #[serde(default, skip_serializing_if = "QuotaRule::is_counted")]
+    pub(crate) quota: QuotaRule,
     /// Host that it holds room on; none while deallocated.
     pub(crate) host: Option<String>,
     pub(crate) model_revision: String,
@@ -312,6 +315,7 @@ impl Record {
             generation: self.generation,
             computer_name: self.computer_name.clone(),
             placement,
+            quota: self.quota,
             host: self.host.clone(),
             sizes_after_deallocation,
             model_revision: self.model_revision.clone(),

@@ -304,7 +304,9 @@ impl World {
         let claim = self.sizes.get(&model.vm_size).map(|size| claim_of(size, priority_of(model)));
         if let Some((claim, region)) = claim.zip(self.regions.get_mut(&record.placement.location)) {
             region.hosts.give_back(&host, &claim, record.owner.set_uid.as_deref());
-            region.quota.give_back(&claim);
+            if record.quota.is_counted() {
+                region.quota.give_back(&claim);
+            }
         }
         let location = record.placement.location.clone();
         self.announce_room(&location, &host);

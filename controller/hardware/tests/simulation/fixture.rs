@@ -10,7 +10,7 @@ use scaleset_crds::profile::{
     StorageProfile,
 };
 use scaleset_hardware::sim::{RegionFile, Simulation, VirtualClock};
-use scaleset_hardware::{CreateRequest, Hardware, HardwareError, Machine, Owner, Placement, Target};
+use scaleset_hardware::{CreateRequest, Hardware, HardwareError, Machine, Owner, Placement, QuotaRule, Target};
 
 /// One region with two zones of two fault domains with two hosts of 8 vCPUs each, and one without zones. Times are
 /// constant.
@@ -85,6 +85,7 @@ pub fn request(uid: &str) -> CreateRequest {
         },
         computer_name: uid.to_owned(),
         placement: placement(Some("1"), None),
+        quota: QuotaRule::Counted,
         model_revision: "revision-1".to_owned(),
         model: Arc::new(model()),
     }

@@ -16,9 +16,11 @@ pub(super) fn mark_first(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan) {
         let Some(removal) = action.removal() else { continue };
         let wanted = match removal.cause {
             RemovalCause::ScaleIn => snapshot.set.scale_in_shutdown,
-            RemovalCause::Replace | RemovalCause::Evicted | RemovalCause::Requested | RemovalCause::SetDeleted => {
-                ShutdownRule::Graceful
-            }
+            RemovalCause::Surplus
+            | RemovalCause::Replace
+            | RemovalCause::Evicted
+            | RemovalCause::Requested
+            | RemovalCause::SetDeleted => ShutdownRule::Graceful,
         };
         if let Some(member) = member(&removal.name).filter(|member| member.shutdown != wanted) {
             *action = mark(member, wanted, removal.reason.clone());
@@ -36,6 +38,8 @@ pub(super) fn mark_first(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan) {
         | Action::AssignRevision(_)
         | Action::ReplaceOsDisk(_)
         | Action::MarkMember(_)
+        | Action::KeepMember(_)
+        | Action::SeatMember(_)
         | Action::DeleteRevision { .. }
         | Action::RemoveFinalizer => false,
     };

@@ -1,7 +1,7 @@
 //! New members in the places of others: beside those that are to go when the new one is well, and after those that go at
 //! once. Each stands in the zone and the fault domain of its predecessor.
 
-use scaleset_crds::vocabulary::{OrchestrationMode, UpgradeMode};
+use scaleset_crds::vocabulary::{OrchestrationMode, Surplus, UpgradeMode};
 
 use super::{names, removed};
 use crate::placement::Groups;
@@ -70,7 +70,8 @@ pub(super) fn take_places(
 /// whose places they take were deleted by a pass that did not come to its end.
 pub(super) fn mark_successors(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, missing: usize) {
     let Some(number) = plan.rolling_upgrade.as_ref().map(|record| record.number) else { return };
-    let made = plan.actions.iter_mut().filter_map(Action::creation_mut).filter(|member| member.roll.is_none());
+    let made = plan.actions.iter_mut().filter_map(Action::creation_mut);
+    let made = made.filter(|member| member.roll.is_none() && member.surplus != Some(Surplus::Overprovisioned));
     for member in made.take(missing) {
         member.roll = Some(RollMark { number, since: snapshot.now, replaces: None });
     }
@@ -105,6 +106,7 @@ fn create_successors(
             computer_name,
             revision: newest.name.clone(),
             priority: old.priority,
+            surplus: None,
             zone: old.zone.clone(),
             fault_domain: old.fault_domain,
             placement_group,

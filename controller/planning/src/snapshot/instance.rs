@@ -7,7 +7,7 @@ use scaleset_crds::InstanceStatus;
 use scaleset_crds::vocabulary::PowerWish;
 
 use super::{Failure, FinalizerState, MemberKind, MemberLife, OsDiskWish, RequestedOperation, ShutdownRule};
-use crate::view::{HardwareView, ModelView};
+use crate::view::{HardwareView, ModelView, QuotaRule};
 
 /// Everything that a pass over one instance may look at.
 #[derive(Clone, Debug)]
@@ -79,6 +79,8 @@ pub struct Birth {
     pub update_domain: Option<i32>,
     /// Placement group, Uniform only.
     pub placement_group: Option<String>,
+    /// Whether it is to count against the quotas; what it does not at first it may later.
+    pub quota: QuotaRule,
 }
 
 /// What an instance is to be.

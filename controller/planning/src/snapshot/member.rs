@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use scaleset_crds::condition::Reason;
 use scaleset_crds::spot::{EvictionReason, Priority};
-use scaleset_crds::vocabulary::{HealthState, PowerState, PowerWish, ProvisioningState};
+use scaleset_crds::vocabulary::{HealthState, PowerState, PowerWish, ProvisioningState, Surplus};
 
 use super::ShutdownRule;
 use crate::view::Health;
@@ -190,6 +190,8 @@ pub struct Member {
     pub placement_group: Option<String>,
     /// Update domain.
     pub update_domain: Option<i32>,
+    /// Where it stands in a scale-out that makes more than was asked for; none once it stays.
+    pub surplus: Option<Surplus>,
     /// The revision that it is to follow.
     pub assigned_revision: Option<String>,
     /// Protection.

@@ -15,6 +15,7 @@ use scaleset_crds::vocabulary::StatusLevel;
 
 use super::{Truth, cut, whole_seconds};
 use crate::limits;
+use crate::overprovision;
 use crate::plan::ScaleSetPlan;
 use crate::snapshot::{Failure, Member, ScaleSetSnapshot};
 use crate::view::Health;
@@ -33,6 +34,8 @@ pub struct ScaleSetOutcome {
 
 /// The whole status after a pass.
 pub fn scale_set_status(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, outcome: &ScaleSetOutcome) -> ScaleSetStatus {
+    // Extras of a scale-out count nowhere.
+    let snapshot = &*snapshot.without_extras();
     let verdicts = Verdicts::new(snapshot, plan, outcome);
     let mut conditions: Vec<_> = ScaleSetCondition::ALL
         .iter()
@@ -48,6 +51,7 @@ pub fn scale_set_status(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, outcom
         observed_generation: Some(snapshot.set.generation),
         selector: Some(format!("{}={}", labels::SCALE_SET, snapshot.set.name)),
         target_replicas: Some(effective.target),
+        reached_replicas: overprovision::reached(snapshot, effective.target),
         capacity: Some(effective.target.saturating_add(count(by_hand))),
         replicas: Some(count(members.len())),
         ready_replicas: Some(count_of(members, is_ready)),

@@ -22,6 +22,16 @@ pub enum HardwareView {
     Present(Box<InstanceView>),
 }
 
+/// Whether a VM counts against the quotas.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum QuotaRule {
+    /// It does.
+    #[default]
+    Counted,
+    /// It does not: it is an extra of a scale-out.
+    Exempt,
+}
+
 /// Result of the last operation on a VM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OperationState {
@@ -101,6 +111,8 @@ pub struct InstanceView {
     pub update_domain: Option<i32>,
     /// Placement group.
     pub placement_group: Option<String>,
+    /// Whether it counts against the quotas.
+    pub quota: QuotaRule,
     /// Host.
     pub host: Option<String>,
     /// Sizes that it takes only while it is deallocated: its host has no room for them, another has.

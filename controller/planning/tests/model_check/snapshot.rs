@@ -194,6 +194,8 @@ fn write(action: &Action) -> Write {
         | Action::MarkForDeletion(_)
         | Action::NoteEvictions { .. }
         | Action::ReplaceOsDisk(_)
+        | Action::KeepMember(_)
+        | Action::SeatMember(_)
         | Action::RenumberRevision { .. }
         | Action::DeleteRevision { .. }
         | Action::RemoveFinalizer => panic!("{action} has no place in this world"),

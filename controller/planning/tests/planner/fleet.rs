@@ -16,8 +16,8 @@ use scaleset_planning::revision;
 use scaleset_planning::scale_set::plan;
 use scaleset_planning::snapshot::{
     Autoscaler, Confirmation, Evicted, FinalizerState, GuestAgent, Looked, Maintenance, Member, MemberKind, MemberLife,
-    MemberReport, Observation, Origin, OsDiskReport, OsUpgradePolicy, Pending, Protection, RegionFacts, Revision,
-    RollingPolicy, ScaleInGuard, ScaleSetSnapshot, SetFacts, SetLife, ShutdownRule, SizeFacts, SpotOffer,
+    MemberReport, Observation, Origin, OsDiskReport, OsUpgradePolicy, Overprovision, Pending, Protection, RegionFacts,
+    Revision, RollingPolicy, ScaleInGuard, ScaleSetSnapshot, SetFacts, SetLife, ShutdownRule, SizeFacts, SpotOffer,
     UnhealthyRule, UpgradeSwitch, ZoneBalance, ZoneFacts,
 };
 use scaleset_planning::view::Health;
@@ -73,6 +73,7 @@ pub(crate) fn snapshot(zones: &[&str], replicas: i32) -> ScaleSetSnapshot {
             platform_fault_domain_count: Some(1),
             single_placement_group: None,
             replicas: Some(replicas),
+            overprovision: Overprovision::Off,
             upgrade_mode: UpgradeMode::Automatic,
             upgrades: UpgradeSwitch::On,
             max_disruption: MaxDisruption::Replace,
@@ -126,6 +127,7 @@ pub(crate) fn member(number: i64, zone: Option<&str>, fault_domain: Option<i32>,
         fault_domain,
         placement_group: Some("0".to_owned()),
         update_domain: Some(i32::try_from(number % 5).expect("a remainder of 5 fits")),
+        surplus: None,
         assigned_revision: Some(revision.to_owned()),
         protection: Protection::None,
         roll: None,

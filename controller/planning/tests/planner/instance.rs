@@ -15,7 +15,7 @@ use scaleset_planning::snapshot::{
     OsDiskWish, ReleaseRule, ShutdownRule,
 };
 use scaleset_planning::status::instance::{InstanceOutcome, instance_status};
-use scaleset_planning::view::{HardwareView, InstanceView, ModelView, OperationState};
+use scaleset_planning::view::{HardwareView, InstanceView, ModelView, OperationState, QuotaRule};
 
 use crate::fleet::profile;
 
@@ -42,6 +42,7 @@ pub(crate) fn view(model: &ModelView, operation: OperationState, power: PowerSta
         platform_fault_domain: None,
         update_domain: None,
         placement_group: None,
+        quota: QuotaRule::Counted,
         host: None,
         sizes_after_deallocation: Vec::new(),
         os_name: None,

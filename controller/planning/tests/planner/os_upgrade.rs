@@ -51,6 +51,8 @@ fn wishes(plan: &ScaleSetPlan) -> Vec<String> {
         | Action::AssignRevision(_)
         | Action::MarkMember(_)
         | Action::MarkForDeletion(_)
+        | Action::KeepMember(_)
+        | Action::SeatMember(_)
         | Action::DeleteMember(_)
         | Action::DeleteRevision { .. }
         | Action::NoteEvictions { .. }

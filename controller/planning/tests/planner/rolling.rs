@@ -51,6 +51,8 @@ pub(crate) fn obey(snapshot: &mut ScaleSetSnapshot, plan: &ScaleSetPlan) {
             | Action::ReserveNumbers { .. }
             | Action::CreateMember(_)
             | Action::ReplaceOsDisk(_)
+            | Action::KeepMember(_)
+            | Action::SeatMember(_)
             | Action::MarkMember(_)
             | Action::MarkForDeletion(_)
             | Action::DeleteMember(_)

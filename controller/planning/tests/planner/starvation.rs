@@ -54,6 +54,8 @@ fn carry_out(snapshot: &mut ScaleSetSnapshot, breakage: Breakage, mended: impl F
                 | Action::RenumberRevision { .. }
                 | Action::ReserveNumbers { .. }
                 | Action::ReplaceOsDisk(_)
+                | Action::KeepMember(_)
+                | Action::SeatMember(_)
                 | Action::MarkMember(_)
                 | Action::MarkForDeletion(_)
                 | Action::CreateMember(_)

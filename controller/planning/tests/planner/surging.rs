@@ -88,6 +88,8 @@ pub(crate) fn obey_one(snapshot: &mut ScaleSetSnapshot, action: &Action) {
         Action::AddFinalizer
         | Action::MarkForDeletion(_)
         | Action::ReplaceOsDisk(_)
+        | Action::KeepMember(_)
+        | Action::SeatMember(_)
         | Action::RenumberRevision { .. }
         | Action::DeleteRevision { .. }
         | Action::NoteEvictions { .. }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use scaleset_crds::VirtualMachineProfile;
 use scaleset_crds::rolling_upgrade::RollingUpgradeStatus;
-use scaleset_crds::vocabulary::{HealthState, Impact, PowerState, PowerWish, ProvisioningState, UpgradeMode};
+use scaleset_crds::vocabulary::{HealthState, Impact, PowerState, PowerWish, ProvisioningState, Surplus, UpgradeMode};
 use scaleset_planning::plan::{Action, Assignment, NewMember, OsDiskAssignment, RemovalCause, ScaleSetPlan};
 use scaleset_planning::scale_set;
 use scaleset_planning::snapshot::{
@@ -136,8 +136,9 @@ fn step_name(step: usize, snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan) -> S
 fn row(action: &Action) -> Option<[String; 4]> {
     match action {
         Action::CreateMember(member) => {
+            let sort = if member.surplus == Some(Surplus::Overprovisioned) { "extra, " } else { "" };
             let place = member.zone.as_ref().map_or_else(String::new, |zone| format!("in zone {zone}: "));
-            Some(["create".into(), member.name.clone(), String::new(), format!("{place}{}", member.reason)])
+            Some(["create".into(), member.name.clone(), String::new(), format!("{sort}{place}{}", member.reason)])
         }
         Action::AssignRevision(assignment) => {
             let Assignment { name, impact, reason, .. } = assignment;
@@ -151,10 +152,14 @@ fn row(action: &Action) -> Option<[String; 4]> {
             };
             Some(["upgrade".into(), name.clone(), Impact::Reimage.as_str().into(), why])
         }
+        Action::SeatMember(seating) => {
+            Some(["move".into(), seating.name.clone(), String::new(), seating.reason.clone()])
+        }
         Action::DeleteMember(removal) => {
             let (verb, cost) = match removal.cause {
                 RemovalCause::ScaleIn => ("remove", ""),
                 RemovalCause::Replace => ("replace", "Replace"),
+                RemovalCause::Surplus => ("remove", ""),
                 RemovalCause::Requested | RemovalCause::Evicted | RemovalCause::SetDeleted => ("delete", ""),
             };
             Some([verb.into(), removal.name.clone(), cost.into(), removal.reason.clone()])
@@ -166,6 +171,7 @@ fn row(action: &Action) -> Option<[String; 4]> {
         | Action::ReserveNumbers { .. }
         | Action::MarkMember(_)
         | Action::MarkForDeletion(_)
+        | Action::KeepMember(_)
         | Action::DeleteRevision { .. }
         | Action::RemoveFinalizer => None,
     }
@@ -207,6 +213,18 @@ fn obey(snapshot: &mut ScaleSetSnapshot, plan: &ScaleSetPlan) {
             Action::MarkForDeletion(mark) => {
                 for member in snapshot.members.iter_mut().filter(|member| member.name == mark.name) {
                     member.shutdown = mark.shutdown;
+                }
+            }
+            Action::KeepMember(keeping) => {
+                for member in snapshot.members.iter_mut().filter(|member| member.name == keeping.name) {
+                    member.surplus = None;
+                }
+            }
+            Action::SeatMember(seating) => {
+                for member in snapshot.members.iter_mut().filter(|member| member.name == seating.name) {
+                    member.fault_domain = seating.fault_domain;
+                    member.placement_group.clone_from(&seating.placement_group);
+                    member.update_domain = seating.update_domain;
                 }
             }
             Action::DeleteMember(removal) => snapshot.members.retain(|member| member.name != removal.name),
@@ -288,6 +306,7 @@ fn member(snapshot: &ScaleSetSnapshot, new: &NewMember) -> Member {
         fault_domain: new.fault_domain,
         placement_group: new.placement_group.clone(),
         update_domain: new.update_domain,
+        surplus: new.surplus,
         assigned_revision: Some(new.revision.clone()),
         protection: Protection::None,
         roll: new.roll.clone(),

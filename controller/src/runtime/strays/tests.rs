@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use scaleset_hardware::sim::{Simulation, VirtualClock};
-use scaleset_hardware::{CreateRequest, Owner, Placement, Target};
+use scaleset_hardware::{CreateRequest, Owner, Placement, QuotaRule, Target};
 use serde_json::json;
 
 use super::*;
@@ -33,6 +33,7 @@ fn request(uid: &str) -> CreateRequest {
         owner,
         computer_name: uid.to_owned(),
         placement,
+        quota: QuotaRule::Counted,
         model_revision: "revision".to_owned(),
         model: Arc::new(serde_json::from_value(model).unwrap()),
     }

@@ -48,6 +48,7 @@ fn uniform_member(set: &ScaleSet, vm: &ScaleSetVM) -> Member {
     Member {
         number: spec.instance_id.parse().ok(),
         sequence: spec.instance_id.parse().ok(),
+        surplus: spec.surplus,
         assigned_revision: Some(spec.model_revision.clone()),
         protection: protection(spec.protection_policy.as_ref()),
         power_wish: spec.power_state.unwrap_or_default(),
@@ -156,6 +157,7 @@ fn member(
         fault_domain,
         placement_group,
         update_domain,
+        surplus: None,
         assigned_revision: None,
         protection: Protection::None,
         roll: annotation(labels::ROLLING_UPGRADE).and_then(|mark| RollMark::parse(mark)),

@@ -181,6 +181,7 @@ pub(crate) fn set(name: &str, replicas: usize) -> anyhow::Result<ScaleSet> {
             "location": "eastus",
             "zones": ["1", "2", "3"],
             "replicas": replicas,
+            "overprovision": false,
             "virtualMachineProfile": {
                 "vmSize": "Standard_D2s_v3",
                 "osProfile": {"adminUsername": "azureuser"},

@@ -59,7 +59,8 @@ impl Evictions {
         for (uid, member) in &before.members {
             let gone = !now.members.contains_key(uid);
             let lives = now.sets.get(&member.owner).is_some_and(|set| set.live);
-            if gone && lives && self.deleted.contains(uid) && !self.noted.contains(uid) {
+            let counted = member.surplus != "Overprovisioned";
+            if counted && gone && lives && self.deleted.contains(uid) && !self.noted.contains(uid) {
                 findings.push(format!("{} was evicted and let go before its set has noted it", member.name));
             }
         }

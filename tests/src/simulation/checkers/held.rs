@@ -12,7 +12,8 @@ use super::seen::{MemberSeen, Seen, SetSeen};
 pub(super) fn unexplained(now: &Seen, machines: &BTreeMap<String, Machine>) -> Vec<String> {
     let mut findings = Vec::new();
     for (uid, set) in &now.sets {
-        let members: Vec<&MemberSeen> = now.members.values().filter(|member| member.owner == *uid).collect();
+        let counts = |member: &&MemberSeen| member.owner == *uid && member.surplus != "Overprovisioned";
+        let members: Vec<&MemberSeen> = now.members.values().filter(counts).collect();
         let of_set = || members.iter().filter_map(|member| machines.get(&member.uid));
         // Members made by hand are always named, so that they explain nothing.
         let explains = |blocker: &Value| blocker["code"] != "HandMadeMember" && blocker["count"].as_u64() > Some(0);

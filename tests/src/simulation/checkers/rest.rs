@@ -6,6 +6,7 @@ use scaleset_crds::vocabulary::PowerState;
 use scaleset_hardware::Machine;
 
 use super::seen::{MemberSeen, Protected, Seen, SetSeen, text};
+use super::surplus::unsettled_at_rest;
 use crate::simulation::stage::Stage;
 
 /// Every way in which the world is not what its objects wish, one line each. Only for a world without a fault.
@@ -19,6 +20,7 @@ pub fn converged(stage: &Stage) -> Vec<String> {
     for (uid, set) in now.sets.iter().filter(|(_, set)| set.live) {
         let members: Vec<&MemberSeen> = now.live_made(uid).collect();
         findings.extend(count_differs(set, &members));
+        findings.extend(unsettled_at_rest(&now, uid));
         findings.extend(outdated(set, &members, &machines));
         findings.extend(older_images(set, &members, &machines));
         findings.extend(status_differs(set, &now, uid));

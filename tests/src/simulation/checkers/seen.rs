@@ -65,6 +65,8 @@ pub(super) struct MemberSeen {
     pub(super) set: String,
     pub(super) id: Option<i64>,
     pub(super) zone: String,
+    /// Its mark in a scale-out that makes more than was asked for; empty for others.
+    pub(super) surplus: String,
     pub(super) revision: String,
     /// The member in whose place it was made while that one still ran; empty for others.
     pub(super) replaces: String,
@@ -96,9 +98,10 @@ impl Seen {
         }
     }
 
-    /// Members that the set made and that are not going.
+    /// Members that the set made, that are not going and that count: not its extras.
     pub(super) fn live_made(&self, set_uid: &str) -> impl Iterator<Item = &MemberSeen> {
-        self.members.values().filter(move |member| member.owner == set_uid && !member.terminating)
+        let counts = |member: &&MemberSeen| member.surplus != "Overprovisioned";
+        self.members.values().filter(move |member| member.owner == set_uid && !member.terminating).filter(counts)
     }
 }
 
@@ -184,6 +187,7 @@ fn member(object: Value) -> MemberSeen {
         owner,
         id: spec["instanceId"].as_str().and_then(|id| id.parse().ok()),
         zone: text(&spec["zone"]),
+        surplus: text(&spec["surplus"]),
         revision: text(&metadata["labels"][labels::MODEL_REVISION]),
         replaces: text(&metadata["annotations"][labels::ROLLING_UPGRADE])
             .split(' ')

@@ -16,6 +16,8 @@ pub(super) fn spec_of(words: &[&str]) -> Value {
         let part = match name {
             "replicas" => json!({"replicas": number()}),
             "zones" => json!({"zones": value.split(',').collect::<Vec<_>>()}),
+            "overprovision" => json!({"overprovision": value == "true"}),
+            "extensions-on-kept" => json!({"doNotRunExtensionsOnOverprovisionedVMs": value == "true"}),
             "balance" => json!({"zoneBalance": value == "strict"}),
             "fd" => json!({"platformFaultDomainCount": number()}),
             "spg" => json!({"singlePlacementGroup": value == "true"}),

@@ -23,6 +23,7 @@ pub(super) fn objects(stage: &Stage) -> String {
     lines.extend(sets.iter().filter_map(|set| priorities(set, &vms)));
     lines.extend(sets.iter().flat_map(blockers));
     lines.extend(vms.iter().flat_map(pending));
+    lines.extend(vms.iter().filter_map(surplus));
     lines.push(format!("machines: {}", stage.machines().len()));
     lines.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
 }
@@ -40,6 +41,12 @@ fn priorities(set: &Value, vms: &[Value]) -> Option<String> {
     let noted = set["status"]["evictions"].as_array().map_or(0, Vec::len);
     let regular = members.len() - spot;
     Some(format!("{name}: {regular} regular, {spot} Spot, {evicted} of them evicted; {noted} evictions noted"))
+}
+
+/// An instance that may yet go, or waits to hear that it stays.
+fn surplus(vm: &Value) -> Option<String> {
+    let mark = vm["spec"]["surplus"].as_str()?;
+    Some(format!("{} surplus: {mark}", text(&vm["metadata"]["name"])))
 }
 
 /// The revisions of a set by number, with how many instances are to follow each.

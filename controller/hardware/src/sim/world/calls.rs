@@ -10,9 +10,9 @@ use scaleset_crds::vocabulary::{PowerState, PowerWish};
 use super::disturb::{Boot, Risk, subject_of};
 use super::make_room::Asked;
 use super::operation::{Drawn, GuestRuns, Occasion, busy, compose};
-use super::{Effect, World, priority_of};
+use super::{Effect, World, claim_of, priority_of};
 use crate::error::HardwareError;
-use crate::machine::Placement;
+use crate::machine::{Placement, QuotaRule, Seat};
 use crate::sim::extension::ExtensionRun;
 use crate::sim::model::digest_of;
 use crate::sim::placement::Need;
@@ -25,7 +25,7 @@ use crate::{CreateRequest, Deletion, Shutdown, Target};
 impl World {
     /// Allocates a place for a machine and creates it there.
     pub(crate) fn create(&mut self, request: &CreateRequest, now: Timestamp) -> Result<Effect, HardwareError> {
-        let CreateRequest { target, owner: _, computer_name: _, placement, model_revision: _, model } = request;
+        let CreateRequest { target, owner: _, computer_name: _, placement, quota, model_revision: _, model } = request;
         if self.machines.contains_key(&target.uid) {
             self.fenced(target)?;
             self.note_generation(target);
@@ -37,7 +37,7 @@ impl World {
         let image = self.image(&model.storage_profile.image_reference)?;
         self.check_model(model, &placement.location)?;
         self.check_market(model, placement)?;
-        self.check_quota(&placement.location, &claim, None)?;
+        self.check_quota(*quota, &placement.location, &claim, None)?;
         let region = self.region(&placement.location)?;
         region.check_addresses(&[], interfaces)?;
         let host = match region.hosts.choose(&need_of(request, &claim)) {
@@ -67,6 +67,51 @@ impl World {
         shutdown: Shutdown,
         now: Timestamp,
     ) -> Result<Effect, HardwareError> {
+        let placement = self.fenced(target)?.placement.clone();
+        self.power_in(target, placement, (wish, shutdown), now)
+    }
+
+    /// Starts a machine, on that seat of its zone where it has no hardware.
+    pub(crate) fn start_at(&mut self, target: &Target, seat: &Seat, now: Timestamp) -> Result<Effect, HardwareError> {
+        let Seat { platform_fault_domain, update_domain, placement_group } = seat;
+        let placement = Placement {
+            platform_fault_domain: *platform_fault_domain,
+            update_domain: *update_domain,
+            placement_group: placement_group.clone(),
+            ..self.fenced(target)?.placement.clone()
+        };
+        self.region(&placement.location)?.check_placement(&placement)?;
+        self.power_in(target, placement, (PowerWish::Running, Shutdown::Graceful), now)
+    }
+
+    /// Counts a machine against the quotas from now on.
+    pub(crate) fn count_in(&mut self, target: &Target) -> Result<Effect, HardwareError> {
+        let record = self.fenced(target)?;
+        if record.quota.is_counted() {
+            return Ok(self.unchanged(target));
+        }
+        let model = self.models.get(record.model);
+        let claim = self.sizes.get(&model.vm_size).map(|size| claim_of(size, priority_of(model)));
+        self.note_generation(target);
+        let Some(record) = self.machines.get_mut(&target.uid) else { return Ok(Effect::Unchanged) };
+        record.quota = QuotaRule::Counted;
+        let region = self.regions.get_mut(&record.placement.location);
+        if let Some((claim, region)) = claim.zip(region).filter(|_| record.host.is_some()) {
+            region.quota.take(&claim);
+        }
+        self.save(&target.uid);
+        self.announce(&target.uid);
+        Ok(Effect::Changed)
+    }
+
+    /// Power for a machine that gets its hardware, where it needs any, in `placement`.
+    fn power_in(
+        &mut self,
+        target: &Target,
+        placement: Placement,
+        (wish, shutdown): (PowerWish, Shutdown),
+        now: Timestamp,
+    ) -> Result<Effect, HardwareError> {
         let record = self.fenced(target)?;
         let kind = OperationKind::Power(wish);
         let power = record.power(now);
@@ -86,16 +131,19 @@ impl World {
             self.reachable(record)?;
         }
         let allocation = match (wish, power) {
-            (PowerWish::Running | PowerWish::Stopped, PowerState::Deallocated) => match self.allocation(record) {
-                Ok(place) => Some(place),
-                Err(refusal) => {
-                    let asked = self.asked_by(&target.uid, &self.models.get(record.model).vm_size);
-                    return Err(self.short_of_room(refusal, asked, now));
+            (PowerWish::Running | PowerWish::Stopped, PowerState::Deallocated) => {
+                match self.allocation(record, &placement) {
+                    Ok(place) => Some(place),
+                    Err(refusal) => {
+                        let asked = self.asked_by(&target.uid, &self.models.get(record.model).vm_size);
+                        return Err(self.short_of_room(refusal, asked, now));
+                    }
                 }
-            },
+            }
             (PowerWish::Running | PowerWish::Stopped | PowerWish::Deallocated, _) => None,
         };
         if let Some((host, claim)) = allocation {
+            self.machines.entry(target.uid.clone()).and_modify(|record| record.placement = placement);
             self.take_host(&target.uid, host, &claim);
         }
         let drawn = self.draw_power(&target.uid, (wish, shutdown), power, now);
@@ -184,7 +232,9 @@ impl World {
         };
         if let Some(region) = self.regions.get_mut(&record.placement.location) {
             region.hosts.take(&host, claim, record.owner.set_uid.as_deref());
-            region.quota.take(claim);
+            if record.quota.is_counted() {
+                region.quota.take(claim);
+            }
         }
         record.host = Some(host);
     }
@@ -215,14 +265,13 @@ impl World {
     }
 
     /// A place for a machine that has none.
-    fn allocation(&self, record: &Record) -> Result<(String, Claim), HardwareError> {
+    fn allocation(&self, record: &Record, placement: &Placement) -> Result<(String, Claim), HardwareError> {
         let model = self.models.get(record.model);
-        let placement = &record.placement;
         let claim = self.claim(&model.vm_size, priority_of(model), placement)?;
         self.check_market(model, placement)?;
         // A deallocated Spot machine has kept its part of the quota.
         let kept = Some(&claim).filter(|_| model.spot.is_some());
-        self.check_quota(&placement.location, &claim, kept)?;
+        self.check_quota(record.quota, &placement.location, &claim, kept)?;
         let region = self.region(&placement.location)?;
         let set_uid = record.owner.set_uid.as_deref();
         let asks = &record.uid;
@@ -243,7 +292,7 @@ impl World {
 
     /// Puts a new machine into the world, without a host and addresses yet.
     fn insert(&mut self, request: &CreateRequest, image: Image, now: Timestamp) {
-        let CreateRequest { target, owner, computer_name, placement, model_revision, model } = request;
+        let CreateRequest { target, owner, computer_name, placement, quota, model_revision, model } = request;
         let extensions: BTreeSet<String> = model.extensions.iter().map(|extension| extension.name.clone()).collect();
         let occasion = Occasion {
             now,
@@ -272,6 +321,7 @@ impl World {
             generation: target.generation,
             computer_name: computer_name.clone(),
             placement: Placement::clone(placement),
+            quota: *quota,
             host: None,
             model_revision: model_revision.clone(),
             model: self.acquire_model(model),
@@ -326,13 +376,13 @@ impl World {
 }
 
 fn need_of<'a>(request: &'a CreateRequest, claim: &'a Claim) -> Need<'a> {
-    let CreateRequest { target, owner, computer_name: _, placement, model_revision: _, model } = request;
+    let CreateRequest { target, owner, computer_name: _, placement, quota: _, model_revision: _, model } = request;
     let set_uid = owner.set_uid.as_deref();
     Need { asks: &target.uid, size: &model.vm_size, claim, placement, set_uid, current: None }
 }
 
 fn asked_for(request: &CreateRequest, claim: Claim) -> Asked {
-    let CreateRequest { target, owner, computer_name: _, placement, model_revision: _, model } = request;
+    let CreateRequest { target, owner, computer_name: _, placement, quota: _, model_revision: _, model } = request;
     Asked {
         uid: target.uid.clone(),
         owner: owner.clone(),

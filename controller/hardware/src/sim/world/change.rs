@@ -226,7 +226,7 @@ impl World {
         let held = self.claim(current_size, priority_of(model), &record.placement)?;
         // A Spot machine counts also while it has no host.
         if record.host.is_some() || model.spot.is_some() {
-            self.check_quota(&record.placement.location, &claim, Some(&held))?;
+            self.check_quota(record.quota, &record.placement.location, &claim, Some(&held))?;
         }
         let Some(host) = &record.host else {
             return Ok(None);

@@ -235,7 +235,7 @@ impl World {
             current: Some((current, &held)),
         };
         let region = self.region(&record.placement.location).map_err(refused)?;
-        self.check_quota(&record.placement.location, &claim, Some(&held)).map_err(refused)?;
+        self.check_quota(record.quota, &record.placement.location, &claim, Some(&held)).map_err(refused)?;
         let host = region.hosts.choose(&need).map_err(refused)?;
         self.release_host(&record.uid);
         self.take_host(&record.uid, host, &claim);

@@ -104,7 +104,7 @@ impl World {
 }
 
 pub(super) fn subject_of(request: &CreateRequest) -> Subject<'_> {
-    let CreateRequest { target, owner, computer_name: _, placement, model_revision: _, model } = request;
+    let CreateRequest { target, owner, computer_name: _, placement, quota: _, model_revision: _, model } = request;
     Subject {
         uid: &target.uid,
         name: &owner.name,

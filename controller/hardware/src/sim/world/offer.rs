@@ -71,7 +71,7 @@ impl World {
                 current: Some((host, held)),
             };
             region.hosts.must_leave(&need)
-                && self.check_quota(&record.placement.location, &claim, Some(held)).is_ok()
+                && self.check_quota(record.quota, &record.placement.location, &claim, Some(held)).is_ok()
                 && self.claim(&size.name, priority, &record.placement).is_ok()
         };
         self.sizes.values().filter(takes).map(|size| size.name.clone()).collect()

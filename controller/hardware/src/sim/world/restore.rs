@@ -146,7 +146,9 @@ impl World {
             if !region.hosts.take(host, &claim, record.owner.set_uid.as_deref()) {
                 return Err(format!("machine {uid} is on host {host}, which has no room for it"));
             }
-            region.quota.take(&claim);
+            if record.quota.is_counted() {
+                region.quota.take(&claim);
+            }
         }
         for interface in &record.interfaces {
             let claimed = region.subnets.get_mut(&interface.subnet).is_some_and(|pool| pool.claim(interface.private));

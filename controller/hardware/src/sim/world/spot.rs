@@ -20,7 +20,7 @@ use super::control::{ControlCode, ControlError};
 use super::disturb::{Boot, Risk};
 use super::offer::refused;
 use crate::error::HardwareError;
-use crate::machine::{Change, Placement};
+use crate::machine::{Change, Placement, QuotaRule};
 use crate::sim::extension::ExtensionRun;
 use crate::sim::quota::Claim;
 use crate::sim::spot::{Evicted, NOTICE, Preemption, SpotPressure};
@@ -61,13 +61,18 @@ impl World {
     }
 
     /// Whether the quotas have room for `wanted` once `given_up` is given back. A Spot machine counts against the Spot
-    /// quota alone, from its creation to its end, deallocated or not.
+    /// quota alone, from its creation to its end, deallocated or not. What is exempt always fits.
     pub(super) fn check_quota(
         &self,
+        rule: QuotaRule,
         location: &str,
         wanted: &Claim,
         given_up: Option<&Claim>,
     ) -> Result<(), HardwareError> {
+        match rule {
+            QuotaRule::Exempt => return Ok(()),
+            QuotaRule::Counted => {}
+        }
         let quota = &self.region(location)?.quota;
         match wanted.priority {
             Priority::Regular => quota.check(wanted, given_up),
@@ -79,7 +84,8 @@ impl World {
     pub(crate) fn spot_usage(&self, location: &str) -> i64 {
         let here = self.machines.values().filter(|record| {
             let deleted = record.evicted.is_some() && record.operation.mark.kind == OperationKind::Delete;
-            record.placement.location == location && !(deleted && record.host.is_none())
+            let counts = record.quota.is_counted() && !(deleted && record.host.is_none());
+            record.placement.location == location && counts
         });
         let models = here.map(|record| self.models.get(record.model)).filter(|model| model.spot.is_some());
         models.filter_map(|model| self.sizes.get(&model.vm_size)).map(|size| i64::from(size.vcpus)).sum()
