@@ -20,6 +20,8 @@ mod life;
 mod operations;
 #[path = "end_to_end/os_upgrade.rs"]
 mod os_upgrade;
+#[path = "end_to_end/overprovision.rs"]
+mod overprovision;
 #[path = "end_to_end/placement.rs"]
 mod placement;
 #[path = "end_to_end/plugin.rs"]

@@ -15,6 +15,8 @@ mod objects;
 mod operation;
 #[path = "schema_on_server/os_upgrade.rs"]
 mod os_upgrade;
+#[path = "schema_on_server/overprovision.rs"]
+mod overprovision;
 #[path = "schema_on_server/profile.rs"]
 mod profile;
 #[path = "schema_on_server/rules.rs"]

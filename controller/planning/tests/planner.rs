@@ -20,12 +20,16 @@ mod membership;
 mod operation;
 #[path = "planner/os_upgrade.rs"]
 mod os_upgrade;
+#[path = "planner/overprovision.rs"]
+mod overprovision;
 #[path = "planner/overtaken.rs"]
 mod overtaken;
 #[path = "planner/placement.rs"]
 mod placement;
 #[path = "planner/requests.rs"]
 mod requests;
+#[path = "planner/respread.rs"]
+mod respread;
 #[path = "planner/rolling.rs"]
 mod rolling;
 #[path = "planner/scale_in.rs"]

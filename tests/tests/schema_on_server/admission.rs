@@ -75,6 +75,8 @@ fn only_the_controller_decides_model_and_place() {
             ("platformFaultDomain", Value::Null),
             ("updateDomain", json!(4)),
             ("placementGroup", json!("0")),
+            ("surplus", json!("Overprovisioned")),
+            ("surplus", Value::Null),
         ];
         for (field, value) in changes {
             let patch = json!({"spec": {field: value}});

@@ -7,7 +7,7 @@ use scaleset_crds::manifests::custom_resource_definitions;
 use serde_json::Value;
 
 use crate::case::{Case, LegalChange, Refusal, check, check_legal_change};
-use crate::{flex_vm, health, operation, os_upgrade, profile, scale_set, scale_set_vm, server, spot};
+use crate::{flex_vm, health, operation, os_upgrade, overprovision, profile, scale_set, scale_set_vm, server, spot};
 
 fn cases() -> Vec<Case> {
     [
@@ -15,6 +15,7 @@ fn cases() -> Vec<Case> {
         profile::cases(),
         health::cases(),
         os_upgrade::cases(),
+        overprovision::cases(),
         spot::cases(),
         scale_set_vm::cases(),
         flex_vm::cases(),
@@ -27,6 +28,7 @@ fn legal_changes() -> Vec<LegalChange> {
     [
         scale_set::legal_changes(),
         profile::legal_changes(),
+        overprovision::legal_changes(),
         spot::legal_changes(),
         scale_set_vm::legal_changes(),
         flex_vm::legal_changes(),

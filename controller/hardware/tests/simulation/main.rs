@@ -15,3 +15,4 @@ mod os_disk;
 mod perform;
 mod region;
 mod spot;
+mod surplus;
