@@ -18,6 +18,7 @@ pub(crate) mod os_upgrade;
 pub(crate) mod profile;
 pub(crate) mod rolling_upgrade;
 pub(crate) mod scale_set;
+pub(crate) mod scheduled_event;
 pub(crate) mod spot;
 
 use kube::core::{Reason, Rule};

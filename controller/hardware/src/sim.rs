@@ -29,6 +29,7 @@ mod schedule;
 mod spot;
 mod store;
 mod survey;
+mod termination;
 mod vm;
 mod world;
 

@@ -5,5 +5,8 @@ pub mod instance;
 pub mod model;
 
 pub use diff::{Difference, ViewDiff, diff, diff_models};
-pub use instance::{Eviction, HardwareView, Health, InstanceView, OperationState, PreemptNotice, ReportedHealth};
+pub use instance::{
+    Eviction, HardwareView, Health, InstanceView, NoticeStage, OperationState, PreemptNotice, ReportedHealth,
+    TerminateNotice,
+};
 pub use model::ModelView;

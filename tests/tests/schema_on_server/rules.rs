@@ -7,7 +7,7 @@ use scaleset_crds::manifests::custom_resource_definitions;
 use serde_json::Value;
 
 use crate::case::{Case, LegalChange, Refusal, check, check_legal_change};
-use crate::{flex_vm, health, operation, os_upgrade, profile, scale_set, scale_set_vm, server, spot};
+use crate::{flex_vm, health, operation, os_upgrade, profile, scale_set, scale_set_vm, scheduled_events, server, spot};
 
 fn cases() -> Vec<Case> {
     [
@@ -16,6 +16,7 @@ fn cases() -> Vec<Case> {
         health::cases(),
         os_upgrade::cases(),
         spot::cases(),
+        scheduled_events::cases(),
         scale_set_vm::cases(),
         flex_vm::cases(),
         operation::cases(),
@@ -28,6 +29,7 @@ fn legal_changes() -> Vec<LegalChange> {
         scale_set::legal_changes(),
         profile::legal_changes(),
         spot::legal_changes(),
+        scheduled_events::legal_changes(),
         scale_set_vm::legal_changes(),
         flex_vm::legal_changes(),
     ]

@@ -17,6 +17,7 @@ mod operation;
 mod perform;
 mod restore;
 mod spot;
+mod termination;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -123,6 +124,7 @@ impl World {
     pub(crate) fn settle(&mut self, now: Timestamp) {
         while let Some(uid) = self.due.pop_due(now) {
             self.announce(&uid);
+            self.terminate_due(&uid, now);
             self.follow(&uid, now);
         }
     }

@@ -14,3 +14,4 @@ mod os_disk;
 mod perform;
 mod region;
 mod spot;
+mod termination;

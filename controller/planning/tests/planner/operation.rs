@@ -42,6 +42,7 @@ fn member(id: &str) -> OperationMember {
         provisioning: ProvisioningState::Succeeded,
         trouble: None,
         operations: Vec::new(),
+        scheduled_events: Vec::new(),
     }
 }
 

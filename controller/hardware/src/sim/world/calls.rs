@@ -108,7 +108,7 @@ impl World {
         Effect::Changed
     }
 
-    /// Begins to delete a machine.
+    /// Begins to delete a machine, or tells it that it is to be deleted.
     pub(crate) fn delete(&mut self, target: &Target, now: Timestamp) -> Result<(Deletion, Effect), HardwareError> {
         let Some(record) = self.machines.get(&target.uid) else {
             return Ok((Deletion::Gone, Effect::Unchanged));
@@ -120,6 +120,9 @@ impl World {
         if record.operation.mark.kind == OperationKind::Delete && record.generation <= target.generation {
             self.note_generation(target);
             return Ok((Deletion::InProgress, Effect::Unchanged));
+        }
+        if let Some(noticed) = self.give_notice(target, now)? {
+            return Ok(noticed);
         }
         let power = self.fenced(target)?.power(now);
         let risk = Risk { boot: Boot::None, extensions: &BTreeSet::new() };
@@ -268,6 +271,8 @@ impl World {
             failed_before: 0,
             preemption: None,
             evicted: None,
+            termination: None,
+            approved_event: None,
             hangs_since: None,
             disturbed_at: None,
             sequence: 0,

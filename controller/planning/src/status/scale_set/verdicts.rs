@@ -5,6 +5,7 @@ use scaleset_crds::labels;
 use scaleset_crds::vocabulary::{HealthState, PowerWish, ProvisioningState, UpgradeMode};
 
 use super::super::{Truth, Verdict};
+use super::scheduled_events::leaving_with_notice;
 use super::{ScaleSetOutcome, is_ready, is_updated};
 use crate::budget::Allowance;
 use crate::plan::{Action, Hold, ScaleSetPlan};
@@ -76,7 +77,8 @@ impl<'pass> Verdicts<'pass> {
     /// How many members are left, and what holds them up.
     fn what_is_left(&self) -> String {
         let members = &self.snapshot.members;
-        let left = format!("{} members are left", members.len());
+        let told = leaving_with_notice(members).map(|told| format!(", {told}")).unwrap_or_default();
+        let left = format!("{} members are left{told}", members.len());
         let stuck: Vec<&Member> = members.iter().filter(|member| member.report.failure.is_some()).collect();
         let names: Vec<&str> = stuck.iter().map(|member| member.name.as_str()).collect();
         match stuck.first().and_then(|member| member.report.failure.as_ref()) {
@@ -126,7 +128,8 @@ impl<'pass> Verdicts<'pass> {
         }
         if live > target || leaving > 0 {
             let reason = if live > target { Reason::ScalingIn } else { Reason::Deleting };
-            return unfinished(reason, format!("{target} are to stay, {} leaving", leaving + planned));
+            let told = leaving_with_notice(&self.snapshot.members).map(|told| format!(", {told}")).unwrap_or_default();
+            return unfinished(reason, format!("{target} are to stay, {} leaving{told}", leaving + planned));
         }
         if planned > 0 { unfinished(Reason::Upgrading, self.update_counts()) } else { None }
     }
@@ -291,7 +294,15 @@ impl<'pass> Verdicts<'pass> {
         }
     }
 
+    /// What is lacking; VMs that wait for their notice of deletion hold theirs until then.
     fn capacity_failure(&self) -> Option<Failure> {
+        let Failure { reason, message } = self.lack_of_room()?;
+        let told = leaving_with_notice(&self.snapshot.members);
+        let told = told.map(|told| format!("; {told}, and hold their room and quota until then")).unwrap_or_default();
+        unfinished(reason, format!("{message}{told}"))
+    }
+
+    fn lack_of_room(&self) -> Option<Failure> {
         if let Some(hold) = self.plan.holds.iter().find(|hold| is_capacity(hold.reason)) {
             return unfinished(hold.reason, hold.message.clone());
         }
