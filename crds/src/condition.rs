@@ -188,6 +188,8 @@ closed_enum! {
         PendingReimage,
         /// Spot VMs were evicted and stay without hardware until they are started.
         Evicted,
+        /// Members that go were told of it, and go when their notice is approved or its time is over.
+        DeletionNotice,
         /// The VM is stopped or deallocated as wished.
         StoppedByWish,
         /// The model names no health source.

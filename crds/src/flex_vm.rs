@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::condition::{FlexVMCondition, InstanceCondition, unknown_conditions};
 use crate::instance::{InstanceStatus, ProtectionPolicy, ScaleSetReference};
 use crate::profile::{Credentials, Extension, NetworkInterface, NetworkProfile, StorageProfile, VirtualMachineModel};
-use crate::rules::{self, health, instance, profile as refuse};
+use crate::rules::{self, health, instance, profile as refuse, scheduled_event};
+use crate::scheduled_event::ScheduledEventsProfile;
 use crate::spot::SpotProfile;
 use crate::vocabulary::PowerWish;
 
@@ -62,7 +63,8 @@ use crate::vocabulary::PowerWish;
     validation = refuse::extensions_wait_for_known(),
     validation = refuse::extensions_wait_for_others(),
     validation = health::one_health_extension(),
-    validation = health::health_extension_of_os()
+    validation = health::health_extension_of_os(),
+    validation = scheduled_event::no_terminate_notification_of_spot()
 )]
 pub struct FlexVMSpec {
     /// The Flexible set that this VM joins, in the same namespace; none by default: the VM stands alone. A VM that exists is
@@ -106,6 +108,9 @@ pub struct FlexVMSpec {
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub extensions: Vec<Extension>,
+    /// Events that the VM is told of before they come about; only Spot VMs are told of anything by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduled_events_profile: Option<ScheduledEventsProfile>,
     /// Tags of the VM; at most 50, names of up to 512 characters, values of up to 256.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 50), schema_with = "rules::tag_map")]
@@ -137,6 +142,10 @@ impl FlexVMSpec {
             storage_profile: self.storage_profile.clone(),
             network_profile: self.network_profile.clone().into(),
             extensions: self.extensions.clone(),
+            terminate_notification: self
+                .scheduled_events_profile
+                .as_ref()
+                .and_then(ScheduledEventsProfile::terminate_notification),
             tags: self.tags.clone(),
         }
     }

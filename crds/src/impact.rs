@@ -73,6 +73,11 @@ pub const IMPACT_TABLE: &[ImpactRow] = &[
     row("networkProfile.networkInterfaces[]", Impact::Online, "the interface is changed in place"),
     row("networkProfile.healthProbe", Impact::Online, "the load balancer asks differently"),
     row("extensions[]", Impact::Online, "the agent runs the extension"),
+    row(
+        "scheduledEventsProfile.terminateNotificationProfile",
+        Impact::Online,
+        "deletions that are asked for from then on are announced so",
+    ),
     row("tags", Impact::None, "nothing on the VM notices"),
 ];
 

@@ -60,7 +60,8 @@ pub const FAILURES_MAX: usize = 32;
     validation = refuse::names_its_instances(),
     validation = refuse::all_stands_alone(),
     validation = refuse::rolling_upgrades_name_none(),
-    validation = refuse::skip_shutdown_of_power_off()
+    validation = refuse::skip_shutdown_of_power_off(),
+    validation = refuse::event_id_of_approvals()
 )]
 pub struct ScaleSetOperationSpec {
     /// What it is about, in the same namespace. Required. Immutable.
@@ -68,12 +69,14 @@ pub struct ScaleSetOperationSpec {
     /// What is to be done. Required. Immutable. On VMs: `Start`, `PowerOff` (hardware kept), `Restart`, `Deallocate`
     /// (hardware released), `Redeploy` (on another host), `Reimage` (fresh OS disk of the model that the VM follows),
     /// `ReimageAll` (data disks too; Uniform only), `ManualUpgrade` (to the newest model), `Delete` (the count is
-    /// lowered with them) and `SimulateEviction` (of Spot VMs). On a set in mode Rolling: `StartRollingUpgrade` (also after one that was cancelled or has
+    /// lowered with them), `SimulateEviction` (of Spot VMs) and `ApproveScheduledEvent` (what was announced begins at once;
+    /// also on VMs that are going). On a set in mode Rolling: `StartRollingUpgrade` (also after one that was cancelled or has
     /// faulted) and `CancelRollingUpgrade`.
     #[serde(rename = "type")]
     pub operation_type: OperationType,
     /// VMs of the set by instance id: the number of a Uniform instance, the name of a Flexible VM. A list of only `*`
-    /// means all of them, and so does no list; `ManualUpgrade`, `Delete` and `SimulateEviction` require one. VMs that are named are not skipped for
+    /// means all of them, and so does no list; `ManualUpgrade`, `Delete`, `SimulateEviction` and, without parameters.eventId,
+    /// `ApproveScheduledEvent` require one. VMs that are named are not skipped for
     /// their protection, those meant by `*` or by no list are. At most 1000. Immutable.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
@@ -109,6 +112,11 @@ pub struct OperationParameters {
     /// `PowerOff` only: cut the power without asking the guest to shut down, default false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skip_shutdown: Option<bool>,
+    /// `ApproveScheduledEvent` only: id of the event, as in status.scheduledEvents of a VM. Absent: every event that the
+    /// named VMs have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub event_id: Option<String>,
 }
 
 // No doc comments on the variants, see `vocabulary`.
@@ -134,6 +142,7 @@ pub enum OperationType {
     StartRollingUpgrade,
     CancelRollingUpgrade,
     SimulateEviction,
+    ApproveScheduledEvent,
 }
 
 #[expect(missing_docs, reason = "documented at the field")]

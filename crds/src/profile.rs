@@ -10,7 +10,8 @@ use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::health::HealthProbe;
-use crate::rules::{self, health, profile as refuse};
+use crate::rules::{self, health, profile as refuse, scheduled_event};
+use crate::scheduled_event::{ScheduledEventsProfile, TerminateNotification};
 use crate::spot::{Priority, SpotProfile, SpotTerms};
 use crate::vocabulary::{ApplicationProtocol, OsType, StorageAccountType};
 
@@ -25,7 +26,8 @@ use crate::vocabulary::{ApplicationProtocol, OsType, StorageAccountType};
     validation = refuse::extensions_wait_for_others(),
     validation = health::one_health_extension(),
     validation = health::health_extension_of_os(),
-    validation = health::one_health_source()
+    validation = health::one_health_source(),
+    validation = scheduled_event::no_terminate_notification_of_spot()
 )]
 pub struct VirtualMachineProfile {
     /// Size of the VM, as in Azure's `sku.name`, for example `Standard_D2s_v3`. Required.
@@ -45,6 +47,9 @@ pub struct VirtualMachineProfile {
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub extensions: Vec<Extension>,
+    /// Events that a VM is told of before they come about; only Spot VMs are told of anything by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduled_events_profile: Option<ScheduledEventsProfile>,
     /// Tags of the VM; at most 50, names of up to 512 characters, values of up to 256.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 50), schema_with = "rules::tag_map")]
@@ -333,6 +338,9 @@ pub struct VirtualMachineModel {
     /// Extensions, in the order of the profile.
     #[serde(default)]
     pub extensions: Vec<Extension>,
+    /// Notice of a deletion; none where it comes without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terminate_notification: Option<TerminateNotification>,
     /// Tags.
     #[serde(default)]
     pub tags: BTreeMap<String, String>,
@@ -341,10 +349,27 @@ pub struct VirtualMachineModel {
 impl VirtualMachineProfile {
     /// The part of the profile that one VM has.
     pub fn model(&self) -> VirtualMachineModel {
-        let Self { vm_size, spot, os_profile, storage_profile, network_profile, extensions, tags } = self.clone();
+        let Self {
+            vm_size,
+            spot,
+            os_profile,
+            storage_profile,
+            network_profile,
+            extensions,
+            scheduled_events_profile,
+            tags,
+        } = self.clone();
         let OsProfile { computer_name_prefix: _, credentials } = os_profile;
-        let spot = spot.terms();
-        VirtualMachineModel { vm_size, spot, credentials, storage_profile, network_profile, extensions, tags }
+        VirtualMachineModel {
+            vm_size,
+            spot: spot.terms(),
+            credentials,
+            storage_profile,
+            network_profile,
+            extensions,
+            terminate_notification: scheduled_events_profile.and_then(|profile| profile.terminate_notification()),
+            tags,
+        }
     }
 
     /// The same of a VM of `priority`: a set that mixes priorities makes regular VMs of a Spot profile.

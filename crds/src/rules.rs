@@ -19,6 +19,7 @@ pub(crate) mod overprovision;
 pub(crate) mod profile;
 pub(crate) mod rolling_upgrade;
 pub(crate) mod scale_set;
+pub(crate) mod scheduled_event;
 pub(crate) mod spot;
 
 use kube::core::{Reason, Rule};

@@ -11,6 +11,7 @@ use crate::os_upgrade::{AutomaticOsUpgradePolicy, FailedImageVersion, OsUpgradeH
 use crate::profile::VirtualMachineProfile;
 use crate::rolling_upgrade::{FailedRevision, RollingUpgradePolicy, RollingUpgradeStatus};
 use crate::rules::{self, health, os_upgrade, overprovision, rolling_upgrade, scale_set as refuse, spot};
+use crate::scheduled_event::ScheduledEventsSummary;
 use crate::spot::{EvictedMember, PriorityMixPolicy, SpotRestorePolicy};
 use crate::vocabulary::{MaxDisruption, OrchestrationMode, ScaleInRule, UpgradeMode};
 
@@ -269,6 +270,9 @@ pub struct ScaleSetStatus {
     #[schemars(length(max = 2000))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["uid".into()]))]
     pub evictions: Vec<EvictedMember>,
+    /// Events that members have been told of; none before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduled_events: Option<ScheduledEventsSummary>,
     /// Run-time summary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance_view: Option<ScaleSetInstanceView>,

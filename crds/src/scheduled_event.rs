@@ -1,17 +1,71 @@
-//! What is about to be done to a VM, announced before it is done.
+//! What is about to be done to a VM, announced before it is done, and what a profile says of such notices.
 //!
-//! Source: Azure's "Scheduled Events". Events that are over vanish.
+//! Sources: Azure's "Scheduled Events" and "Terminate notification for Azure Virtual Machine Scale Set instances". Events
+//! that are over vanish.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::rules::scheduled_event as refuse;
+
+/// Seconds between the wish to delete a VM and its deletion, where the profile does not say.
+const NOT_BEFORE_TIMEOUT_SECONDS: i32 = 300;
+
+/// Which events VMs are told of before they come about.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ScheduledEventsProfile {
+    /// Notice of a deletion; none by default. Not for Spot VMs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terminate_notification_profile: Option<TerminateNotificationProfile>,
+}
+
+/// Whether a VM is told before it is deleted, and for how long its deletion waits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = refuse::not_before_timeout_range())]
+pub struct TerminateNotificationProfile {
+    /// Whether every deletion of a VM that runs is announced by an event `Terminate` and waits until the event is approved
+    /// or its time is over, default false.
+    #[serde(default)]
+    pub enable: bool,
+    /// Seconds of scenario time that a deletion waits for an approval, 300 (default) to 900. A notice that is out keeps the
+    /// time that it was given.
+    #[serde(default = "not_before_timeout_seconds")]
+    #[schemars(range(min = -1_000_000, max = 1_000_000))]
+    pub not_before_timeout_seconds: i32,
+}
+
+/// What a VM with terminate notification has agreed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TerminateNotification {
+    /// Seconds of scenario time between the notice and the deletion.
+    pub not_before_timeout_seconds: i32,
+}
+
+impl ScheduledEventsProfile {
+    /// What it says of deletions; none where they are not announced.
+    pub fn terminate_notification(&self) -> Option<TerminateNotification> {
+        let Self { terminate_notification_profile } = self;
+        let profile = terminate_notification_profile.as_ref()?;
+        let TerminateNotificationProfile { enable, not_before_timeout_seconds } = *profile;
+        enable.then_some(TerminateNotification { not_before_timeout_seconds })
+    }
+}
+
+const fn not_before_timeout_seconds() -> i32 {
+    NOT_BEFORE_TIMEOUT_SECONDS
+}
+
 // No doc comments on variants, see `vocabulary`.
 #[expect(missing_docs, reason = "documented at the field")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum EventType {
     Preempt,
+    Terminate,
 }
 
 #[expect(missing_docs, reason = "documented at the field")]
@@ -35,7 +89,7 @@ pub struct ScheduledEvent {
     /// Its id.
     #[schemars(length(max = 64))]
     pub event_id: String,
-    /// Preempt: the Spot VM is evicted.
+    /// Preempt: the Spot VM is evicted. Terminate: the VM is deleted.
     pub event_type: EventType,
     /// Scheduled, or Started.
     pub event_status: EventStatus,
@@ -44,4 +98,17 @@ pub struct ScheduledEvent {
     pub not_before: Option<Time>,
     /// Platform: the region does it by itself; User: somebody asked for it.
     pub event_source: EventSource,
+}
+
+/// The events of all members of a set, as Azure's document of scheduled events has them for a placement group.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ScheduledEventsSummary {
+    /// Rises by one whenever an event comes, begins or is over.
+    pub document_incarnation: i64,
+    /// Events that are not over.
+    pub count: i32,
+    /// Digest of these events, by which a change is noticed.
+    #[schemars(length(max = 64))]
+    pub digest: String,
 }

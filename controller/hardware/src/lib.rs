@@ -33,8 +33,8 @@ pub use catalog::Catalog;
 pub use error::HardwareError;
 pub use headroom::Headroom;
 pub use machine::{
-    ApplicationHealthReport, Change, Eviction, ExtensionState, Health, Inventory, Machine, Owner, Placement,
-    PreemptNotice, Provisioning, QuotaRule, Seat,
+    ApplicationHealthReport, Change, Eviction, ExtensionState, Health, Inventory, Machine, NoticeStage, Owner,
+    Placement, PreemptNotice, Provisioning, QuotaRule, Seat, TerminateNotice,
 };
 
 /// What to create. The same `uid` again returns the machine that is there.
@@ -144,7 +144,7 @@ pub enum OsDiskWish {
 /// What became of [`Hardware::delete`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deletion {
-    /// Accepted; the machine still holds its place.
+    /// Accepted, or announced to the machine; it still holds its place.
     InProgress,
     /// There is no such machine (any more).
     Gone,
@@ -201,8 +201,16 @@ pub trait Hardware: Send + Sync {
         wish: OsDiskWish,
     ) -> Result<Machine, HardwareError>;
 
+    /// Approves the scheduled event of that id, or with `None` every one that the machine has: what was announced begins at
+    /// once, a deletion after those of its set whose notice ends no later. What was approved before is left as it is; an
+    /// event that the machine does not have is refused.
+    async fn approve_event(&self, target: Target, event_id: Option<&str>) -> Result<Machine, HardwareError>;
+
     /// Deletes the machine with its disks and addresses. `shutdown` says how a running guest is stopped: where its power
-    /// is cut, the machine is gone and its place is free when the call returns.
+    /// is cut, the machine is gone and its place is free when the call returns. One whose applied model has a notice of
+    /// deletion, and whose guest can hear of it, is told first, however it is to be stopped: it runs on and holds
+    /// everything until the notice is approved or its time is over ([`Machine::terminate_notice`]); until then it is
+    /// changed by no other call, and the same call again changes nothing.
     async fn delete(&self, target: Target, shutdown: Shutdown) -> Result<Deletion, HardwareError>;
 
     /// The machine as it is now; `None` only where it is sure that there is none.

@@ -167,6 +167,9 @@ pub struct Machine {
     /// The notice that it is about to be evicted.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub preempt_notice: Option<PreemptNotice>,
+    /// The notice that it is deleted, from the wish to delete it until it is gone.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub terminate_notice: Option<TerminateNotice>,
     /// The eviction that has taken its hardware, until somebody starts it or wishes it down. One that an eviction has
     /// deleted is told, as being deleted, until somebody asks for its deletion.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -183,6 +186,29 @@ pub struct PreemptNotice {
     pub not_before: Timestamp,
     /// Why.
     pub reason: EvictionReason,
+}
+
+/// The notice of a deletion (Azure: scheduled events, `Terminate`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TerminateNotice {
+    /// Id of the event.
+    pub event_id: String,
+    /// When the deletion begins at the latest, scenario time.
+    pub not_before: Timestamp,
+    /// How far it is.
+    pub stage: NoticeStage,
+}
+
+/// How far an announced deletion is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NoticeStage {
+    /// Nobody has approved it.
+    Scheduled,
+    /// It was approved, and waits for another machine of its set, whose notice ends no later.
+    Approved,
+    /// The machine is being deleted.
+    Started,
 }
 
 /// An eviction.

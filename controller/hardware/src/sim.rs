@@ -30,6 +30,7 @@ mod schedule;
 mod spot;
 mod store;
 mod survey;
+mod termination;
 mod vm;
 mod world;
 

@@ -1,6 +1,8 @@
 //! One VM's next step, `ScaleSetVM` and `FlexVM` alike: life, hardware and wish decide, in this order.
 //!
 //! ```text
+//! an event approved ──► pass it on; told of its deletion ──► wait until that begins
+//!   │ neither
 //! going? ──► hardware there? ──► delete it ──► let the object go
 //!   │ no
 //! membership changed ──► mark it on the object
@@ -32,8 +34,10 @@
 pub(crate) mod eviction;
 pub(crate) mod operation;
 mod os_disk;
+pub(crate) mod scheduled_event;
 
 pub use operation::is_final;
+pub use scheduled_event::said;
 
 use std::time::Duration;
 
@@ -96,6 +100,8 @@ pub enum Step {
     SetPower(PowerWish, ShutdownRule),
     /// Do what the operation of that uid asks for.
     Perform(String, Perform),
+    /// Approve the scheduled event of that id, or all that it has.
+    ApproveEvent(Option<String>),
     /// Delete the hardware where there is any, then let the object go.
     Release(ReleaseRule, ShutdownRule),
     /// The object is gone or is nobody's business here.
@@ -122,6 +128,7 @@ impl Step {
             | Self::Count
             | Self::SetPower(_, _)
             | Self::Perform(_, _)
+            | Self::ApproveEvent(_)
             | Self::Release(_, _)
             | Self::Forget => None,
         }
@@ -170,6 +177,8 @@ pub enum Wait {
     Evicted,
     /// Its set notes that an eviction has deleted it, and lets it go.
     EvictionNote,
+    /// The notice of its deletion is approved, or its time is over.
+    DeletionNotice,
 }
 
 /// Plans one pass over an instance.
@@ -192,6 +201,9 @@ fn next_step(snapshot: &InstanceSnapshot) -> Decision {
         (MemberLife::Live, FinalizerState::Held) => {}
     }
     if let Some(decision) = enrolled(snapshot) {
+        return decision;
+    }
+    if let Some(decision) = scheduled_event::awaited(snapshot) {
         return decision;
     }
     match (&snapshot.assigned, &snapshot.hardware) {
@@ -229,6 +241,9 @@ fn enrolled(snapshot: &InstanceSnapshot) -> Option<Decision> {
 
 /// Hardware that is being deleted already is waited for, not asked again.
 fn release(snapshot: &InstanceSnapshot) -> Decision {
+    if let Some(decision) = scheduled_event::awaited(snapshot) {
+        return decision;
+    }
     match &snapshot.hardware {
         HardwareView::Present(view) if view.is_deleted_by_eviction() => eviction::released(snapshot, view),
         HardwareView::Present(view) if view.operation == OperationState::Deleting => {

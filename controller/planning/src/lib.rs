@@ -13,6 +13,7 @@
 
 pub mod audit;
 pub mod budget;
+mod deletion_notice;
 pub mod instance;
 pub mod limits;
 pub mod membership;

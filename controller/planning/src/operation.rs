@@ -15,6 +15,7 @@
 //! Sources: Azure's REST reference of Virtual Machine Scale Sets; queueing, time to live and failures that change nothing
 //! are ours (`docs/operations.md`).
 
+mod approval;
 mod progress;
 mod refusal;
 
@@ -156,9 +157,7 @@ fn ended_at(snapshot: &OperationSnapshot, ended: jiff::Timestamp) -> OperationPl
 
 fn not_begun(snapshot: &OperationSnapshot) -> OperationPlan {
     let age = Duration::try_from(snapshot.wall_now.duration_since(snapshot.created)).unwrap_or(Duration::ZERO);
-    if let (OperationTargetFacts::Missing, Some(left)) = (&snapshot.target, TARGET_GRACE.checked_sub(age)) {
-        let target = &snapshot.spec.target;
-        let message = format!("there is no {:?} {} in this namespace yet", target.kind, target.name);
+    if let (Some(message), Some(left)) = (not_seen_yet(snapshot), TARGET_GRACE.checked_sub(age)) {
         let step = OperationStep::Wait { reason: Reason::ResourceNotFound, message };
         return OperationPlan { step, wake_after: Some(left.max(Duration::from_millis(100))) };
     }
@@ -166,6 +165,19 @@ fn not_begun(snapshot: &OperationSnapshot) -> OperationPlan {
     // Who is waited for may be about another object, whose end wakes nobody here.
     let queued = matches!(step, OperationStep::Wait { reason: Reason::Queued, .. });
     OperationPlan { step, wake_after: queued.then_some(QUEUE_LOOK) }
+}
+
+/// What it is about and is not known (yet).
+fn not_seen_yet(snapshot: &OperationSnapshot) -> Option<String> {
+    match &snapshot.target {
+        OperationTargetFacts::Missing => {
+            let target = &snapshot.spec.target;
+            Some(format!("there is no {:?} {} in this namespace yet", target.kind, target.name))
+        }
+        OperationTargetFacts::ScaleSet(_) | OperationTargetFacts::FlexVM(_) => {
+            approval::unknown_event(snapshot).map(|unknown| format!("{unknown} yet"))
+        }
+    }
 }
 
 fn turn(snapshot: &OperationSnapshot) -> OperationStep {
@@ -214,6 +226,7 @@ pub fn scope_of_ids(operation_type: OperationType, instance_ids: &[String]) -> O
         | OperationType::Reimage
         | OperationType::ReimageAll
         | OperationType::SimulateEviction
+        | OperationType::ApproveScheduledEvent
         | OperationType::ManualUpgrade
         | OperationType::Delete => {
             if instance_ids.is_empty() || instance_ids.iter().any(|id| id == ALL_INSTANCES) {
@@ -225,12 +238,15 @@ pub fn scope_of_ids(operation_type: OperationType, instance_ids: &[String]) -> O
     }
 }
 
-/// Two deletions of one set are kept apart although their VMs differ: the set has one mark for the lowered count.
+/// An approval waits for nobody, and nobody for it: what it lets begin may be what others wait for. Two deletions of one set are kept apart although their VMs differ: the set has one mark for the lowered count.
 fn conflicts(
     snapshot: &OperationSnapshot,
     scope: &OperationScope,
     earlier: &crate::snapshot::EarlierOperation,
 ) -> bool {
+    if approval::is_approval(snapshot) || earlier.operation_type == OperationType::ApproveScheduledEvent {
+        return false;
+    }
     let both_delete =
         snapshot.spec.operation_type == OperationType::Delete && earlier.operation_type == OperationType::Delete;
     both_delete || scope.overlaps(&earlier.scope)
@@ -267,11 +283,14 @@ fn beginning(snapshot: &OperationSnapshot) -> Beginning {
 /// of the Spot VMs that hold hardware.
 fn chosen<'pass>(
     set: &'pass OperationSet,
-    snapshot: &OperationSnapshot,
+    snapshot: &'pass OperationSnapshot,
 ) -> impl Iterator<Item = &'pass OperationMember> {
     let operation_type = snapshot.spec.operation_type;
     let scope = scope_of_ids(operation_type, &snapshot.spec.instance_ids);
     set.members.iter().filter(move |member| {
+        if approval::is_approval(snapshot) {
+            return approval::is_meant(snapshot, &scope, member);
+        }
         let wanted = match &scope {
             OperationScope::All => {
                 let foreign = operation_type == OperationType::ManualUpgrade && member.origin == Origin::Hand;

@@ -82,6 +82,7 @@ const fn remedy(reason: Reason) -> Remedy {
         | Reason::PendingReimage
         | Reason::Evicted
         | Reason::MaxPriceChangeNotAllowedForAllocatedVMs
+        | Reason::DeletionNotice
         | Reason::StoppedByWish
         | Reason::NoHealthSource
         | Reason::Orphaning

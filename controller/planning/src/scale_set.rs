@@ -21,6 +21,7 @@ use scaleset_crds::rolling_upgrade::RollingUpgradeStatus;
 use scaleset_crds::vocabulary::{OrchestrationMode, OsType, RollingUpgradeCode, UpgradeMode};
 
 use crate::budget;
+use crate::deletion_notice;
 use crate::limits;
 use crate::naming;
 use crate::placement::{self, Occupancy};
@@ -83,6 +84,7 @@ pub fn plan(snapshot: &ScaleSetSnapshot) -> ScaleSetPlan {
     forced_deletion::mark_first(snapshot, &mut plan);
     plan.wake_after = plan.wake_after.into_iter().chain(sudden_drop::look_again(snapshot)).min();
     plan.unsettled = unsettled::holds(&counted.members, plan.effective.newest_revision.as_deref());
+    plan.unsettled.extend(deletion_notice::hold(&snapshot.members));
     plan
 }
 

@@ -6,6 +6,7 @@ pub mod model;
 
 pub use diff::{Difference, ViewDiff, diff, diff_models};
 pub use instance::{
-    Eviction, HardwareView, Health, InstanceView, OperationState, PreemptNotice, QuotaRule, ReportedHealth,
+    Eviction, HardwareView, Health, InstanceView, NoticeStage, OperationState, PreemptNotice, QuotaRule,
+    ReportedHealth, TerminateNotice,
 };
 pub use model::ModelView;

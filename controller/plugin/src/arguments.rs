@@ -72,6 +72,9 @@ pub(crate) enum Command {
     /// Start, cancel or follow a rolling upgrade.
     #[command(subcommand)]
     RollingUpgrade(RollingUpgradeVerb),
+    /// List what VMs were told of, or approve it.
+    #[command(subcommand)]
+    Events(EventsVerb),
     /// Print a completion script.
     Completion {
         /// The shell.
@@ -197,6 +200,38 @@ pub(crate) enum RollingUpgradeVerb {
     },
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum EventsVerb {
+    /// List scheduled events: of the VMs of a set, or of one FlexVM with --vm.
+    List {
+        #[command(flatten)]
+        target: SetOrVm,
+        #[arg(short, long, default_value = "table")]
+        output: Output,
+    },
+    /// Approve scheduled events: what was announced begins at once. Also of VMs that are being deleted.
+    Approve {
+        #[command(flatten)]
+        target: AskedTarget,
+        /// The event, as in `events list`; without it, every event of the VMs of --instance-ids or --vm.
+        #[arg(long, value_name = "ID", required_unless_present_any = ["instance_ids", "vm"])]
+        event_id: Option<String>,
+        #[command(flatten)]
+        wait: WaitOptions,
+    },
+}
+
+/// A set, or one VM by itself.
+#[derive(Args, Debug)]
+pub(crate) struct SetOrVm {
+    /// The set.
+    #[arg(required_unless_present = "vm", add = ArgValueCandidates::new(set_names))]
+    pub(crate) name: Option<String>,
+    /// One FlexVM by its own name, in a set or alone.
+    #[arg(long, value_name = "NAME", conflicts_with = "name")]
+    pub(crate) vm: Option<String>,
+}
+
 /// What an action is about.
 #[derive(Args, Debug)]
 pub(crate) struct Asked {
@@ -292,6 +327,11 @@ mod tests {
             &["restart", "--vm", "jumpbox", "--no-wait"],
             &["delete-instances", "web", "--instance-ids", "*"],
             &["-n", "shop", "rolling-upgrade", "start", "web"],
+            &["events", "list", "web", "-o", "yaml"],
+            &["events", "list", "--vm", "jumpbox"],
+            &["events", "approve", "web", "--event-id", "e"],
+            &["events", "approve", "web", "--instance-ids", "*"],
+            &["events", "approve", "--vm", "jumpbox"],
             &["rolling-upgrade", "status", "web", "--context", "kind", "-w"],
         ] {
             assert!(parse(legal).is_ok(), "{legal:?}: {:?}", parse(legal).err());
@@ -302,6 +342,8 @@ mod tests {
             &["restart", "--instance-ids", "0"],
             &["update-instances", "web"],
             &["scale", "web"],
+            &["events", "list"],
+            &["events", "approve", "web"],
         ] {
             assert!(parse(illegal).is_err(), "{illegal:?}");
         }

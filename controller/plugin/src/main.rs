@@ -7,6 +7,7 @@ mod arguments;
 mod cluster;
 mod complete;
 mod diff;
+mod events;
 mod history;
 mod instance_view;
 mod operate;
@@ -22,9 +23,9 @@ mod why;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
-use scaleset_crds::operation::OperationType;
+use scaleset_crds::operation::{OperationParameters, OperationType};
 
-use arguments::{Arguments, Command, ReadOrChange, RollingUpgradeVerb};
+use arguments::{Arguments, Command, EventsVerb, ReadOrChange, RollingUpgradeVerb};
 use cluster::Cluster;
 use operate::{Request, Target};
 use scale::Confirm;
@@ -51,16 +52,17 @@ async fn main() -> ExitCode {
 
 async fn run(cluster: &Cluster, command: Command) -> anyhow::Result<ExitCode> {
     use OperationType::{
-        CancelRollingUpgrade, Deallocate, Delete, ManualUpgrade, PowerOff, Redeploy, Reimage, ReimageAll, Restart,
-        SimulateEviction, Start, StartRollingUpgrade,
+        ApproveScheduledEvent, CancelRollingUpgrade, Deallocate, Delete, ManualUpgrade, PowerOff, Redeploy, Reimage,
+        ReimageAll, Restart, SimulateEviction, Start, StartRollingUpgrade,
     };
-    let of = |operation_type, target| Request { operation_type, target, skip_shutdown: None };
+    let of = |operation_type, target| Request { operation_type, target, parameters: None };
     let request = match command {
         Command::Start(asked) => (of(Start, asked.target.into()), asked.wait),
         Command::SimulateEviction(asked) => (of(SimulateEviction, asked.target.into()), asked.wait),
         Command::Stop { asked, skip_shutdown } => {
-            let skip_shutdown = skip_shutdown.then_some(true);
-            (Request { skip_shutdown, ..of(PowerOff, asked.target.into()) }, asked.wait)
+            let skip = skip_shutdown.then_some(true);
+            let parameters = skip.map(|skip| OperationParameters { skip_shutdown: Some(skip), event_id: None });
+            (Request { parameters, ..of(PowerOff, asked.target.into()) }, asked.wait)
         }
         Command::Deallocate(asked) => (of(Deallocate, asked.target.into()), asked.wait),
         Command::Restart(asked) => (of(Restart, asked.target.into()), asked.wait),
@@ -80,6 +82,14 @@ async fn run(cluster: &Cluster, command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::RollingUpgrade(RollingUpgradeVerb::Status { name, watch, output }) => {
             return rolling_upgrade::status(cluster, &name, watch, output).await;
+        }
+        Command::Events(EventsVerb::List { target, output }) => {
+            return events::list(cluster, target, output).await.map(|()| ExitCode::SUCCESS);
+        }
+        Command::Events(EventsVerb::Approve { target, event_id, wait }) => {
+            let parameters =
+                event_id.map(|event_id| OperationParameters { skip_shutdown: None, event_id: Some(event_id) });
+            (Request { parameters, ..of(ApproveScheduledEvent, target.into()) }, wait)
         }
         Command::Read(read) => return read_or_change(cluster, read).await.map(|()| ExitCode::SUCCESS),
         Command::Completion { .. } => return Ok(ExitCode::SUCCESS),

@@ -27,7 +27,7 @@ const UNSEEN_MAX: Duration = Duration::from_secs(10);
 pub(crate) struct Request {
     pub(crate) operation_type: OperationType,
     pub(crate) target: Target,
-    pub(crate) skip_shutdown: Option<bool>,
+    pub(crate) parameters: Option<OperationParameters>,
 }
 
 /// Of whom.
@@ -80,14 +80,14 @@ pub(crate) async fn operate(cluster: &Cluster, request: Request, wait: WaitOptio
 }
 
 fn object(request: Request) -> ScaleSetOperation {
-    let Request { operation_type, target: Target { kind, name, instance_ids }, skip_shutdown } = request;
+    let Request { operation_type, target: Target { kind, name, instance_ids }, parameters } = request;
     let prefix: String = name.chars().take(40).collect();
     let verb = format!("{operation_type:?}").to_lowercase();
     let spec = ScaleSetOperationSpec {
         target: OperationTarget { kind, name },
         operation_type,
         instance_ids,
-        parameters: skip_shutdown.map(|skip| OperationParameters { skip_shutdown: Some(skip) }),
+        parameters,
         ttl_seconds_after_finished: Some(KEPT_SECONDS),
     };
     let metadata = ObjectMeta { generate_name: Some(format!("{prefix}-{verb}-")), ..ObjectMeta::default() };
@@ -163,7 +163,7 @@ mod tests {
         let asked = object(Request {
             operation_type: OperationType::PowerOff,
             target: target.into(),
-            skip_shutdown: Some(true),
+            parameters: Some(OperationParameters { skip_shutdown: Some(true), event_id: None }),
         });
         assert_eq!(asked.metadata.generate_name.as_deref(), Some("jumpbox-poweroff-"));
         assert_eq!(asked.spec.target.kind, OperationTargetKind::FlexVM);

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use scaleset_crds::ScaleSet;
 use scaleset_crds::condition::{ScaleSetCondition, find};
+use scaleset_crds::scheduled_event::ScheduledEventsSummary;
 use scaleset_crds::spot::SpotTerms;
 use scaleset_crds::vocabulary::{PowerState, UpgradeMode};
 
@@ -65,7 +66,11 @@ fn described(set: &ScaleSet) -> String {
             ("Evictions", format!("{} noted, {} aimed at", status.evictions.len(), or_none(status.target_replicas))),
         ]
     });
-    let lines: Vec<(&str, String)> = lines.into_iter().chain(market.into_iter().flatten()).collect();
+    let told = status.scheduled_events.as_ref().map(|summary| {
+        let ScheduledEventsSummary { document_incarnation, count, digest: _ } = summary;
+        ("Scheduled events", format!("{count}, incarnation {document_incarnation} (events list shows them)"))
+    });
+    let lines: Vec<(&str, String)> = lines.into_iter().chain(market.into_iter().flatten()).chain(told).collect();
     let mut text = facts(&lines);
     let rows: Vec<Vec<String>> = ScaleSetCondition::ALL
         .iter()

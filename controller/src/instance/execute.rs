@@ -86,6 +86,7 @@ pub(super) async fn execute(
         },
         Step::Count => pass.changed(hardware.count(pass.target.clone()).await),
         Step::Perform(uid, perform) => pass.perform(uid, perform).await,
+        Step::ApproveEvent(event_id) => pass.approve(event_id.as_deref()).await,
         Step::Recreate => pass.recreate().await,
         Step::Restore => pass.restore().await,
         Step::Discard => pass.unchanged(pass.discard().await.err().map(PassError::from)),
@@ -139,6 +140,19 @@ impl Pass<'_> {
         executed.outcome.operation_failure = executed.outcome.failure.take();
         if executed.outcome.operation_failure.as_ref().is_some_and(is_final) {
             // It has failed, which is recorded: what else the VM is to be does not wait for it.
+            executed.retry = None;
+        }
+        executed
+    }
+
+    /// A call that came at the wrong moment has approved nothing, and is made again.
+    async fn approve(&self, event_id: Option<&str>) -> Executed {
+        let result = self.context.hardware.approve_event(self.target.clone(), event_id).await;
+        let untimely = result.as_ref().err().map(told);
+        let mut executed = self.changed(result);
+        let untimely = untimely.map(|message| Failure { reason: Reason::HardwareUnavailable, message });
+        executed.outcome.operation_failure = executed.outcome.failure.take().or(untimely);
+        if executed.outcome.operation_failure.as_ref().is_some_and(is_final) {
             executed.retry = None;
         }
         executed
@@ -352,6 +366,7 @@ pub(super) const fn name(step: &Step) -> &'static str {
         Step::SetPower(_, _) => "SetPower",
         Step::Perform(_, Perform::Redeploy) => "Redeploy",
         Step::Perform(_, Perform::ReimageAll(_)) => "ReimageAll",
+        Step::ApproveEvent(_) => "ApproveScheduledEvent",
         Step::Release(_, _) => "Release",
         Step::Forget => "Forget",
     }

@@ -4,7 +4,8 @@ use crate::error::told;
 use scaleset_hardware::machine::{ApplicationHealthReport, ExtensionState};
 use scaleset_hardware::{HardwareError, Machine, Placement, Provisioning};
 use scaleset_planning::view::{
-    Eviction, HardwareView, InstanceView, OperationState, PreemptNotice, QuotaRule, ReportedHealth,
+    Eviction, HardwareView, InstanceView, NoticeStage, OperationState, PreemptNotice, QuotaRule, ReportedHealth,
+    TerminateNotice,
 };
 
 /// Unknown where the hardware did not answer, absent only where it is sure.
@@ -56,6 +57,10 @@ pub(super) fn present(machine: &Machine) -> HardwareView {
             let scaleset_hardware::PreemptNotice { event_id, not_before, reason } = notice;
             PreemptNotice { event_id, not_before, reason }
         }),
+        terminate_notice: machine.terminate_notice.map(|notice| {
+            let scaleset_hardware::TerminateNotice { event_id, not_before, stage } = notice;
+            TerminateNotice { event_id, not_before, stage: notice_stage(stage) }
+        }),
         eviction: machine.eviction.map(|eviction| {
             let scaleset_hardware::Eviction { time, reason } = eviction;
             Eviction { time, reason }
@@ -78,5 +83,13 @@ const fn extension_code(state: ExtensionState) -> &'static str {
         ExtensionState::Transitioning => "ProvisioningState/transitioning",
         ExtensionState::Succeeded => "ProvisioningState/succeeded",
         ExtensionState::Failed => "ProvisioningState/failed",
+    }
+}
+
+const fn notice_stage(stage: scaleset_hardware::NoticeStage) -> NoticeStage {
+    match stage {
+        scaleset_hardware::NoticeStage::Scheduled => NoticeStage::Scheduled,
+        scaleset_hardware::NoticeStage::Approved => NoticeStage::Approved,
+        scaleset_hardware::NoticeStage::Started => NoticeStage::Started,
     }
 }

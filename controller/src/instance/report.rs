@@ -1,7 +1,7 @@
 //! Writes the status once, tells decisions as events, says when to look again.
 
 use scaleset_crds::condition::{FlexVMCondition, InstanceCondition, find};
-use scaleset_planning::instance::{Enrolment, InstancePlan, Step};
+use scaleset_planning::instance::{Enrolment, InstancePlan, Step, said};
 use scaleset_planning::snapshot::{Belonging, Failure, InstanceSnapshot};
 use scaleset_planning::status::instance::instance_status;
 use scaleset_planning::view::HardwareView;
@@ -82,8 +82,8 @@ fn notice(
         let note = format!("let go as the annotation asks; its hardware {} may still be there", observed.id.uid);
         return notice(EventType::Warning, "HardwareAbandoned", note);
     }
-    if let Some((reason, note)) = market_news(snapshot, executed) {
-        return notice(EventType::Warning, reason, note);
+    if let Some((event_type, reason, note)) = market_news(snapshot, executed).or_else(|| leaving(snapshot, executed)) {
+        return notice(event_type, reason, note);
     }
     let told = |code: &str| {
         let conditions = &snapshot.status.conditions;
@@ -112,6 +112,7 @@ fn notice(
         | Step::SetPower(_, _)
         | Step::Discard
         | Step::Perform(_, _)
+        | Step::ApproveEvent(_)
         | Step::Enroll(Enrolment::Leave)
             if executed.retry.is_none() =>
         {
@@ -133,21 +134,37 @@ fn notice(
         | Step::Discard
         | Step::SetPower(_, _)
         | Step::Perform(_, _)
+        | Step::ApproveEvent(_)
         | Step::Release(_, _)
         | Step::Forget => None,
     }
 }
 
+/// What is told of a VM, how, and under which reason.
+type News = (EventType, &'static str, String);
+
 /// That a Spot VM is about to be evicted, or was, told once.
-fn market_news(snapshot: &InstanceSnapshot, executed: &Executed) -> Option<(&'static str, String)> {
+fn market_news(snapshot: &InstanceSnapshot, executed: &Executed) -> Option<News> {
     let HardwareView::Present(view) = &executed.outcome.hardware else { return None };
     match (&view.preempt_notice, view.eviction) {
-        (Some(notice), _) if snapshot.status.scheduled_events.is_empty() => {
-            Some(("Preempt", format!("is evicted at {}: {:?}", notice.not_before, notice.reason)))
+        (Some(notice), _) if !is_told(snapshot, &notice.event_id) => {
+            let note = format!("is evicted at {}: {:?}", notice.not_before, notice.reason);
+            Some((EventType::Warning, "Preempt", note))
         }
         (_, Some(eviction)) if snapshot.status.eviction.is_none() => {
-            Some(("Evicted", format!("evicted at {}: {:?}", eviction.time, eviction.reason)))
+            Some((EventType::Warning, "Evicted", format!("evicted at {}: {:?}", eviction.time, eviction.reason)))
         }
         (Some(_) | None, Some(_) | None) => None,
     }
+}
+
+/// That a VM is about to be deleted, told once.
+fn leaving(snapshot: &InstanceSnapshot, executed: &Executed) -> Option<News> {
+    let HardwareView::Present(view) = &executed.outcome.hardware else { return None };
+    let notice = view.awaited_notice().filter(|notice| !is_told(snapshot, &notice.event_id))?;
+    Some((EventType::Normal, "Terminate", said(notice)))
+}
+
+fn is_told(snapshot: &InstanceSnapshot, event_id: &str) -> bool {
+    snapshot.status.scheduled_events.iter().any(|event| event.event_id == event_id)
 }

@@ -63,10 +63,17 @@ pub(super) fn validate(observed: &Observed) -> InstanceSnapshot {
     }
 }
 
-/// The earliest operation that has begun, is for this very object to carry out, and is not recorded as ended here.
+/// The earliest operation that has begun, is for this very object to carry out, and is not recorded as ended here; an
+/// approval of an event before all others.
 fn requested(observed: &Observed) -> Option<RequestedOperation> {
+    let mut requested: Vec<RequestedOperation> = under_way(observed).collect();
+    requested.sort_by_key(|operation| operation.request != InstanceRequest::ApproveScheduledEvent);
+    requested.into_iter().next()
+}
+
+fn under_way(observed: &Observed) -> impl Iterator<Item = RequestedOperation> {
     let records = observed.instance.status().map(|status| status.operations.as_slice()).unwrap_or_default();
-    observed.operations.iter().find_map(|operation| {
+    observed.operations.iter().filter_map(move |operation| {
         let status = operation.status.as_ref()?;
         let uid = operation.metadata.uid.clone()?;
         let under_way = status.start_time.is_some()
@@ -75,7 +82,8 @@ fn requested(observed: &Observed) -> Option<RequestedOperation> {
         let meant = status.instances.iter().any(|instance| instance.uid == observed.id.uid);
         let ended = records.iter().any(|record| record.uid == uid && record.state != OperationState::InProgress);
         let request = InstanceRequest::of_spec(&operation.spec)?;
-        (under_way && meant && !ended).then_some(RequestedOperation { uid, request })
+        let event_id = operation.spec.parameters.as_ref().and_then(|parameters| parameters.event_id.clone());
+        (under_way && meant && !ended).then_some(RequestedOperation { uid, request, event_id })
     })
 }
 

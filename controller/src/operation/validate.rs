@@ -249,6 +249,10 @@ fn member(kind: MemberKind, origin: Origin, metadata: &ObjectMeta, status: Optio
         provisioning: status.and_then(|status| status.provisioning_state).unwrap_or(ProvisioningState::Unknown),
         trouble: status.and_then(failure_of).filter(|failure| is_trouble(failure.reason)),
         operations: status.map(|status| status.operations.clone()).unwrap_or_default(),
+        scheduled_events: status
+            .into_iter()
+            .flat_map(|status| status.scheduled_events.iter().map(|event| event.event_id.clone()))
+            .collect(),
     }
 }
 
@@ -296,7 +300,8 @@ pub(crate) fn set_operation(set: &ScaleSet, operation: &ScaleSetOperation) -> Op
         | OperationType::Redeploy
         | OperationType::Reimage
         | OperationType::ReimageAll
-        | OperationType::SimulateEviction => return None,
+        | OperationType::SimulateEviction
+        | OperationType::ApproveScheduledEvent => return None,
     };
     Some(SetOperation { name: operation.metadata.name.clone().unwrap_or_default(), request })
 }

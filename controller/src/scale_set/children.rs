@@ -46,8 +46,16 @@ fn flex_vm(set: &SetFacts, member: &NewMember, profile: &VirtualMachineProfile) 
 }
 
 fn flex_vm_spec(set: &SetFacts, member: &NewMember, profile: &VirtualMachineProfile) -> FlexVMSpec {
-    let VirtualMachineProfile { vm_size, spot, os_profile, storage_profile, network_profile, extensions, tags } =
-        profile.clone();
+    let VirtualMachineProfile {
+        vm_size,
+        spot,
+        os_profile,
+        storage_profile,
+        network_profile,
+        extensions,
+        scheduled_events_profile,
+        tags,
+    } = profile.clone();
     FlexVMSpec {
         scale_set_ref: Some(ScaleSetReference { name: set.name.clone() }),
         location: set.location.clone(),
@@ -67,6 +75,7 @@ fn flex_vm_spec(set: &SetFacts, member: &NewMember, profile: &VirtualMachineProf
         storage_profile,
         network_profile: network_profile.into(),
         extensions,
+        scheduled_events_profile,
         tags,
     }
 }

@@ -229,8 +229,16 @@ impl Pass<'_> {
         let profile = self.profile(revision)?;
         let vm = self.observed.members.flex_vms.iter().find(|vm| vm.metadata.name.as_deref() == Some(name))?;
         let mut wished = vm.spec.clone();
-        let VirtualMachineProfile { vm_size, spot, os_profile, storage_profile, network_profile, extensions, tags } =
-            profile.clone();
+        let VirtualMachineProfile {
+            vm_size,
+            spot,
+            os_profile,
+            storage_profile,
+            network_profile,
+            extensions,
+            scheduled_events_profile,
+            tags,
+        } = profile.clone();
         wished.vm_size = vm_size;
         if vm.spec.spot.priority == Priority::Spot {
             wished.spot = spot;
@@ -239,6 +247,7 @@ impl Pass<'_> {
         wished.storage_profile = storage_profile;
         wished.network_profile = network_profile.into();
         wished.extensions = extensions;
+        wished.scheduled_events_profile = scheduled_events_profile;
         wished.tags = tags;
         let json = |spec| serde_json::to_value(spec).expect("a spec is plain data");
         Some(merge_patch(&json(&vm.spec), &json(&wished)))

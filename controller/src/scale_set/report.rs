@@ -104,6 +104,7 @@ fn records(status: &ScaleSetStatus) -> ScaleSetStatus {
         platform_fault_domain_count: status.platform_fault_domain_count,
         single_placement_group: status.single_placement_group,
         evictions: status.evictions.clone(),
+        scheduled_events: status.scheduled_events.clone(),
         revisions: status.revisions.clone(),
         rolling_upgrade: status.rolling_upgrade.clone().map(uncounted),
         os_upgrade_history: status.os_upgrade_history.iter().cloned().map(attempt).collect(),

@@ -7,6 +7,10 @@ use kube::core::Rule;
 
 use super::{Code, require};
 
+/// Who approves an event by its id need not say whose it is.
+const APPROVES_A_NAMED_EVENT: &str =
+    "(self.type == 'ApproveScheduledEvent' && has(self.parameters) && has(self.parameters.eventId))";
+
 /// What was asked for is not asked for otherwise later: that is another operation.
 pub(crate) fn stays() -> Rule {
     require(
@@ -51,11 +55,15 @@ pub(crate) fn of_sets_only() -> Rule {
 /// What changes VMs for good says which.
 pub(crate) fn names_its_instances() -> Rule {
     require(
-        "self.target.kind != 'ScaleSet' || !(self.type in ['ManualUpgrade', 'Delete', 'SimulateEviction']) || \
-         (has(self.instanceIds) && size(self.instanceIds) > 0)",
+        &format!(
+            "self.target.kind != 'ScaleSet' || \
+             !(self.type in ['ManualUpgrade', 'Delete', 'SimulateEviction', 'ApproveScheduledEvent']) || \
+             (has(self.instanceIds) && size(self.instanceIds) > 0) || {APPROVES_A_NAMED_EVENT}"
+        ),
         Code::InvalidParameter,
         ".instanceIds",
-        "instanceIds must name the VMs of a ManualUpgrade, a Delete and a SimulateEviction, or be [\"*\"] for all",
+        "instanceIds must name the VMs of a ManualUpgrade, a Delete, a SimulateEviction and an ApproveScheduledEvent \
+         without parameters.eventId, or be [\"*\"] for all",
     )
 }
 
@@ -87,5 +95,15 @@ pub(crate) fn skip_shutdown_of_power_off() -> Rule {
         Code::InvalidParameter,
         ".parameters.skipShutdown",
         "skipShutdown must only be set where type is PowerOff",
+    )
+}
+
+/// Nothing else is about an event.
+pub(crate) fn event_id_of_approvals() -> Rule {
+    require(
+        &format!("!has(self.parameters) || !has(self.parameters.eventId) || {APPROVES_A_NAMED_EVENT}"),
+        Code::InvalidParameter,
+        ".parameters.eventId",
+        "eventId must only be set where type is ApproveScheduledEvent",
     )
 }

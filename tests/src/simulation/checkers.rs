@@ -3,6 +3,7 @@
 
 mod evictions;
 mod held;
+mod notices;
 mod placed;
 mod rest;
 mod seen;
@@ -11,12 +12,13 @@ mod surplus;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use scaleset_hardware::Machine;
 use scaleset_hardware::sim::Call;
+use scaleset_hardware::{Hardware, Machine};
 
 use super::stage::{Stage, took_effect};
 use evictions::{Evictions, beyond_their_share};
 use held::unexplained;
+use notices::Notices;
 use placed::misplaced;
 pub use rest::{balanced, converged};
 use seen::{MemberSeen, Protected, Seen, text};
@@ -33,6 +35,7 @@ pub struct Judge {
     /// The set whose members nobody but its upgrade may take down.
     steady: Option<Steady>,
     evictions: Evictions,
+    notices: Notices,
     /// Whether the cache was behind in the round before.
     lagged: bool,
     effects: u64,
@@ -81,7 +84,9 @@ impl Judge {
         if stage.effects() != self.effects {
             one_create_for_each_object(stage, &mut findings);
             operations_are_performed_once(stage, &mut findings);
+            self.notices.read(&stage.journal());
         }
+        findings.extend(self.notices.findings(stage.hardware.now(), &now, observed.as_ref()));
         self.effects = stage.effects();
         if let Some(machines) = observed.as_ref().filter(|_| stage.is_still()) {
             findings.extend(unexplained(&now, machines));
@@ -230,6 +235,7 @@ fn one_create_for_each_object(stage: &Stage, findings: &mut Vec<String>) {
             | Call::Reimage
             | Call::ReplaceOsDisk
             | Call::Perform
+            | Call::ApproveEvent
             | Call::Observe
             | Call::ObserveAll
             | Call::Catalog

@@ -66,6 +66,12 @@ impl Author<'_> {
         let mode = *self.random.pick(&["Manual", "Automatic"]);
         let replicas = self.random.below(5);
         self.tell(&format!("set demo Flexible centralindia replicas={replicas} mode={mode}"));
+        for set in ["web", "demo"] {
+            if self.random.below(3) == 0 {
+                let seconds = *self.random.pick(&[300, 600, 900]);
+                self.tell(&format!("change {set} notice={seconds}"));
+            }
+        }
         if self.random.below(2) == 0 {
             self.begin_market();
         }
@@ -142,7 +148,8 @@ impl Author<'_> {
             12 => self.make_vm(),
             13..=15 => self.break_something(),
             16 => self.die(),
-            17 | 18 => self.operate(),
+            17 => self.operate(),
+            18 => self.approve(),
             19 | 20 => self.publish(),
             21..=24 => self.trade(),
             _ => {}
@@ -178,6 +185,9 @@ impl Author<'_> {
             "key=ssh-ed25519-one",
             "key=ssh-ed25519-two",
             "app=./install",
+            "notice=300",
+            "notice=900",
+            "notice=0",
         ]);
         self.tell(&format!("change {set} {change}"));
     }
@@ -250,6 +260,26 @@ impl Author<'_> {
         let line = match (kind.ends_with("RollingUpgrade"), self.some_member_of_web()) {
             (false, Some(id)) if self.random.below(4) > 0 => format!("operate {name} web {kind} ids={id}"),
             (_, _) => format!("operate {name} web {kind}{all}"),
+        };
+        self.tell(&line);
+    }
+
+    /// Some of those that were told of something, if any was, or one that was not.
+    fn approve(&mut self) {
+        self.operations += 1;
+        let name = format!("op-{}", self.operations);
+        let machines = self.teller.stage().machines();
+        let told = machines.values().filter(|machine| machine.terminate_notice.is_some());
+        let told: Vec<String> = told.map(|machine| machine.owner.name.clone()).collect();
+        let line = match self.random.below(4) {
+            0 => format!("operate {name} web ApproveScheduledEvent ids=*"),
+            1 => format!("operate {name} demo ApproveScheduledEvent ids=*"),
+            _ if told.is_empty() => return,
+            _ => {
+                let vm = self.random.pick(&told).clone();
+                let set = if vm.starts_with("web-") { "web" } else { "demo" };
+                format!("operate {name} {set} ApproveScheduledEvent event-of={vm}")
+            }
         };
         self.tell(&line);
     }

@@ -9,6 +9,7 @@
 //! protect web-1 scale-in | actions | none         … its protection
 //! attach newvm demo   detach newvm                … a VM that runs joins a set, or leaves it
 //! operate again web Restart ids=0,1              … creates an operation of that name; without ids it is on the whole target
+//! operate fine web ApproveScheduledEvent event-of=web-2   … approves the event that a VM was told of
 //! delete web-1 | delete web foreground | orphan   … deletes an object
 //! forget web                                      … loses the record of the next number in a set's status
 //! vanish web-1   drift web-1 size=…               the hardware loses or changes a VM
@@ -155,7 +156,9 @@ impl Teller {
             ("detach", [name]) => self.patch(name, &json!({"spec": {"scaleSetRef": null}})),
             ("operate", [name, target, operation_type, options @ ..]) => {
                 let kind = if self.kind_of(target) == Kind::FlexVM { "FlexVM" } else { "ScaleSet" };
-                let spec = operation_spec(kind, target, operation_type, options);
+                let event = option(options, "event-of").map(|name| format!("event={}", self.event_of(name)));
+                let options: Vec<&str> = options.iter().copied().chain(event.as_deref()).collect();
+                let spec = operation_spec(kind, target, operation_type, &options);
                 self.stage.cluster.create_by_hand(Kind::ScaleSetOperation, name, spec);
             }
             ("delete", [name]) => self.delete(name, Cascade::Background),
@@ -247,6 +250,12 @@ impl Teller {
             ("heal-boot", []) => stage.block_on(hardware.clear_fault("boot")),
             _ => panic!("{}\nthere is no command {verb} {words:?}", self.transcript),
         }
+    }
+
+    /// Id of the event that a VM has been told of.
+    fn event_of(&self, name: &str) -> String {
+        let vm = self.stage.cluster.get(self.kind_of(name), name).unwrap_or_default();
+        vm["status"]["scheduledEvents"][0]["eventId"].as_str().unwrap_or("none").to_owned()
     }
 
     fn create_set(&self, name: &str, [mode, location]: [&str; 2], options: &[&str]) {

@@ -281,6 +281,7 @@ impl Stage {
             Call::Reimage,
             Call::ReplaceOsDisk,
             Call::Perform,
+            Call::ApproveEvent,
             Call::Delete,
             Call::Count,
         ];

@@ -17,8 +17,8 @@ pub fn cases() -> Vec<Case> {
     let flex_vm = |operation_type: &str| json!({"target": {"kind": "FlexVM"}, "type": operation_type});
     let sets_only = "OperationNotAllowed: ManualUpgrade, ReimageAll, StartRollingUpgrade and CancelRollingUpgrade need a \
                      target of kind ScaleSet";
-    let named = "InvalidParameter: instanceIds must name the VMs of a ManualUpgrade, a Delete and a SimulateEviction, or be [\"*\"] for \
-         all";
+    let named = "InvalidParameter: instanceIds must name the VMs of a ManualUpgrade, a Delete, a SimulateEviction and an \
+                 ApproveScheduledEvent without parameters.eventId, or be [\"*\"] for all";
     let rolling = "InvalidParameter: instanceIds must be absent where type is StartRollingUpgrade or CancelRollingUpgrade, \
                    which are about the set";
     vec![
@@ -75,6 +75,18 @@ pub fn cases() -> Vec<Case> {
             json!({"type": "Deallocate", "parameters": {"skipShutdown": true}}),
             "parameters.skipShutdown",
             "InvalidParameter: skipShutdown must only be set where type is PowerOff",
+        ),
+        case(
+            json!({"type": "ApproveScheduledEvent", "parameters": {"eventId": "e"}}),
+            json!({"type": "ApproveScheduledEvent"}),
+            "instanceIds",
+            named,
+        ),
+        case(
+            json!({"type": "ApproveScheduledEvent", "instanceIds": ["0"]}),
+            json!({"type": "Restart", "parameters": {"eventId": "e"}}),
+            "parameters.eventId",
+            "InvalidParameter: eventId must only be set where type is ApproveScheduledEvent",
         ),
     ]
 }

@@ -7,7 +7,10 @@ use scaleset_crds::manifests::custom_resource_definitions;
 use serde_json::Value;
 
 use crate::case::{Case, LegalChange, Refusal, check, check_legal_change};
-use crate::{flex_vm, health, operation, os_upgrade, overprovision, profile, scale_set, scale_set_vm, server, spot};
+use crate::{
+    flex_vm, health, operation, os_upgrade, overprovision, profile, scale_set, scale_set_vm, scheduled_events, server,
+    spot,
+};
 
 fn cases() -> Vec<Case> {
     [
@@ -17,6 +20,7 @@ fn cases() -> Vec<Case> {
         os_upgrade::cases(),
         overprovision::cases(),
         spot::cases(),
+        scheduled_events::cases(),
         scale_set_vm::cases(),
         flex_vm::cases(),
         operation::cases(),
@@ -30,6 +34,7 @@ fn legal_changes() -> Vec<LegalChange> {
         profile::legal_changes(),
         overprovision::legal_changes(),
         spot::legal_changes(),
+        scheduled_events::legal_changes(),
         scale_set_vm::legal_changes(),
         flex_vm::legal_changes(),
     ]

@@ -84,7 +84,7 @@ impl Simulation {
 
     /// Takes a machine away as if it had never been.
     pub async fn vanish(&self, uid: &str) -> Result<(), ControlError> {
-        self.control(uid, "vanish".to_owned(), |world, _| world.vanish(uid)).await
+        self.control(uid, "vanish".to_owned(), |world, now| world.vanish(uid, now)).await
     }
 
     /// Changes what a machine is, behind the controller's back.

@@ -147,6 +147,17 @@ impl Hardware for Simulation {
         .await
     }
 
+    async fn approve_event(&self, target: Target, event_id: Option<&str>) -> Result<Machine, HardwareError> {
+        let draft = draft(&target, event_id.unwrap_or("every event").to_owned());
+        self.call(Call::ApproveEvent, About::Machine(&target.uid), draft, |world, now| {
+            let before = world.answer(&target.uid, now)?;
+            let effect = world.approve(&target, event_id, now)?;
+            // A machine that could go in no time is told as it was.
+            Ok((world.answer(&target.uid, now).unwrap_or(before), effect))
+        })
+        .await
+    }
+
     async fn delete(&self, target: Target, shutdown: Shutdown) -> Result<Deletion, HardwareError> {
         let detail = match shutdown {
             Shutdown::Graceful => "",

@@ -23,6 +23,8 @@ pub enum Call {
     ReplaceOsDisk,
     /// `Hardware::perform`.
     Perform,
+    /// `Hardware::approve_event`.
+    ApproveEvent,
     /// `Hardware::delete`.
     Delete,
     /// `Hardware::observe`.

@@ -94,8 +94,16 @@ pub(crate) fn applied(
     wanted: &VirtualMachineModel,
     method: UpdateMethod,
 ) -> VirtualMachineModel {
-    let VirtualMachineModel { vm_size, spot: _, credentials: _, storage_profile, network_profile, extensions, tags } =
-        wanted;
+    let VirtualMachineModel {
+        vm_size,
+        spot: _,
+        credentials: _,
+        storage_profile,
+        network_profile,
+        extensions,
+        terminate_notification,
+        tags,
+    } = wanted;
     let StorageProfile { image_reference: _, os_disk: _, data_disks } = storage_profile;
     VirtualMachineModel {
         vm_size: match method {
@@ -111,6 +119,7 @@ pub(crate) fn applied(
         },
         network_profile: network_profile.clone(),
         extensions: extensions.clone(),
+        terminate_notification: *terminate_notification,
         tags: tags.clone(),
     }
 }

@@ -42,6 +42,7 @@ use crate::sim::fault::Subject;
 use crate::sim::health::Watch;
 use crate::sim::model::ModelKey;
 use crate::sim::spot::{Evicted, Preemption};
+use crate::sim::termination::Termination;
 
 /// What is kept of a machine.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -96,6 +97,12 @@ pub(crate) struct Record {
     /// The eviction that has left it without hardware.
     #[serde(default)]
     pub(crate) evicted: Option<Evicted>,
+    /// The notice of its deletion.
+    #[serde(default)]
+    pub(crate) termination: Option<Box<Termination>>,
+    /// Id of the eviction's event that was approved last.
+    #[serde(default)]
+    pub(crate) approved_event: Option<String>,
     /// Number of the journal entry that wrote it last.
     #[serde(skip)]
     pub(crate) sequence: u64,
@@ -277,8 +284,10 @@ impl Record {
     pub(crate) fn next_transition(&self, now: Timestamp, model: &VirtualMachineModel) -> Option<Timestamp> {
         let watched = self.watch.as_ref().zip(model.health_source());
         let said = watched.and_then(|(watch, source)| watch.next_change(source, now));
-        let goes = self.preemption.as_ref().map(|preemption| preemption.at);
-        self.instants().filter(|instant| *instant > now).chain(said).chain(goes).min()
+        let evicted = self.preemption.as_ref().map(|preemption| preemption.at);
+        let terminated = self.termination.as_ref().filter(|termination| termination.is_pending());
+        let goes = terminated.map(|termination| termination.not_before);
+        self.instants().filter(|instant| *instant > now).chain(said).chain(evicted).chain(goes).min()
     }
 
     /// What fault selectors are held against.
@@ -341,6 +350,7 @@ impl Record {
                 let Preemption { event_id, reason, at } = &**preemption;
                 PreemptNotice { event_id: event_id.clone(), not_before: *at, reason: *reason }
             }),
+            terminate_notice: self.termination.as_ref().map(|termination| termination.view()),
             eviction: self.evicted.map(|Evicted { at, reason }| Eviction { time: at, reason }),
         }
     }

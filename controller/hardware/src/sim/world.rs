@@ -18,6 +18,7 @@ mod operation;
 mod perform;
 mod restore;
 mod spot;
+mod termination;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -125,6 +126,7 @@ impl World {
         self.regions.values_mut().for_each(|region| region.hosts.promises.forget_old(now));
         while let Some(uid) = self.due.pop_due(now) {
             self.announce(&uid);
+            self.terminate_due(&uid, now);
             self.follow(&uid, now);
         }
     }

@@ -16,3 +16,4 @@ mod perform;
 mod region;
 mod spot;
 mod surplus;
+mod termination;

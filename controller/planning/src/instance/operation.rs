@@ -8,6 +8,7 @@ use scaleset_crds::condition::Reason;
 use scaleset_crds::operation::{InstanceOperation, OperationState as RecordState};
 use scaleset_crds::vocabulary::{PowerState, PowerWish};
 
+use super::scheduled_event::{RecordedBefore, approved};
 use super::{Decision, Perform, Step, decide};
 use crate::snapshot::{Assigned, Failure, InstanceRequest, InstanceSnapshot, RequestedOperation, ShutdownRule};
 use crate::status::instance::InstanceOutcome;
@@ -22,7 +23,7 @@ pub(super) fn requested(
     model: Option<&ModelView>,
     view: &InstanceView,
 ) -> Option<Decision> {
-    let RequestedOperation { uid, request } = snapshot.operation.as_ref()?;
+    let RequestedOperation { uid, request, event_id: _ } = snapshot.operation.as_ref()?;
     if view.last_operation.as_ref() == Some(uid) {
         return None;
     }
@@ -39,6 +40,7 @@ pub(super) fn requested(
         InstanceRequest::Reimage => Step::Perform(uid.clone(), Perform::Reimage(model?.clone())),
         InstanceRequest::ReimageAll => Step::Perform(uid.clone(), Perform::ReimageAll(model?.clone())),
         InstanceRequest::SimulateEviction => Step::Perform(uid.clone(), Perform::SimulateEviction),
+        InstanceRequest::ApproveScheduledEvent => return None,
     };
     Some(decide(step, &format!("operation {:?} asks for it", request.operation_type())))
 }
@@ -54,7 +56,8 @@ pub(super) fn shutdown_rule(snapshot: &InstanceSnapshot) -> ShutdownRule {
             | InstanceRequest::Redeploy
             | InstanceRequest::Reimage
             | InstanceRequest::ReimageAll
-            | InstanceRequest::SimulateEviction,
+            | InstanceRequest::SimulateEviction
+            | InstanceRequest::ApproveScheduledEvent,
         )
         | None => ShutdownRule::Graceful,
     }
@@ -63,7 +66,7 @@ pub(super) fn shutdown_rule(snapshot: &InstanceSnapshot) -> ShutdownRule {
 /// The records of operations after a step, the latest last.
 pub(crate) fn records(snapshot: &InstanceSnapshot, step: &Step, outcome: &InstanceOutcome) -> Vec<InstanceOperation> {
     let mut records = snapshot.status.operations.clone();
-    let Some(RequestedOperation { uid, request }) = &snapshot.operation else { return records };
+    let Some(RequestedOperation { uid, request, event_id: _ }) = &snapshot.operation else { return records };
     let Some((state, failure)) = state(snapshot, step, outcome) else { return records };
     let (code, message) = failure.map(|failure| (failure.reason.as_str().to_owned(), failure.message)).unzip();
     let record = InstanceOperation { uid: uid.clone(), operation_type: request.operation_type(), state, code, message };
@@ -76,7 +79,7 @@ pub(crate) fn records(snapshot: &InstanceSnapshot, step: &Step, outcome: &Instan
     records
 }
 
-type State = (RecordState, Option<Failure>);
+pub(super) type State = (RecordState, Option<Failure>);
 
 const fn in_progress() -> State {
     (RecordState::InProgress, None)
@@ -86,6 +89,10 @@ const fn in_progress() -> State {
 fn state(snapshot: &InstanceSnapshot, step: &Step, outcome: &InstanceOutcome) -> Option<State> {
     let requested = snapshot.operation.as_ref()?;
     let tried = record_of(snapshot, &requested.uid).is_some();
+    if requested.request == InstanceRequest::ApproveScheduledEvent {
+        let tried = if tried { RecordedBefore::Yes } else { RecordedBefore::No };
+        return approved(step, tried, outcome);
+    }
     match requested.request.power_wish() {
         Some(wish) => powered(snapshot, wish, tried || matches!(step, Step::SetPower(_, _)), outcome),
         None => performed(snapshot, requested, tried || matches!(step, Step::Perform(_, _)), outcome),
@@ -148,7 +155,8 @@ fn performed(
             | InstanceRequest::Redeploy
             | InstanceRequest::Reimage
             | InstanceRequest::ReimageAll
-            | InstanceRequest::SimulateEviction,
+            | InstanceRequest::SimulateEviction
+            | InstanceRequest::ApproveScheduledEvent,
             _,
         ) => tried.then(in_progress),
     }

@@ -5,6 +5,7 @@ use scaleset_crds::operation::{OperationInstance, OperationState, OperationType}
 use scaleset_crds::rolling_upgrade::RollingUpgradeStatus;
 use scaleset_crds::vocabulary::{ProvisioningState, RollingUpgradeCode, UpgradeMode};
 
+use super::approval;
 use super::refusal::is_running;
 use crate::snapshot::{
     Failure, ImageVersions, MemberLife, Observation, OperationMember, OperationSet, OperationSnapshot,
@@ -81,6 +82,7 @@ fn of_instance(snapshot: &OperationSnapshot, instance: &OperationInstance) -> In
     match snapshot.spec.operation_type {
         OperationType::Delete => deleted(member),
         OperationType::ManualUpgrade => upgraded(snapshot, member),
+        OperationType::ApproveScheduledEvent => approval::progress(snapshot, member),
         OperationType::Start
         | OperationType::PowerOff
         | OperationType::Restart

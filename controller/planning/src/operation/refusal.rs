@@ -6,7 +6,7 @@ use scaleset_crds::condition::Reason;
 use scaleset_crds::operation::OperationType;
 use scaleset_crds::vocabulary::{OrchestrationMode, RollingUpgradeCode, UpgradeMode};
 
-use super::scope_of_ids;
+use super::{approval, scope_of_ids};
 use crate::snapshot::{
     Failure, ImageVersions, MemberLife, OperationMember, OperationScope, OperationSet, OperationSnapshot,
     OperationTargetFacts, Origin, UpgradeSwitch,
@@ -20,8 +20,12 @@ pub(super) fn refusal(snapshot: &OperationSnapshot) -> Option<Failure> {
         |what: &str| refuse(Reason::ResourceNotFound, format!("spec.target: {:?} {} {what}", target.kind, target.name));
     match &snapshot.target {
         OperationTargetFacts::Missing => Some(not_there("does not exist in this namespace")),
+        OperationTargetFacts::FlexVM(_) if approval::is_approval(snapshot) => approval::refusal(snapshot),
         OperationTargetFacts::FlexVM(vm) if vm.life == MemberLife::Terminating => Some(not_there("is being deleted")),
         OperationTargetFacts::FlexVM(_) => None,
+        OperationTargetFacts::ScaleSet(set) if approval::is_approval(snapshot) => {
+            of_ids(snapshot, set).or_else(|| approval::refusal(snapshot))
+        }
         OperationTargetFacts::ScaleSet(set) if set.life == MemberLife::Terminating => {
             Some(not_there("is being deleted"))
         }
@@ -38,8 +42,8 @@ fn of_ids(snapshot: &OperationSnapshot, set: &OperationSet) -> Option<Failure> {
     let OperationScope::These(ids) = scope_of_ids(snapshot.spec.operation_type, &snapshot.spec.instance_ids) else {
         return None;
     };
-    let live = set.members.iter().filter(|member| member.life == MemberLife::Live);
-    let known: BTreeSet<&str> = live.map(|member| member.instance_id.as_str()).collect();
+    let there = |member: &&OperationMember| member.life == MemberLife::Live || approval::is_approval(snapshot);
+    let known: BTreeSet<&str> = set.members.iter().filter(there).map(|member| member.instance_id.as_str()).collect();
     let unknown: Vec<&str> = ids.iter().map(String::as_str).filter(|id| !known.contains(id)).collect();
     if unknown.is_empty() {
         return None;
@@ -69,6 +73,7 @@ fn of_type(snapshot: &OperationSnapshot, set: &OperationSet) -> Option<Failure> 
         | OperationType::Reimage
         | OperationType::ReimageAll
         | OperationType::SimulateEviction
+        | OperationType::ApproveScheduledEvent
         | OperationType::Delete => None,
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use scaleset_crds::condition::Reason;
+use scaleset_crds::scheduled_event::ScheduledEvent;
 use scaleset_crds::spot::{EvictionReason, Priority};
 use scaleset_crds::vocabulary::{HealthState, PowerState, PowerWish, ProvisioningState, Surplus};
 
@@ -250,6 +251,8 @@ pub struct MemberReport {
     pub os_disk: Option<OsDiskReport>,
     /// What an eviction has left of it.
     pub evicted: Evicted,
+    /// Events that it was told of.
+    pub scheduled_events: Vec<ScheduledEvent>,
 }
 
 /// What an eviction has left of a member.

@@ -131,6 +131,8 @@ pub struct OperationMember {
     pub trouble: Option<Failure>,
     /// What it recorded of operations.
     pub operations: Vec<InstanceOperation>,
+    /// Ids of the events that it was told of.
+    pub scheduled_events: Vec<String>,
 }
 
 /// Whether a VM is a Spot VM that holds hardware.
@@ -205,6 +207,8 @@ pub struct RequestedOperation {
     pub uid: String,
     /// What is to be done.
     pub request: InstanceRequest,
+    /// `ApproveScheduledEvent`: the event; none for all that the VM has.
+    pub event_id: Option<String>,
 }
 
 /// What an instance is asked for.
@@ -226,6 +230,8 @@ pub enum InstanceRequest {
     ReimageAll,
     /// Evict a Spot VM.
     SimulateEviction,
+    /// Let what was announced begin.
+    ApproveScheduledEvent,
 }
 
 /// How a guest is stopped.
@@ -244,7 +250,12 @@ impl InstanceRequest {
             Self::Start => Some(PowerWish::Running),
             Self::PowerOff(_) => Some(PowerWish::Stopped),
             Self::Deallocate => Some(PowerWish::Deallocated),
-            Self::Restart | Self::Redeploy | Self::Reimage | Self::ReimageAll | Self::SimulateEviction => None,
+            Self::Restart
+            | Self::Redeploy
+            | Self::Reimage
+            | Self::ReimageAll
+            | Self::SimulateEviction
+            | Self::ApproveScheduledEvent => None,
         }
     }
 
@@ -259,6 +270,7 @@ impl InstanceRequest {
             Self::Reimage => OperationType::Reimage,
             Self::ReimageAll => OperationType::ReimageAll,
             Self::SimulateEviction => OperationType::SimulateEviction,
+            Self::ApproveScheduledEvent => OperationType::ApproveScheduledEvent,
         }
     }
 
@@ -276,6 +288,7 @@ impl InstanceRequest {
             OperationType::Reimage => Some(Self::Reimage),
             OperationType::ReimageAll => Some(Self::ReimageAll),
             OperationType::SimulateEviction => Some(Self::SimulateEviction),
+            OperationType::ApproveScheduledEvent => Some(Self::ApproveScheduledEvent),
             OperationType::ManualUpgrade
             | OperationType::Delete
             | OperationType::StartRollingUpgrade

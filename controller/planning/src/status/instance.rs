@@ -19,6 +19,7 @@ use crate::snapshot::{Assigned, Belonging, Failure, InstanceSnapshot, MemberKind
 use crate::view::{Eviction, HardwareView, Health, InstanceView, OperationState, ReportedHealth, ViewDiff, diff};
 
 mod market;
+mod notice;
 
 const PENDING_CHANGES_MAX: usize = 32;
 
@@ -80,7 +81,7 @@ fn of_hardware(snapshot: &InstanceSnapshot, view: &InstanceView) -> InstanceStat
         pending_changes: pending.differences.into_iter().take(PENDING_CHANGES_MAX).map(pending_change).collect(),
         vm_size: Some(view.model.vm_size.clone()),
         update_domain: view.update_domain,
-        provisioning_state: Some(provisioning_state(snapshot, &view.operation)),
+        provisioning_state: Some(provisioning_state(snapshot, view)),
         power_state: Some(view.power),
         instance_view: Some(run_time_details(snapshot, view)),
         private_ip_address: view.private_ip_address.clone(),
@@ -89,7 +90,7 @@ fn of_hardware(snapshot: &InstanceSnapshot, view: &InstanceView) -> InstanceStat
         eviction: view
             .eviction
             .map(|Eviction { time, reason }| EvictionStatus { time: Time(whole_seconds(time)), reason }),
-        scheduled_events: view.preempt_notice.as_ref().map(market::preempt).into_iter().collect(),
+        scheduled_events: notice::events(view),
         conditions: Vec::new(),
     }
 }
@@ -136,11 +137,11 @@ fn without_hardware(snapshot: &InstanceSnapshot, step: &Step, outcome: &Instance
     }
 }
 
-fn provisioning_state(snapshot: &InstanceSnapshot, operation: &OperationState) -> ProvisioningState {
-    if snapshot.life == MemberLife::Terminating {
+fn provisioning_state(snapshot: &InstanceSnapshot, view: &InstanceView) -> ProvisioningState {
+    if snapshot.life == MemberLife::Terminating || view.awaited_notice().is_some() {
         return ProvisioningState::Deleting;
     }
-    match operation {
+    match &view.operation {
         OperationState::Creating => ProvisioningState::Creating,
         OperationState::Updating => ProvisioningState::Updating,
         OperationState::Succeeded => ProvisioningState::Succeeded,
@@ -187,7 +188,7 @@ fn health(health: ReportedHealth) -> VirtualMachineHealth {
 }
 
 fn statuses(snapshot: &InstanceSnapshot, view: &InstanceView) -> Vec<InstanceViewStatus> {
-    let provisioning = provisioning_state(snapshot, &view.operation).code();
+    let provisioning = provisioning_state(snapshot, view).code();
     let time = Some(Time(whole_seconds(view.changed_at)));
     let (code, level, message) = match &view.operation {
         OperationState::Failed { code, message, attempts: _ } => {
@@ -289,6 +290,7 @@ impl Verdicts<'_> {
                 Verdict::new(Truth::Unknown, Reason::HardwareUnavailable, message.clone())
             }
             HardwareView::Absent => self.not_there(),
+            HardwareView::Present(view) if view.awaited_notice().is_some() => self.deleting(),
             HardwareView::Present(view) => match &view.operation {
                 OperationState::Succeeded => Verdict::new(Truth::True, Reason::Ready, "the last operation succeeded"),
                 OperationState::Creating => {
@@ -333,9 +335,10 @@ impl Verdicts<'_> {
                 let message = format!("the hardware is not released: {message}");
                 Verdict::new(Truth::False, Reason::HardwareUnavailable, message)
             }
-            (None, HardwareView::Absent | HardwareView::Present(_)) => {
+            (None, HardwareView::Absent) => {
                 Verdict::new(Truth::False, Reason::Deleting, "the hardware is being released")
             }
+            (None, HardwareView::Present(view)) => Verdict::new(Truth::False, Reason::Deleting, notice::leaving(view)),
         }
     }
 

@@ -21,6 +21,7 @@ use crate::snapshot::{Failure, Member, ScaleSetSnapshot};
 use crate::view::Health;
 use verdicts::Verdicts;
 
+mod scheduled_events;
 mod verdicts;
 
 const BLOCKERS_MAX: usize = 32;
@@ -66,6 +67,7 @@ pub fn scale_set_status(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, outcom
         platform_fault_domain_count: limits::is_fault_domain_count_known(snapshot)
             .then_some(effective.fault_domain_count),
         single_placement_group: effective.single_placement_group,
+        scheduled_events: scheduled_events::summary(snapshot),
         instance_view: Some(instance_view(snapshot, &verdicts)),
         zones: zones(snapshot),
         zones_summary: Some(zones_summary(snapshot)),

@@ -139,8 +139,32 @@ pub struct InstanceView {
     pub public_ip_address: Option<String>,
     /// The notice that it is about to be evicted.
     pub preempt_notice: Option<PreemptNotice>,
+    /// The notice that it is deleted.
+    pub terminate_notice: Option<TerminateNotice>,
     /// The eviction that has taken its hardware.
     pub eviction: Option<Eviction>,
+}
+
+/// The notice of a deletion.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TerminateNotice {
+    /// Id of the event.
+    pub event_id: String,
+    /// When the deletion begins at the latest, scenario time.
+    pub not_before: Timestamp,
+    /// How far it is.
+    pub stage: NoticeStage,
+}
+
+/// How far an announced deletion is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoticeStage {
+    /// Nobody has approved it.
+    Scheduled,
+    /// It was approved, and waits for another VM of the set whose notice ends no later.
+    Approved,
+    /// The VM is being deleted.
+    Started,
 }
 
 /// The notice of an eviction.
@@ -167,6 +191,14 @@ impl InstanceView {
     /// Whether an eviction has deleted it: only its record is left.
     pub fn is_deleted_by_eviction(&self) -> bool {
         self.eviction.is_some() && self.operation == OperationState::Deleting
+    }
+
+    /// The notice of its deletion, while the deletion has not begun.
+    pub fn awaited_notice(&self) -> Option<&TerminateNotice> {
+        self.terminate_notice.as_ref().filter(|notice| match notice.stage {
+            NoticeStage::Scheduled | NoticeStage::Approved => true,
+            NoticeStage::Started => false,
+        })
     }
 
     /// What is known of its application.

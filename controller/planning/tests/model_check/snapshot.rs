@@ -144,6 +144,7 @@ impl Setting {
             extensions: BTreeMap::new(),
             os_disk: None,
             evicted: Evicted::No,
+            scheduled_events: Vec::new(),
             health,
         }
     }

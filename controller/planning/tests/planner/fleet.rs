@@ -150,6 +150,7 @@ pub(crate) fn member(number: i64, zone: Option<&str>, fault_domain: Option<i32>,
             extensions: BTreeMap::new(),
             os_disk: Some(OsDiskReport { name: format!("web-{number}_disk1_a"), version: "22.04.1".to_owned() }),
             evicted: Evicted::No,
+            scheduled_events: Vec::new(),
         },
     }
 }

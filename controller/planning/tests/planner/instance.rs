@@ -55,6 +55,7 @@ pub(crate) fn view(model: &ModelView, operation: OperationState, power: PowerSta
         private_ip_address: None,
         public_ip_address: None,
         preempt_notice: None,
+        terminate_notice: None,
         eviction: None,
     }
 }

@@ -33,7 +33,7 @@ fn deleted() -> InstanceSnapshot {
 }
 
 fn asked(request: InstanceRequest) -> RequestedOperation {
-    RequestedOperation { uid: "o".to_owned(), request }
+    RequestedOperation { uid: "o".to_owned(), request, event_id: None }
 }
 
 #[test]

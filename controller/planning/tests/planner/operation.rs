@@ -44,6 +44,7 @@ fn member(id: &str) -> OperationMember {
         provisioning: ProvisioningState::Succeeded,
         trouble: None,
         operations: Vec::new(),
+        scheduled_events: Vec::new(),
     }
 }
 

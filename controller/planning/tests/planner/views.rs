@@ -24,6 +24,7 @@ fn full() -> Value {
         },
         "networkProfile": {"networkInterfaces": [{"name": "nic0", "primary": true, "subnet": "default"}]},
         "extensions": [{"name": "app", "publisher": "P", "type": "CustomScript", "typeHandlerVersion": "2.0"}],
+        "scheduledEventsProfile": {"terminateNotificationProfile": {"enable": true, "notBeforeTimeoutSeconds": 300}},
         "tags": {"team": "web"},
     })
 }
@@ -42,6 +43,8 @@ fn changed(pointer: &str, value: Value) -> Vec<Difference> {
 fn each_changed_field_is_one_difference_with_its_cost() {
     let storage = "/storageProfile";
     let nic = "/networkProfile/networkInterfaces/0";
+    let notice = "/scheduledEventsProfile/terminateNotificationProfile";
+    let notice_path = notice.trim_start_matches('/').replace('/', ".");
     let table = [
         ("/vmSize".to_owned(), json!("Standard_D4s_v3"), "vmSize", Impact::Restart),
         ("/osProfile/adminUsername".to_owned(), json!("other"), "osProfile.adminUsername", Impact::Immutable),
@@ -94,6 +97,8 @@ fn each_changed_field_is_one_difference_with_its_cost() {
         (format!("{nic}/subnet"), json!("other"), "networkProfile.networkInterfaces[nic0].subnet", Impact::Online),
         (format!("{nic}/primary"), json!(false), "networkProfile.networkInterfaces[nic0].primary", Impact::Online),
         ("/extensions/0/typeHandlerVersion".to_owned(), json!("3.0"), "extensions[app]", Impact::Online),
+        (format!("{notice}/notBeforeTimeoutSeconds"), json!(600), &notice_path, Impact::Online),
+        (format!("{notice}/enable"), json!(false), &notice_path, Impact::Online),
         ("/tags".to_owned(), json!({}), "tags", Impact::None),
     ];
     for (pointer, value, path, impact) in table {

@@ -348,6 +348,7 @@ fn well(revision: &str, health: Health, wish: PowerWish) -> MemberReport {
         health,
         os_disk: None,
         evicted: Evicted::No,
+        scheduled_events: Vec::new(),
     }
 }
 

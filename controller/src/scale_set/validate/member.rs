@@ -260,6 +260,7 @@ fn report(metadata: &ObjectMeta, status: Option<&InstanceStatus>) -> MemberRepor
             Some(OsDiskReport { name, version })
         }),
         evicted: Evicted::No,
+        scheduled_events: status.map(|status| status.scheduled_events.clone()).unwrap_or_default(),
     }
 }
 

@@ -91,12 +91,15 @@ fn profile_part(name: &str, value: &str) -> Value {
             "name": "health", "publisher": "Microsoft.ManagedServices", "type": "ApplicationHealthLinux",
             "typeHandlerVersion": "2.0", "settings": {"protocol": "http", "requestPath": "/healthz"},
         }]}),
+        "notice" => json!({"scheduledEventsProfile": {"terminateNotificationProfile": {
+            "enable": number() > 0, "notBeforeTimeoutSeconds": number().max(300),
+        }}}),
         "tag" => json!({"tags": {"team": value}}),
         other => panic!("nothing is called {other}"),
     }
 }
 
-/// The spec of an operation; `ids=0,1` and `skip-shutdown=true` say more of it.
+/// The spec of an operation; `ids=0,1`, `skip-shutdown=true` and `event=…` say more of it.
 pub(super) fn operation_spec(kind: &str, target: &str, operation_type: &str, words: &[&str]) -> Value {
     let mut spec = json!({"target": {"kind": kind, "name": target}, "type": operation_type});
     if let Some(ids) = option(words, "ids") {
@@ -104,6 +107,9 @@ pub(super) fn operation_spec(kind: &str, target: &str, operation_type: &str, wor
     }
     if let Some(skip) = option(words, "skip-shutdown") {
         spec["parameters"] = json!({"skipShutdown": skip == "true"});
+    }
+    if let Some(event_id) = option(words, "event") {
+        spec["parameters"] = json!({"eventId": event_id});
     }
     spec
 }

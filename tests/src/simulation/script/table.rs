@@ -21,11 +21,32 @@ pub(super) fn objects(stage: &Stage) -> String {
     }
     lines.extend(sets.iter().filter_map(upgrade));
     lines.extend(sets.iter().filter_map(|set| priorities(set, &vms)));
+    lines.extend(sets.iter().filter_map(document));
+    lines.extend(vms.iter().flat_map(events));
     lines.extend(sets.iter().flat_map(blockers));
     lines.extend(vms.iter().flat_map(pending));
     lines.extend(vms.iter().filter_map(surplus));
     lines.push(format!("machines: {}", stage.machines().len()));
     lines.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+}
+
+/// How many events the members of a set were told of.
+fn document(set: &Value) -> Option<String> {
+    let summary = set["status"]["scheduledEvents"].as_object()?;
+    let (count, incarnation) = (&summary["count"], &summary["documentIncarnation"]);
+    Some(format!("{} events: {count}, incarnation {incarnation}", text(&set["metadata"]["name"])))
+}
+
+/// What a VM was told of.
+fn events(vm: &Value) -> Vec<String> {
+    let of_vm = text(&vm["metadata"]["name"]);
+    let events = vm["status"]["scheduledEvents"].as_array().into_iter().flatten();
+    let line = |event: &Value| {
+        let [kind, status, not_before, source] =
+            ["eventType", "eventStatus", "notBefore", "eventSource"].map(|field| text(&event[field]));
+        format!("{of_vm} event: {kind} {status}, not before {not_before}, {source}")
+    };
+    events.map(line).collect()
 }
 
 /// Members of a set of Spot VMs by priority, and who was evicted.

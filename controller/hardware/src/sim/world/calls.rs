@@ -164,7 +164,7 @@ impl World {
         Effect::Changed
     }
 
-    /// Begins to delete a machine, or deletes it at once where its guest is not asked.
+    /// Tells a machine that it is to be deleted, begins to delete it, or deletes it at once where its guest is not asked.
     pub(crate) fn delete(
         &mut self,
         target: &Target,
@@ -180,17 +180,22 @@ impl World {
             return Ok((Deletion::Gone, Effect::Changed));
         }
         let under_way = record.operation.mark.kind == OperationKind::Delete && record.generation <= target.generation;
-        let power = if under_way { record.power(now) } else { self.fenced(target)?.power(now) };
-        match shutdown {
-            Shutdown::Skip => {
-                self.remove(&target.uid);
-                return Ok((Deletion::Gone, Effect::Changed));
-            }
-            Shutdown::Graceful if under_way => {
+        match (under_way, shutdown) {
+            (true, Shutdown::Graceful) => {
                 self.note_generation(target);
                 return Ok((Deletion::InProgress, Effect::Unchanged));
             }
-            Shutdown::Graceful => {}
+            (true, Shutdown::Skip) => {}
+            (false, Shutdown::Graceful | Shutdown::Skip) => {
+                if let Some(noticed) = self.give_notice(target, now)? {
+                    return Ok(noticed);
+                }
+            }
+        }
+        let power = self.not_stale(target)?.power(now);
+        if shutdown == Shutdown::Skip {
+            self.remove(&target.uid);
+            return Ok((Deletion::Gone, Effect::Changed));
         }
         let risk = Risk { boot: Boot::None, extensions: &BTreeSet::new() };
         let drawn = self.draw_for(&target.uid, now, risk, |scheduler| scheduler.delete(power));
@@ -342,6 +347,8 @@ impl World {
             failed_before: 0,
             preemption: None,
             evicted: None,
+            termination: None,
+            approved_event: None,
             hangs_since: None,
             disturbed_at: None,
             sequence: 0,

@@ -176,10 +176,11 @@ impl World {
     }
 
     /// Takes a machine away as if it had never been.
-    pub(crate) fn vanish(&mut self, uid: &str) -> Controlled {
-        self.machine(uid)?;
+    pub(crate) fn vanish(&mut self, uid: &str, now: Timestamp) -> Controlled {
+        let set_uid = self.machine(uid)?.owner.set_uid.clone();
         self.announce(uid);
         self.remove(uid);
+        self.begin_approved(uid, set_uid.as_deref(), (now, now));
         Ok(())
     }
 

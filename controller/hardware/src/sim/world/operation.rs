@@ -47,8 +47,22 @@ pub(super) enum GuestRuns {
 }
 
 impl World {
-    /// Finds a machine that a call may change, and refuses calls that are stale or come too late.
+    /// Finds a machine that a call may change, and refuses calls that are stale or come too late: from the notice of its
+    /// deletion on nothing is changed of it.
     pub(super) fn fenced(&self, target: &Target) -> Result<&Record, HardwareError> {
+        let record = self.not_stale(target)?;
+        if record.operation.mark.kind == OperationKind::Delete {
+            return Err(busy(record));
+        }
+        if record.termination.is_some() {
+            let operation = "about to be deleted, its notice is out".to_owned();
+            return Err(HardwareError::Busy { uid: record.uid.clone(), operation });
+        }
+        Ok(record)
+    }
+
+    /// Finds a machine, and refuses calls that are stale.
+    pub(super) fn not_stale(&self, target: &Target) -> Result<&Record, HardwareError> {
         let record = self.machines.get(&target.uid).ok_or_else(|| not_found(&target.uid))?;
         if target.generation < record.generation {
             return Err(HardwareError::Stale {
@@ -56,9 +70,6 @@ impl World {
                 generation: target.generation,
                 seen: record.generation,
             });
-        }
-        if record.operation.mark.kind == OperationKind::Delete {
-            return Err(busy(record));
         }
         Ok(record)
     }

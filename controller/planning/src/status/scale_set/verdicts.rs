@@ -7,6 +7,7 @@ use scaleset_crds::vocabulary::{HealthState, PowerWish, ProvisioningState, Upgra
 use super::super::{Truth, Verdict};
 use super::{ScaleSetOutcome, is_ready, is_updated};
 use crate::budget::Allowance;
+use crate::deletion_notice;
 use crate::plan::{Hold, ScaleSetPlan};
 use crate::remedy::{is_capacity, needs_a_person};
 use crate::scale_set::surge_of;
@@ -73,10 +74,18 @@ impl<'pass> Verdicts<'pass> {
             .or_else(|| self.outdated())
     }
 
+    /// How many of those that leave were told of it, and wait.
+    fn after_notice(&self) -> String {
+        match deletion_notice::count(&self.snapshot.members) {
+            0 => String::new(),
+            told => format!(", {told} after a notice of deletion"),
+        }
+    }
+
     /// How many members are left, and what holds them up.
     fn what_is_left(&self) -> String {
         let members = &self.snapshot.members;
-        let left = format!("{} members are left", members.len());
+        let left = format!("{} members are left{}", members.len(), self.after_notice());
         let stuck: Vec<&Member> = members.iter().filter(|member| member.report.failure.is_some()).collect();
         let names: Vec<&str> = stuck.iter().map(|member| member.name.as_str()).collect();
         match stuck.first().and_then(|member| member.report.failure.as_ref()) {
@@ -126,7 +135,8 @@ impl<'pass> Verdicts<'pass> {
         }
         if live > target || leaving > 0 {
             let reason = if live > target { Reason::ScalingIn } else { Reason::Deleting };
-            return unfinished(reason, format!("{target} are to stay, {} leaving", leaving + planned));
+            let message = format!("{target} are to stay, {} leaving{}", leaving + planned, self.after_notice());
+            return unfinished(reason, message);
         }
         if planned > 0 { unfinished(Reason::Upgrading, self.update_counts()) } else { None }
     }
@@ -291,7 +301,15 @@ impl<'pass> Verdicts<'pass> {
         }
     }
 
+    /// What is lacking; members that wait for their notice of deletion hold theirs until then.
     fn capacity_failure(&self) -> Option<Failure> {
+        let Failure { reason, message } = self.lack_of_room()?;
+        let told = deletion_notice::hold(&self.snapshot.members);
+        let told = told.map(|hold| format!("; {}, and hold their room and quota", hold.message)).unwrap_or_default();
+        unfinished(reason, format!("{message}{told}"))
+    }
+
+    fn lack_of_room(&self) -> Option<Failure> {
         if let Some(hold) = self.plan.holds.iter().find(|hold| is_capacity(hold.reason)) {
             return unfinished(hold.reason, hold.message.clone());
         }

@@ -1,0 +1,41 @@
+//! Cases of what VMs are told of before it comes about.
+
+use serde_json::{Value, json};
+
+use crate::case::{Case, LegalChange, When};
+use crate::objects::uniform_set;
+use crate::profile::of_both;
+
+fn notification(profile: &Value) -> Value {
+    json!({"scheduledEventsProfile": {"terminateNotificationProfile": profile}})
+}
+
+/// Every rule about them.
+pub fn cases() -> Vec<Case> {
+    let field = "scheduledEventsProfile";
+    let timeout = format!("{field}.terminateNotificationProfile.notBeforeTimeoutSeconds");
+    let range = "InvalidParameter: notBeforeTimeoutSeconds must be 300 to 900";
+    let of_range = |accepted: i32, refused: i32| {
+        let seconds = |seconds: i32| notification(&json!({"enable": true, "notBeforeTimeoutSeconds": seconds}));
+        of_both(When::OnCreation, &seconds(accepted), &seconds(refused), &timeout, range)
+    };
+    let of_spot = |enable: bool| {
+        let mut profile = notification(&json!({"enable": enable}));
+        profile["priority"] = json!("Spot");
+        profile
+    };
+    let spot = "OperationNotAllowed: terminateNotificationProfile.enable must not be true where priority is Spot";
+    [
+        of_range(300, 299),
+        of_range(900, 901),
+        of_both(When::OnCreation, &of_spot(false), &of_spot(true), field, spot),
+    ]
+    .concat()
+}
+
+/// What may change.
+pub fn legal_changes() -> Vec<LegalChange> {
+    let profiles = [json!({"enable": true}), json!({"enable": true, "notBeforeTimeoutSeconds": 600}), json!(null)];
+    let change = |profile: &Value| json!({"spec": {"virtualMachineProfile": notification(profile)}});
+    profiles.iter().map(|profile| LegalChange { before: uniform_set(), change: change(profile) }).collect()
+}
