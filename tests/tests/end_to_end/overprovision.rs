@@ -72,7 +72,8 @@ fn zones_are_even_and_extensions_run_only_on_those_that_are_kept() {
             *zones.entry(instance.spec.zone.unwrap_or_default()).or_default() += 1;
         }
         assert_eq!(zones.into_values().collect::<Vec<_>>(), [4, 4, 4]);
-        let with_extension = scene.machines().await?.into_iter().filter(|machine| machine.extensions.contains_key("app"));
+        let with_extension =
+            scene.machines().await?.into_iter().filter(|machine| machine.extensions.contains_key("app"));
         assert_eq!(with_extension.count(), 12);
         let journal = scene.journal().await?;
         let deleted: Vec<&str> =

@@ -10,8 +10,7 @@ pub fn cases() -> Vec<Case> {
     ["overprovision", "doNotRunExtensionsOnOverprovisionedVMs"]
         .into_iter()
         .flat_map(|field| {
-            let message =
-                format!("OperationNotAllowed: {field} must be absent where orchestrationMode is not Uniform");
+            let message = format!("OperationNotAllowed: {field} must be absent where orchestrationMode is not Uniform");
             let path = format!("spec.{field}");
             [true, false].map(|value| {
                 accepting(flexible_set(), When::Always, json!({})).refusing(

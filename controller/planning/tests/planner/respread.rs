@@ -24,7 +24,8 @@ fn down(domains: &[(i64, i32)]) -> ScaleSetSnapshot {
 /// Carries out the moves; how many there were.
 fn obey(snapshot: &mut ScaleSetSnapshot, most: usize) -> usize {
     let plan = audited(snapshot);
-    let moves = plan.actions.iter().filter_map(|action| if let Action::SeatMember(it) = action { Some(it) } else { None });
+    let moves =
+        plan.actions.iter().filter_map(|action| if let Action::SeatMember(it) = action { Some(it) } else { None });
     let moves: Vec<_> = moves.take(most).cloned().collect();
     for seating in &moves {
         let moved = snapshot.members.iter_mut().find(|member| member.name == seating.name).unwrap();
