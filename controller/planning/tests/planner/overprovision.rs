@@ -2,13 +2,16 @@
 
 use scaleset_crds::condition::Reason;
 use scaleset_crds::vocabulary::{OrchestrationMode, PowerState, PowerWish, ProvisioningState, Surplus};
+use scaleset_planning::instance::{Step, Wait, plan as plan_instance};
 use scaleset_planning::plan::{Action, ScaleSetPlan};
 use scaleset_planning::snapshot::{
     Failure, Member, MemberLife, Observation, Overprovision, Protection, ScaleSetSnapshot, ZoneFacts,
 };
 use scaleset_planning::status::scale_set::{ScaleSetOutcome, scale_set_status};
+use scaleset_planning::view::{HardwareView, InstanceView, OperationState, QuotaRule};
 
 use crate::fleet::{audited, created, deleted, member, newest, snapshot};
+use crate::instance::{old, snapshot as instance_snapshot, view};
 
 const EXTRA: Option<Surplus> = Some(Surplus::Overprovisioned);
 
@@ -238,4 +241,111 @@ fn extensions_wait_until_it_is_settled_who_stays() {
     snapshot.members[2] = standing(2, None, EXTRA, Stands::Up, &revision);
     let plan = audited(&snapshot);
     assert_eq!(deleted(&plan), ["web-2"], "who may have run its extensions loses no place");
+}
+
+/// A set that grows, with a controller that dies before its write of one number.
+struct Growth {
+    snapshot: ScaleSetSnapshot,
+    dies_before: usize,
+    writes: usize,
+    /// Numbers by which members come up.
+    order: usize,
+}
+
+impl Growth {
+    /// One pass, as far as it comes; whether it did anything.
+    fn pass(&mut self) -> bool {
+        let plan = audited(&self.snapshot);
+        let status = scale_set_status(&self.snapshot, &plan, &ScaleSetOutcome::default());
+        for action in &plan.actions {
+            self.writes += 1;
+            if self.writes == self.dies_before {
+                return true;
+            }
+            self.write(action, &status);
+        }
+        let moved = self.snapshot.status != status || !plan.actions.is_empty();
+        self.snapshot.status = status;
+        moved
+    }
+
+    fn write(&mut self, action: &Action, status: &scaleset_crds::ScaleSetStatus) {
+        let revision = newest(&self.snapshot);
+        let members = &mut self.snapshot.members;
+        match action {
+            Action::ReserveNumbers { next: _ } => self.snapshot.status = status.clone(),
+            Action::CreateMember(new) => {
+                let mut made = standing(new.number, new.zone.as_deref(), new.surplus, Stands::Coming, &revision);
+                made.placement_group.clone_from(&new.placement_group);
+                members.push(made);
+            }
+            Action::KeepMember(keeping) => {
+                members
+                    .iter_mut()
+                    .filter(|member| member.name == keeping.name)
+                    .for_each(|member| member.surplus = None);
+            }
+            Action::DeleteMember(removal) => {
+                let gone = members.iter_mut().filter(|member| member.name == removal.name);
+                gone.for_each(|member| member.life = MemberLife::Terminating);
+            }
+            other => panic!("a growth has no {other}"),
+        }
+    }
+
+    /// One of those that are coming comes up, another goes on going.
+    fn time_passes(&mut self) -> bool {
+        let members = &mut self.snapshot.members;
+        let going = members.iter().position(|member| !member.is_live());
+        going.iter().for_each(|index| drop(members.remove(*index)));
+        let mut coming: Vec<&mut Member> =
+            members.iter_mut().filter(|member| member.report.provisioning == ProvisioningState::Creating).collect();
+        coming.sort_by_key(|member| member.number.map(|number| number * 7 % 11));
+        let index = self.order % coming.len().max(1);
+        let up = coming.into_iter().nth(index);
+        let moved = up.is_some() || going.is_some();
+        if let Some(up) = up {
+            up.report.provisioning = ProvisioningState::Succeeded;
+            up.report.power = PowerState::Running;
+        }
+        self.snapshot.members.sort_by(|one, two| one.name.cmp(&two.name));
+        moved
+    }
+}
+
+#[test]
+fn a_crash_between_any_two_writes_leaves_the_target_evenly_over_its_zones() {
+    for rule in [Overprovision::On, Overprovision::ExtensionsOnKept] {
+        for (dies_before, order) in (0..24).flat_map(|write| (0..2).map(move |order| (write, order))) {
+            let mut snapshot = growing(9);
+            snapshot.set.zones = ["1", "2", "3"].map(str::to_owned).to_vec();
+            snapshot.set.overprovision = rule;
+            let mut growth = Growth { snapshot, dies_before, writes: 0, order };
+            let case = format!("{rule:?}, dies before write {dies_before}, order {order}");
+            let mut rounds = 0;
+            while growth.pass() | growth.time_passes() {
+                rounds += 1;
+                assert!(rounds < 100, "{case}: it does not come to rest");
+                let counted = growth.snapshot.without_extras();
+                let counted = counted.members.iter().filter(|member| member.is_live()).count();
+                assert!(counted <= 9, "{case}: {counted} count");
+            }
+            let members = &growth.snapshot.members;
+            assert!(members.iter().all(|member| member.surplus.is_none()), "{case}: somebody is marked at rest");
+            for zone in ["1", "2", "3"] {
+                let here = members.iter().filter(|member| member.zone.as_deref() == Some(zone)).count();
+                assert_eq!(here, 3, "{case}: zone {zone}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_extra_that_is_kept_is_counted_before_anything_else() {
+    let extra =
+        InstanceView { quota: QuotaRule::Exempt, ..view(&old(), OperationState::Creating, PowerState::Creating) };
+    let mut snapshot = instance_snapshot(HardwareView::Present(Box::new(extra)));
+    assert_eq!(plan_instance(&snapshot).step, Step::Count, "whatever it is doing");
+    snapshot.birth.quota = QuotaRule::Exempt;
+    assert_eq!(plan_instance(&snapshot).step, Step::Wait(Wait::HardwareBusy));
 }

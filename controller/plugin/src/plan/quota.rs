@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use scaleset_controller::region_maps::PublishedRegion;
 use scaleset_crds::spot::Priority;
-use scaleset_planning::snapshot::ScaleSetSnapshot;
+use scaleset_planning::snapshot::{Member, ScaleSetSnapshot};
 
 /// The quota over all families.
 const REGIONAL_TOTAL: &str = "regional total";
@@ -19,7 +19,9 @@ pub(super) fn usage(snapshot: &ScaleSetSnapshot, region: &PublishedRegion) -> Us
     let sizes: BTreeMap<&str, &str> =
         snapshot.revisions.iter().map(|revision| (revision.name.as_str(), revision.profile.vm_size.as_str())).collect();
     let mut usage = Usage::new();
-    let made = snapshot.members.iter().filter(|member| member.is_made() && member.is_live());
+    // Extras of a scale-out need no quota.
+    let counts = |member: &&Member| member.is_made() && member.is_live() && !member.is_extra();
+    let made = snapshot.members.iter().filter(counts);
     for member in made {
         let size = member.assigned_revision.as_deref().and_then(|revision| sizes.get(revision));
         let Some(size) = size.and_then(|size| region.offer.sizes.get(*size)) else { continue };
