@@ -32,6 +32,8 @@ mod refusals;
 mod rights;
 #[path = "end_to_end/rolling.rs"]
 mod rolling;
+#[path = "end_to_end/room.rs"]
+mod room;
 #[path = "end_to_end/samples.rs"]
 mod samples;
 #[path = "end_to_end/scene.rs"]

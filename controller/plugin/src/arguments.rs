@@ -286,7 +286,7 @@ pub(crate) struct Change {
     #[arg(long)]
     pub(crate) instance_id: Option<String>,
     /// PATH=VALUE; a path like virtualMachineProfile.vmSize, zones[0] or extensions[name=app].forceUpdateTag.
-    #[arg(long, value_name = "PATH=VALUE", num_args = 1..)]
+    #[arg(long, value_name = "PATH=VALUE", num_args = 1.., required_unless_present_any = ["add", "remove"])]
     pub(crate) set: Vec<String>,
     /// PATH=VALUE or PATH KEY=VALUE,…: append to a list; an object is written as JSON or as KEY=VALUE,KEY=VALUE.
     #[arg(long, value_name = "PATH=VALUE", num_args = 1..)]

@@ -2,7 +2,7 @@
 
 mod path;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use kube::ResourceExt;
 use kube::api::Patch;
 use scaleset_controller::merge_patch::merge_patch;
@@ -16,9 +16,6 @@ use crate::overtaken::{Written, insist};
 use path::Path;
 
 pub(crate) async fn update(cluster: &Cluster, change: Change) -> anyhow::Result<()> {
-    if change.set.is_empty() && change.add.is_empty() && change.remove.is_empty() {
-        bail!("nothing to change; give --set PATH=VALUE, --add PATH=VALUE or --remove PATH");
-    }
     insist(|error| cluster.explain(error), async || update_once(cluster, &change).await).await
 }
 

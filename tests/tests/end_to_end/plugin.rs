@@ -339,7 +339,6 @@ fn what_is_wrong_is_named_with_what_there_is_instead() {
             (&["scale", "web", "--capacity", "1001"], "1001 is not in 0..=1000"),
             (&["show", "web", "--instance-id", "7"], "scale set web has no instance 7; there are: 0"),
             (&["restart", "web", "--instance-ids", "7"], "spec.instanceIds: the set has no instance 7"),
-            (&["update", "web"], "nothing to change; give --set PATH=VALUE"),
             (
                 &["update", "web", "--set", "virtualMachineProfile.vmsize=x"],
                 "unknown field \"spec.virtualMachineProfile.vmsize\"",
@@ -355,6 +354,9 @@ fn what_is_wrong_is_named_with_what_there_is_instead() {
             let complaint = plugin.refused(arguments)?;
             assert!(complaint.contains(expected), "{arguments:?}: {complaint}");
         }
+        let unsaid = plugin.answer(&["update", "web"], "")?;
+        assert_eq!(unsaid.code, 2, "a wrong command line");
+        assert!(unsaid.complained.contains("--set <PATH=VALUE>"), "{}", unsaid.complained);
         let nothing = plugin.answer(&["plan", "-f", "-"], "kind: ConfigMap\napiVersion: v1\n")?;
         assert_eq!((nothing.code, nothing.complained.as_str()), (1, "error: -: there is no ScaleSet in it\n"));
         assert_eq!(scene.settled("web").await?.spec.replicas, Some(1), "nothing of that was done");

@@ -3,6 +3,7 @@
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
 use kube::api::{DeleteParams, PostParams};
 use kube::{Api, Error};
+use scaleset_crds::labels;
 use serde_json::{Value, json};
 
 use crate::objects::{flex_vm, merged, scale_set_vm, uniform_set};
@@ -87,6 +88,17 @@ fn only_the_controller_decides_model_and_place() {
                 assert!(refused.contains(&expected), "{patch}: {refused}");
             }
             patch_as(&server.controller, &instance, &patch).await.expect("the controller decides");
+        }
+        let mark = json!({"metadata": {"annotations": {labels::FORCE_DELETION: "true"}}});
+        let unmark = json!({"metadata": {"annotations": {labels::FORCE_DELETION: null}}});
+        for patch in [&mark, &unmark] {
+            if patch == &unmark {
+                patch_as(&server.controller, &instance, &mark).await.expect("the controller marks");
+            }
+            let refused = refusal(patch_as(&server.user, &instance, patch).await);
+            let expected = "PropertyChangeNotAllowed: annotation compute.scaleset.io/force-deletion is changed by the \
+                            set's controller only";
+            assert!(refused.contains(expected), "{patch}: {refused}");
         }
         for patch in [
             json!({"spec": {"powerState": "Stopped"}}),

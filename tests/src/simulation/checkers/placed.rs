@@ -1,5 +1,6 @@
 //! New members go where fewest are: after a round in which a set only grew, no zone that got one has two more than
-//! another, and in no zone has a fault domain that got one two more than another.
+//! another, and in no zone has a fault domain that got one two more than another. New Spot VMs of a set that mixes nothing are
+//! in one fault domain of their zone instead, where some were before in one of those.
 //!
 //! Zones that are down, members that went in the same round, a set whose other new members could not be written, and members
 //! that are made in the place of others prove nothing.
@@ -24,7 +25,11 @@ pub(super) fn misplaced(before: &Seen, now: &Seen) -> Vec<String> {
         };
         let placed: Vec<&MemberSeen> = members.iter().filter(is_new).copied().collect();
         findings.extend(uneven_zones(set, &members, &placed));
-        findings.extend(uneven_domains(&members, &placed));
+        findings.extend(if is_all_spot(set) {
+            scattered(&members, &placed)
+        } else {
+            uneven_domains(&members, &placed)
+        });
     }
     findings
 }
@@ -36,6 +41,27 @@ fn uneven_zones(set: &SetSeen, members: &[&MemberSeen], placed: &[&MemberSeen]) 
         placed.iter().map(|member| member.zone.as_str()).filter(|zone| !zone.is_empty()).collect();
     let uneven = zones.into_iter().filter(|zone| count(zone) > fewest + 1);
     uneven.map(|zone| format!("{} grew in zone {zone} to {}, another has {fewest}", set.name, count(zone))).collect()
+}
+
+fn is_all_spot(set: &SetSeen) -> bool {
+    let spec = &set.object["spec"];
+    spec["virtualMachineProfile"]["priority"] == "Spot" && spec["priorityMixPolicy"].is_null()
+}
+
+fn scattered(members: &[&MemberSeen], placed: &[&MemberSeen]) -> Vec<String> {
+    let domain = |member: &MemberSeen| member.object["spec"]["platformFaultDomain"].as_i64();
+    let mut findings = Vec::new();
+    for member in placed {
+        let neighbours = members.iter().filter(|other| other.zone == member.zone);
+        let fellows = placed.iter().filter(|other| other.zone == member.zone);
+        let together = fellows.map(|other| domain(other)).collect::<BTreeSet<_>>().len() == 1;
+        let joined = neighbours.clone().filter(|other| domain(other) == domain(member)).count();
+        let elsewhere = neighbours.count() - joined;
+        if !together || (joined == 1 && elsewhere > 0 && domain(member).is_some()) {
+            findings.push(format!("{}, a Spot VM, is in fault domain {:?} by itself", member.name, domain(member)));
+        }
+    }
+    findings
 }
 
 fn uneven_domains(members: &[&MemberSeen], placed: &[&MemberSeen]) -> Vec<String> {
@@ -79,6 +105,25 @@ mod tests {
         let wrong = misplaced(&before, &world(&["1", "2", "1"]));
         assert_eq!(wrong, ["web grew in zone 1 to 2, another has 0"]);
         assert!(misplaced(&world(&["1", "1", "1"]), &world(&["1", "1", "1", "2"])).is_empty(), "it was uneven before");
+    }
+
+    #[test]
+    fn a_spot_vm_that_is_not_with_the_others_is_found() {
+        let world = |domains: &[i64]| {
+            let mut seen = Seen::default();
+            let mut set = set_over(&["1"]);
+            set.object = serde_json::json!({"spec": {"virtualMachineProfile": {"priority": "Spot"}}});
+            seen.sets.insert("set".to_owned(), set);
+            for (number, domain) in domains.iter().enumerate() {
+                let member = member_in("set", number, "1", *domain);
+                seen.members.insert(member.uid.clone(), member);
+            }
+            seen
+        };
+        assert_eq!(misplaced(&world(&[]), &world(&[0, 0, 0])), Vec::<String>::new());
+        assert_eq!(misplaced(&world(&[3]), &world(&[3, 3])), Vec::<String>::new());
+        assert_eq!(misplaced(&world(&[]), &world(&[0, 1])).len(), 2);
+        assert_eq!(misplaced(&world(&[3]), &world(&[3, 0])).len(), 1);
     }
 
     #[test]

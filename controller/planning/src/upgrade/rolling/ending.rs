@@ -72,7 +72,9 @@ pub(super) fn why_stopped(input: &RollingInput<'_>, record: &RollingUpgradeStatu
     }
     match (&record.running_status.code, &record.error) {
         (RollingUpgradeCode::Faulted, Some(error)) => {
-            (Reason::from_code(&error.code), format!("{}; {way_out}", error.message))
+            // What is told is of then: the VMs that it names may be well by now, or gone.
+            let message = format!("rolling upgrade {} stopped with {}; {way_out}", record.number, error.message);
+            (Reason::from_code(&error.code), message)
         }
         (RollingUpgradeCode::Faulted, None) => {
             (Reason::InternalExecutionError, format!("rolling upgrade {} stopped", record.number))

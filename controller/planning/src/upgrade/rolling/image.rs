@@ -187,7 +187,7 @@ pub(super) fn why_stopped(
     cancelled: impl FnOnce() -> String,
 ) -> (Reason, String) {
     let version = target.target_image_reference.requested_version();
-    let error = record.error.as_ref().map_or_else(String::new, |error| format!(": {}", error.message));
+    let error = record.error.as_ref().map_or_else(String::new, |error| format!(" with {}", error.message));
     match record.running_status.code {
         RollingUpgradeCode::Faulted => (Reason::OSImageFailed, format!("an upgrade to {version} stopped{error}")),
         RollingUpgradeCode::Cancelled
