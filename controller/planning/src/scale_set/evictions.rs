@@ -2,11 +2,13 @@
 //!
 //! Source: Azure's "Azure Spot Virtual Machines for Virtual Machine Scale Sets": with the policy Delete the capacity of the
 //! set drops. The note is written before the object goes, so that nobody takes an eviction for a loss. It counts for as
-//! long as `spec.replicas` is the same; another wish makes good for all evictions before it.
+//! long as `spec.replicas` is the same; another wish makes good for all evictions before it. Only who leaves the set with
+//! fewer members than the target lowers it.
 
 use scaleset_crds::spot::EvictedMember;
 
 use super::remove;
+use super::successors::pairs_among;
 use crate::plan::{Action, RemovalCause, ScaleSetPlan};
 use crate::snapshot::{Evicted, Member, ScaleSetSnapshot, SetRequest};
 use crate::sudden_drop;
@@ -31,23 +33,17 @@ fn count(number: usize) -> i32 {
 
 impl Evictions {
     pub(super) fn of(snapshot: &ScaleSetSnapshot) -> Self {
-        let replicas = snapshot.set.replicas;
-        let there = |uid: &str| snapshot.members.iter().any(|member| member.uid == uid);
-        let kept = snapshot.status.evictions.iter().filter_map(|note| {
-            let counts = note.replicas.is_some() && note.replicas == replicas;
-            let note = EvictedMember { uid: note.uid.clone(), replicas: note.replicas.filter(|_| counts) };
-            (counts || there(&note.uid)).then_some(note)
-        });
-        let mut notes: Vec<EvictedMember> = kept.collect();
-        let mut new = 0;
-        for member in snapshot.members.iter().filter(|member| is_deleted(member)) {
-            if notes.iter().all(|note| note.uid != member.uid) {
-                // Whoever was told to go before it was evicted has made room already, or is to be replaced.
-                let lowers = member.is_live() && !is_asked_for(snapshot, member);
-                let replicas = replicas.filter(|_| lowers);
-                new += i32::from(lowers);
-                notes.push(EvictedMember { uid: member.uid.clone(), replicas });
-            }
+        let mut notes = kept(snapshot);
+        let target = in_force(snapshot, &notes);
+        let is_new = |member: &&Member| is_deleted(member) && !is_noted(&notes, member);
+        let unnoted: Vec<&Member> = snapshot.members.iter().filter(is_new).collect();
+        let mut left = if unnoted.is_empty() { 0 } else { missed(snapshot, &notes, target) };
+        let new = count(left);
+        for member in unnoted {
+            // Whoever was told to go before it was evicted has made room already, or is to be replaced.
+            let lowers = left > 0 && member.is_live() && !is_asked_for(snapshot, member);
+            left -= usize::from(lowers);
+            notes.push(EvictedMember { uid: member.uid.clone(), replicas: snapshot.set.replicas.filter(|_| lowers) });
         }
         Self { notes, new }
     }
@@ -64,18 +60,60 @@ impl Evictions {
     }
 }
 
+/// The notes of earlier passes that still say something: those that count, and those whose object is there.
+fn kept(snapshot: &ScaleSetSnapshot) -> Vec<EvictedMember> {
+    let there = |uid: &str| snapshot.members.iter().any(|member| member.uid == uid);
+    let kept = snapshot.status.evictions.iter().filter_map(|note| {
+        let counts = note.replicas.is_some() && note.replicas == snapshot.set.replicas;
+        let note = EvictedMember { uid: note.uid.clone(), replicas: note.replicas.filter(|_| counts) };
+        (counts || there(&note.uid)).then_some(note)
+    });
+    kept.collect()
+}
+
+/// The target before the evictions of this pass.
+fn in_force(snapshot: &ScaleSetSnapshot, notes: &[EvictedMember]) -> usize {
+    let before = Evictions { notes: notes.to_vec(), new: 0 };
+    usize::try_from(before.target(snapshot)).unwrap_or(0)
+}
+
+/// How many members the target misses since the last pass. Who is evicted beyond it is none of them, and neither is the
+/// new one of a pair, whose old one stays.
+fn missed(snapshot: &ScaleSetSnapshot, notes: &[EvictedMember], target: usize) -> usize {
+    let stays = |member: &&Member| {
+        member.is_made() && member.is_live() && !is_asked_for(snapshot, member) && !is_noted(notes, member)
+    };
+    let before: Vec<Member> = snapshot.members.iter().filter(stays).cloned().collect();
+    let after: Vec<Member> = before.iter().filter(|member| !is_deleted(member)).cloned().collect();
+    let counted = |members: &[Member]| members.len() - pairs_among(snapshot, target, members);
+    counted(&before).min(target).saturating_sub(counted(&after))
+}
+
+fn is_noted(notes: &[EvictedMember], member: &Member) -> bool {
+    notes.iter().any(|note| note.uid == member.uid)
+}
+
 /// Notes who was evicted, then removes them. They are gone already: no protection keeps them.
 pub(super) fn plan_evictions(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan) {
     let evicted: Vec<&Member> = snapshot.members.iter().filter(|member| is_deleted(member)).collect();
-    let noted = |member: &&&Member| snapshot.status.evictions.iter().any(|note| note.uid == member.uid);
-    let unnoted: Vec<String> =
-        evicted.iter().filter(|member| !noted(member)).map(|member| member.name.clone()).collect();
+    let unnoted = evicted.iter().filter(|member| !is_noted(&snapshot.status.evictions, member));
+    let unnoted: Vec<String> = unnoted.map(|member| member.name.clone()).collect();
     if !unnoted.is_empty() {
         plan.actions.push(Action::NoteEvictions { names: unnoted });
     }
-    let reason = || "evicted with policy Delete, the target is lowered".to_owned();
     let live = evicted.into_iter().filter(|member| member.is_live() && !is_asked_for(snapshot, member));
-    plan.actions.extend(live.map(|member| remove(member, RemovalCause::Evicted, reason())));
+    let removals: Vec<Action> =
+        live.map(|member| remove(member, RemovalCause::Evicted, reason(&plan.evictions, member).to_owned())).collect();
+    plan.actions.extend(removals);
+}
+
+fn reason(notes: &[EvictedMember], member: &Member) -> &'static str {
+    let lowers = |note: &EvictedMember| note.uid == member.uid && note.replicas.is_some();
+    if notes.iter().any(lowers) {
+        "evicted with policy Delete, the target is lowered"
+    } else {
+        "evicted with policy Delete"
+    }
 }
 
 /// Whether a person has asked for its deletion, and the target was lowered for that.

@@ -131,6 +131,44 @@ fn who_was_told_to_go_before_lowers_nothing_more() {
 }
 
 #[test]
+fn who_is_evicted_beyond_the_target_lowers_nothing() {
+    // Members, wish, how many are protected, evicted ones, target afterwards, how many go.
+    let table = [
+        (10, 8, 10, vec![0], 8, 1),
+        (10, 8, 10, vec![0, 1, 2], 7, 3),
+        (10, 8, 0, vec![4], 8, 2),
+        (10, 9, 0, vec![4, 5], 8, 2),
+        (9, 10, 0, vec![4], 9, 1),
+    ];
+    for (members, wish, protected, evicted, target, gone) in table {
+        let mut snapshot = spot_set(members, wish);
+        for member in &mut snapshot.members[..protected] {
+            member.protection = Protection::FromScaleIn;
+        }
+        for index in &evicted {
+            evict(&mut snapshot.members[*index]);
+        }
+        let plan = audited(&snapshot);
+        let text = format!("{members} to {wish}, {protected} protected, {evicted:?} evicted: {plan}");
+        let counted = plan.evictions.iter().filter(|note| note.replicas.is_some()).count();
+        assert_eq!((plan.effective.target, noted(&plan).len()), (target, evicted.len()), "{text}");
+        assert_eq!((i32::try_from(counted).ok(), deleted(&plan).len()), (Some(wish - target), gone), "{text}");
+        snapshot.status = scale_set_status(&snapshot, &plan, &ScaleSetOutcome::default());
+        assert_eq!(audited(&snapshot).effective.target, target, "it stays: {text}");
+    }
+}
+
+#[test]
+fn who_was_asked_to_go_makes_no_room_for_an_eviction() {
+    let mut snapshot = spot_set(5, 4);
+    evict(&mut snapshot.members[3]);
+    let request = SetRequest::Delete { instances: ["uid-1".to_owned()].into() };
+    snapshot.operations = vec![SetOperation { name: "less".to_owned(), request }];
+    let plan = audited(&snapshot);
+    assert_eq!((plan.effective.target, deleted(&plan).len(), created(&plan).len()), (3, 2, 0), "{plan}");
+}
+
+#[test]
 fn protection_keeps_nobody_who_is_gone_and_a_set_that_goes_notes_nothing() {
     let mut snapshot = spot_set(3, 3);
     evict(&mut snapshot.members[0]);
