@@ -33,6 +33,7 @@ fn count(number: usize) -> i32 {
 
 impl Evictions {
     pub(super) fn of(snapshot: &ScaleSetSnapshot) -> Self {
+        let waits = sudden_drop::held(snapshot).is_some();
         let mut notes = kept(snapshot);
         let target = in_force(snapshot, &notes);
         let is_new = |member: &&Member| is_deleted(member) && !is_noted(&notes, member);
@@ -43,16 +44,21 @@ impl Evictions {
             // Whoever was told to go before it was evicted has made room already, or is to be replaced.
             let lowers = left > 0 && member.is_live() && !is_asked_for(snapshot, member);
             left -= usize::from(lowers);
-            notes.push(EvictedMember { uid: member.uid.clone(), replicas: snapshot.set.replicas.filter(|_| lowers) });
+            let wished = snapshot.set.replicas.filter(|_| lowers);
+            notes.push(EvictedMember {
+                uid: member.uid.clone(),
+                replicas: wished.filter(|_| !waits),
+                unconfirmed_replicas: wished.filter(|_| waits),
+            });
         }
         Self { notes, new }
     }
 
-    /// The target in force. One that no wish says is a record, and is lowered once.
+    /// The target in force. One that the wish does not say, or not yet, is a record, and is lowered once.
     pub(super) fn target(&self, snapshot: &ScaleSetSnapshot) -> i32 {
         let recorded = snapshot.status.target_replicas;
         let target = match (sudden_drop::held(snapshot), snapshot.set.replicas) {
-            (Some((in_force, _)), _) => in_force - self.new,
+            (Some((in_force, _)), wished) => (in_force - self.new).max(wished.unwrap_or(0)),
             (None, Some(wished)) => wished - lowered(&self.notes, wished),
             (None, None) => recorded.unwrap_or(0) - self.new,
         };
@@ -60,15 +66,19 @@ impl Evictions {
     }
 }
 
-/// The notes of earlier passes that still say something: those that count, and those whose object is there.
+/// The notes of earlier passes that still say something: those that count, those of a drop that still waits, and those
+/// whose object is there.
 fn kept(snapshot: &ScaleSetSnapshot) -> Vec<EvictedMember> {
+    let wished = snapshot.set.replicas;
+    let unconfirmed = wished.filter(|_| sudden_drop::held(snapshot).is_some());
     let there = |uid: &str| snapshot.members.iter().any(|member| member.uid == uid);
-    let kept = snapshot.status.evictions.iter().filter_map(|note| {
-        let counts = note.replicas.is_some() && note.replicas == snapshot.set.replicas;
-        let note = EvictedMember { uid: note.uid.clone(), replicas: note.replicas.filter(|_| counts) };
-        (counts || there(&note.uid)).then_some(note)
-    });
-    kept.collect()
+    let kept =
+        snapshot.status.evictions.iter().map(|EvictedMember { uid, replicas, unconfirmed_replicas }| EvictedMember {
+            uid: uid.clone(),
+            replicas: replicas.filter(|replicas| Some(*replicas) == wished),
+            unconfirmed_replicas: unconfirmed_replicas.filter(|replicas| Some(*replicas) == unconfirmed),
+        });
+    kept.filter(|note| note.replicas.is_some() || note.unconfirmed_replicas.is_some() || there(&note.uid)).collect()
 }
 
 /// The target before the evictions of this pass.
@@ -108,7 +118,7 @@ pub(super) fn plan_evictions(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPla
 }
 
 fn reason(notes: &[EvictedMember], member: &Member) -> &'static str {
-    let lowers = |note: &EvictedMember| note.uid == member.uid && note.replicas.is_some();
+    let lowers = |note: &EvictedMember| note.uid == member.uid && note.replicas.or(note.unconfirmed_replicas).is_some();
     if notes.iter().any(lowers) {
         "evicted with policy Delete, the target is lowered"
     } else {

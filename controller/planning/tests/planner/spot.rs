@@ -37,7 +37,7 @@ fn evict(member: &mut Member) {
 }
 
 fn note(uid: &str, replicas: Option<i32>) -> EvictedMember {
-    EvictedMember { uid: uid.to_owned(), replicas }
+    EvictedMember { uid: uid.to_owned(), replicas, unconfirmed_replicas: None }
 }
 
 fn noted(plan: &ScaleSetPlan) -> Vec<&str> {
@@ -111,6 +111,59 @@ fn a_drop_that_waits_lets_evictions_lower_the_target_in_force() {
     evict(&mut snapshot.members[0]);
     let plan = audited(&snapshot);
     assert_eq!((plan.effective.target, deleted(&plan)), (19, vec!["web-0"]));
+    let waits = EvictedMember { uid: "uid-0".to_owned(), replicas: None, unconfirmed_replicas: Some(2) };
+    assert_eq!(plan.evictions, [waits]);
+}
+
+/// Evicts as many as are said one after the other, each seen by a pass whose status is written and whose objects go.
+fn evict_one_by_one(snapshot: &mut ScaleSetSnapshot, many: usize) {
+    for _ in 0..many {
+        evict(&mut snapshot.members[0]);
+        let plan = audited(snapshot);
+        assert_eq!(deleted(&plan).len(), 1, "only who was evicted goes: {plan}");
+        snapshot.status = scale_set_status(snapshot, &plan, &ScaleSetOutcome::default());
+        snapshot.members.remove(0);
+        assert!(audited(snapshot).actions.is_empty(), "{}", audited(snapshot));
+    }
+}
+
+#[test]
+fn evictions_wear_the_guard_out_in_no_number_and_count_once() {
+    for evictions in [1, 5, 13, 17, 18, 19] {
+        let mut snapshot = spot_set(20, 2);
+        let guard = |confirmation| ScaleInGuard::On { confirmation, autoscaler: Autoscaler::None };
+        snapshot.scale_in_guard = guard(Confirmation::None);
+        if evictions <= 18 {
+            evict_one_by_one(&mut snapshot, evictions);
+            let plan = audited(&snapshot);
+            let held = plan.holds.iter().any(|hold| hold.reason == Reason::ScaleInNotConfirmed);
+            let target = usize::try_from(plan.effective.target).ok();
+            assert_eq!((target, held), (Some(20 - evictions), evictions < 18), "{evictions}: {plan}");
+        } else {
+            snapshot.members.iter_mut().take(evictions).for_each(evict);
+            let plan = audited(&snapshot);
+            assert_eq!(plan.effective.target, 2, "never below the wish: {plan}");
+            snapshot.status = scale_set_status(&snapshot, &plan, &ScaleSetOutcome::default());
+            snapshot.members.drain(..evictions);
+        }
+        snapshot.scale_in_guard = guard(Confirmation::Target(2));
+        let plan = audited(&snapshot);
+        assert_eq!(plan.effective.target, 2, "{evictions} evicted, then confirmed: {plan}");
+        assert!(plan.evictions.is_empty(), "{:?}", plan.evictions);
+    }
+}
+
+#[test]
+fn another_wish_ends_the_wait_and_what_was_evicted_in_it() {
+    for (wish, target, held) in [(20, 20, false), (14, 14, false), (1, 15, true)] {
+        let mut snapshot = spot_set(20, 2);
+        snapshot.scale_in_guard = ScaleInGuard::On { confirmation: Confirmation::None, autoscaler: Autoscaler::None };
+        evict_one_by_one(&mut snapshot, 5);
+        snapshot.set.replicas = Some(wish);
+        let plan = audited(&snapshot);
+        let waits = plan.holds.iter().any(|hold| hold.reason == Reason::ScaleInNotConfirmed);
+        assert_eq!((plan.effective.target, waits, plan.evictions.len()), (target, held, 0), "{wish}: {plan}");
+    }
 }
 
 #[test]
