@@ -5,11 +5,12 @@
 //! long as `spec.replicas` is the same; another wish makes good for all evictions before it. Only who leaves the set with
 //! fewer members than the target lowers it.
 
+use scaleset_crds::condition::Reason;
 use scaleset_crds::spot::EvictedMember;
 
 use super::remove;
 use super::successors::pairs_among;
-use crate::plan::{Action, RemovalCause, ScaleSetPlan};
+use crate::plan::{Action, Hold, RemovalCause, ScaleSetPlan};
 use crate::snapshot::{Evicted, Member, ScaleSetSnapshot, SetRequest};
 use crate::sudden_drop;
 
@@ -115,6 +116,21 @@ pub(super) fn plan_evictions(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPla
     let removals: Vec<Action> =
         live.map(|member| remove(member, RemovalCause::Evicted, reason(&plan.evictions, member).to_owned())).collect();
     plan.actions.extend(removals);
+}
+
+/// Says by how much evictions lower the target that is wished, and how to get the VMs back: a wish that is changed and
+/// changed back before anybody has looked is no other wish, and nobody could tell it from one that stayed.
+pub(super) fn hold_lowered(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan) {
+    let Some(wished) = snapshot.set.replicas.filter(|_| sudden_drop::held(snapshot).is_none()) else { return };
+    let evicted = lowered(&plan.evictions, wished);
+    if evicted > 0 {
+        let target = plan.effective.target;
+        let message = format!(
+            "{wished} wished, {evicted} evicted with policy Delete, {target} in force; to get them back set spec.replicas to \
+             {target}, wait until status.observedGeneration has followed, then set it to {wished} again"
+        );
+        plan.holds.push(Hold { reason: Reason::Evicted, count: usize::try_from(evicted).unwrap_or(0), message });
+    }
 }
 
 fn reason(notes: &[EvictedMember], member: &Member) -> &'static str {

@@ -94,6 +94,31 @@ fn a_note_counts_while_the_wish_is_the_same() {
 }
 
 #[test]
+fn a_target_that_evictions_lower_is_told_with_the_way_back() {
+    let mut snapshot = spot_set(10, 10);
+    evict(&mut snapshot.members[1]);
+    evict(&mut snapshot.members[3]);
+    let plan = audited(&snapshot);
+    snapshot.status = scale_set_status(&snapshot, &plan, &ScaleSetOutcome::default());
+    snapshot.members.retain(|member| member.report.evicted == Evicted::No);
+    let plan = audited(&snapshot);
+    let status = scale_set_status(&snapshot, &plan, &ScaleSetOutcome::default());
+    let told: Vec<(&str, i32, &str)> =
+        status.blockers.iter().map(|one| (one.code.as_str(), one.count, one.message.as_str())).collect();
+    let message = "10 wished, 2 evicted with policy Delete, 8 in force; to get them back set spec.replicas to 8, wait until \
+                   status.observedGeneration has followed, then set it to 10 again";
+    assert_eq!(told, [("Evicted", 2, message)]);
+    let ready = find(&status.conditions, ScaleSetCondition::Ready.as_str()).expect("it is written");
+    assert_eq!(ready.status, "True", "{}", ready.message);
+    for wish in [8, 10] {
+        snapshot.set.replicas = Some(wish);
+        let plan = audited(&snapshot);
+        assert_eq!((plan.effective.target, plan.holds.len()), (wish, 0), "{plan}");
+        snapshot.status = scale_set_status(&snapshot, &plan, &ScaleSetOutcome::default());
+    }
+}
+
+#[test]
 fn a_target_that_nobody_wishes_is_lowered_once() {
     let mut snapshot = spot_set(5, 5);
     snapshot.set.replicas = None;
