@@ -8,8 +8,8 @@ use scaleset_crds::vocabulary::{OrchestrationMode, PowerState};
 use scaleset_planning::plan::{Action, RemovalCause, ScaleSetPlan};
 use scaleset_planning::priority_mix::PriorityMix;
 use scaleset_planning::snapshot::{
-    Autoscaler, Confirmation, Evicted, Maintenance, Member, MemberLife, Protection, ScaleInGuard, ScaleSetSnapshot,
-    SetLife, SetOperation, SetRequest, SpotOffer,
+    Autoscaler, Confirmation, Evicted, Failure, Maintenance, Member, MemberLife, Protection, ScaleInGuard,
+    ScaleSetSnapshot, SetLife, SetOperation, SetRequest, SpotOffer,
 };
 use scaleset_planning::status::scale_set::{ScaleSetOutcome, scale_set_status};
 
@@ -116,6 +116,40 @@ fn a_target_that_evictions_lower_is_told_with_the_way_back() {
         assert_eq!((plan.effective.target, plan.holds.len()), (wish, 0), "{plan}");
         snapshot.status = scale_set_status(&snapshot, &plan, &ScaleSetOutcome::default());
     }
+}
+
+#[test]
+fn members_of_one_blocker_tell_their_own_stories() {
+    let mut snapshot = spot_set(6, 6);
+    let reasons = [EvictionReason::Price, EvictionReason::Capacity, EvictionReason::Capacity];
+    for (member, reason) in snapshot.members.iter_mut().zip(reasons) {
+        member.report.evicted = Evicted::Deallocated(reason);
+        member.report.power = PowerState::Deallocated;
+    }
+    let status = scale_set_status(&snapshot, &audited(&snapshot), &ScaleSetOutcome::default());
+    let blocker = &status.blockers[0];
+    assert_eq!((status.blockers.len(), blocker.code.as_str(), blocker.count), (1, Reason::Evicted.as_str(), 3));
+    assert_eq!(
+        blocker.message,
+        "3 not as wished: 2 (web-1, web-2): evicted for capacity; the operation Start gets it back; 1 (web-0): evicted for \
+         the price; the operation Start gets it back"
+    );
+}
+
+#[test]
+fn a_blocker_tells_three_stories_and_names_the_rest() {
+    let mut snapshot = spot_set(6, 6);
+    for member in &mut snapshot.members[..5] {
+        let message = format!("no room for {}", member.name);
+        member.report.failure = Some(Failure { reason: Reason::AllocationFailed, message });
+    }
+    let status = scale_set_status(&snapshot, &audited(&snapshot), &ScaleSetOutcome::default());
+    let blocker = status.blockers.iter().find(|one| one.code == "AllocationFailed").expect("it is there");
+    assert_eq!(
+        blocker.message,
+        "5 not as wished: 1 (web-0): no room for web-0; 1 (web-1): no room for web-1; 1 (web-2): no room for web-2; 2 \
+         (web-3, web-4) for other reasons of that kind"
+    );
 }
 
 #[test]
