@@ -155,6 +155,10 @@ pub struct EvictedMember {
     /// was lowered once, or another count has been wished for since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replicas: Option<i32>,
+    /// `spec.replicas` when it was evicted, where that was a sudden drop that waited for a confirmation: the target in force
+    /// was lowered once, and the drop is judged as if it had not been. Absent: it did not wait, or waits no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unconfirmed_replicas: Option<i32>,
 }
 
 impl Priority {

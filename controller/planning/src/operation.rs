@@ -341,13 +341,16 @@ fn power_writes(
     members.iter().filter(unwritten).map(write).collect()
 }
 
-/// The count goes down by the named members that the set made; hand-made ones are outside it.
+/// The count goes down by the named members that the set made. Hand-made ones are outside it, and who was evicted for good
+/// has left it already.
 fn lowered(snapshot: &OperationSnapshot, set: &OperationSet) -> Option<OperationWrite> {
     if snapshot.spec.operation_type != OperationType::Delete || progress::is_lowered(snapshot, set) {
         return None;
     }
     let named = |member: &&OperationMember| member.life == MemberLife::Live && is_named(snapshot, member);
-    let made = set.members.iter().filter(named).filter(|member| member.origin == Origin::Set).count();
+    let counted =
+        |member: &&OperationMember| member.origin == Origin::Set && !set.noted_evictions.contains(&member.uid);
+    let made = set.members.iter().filter(named).filter(counted).count();
     let replicas = (set.target - i32::try_from(made).unwrap_or(i32::MAX)).max(0);
     let sudden = set.confirmation != Confirmation::Any && is_sudden(set.target_in_force, replicas);
     Some(OperationWrite::LowerReplicas {

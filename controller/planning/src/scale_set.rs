@@ -42,7 +42,7 @@ use crate::wording::some_names;
 use crate::zone_balance;
 
 pub use evictions::lowered;
-use evictions::{Evictions, plan_evictions};
+use evictions::{Evictions, hold_lowered, plan_evictions};
 use growth::Growth;
 use os_upgrade::{is_for_image, plan_os_upgrade};
 pub(crate) use successors::surge_of;
@@ -131,6 +131,7 @@ fn plan_live(snapshot: &ScaleSetSnapshot, all: &ScaleSetSnapshot, plan: &mut Sca
     let (newest, creation) = revision::newest(snapshot);
     plan.actions.extend(creation);
     plan_evictions(snapshot, plan);
+    hold_lowered(snapshot, plan);
     hold_hand_made(snapshot, plan);
     plan.holds.extend(sudden_drop::held(snapshot).map(|(_, hold)| hold));
     plan.actions.extend(requests::removals(snapshot));

@@ -3,12 +3,14 @@
 //!
 //! The rule is ours (`docs/scale-in.md`): a target below half of the one in force, and more than five below it, waits for
 //! the annotation `compute.scaleset.io/confirm-scale-in` with that very number, or `Any`. An autoscaler that wished for
-//! that number has confirmed it. The target in force stays meanwhile. A set that is being deleted is not guarded.
+//! that number has confirmed it. The target in force stays meanwhile; members that are evicted for good lower it, which
+//! makes no drop less sudden. A set that is being deleted is not guarded.
 
 use std::time::Duration;
 
 use scaleset_crds::condition::Reason;
 use scaleset_crds::labels;
+use scaleset_crds::spot::EvictedMember;
 
 use crate::plan::Hold;
 use crate::snapshot::{Autoscaler, Confirmation, ScaleInGuard, ScaleSetSnapshot, SetLife};
@@ -24,6 +26,12 @@ pub fn is_sudden(in_force: i32, wished: i32) -> bool {
     in_force - wished > DROP_MAX && wished * 2 < in_force
 }
 
+/// The target that a drop to `wished` is judged from: the one in force, and who was evicted while that drop waited.
+pub fn judged_from(in_force: i32, notes: &[EvictedMember], wished: i32) -> i32 {
+    let waited = notes.iter().filter(|note| note.unconfirmed_replicas == Some(wished)).count();
+    in_force.saturating_add(i32::try_from(waited).unwrap_or(i32::MAX))
+}
+
 /// When a held drop is looked at again: an autoscaler tells what it wished only after it has written it, and nobody
 /// watches it.
 pub(crate) fn look_again(snapshot: &ScaleSetSnapshot) -> Option<Duration> {
@@ -37,7 +45,11 @@ pub(crate) fn look_again(snapshot: &ScaleSetSnapshot) -> Option<Duration> {
 /// The drop that waits: the target that stays in force, and why.
 pub(crate) fn held(snapshot: &ScaleSetSnapshot) -> Option<(i32, Hold)> {
     let in_force = snapshot.status.target_replicas?;
-    let wished = snapshot.set.replicas.filter(|wished| is_sudden(in_force, *wished))?;
+    let wished = snapshot.set.replicas.filter(|wished| *wished < in_force)?;
+    let judged = judged_from(in_force, &snapshot.status.evictions, wished);
+    if !is_sudden(judged, wished) {
+        return None;
+    }
     let ScaleInGuard::On { confirmation, autoscaler } = &snapshot.scale_in_guard else { return None };
     let confirmed = match confirmation {
         Confirmation::Any => true,
@@ -52,9 +64,10 @@ pub(crate) fn held(snapshot: &ScaleSetSnapshot) -> Option<(i32, Hold)> {
         return None;
     }
     let count = usize::try_from(in_force - wished).unwrap_or(0);
+    let evicted = if judged == in_force { String::new() } else { format!(" and {} evicted since", judged - in_force) };
     let message = format!(
-        "spec.replicas is {wished}, {in_force} is in force: less than half, and more than {DROP_MAX} less; if it is meant, \
-         set the annotation {}={wished}",
+        "spec.replicas is {wished}, {in_force} is in force{evicted}: less than half, and more than {DROP_MAX} less; if it is \
+         meant, set the annotation {}={wished}",
         labels::CONFIRM_SCALE_IN
     );
     Some((in_force, Hold { reason: Reason::ScaleInNotConfirmed, count, message }))

@@ -14,21 +14,42 @@ use crate::snapshot::{Evicted, Member, Observation, Pending};
 use crate::view::Health;
 use crate::wording::some_names;
 
-/// One hold for each reason, with the members that wait for it. Of members that the set made; `newest` is the revision
-/// that they should run.
+/// Stories of one reason that are told; there may be as many as members.
+const STORIES_MAX: usize = 3;
+
+/// One hold for each reason, with the members that wait for it and what is said of them. Of members that the set made;
+/// `newest` is the revision that they should run.
 pub(crate) fn holds(members: &[Member], newest: Option<&str>) -> Vec<Hold> {
-    let mut waiting: BTreeMap<Reason, (Vec<&str>, &str)> = BTreeMap::new();
+    let mut waiting: BTreeMap<Reason, BTreeMap<&str, Vec<&str>>> = BTreeMap::new();
     for member in members.iter().filter(|member| member.is_made()) {
         if let Some((reason, message)) = waits_for(member, newest) {
-            let (names, _) = waiting.entry(reason).or_insert((Vec::new(), message));
-            names.push(&member.name);
+            waiting.entry(reason).or_default().entry(message).or_default().push(&member.name);
         }
     }
-    let hold = |(reason, (names, message)): (Reason, (Vec<&str>, &str))| {
-        let message = format!("{} not as wished ({}): {message}", names.len(), some_names(&names));
-        Hold { reason, count: names.len(), message }
+    let hold = |(reason, stories): (Reason, BTreeMap<&str, Vec<&str>>)| {
+        let count = stories.values().map(Vec::len).sum();
+        Hold { reason, count, message: told(count, stories) }
     };
     waiting.into_iter().map(hold).collect()
+}
+
+/// The stories with most members first, each with their names.
+fn told(count: usize, stories: BTreeMap<&str, Vec<&str>>) -> String {
+    let mut stories: Vec<(&str, Vec<&str>)> = stories.into_iter().collect();
+    stories.sort_by_key(|(_, names)| std::cmp::Reverse(names.len()));
+    if let [(message, names)] = stories.as_slice() {
+        return format!("{count} not as wished ({}): {message}", some_names(names));
+    }
+    let rest: Vec<&str> = stories.iter().skip(STORIES_MAX).flat_map(|(_, names)| names.iter().copied()).collect();
+    let mut told: Vec<String> = stories
+        .iter()
+        .take(STORIES_MAX)
+        .map(|(message, names)| format!("{} ({}): {message}", names.len(), some_names(names)))
+        .collect();
+    if !rest.is_empty() {
+        told.push(format!("{} ({}) for other reasons of that kind", rest.len(), some_names(&rest)));
+    }
+    format!("{count} not as wished: {}", told.join("; "))
 }
 
 fn waits_for<'member>(member: &'member Member, newest: Option<&str>) -> Option<(Reason, &'member str)> {
@@ -45,9 +66,15 @@ fn waits_for<'member>(member: &'member Member, newest: Option<&str>) -> Option<(
     }
     let done = report.provisioning == ProvisioningState::Succeeded;
     match report.evicted {
-        Evicted::Deallocated(EvictionReason::Capacity) => return Some((Reason::Evicted, "evicted for capacity")),
-        Evicted::Deallocated(EvictionReason::Price) => return Some((Reason::Evicted, "evicted for the price")),
-        Evicted::Deallocated(EvictionReason::Simulated) => return Some((Reason::Evicted, "evicted at request")),
+        Evicted::Deallocated(EvictionReason::Capacity) => {
+            return Some((Reason::Evicted, "evicted for capacity; the operation Start gets it back"));
+        }
+        Evicted::Deallocated(EvictionReason::Price) => {
+            return Some((Reason::Evicted, "evicted for the price; the operation Start gets it back"));
+        }
+        Evicted::Deallocated(EvictionReason::Simulated) => {
+            return Some((Reason::Evicted, "evicted at request; the operation Start gets it back"));
+        }
         Evicted::No | Evicted::Deleted => {}
     }
     if done && report.power == PowerState::Unknown {

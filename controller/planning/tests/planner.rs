@@ -48,6 +48,8 @@ mod sudden_drop;
 mod surge;
 #[path = "planner/surge_ends.rs"]
 mod surge_ends;
+#[path = "planner/surge_spot.rs"]
+mod surge_spot;
 #[path = "planner/surging.rs"]
 mod surging;
 #[path = "planner/upgrade.rs"]

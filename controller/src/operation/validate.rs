@@ -147,6 +147,7 @@ fn set_facts(set: &ScaleSet, members: &Members) -> OperationSet {
         upgrade_refusal: upgrade_refusal(&status.conditions),
         holds_upgrades: holds_upgrades(&status.blockers),
         rolling_upgrade: status.rolling_upgrade.clone(),
+        noted_evictions: status.evictions.iter().map(|note| note.uid.clone()).collect(),
         members: members_of(set, &uid, members),
         uid,
     }

@@ -7,11 +7,11 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use scaleset_crds::spot::Priority;
 use scaleset_crds::vocabulary::UpgradeMode;
-use scaleset_crds::{ScaleSet, ScaleSetOperation};
+use scaleset_crds::{ScaleSet, ScaleSetOperation, ScaleSetStatus};
 use scaleset_hardware::{Catalog, HardwareError, Headroom};
 
 use scaleset_planning::snapshot::{Autoscaler, ScaleInGuard};
-use scaleset_planning::sudden_drop::is_sudden;
+use scaleset_planning::sudden_drop::{is_sudden, judged_from};
 use tracing::warn;
 
 use super::SetObjects;
@@ -117,9 +117,11 @@ async fn scale_in_guard(context: &Context, key: &ObjectKey, set: &ScaleSet) -> S
         SuddenScaleIn::Hold => {}
     }
     let confirmation = confirmation(&set.metadata);
-    let in_force = set.status.as_ref().and_then(|status| status.target_replicas);
-    let sudden = in_force.zip(set.spec.replicas).is_some_and(|(in_force, wished)| is_sudden(in_force, wished));
-    if !sudden {
+    let sudden = |status: &ScaleSetStatus| {
+        let (in_force, wished) = (status.target_replicas?, set.spec.replicas?);
+        Some(is_sudden(judged_from(in_force, &status.evictions, wished), wished))
+    };
+    if set.status.as_ref().and_then(sudden) != Some(true) {
         return ScaleInGuard::On { confirmation, autoscaler: Autoscaler::None };
     }
     let wish = context.cluster.autoscaler_wish(key).await.unwrap_or_else(|error| {

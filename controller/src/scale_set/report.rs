@@ -134,7 +134,7 @@ fn notices(observed: &Observed, plan: &ScaleSetPlan, executed: &Executed) -> Vec
         ("ScaledOut", "Create", "made", executed.created.clone()),
         ("ScaledIn", "Delete", "removing", removed(RemovalCause::ScaleIn)),
         ("Replacing", "Delete", "the newest model needs new VMs, removing", removed(RemovalCause::Replace)),
-        ("Evicted", "Delete", "Spot VMs were evicted, the target is lowered, removing", removed(RemovalCause::Evicted)),
+        ("Evicted", "Delete", "Spot VMs were evicted, removing", removed(RemovalCause::Evicted)),
         ("Overprovisioned", "Delete", "more were made than are kept, removing", removed(RemovalCause::Surplus)),
         ("Deleting", "Delete", "removing", removed(RemovalCause::SetDeleted)),
         ("Upgrading", "Upgrade", "bringing to the newest model", executed.assigned.clone()),

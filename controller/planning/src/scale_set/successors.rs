@@ -21,10 +21,15 @@ pub(super) struct Places {
 
 /// What a surge depends on.
 pub(super) fn surge_input<'pass>(snapshot: &'pass ScaleSetSnapshot, plan: &ScaleSetPlan) -> SurgeInput<'pass> {
+    let target = usize::try_from(plan.effective.target).unwrap_or(0);
+    surge_input_of(snapshot, target, plan.effective.single_placement_group)
+}
+
+fn surge_input_of(snapshot: &ScaleSetSnapshot, target: usize, single_placement_group: Option<bool>) -> SurgeInput<'_> {
     SurgeInput {
-        target: usize::try_from(plan.effective.target).unwrap_or(0),
+        target,
         headroom: snapshot.headroom.as_ref(),
-        groups: match (snapshot.set.mode, plan.effective.single_placement_group) {
+        groups: match (snapshot.set.mode, single_placement_group) {
             (OrchestrationMode::Uniform, Some(true)) => PlacementGroups::Single,
             (OrchestrationMode::Uniform, Some(false) | None) | (OrchestrationMode::Flexible, _) => {
                 PlacementGroups::Many
@@ -41,6 +46,13 @@ pub(crate) fn surge_of<'pass>(
 ) -> Surge<'pass> {
     let rolling = plan.rolling_upgrade.as_ref().filter(|_| snapshot.set.upgrade_mode == UpgradeMode::Rolling);
     Surge::of(members, surge_input(snapshot, plan), rolling)
+}
+
+/// How many pairs there are among `members` before the plan, of a set that is to have `target`.
+pub(super) fn pairs_among(snapshot: &ScaleSetSnapshot, target: usize, members: &[Member]) -> usize {
+    let rolling = snapshot.status.rolling_upgrade.as_ref();
+    let rolling = rolling.filter(|_| snapshot.set.upgrade_mode == UpgradeMode::Rolling);
+    Surge::of(members, surge_input_of(snapshot, target, None), rolling).pairs.len()
 }
 
 /// In a rolling upgrade a member that needs a new VM is followed at once by one in its place, which the batch waits for;

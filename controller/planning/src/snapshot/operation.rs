@@ -90,6 +90,8 @@ pub struct OperationSet {
     pub holds_upgrades: Option<String>,
     /// The latest rolling upgrade.
     pub rolling_upgrade: Option<RollingUpgradeStatus>,
+    /// Uids of members that it has noted as evicted with policy Delete; they are no part of its target any more.
+    pub noted_evictions: BTreeSet<String>,
     /// Members, sorted by name.
     pub members: Vec<OperationMember>,
 }

@@ -1,5 +1,6 @@
 //! Operations: their turn, what they refuse, what they settle on, what they write, how they end.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -67,6 +68,7 @@ fn set() -> OperationSet {
         upgrade_refusal: None,
         holds_upgrades: None,
         rolling_upgrade: None,
+        noted_evictions: BTreeSet::new(),
         members: ["0", "1", "2"].map(member).to_vec(),
     }
 }
@@ -422,6 +424,17 @@ fn who_names_many_for_deletion_has_confirmed_the_drop() {
     assert_eq!(lowered(10, 10, Confirmation::None), (7, Confirmation::None), "no sudden drop");
     assert_eq!(lowered(6, 20, Confirmation::None), (3, Confirmation::Target(3)));
     assert_eq!(lowered(6, 20, Confirmation::Any), (3, Confirmation::None), "what is confirmed for always stays");
+}
+
+#[test]
+fn who_was_evicted_for_good_and_is_still_there_is_not_counted_again() {
+    let begun = after(with(asked(OperationType::Delete, &["0", "1"]), |set| {
+        (set.target, set.target_in_force) = (2, 2);
+        set.noted_evictions = [set.members[0].uid.clone()].into();
+    }));
+    let writes = writes(&begun);
+    let [OperationWrite::LowerReplicas { replicas, .. }] = writes[..] else { panic!("{writes:?}") };
+    assert_eq!(replicas, 1, "the eviction has lowered the target by one already");
 }
 
 #[test]

@@ -8,8 +8,8 @@ use scaleset_crds::vocabulary::{OrchestrationMode, PowerState};
 use scaleset_planning::plan::{Action, RemovalCause, ScaleSetPlan};
 use scaleset_planning::priority_mix::PriorityMix;
 use scaleset_planning::snapshot::{
-    Autoscaler, Confirmation, Evicted, Maintenance, Member, MemberLife, Protection, ScaleInGuard, ScaleSetSnapshot,
-    SetLife, SetOperation, SetRequest, SpotOffer,
+    Autoscaler, Confirmation, Evicted, Failure, Maintenance, Member, MemberLife, Protection, ScaleInGuard,
+    ScaleSetSnapshot, SetLife, SetOperation, SetRequest, SpotOffer,
 };
 use scaleset_planning::status::scale_set::{ScaleSetOutcome, scale_set_status};
 
@@ -37,7 +37,7 @@ fn evict(member: &mut Member) {
 }
 
 fn note(uid: &str, replicas: Option<i32>) -> EvictedMember {
-    EvictedMember { uid: uid.to_owned(), replicas }
+    EvictedMember { uid: uid.to_owned(), replicas, unconfirmed_replicas: None }
 }
 
 fn noted(plan: &ScaleSetPlan) -> Vec<&str> {
@@ -94,6 +94,65 @@ fn a_note_counts_while_the_wish_is_the_same() {
 }
 
 #[test]
+fn a_target_that_evictions_lower_is_told_with_the_way_back() {
+    let mut snapshot = spot_set(10, 10);
+    evict(&mut snapshot.members[1]);
+    evict(&mut snapshot.members[3]);
+    let plan = audited(&snapshot);
+    snapshot.status = scale_set_status(&snapshot, &plan, &ScaleSetOutcome::default());
+    snapshot.members.retain(|member| member.report.evicted == Evicted::No);
+    let plan = audited(&snapshot);
+    let status = scale_set_status(&snapshot, &plan, &ScaleSetOutcome::default());
+    let told: Vec<(&str, i32, &str)> =
+        status.blockers.iter().map(|one| (one.code.as_str(), one.count, one.message.as_str())).collect();
+    let message = "10 wished, 2 evicted with policy Delete, 8 in force; to get them back set spec.replicas to 8, wait until \
+                   status.observedGeneration has followed, then set it to 10 again";
+    assert_eq!(told, [("Evicted", 2, message)]);
+    let ready = find(&status.conditions, ScaleSetCondition::Ready.as_str()).expect("it is written");
+    assert_eq!(ready.status, "True", "{}", ready.message);
+    for wish in [8, 10] {
+        snapshot.set.replicas = Some(wish);
+        let plan = audited(&snapshot);
+        assert_eq!((plan.effective.target, plan.holds.len()), (wish, 0), "{plan}");
+        snapshot.status = scale_set_status(&snapshot, &plan, &ScaleSetOutcome::default());
+    }
+}
+
+#[test]
+fn members_of_one_blocker_tell_their_own_stories() {
+    let mut snapshot = spot_set(6, 6);
+    let reasons = [EvictionReason::Price, EvictionReason::Capacity, EvictionReason::Capacity];
+    for (member, reason) in snapshot.members.iter_mut().zip(reasons) {
+        member.report.evicted = Evicted::Deallocated(reason);
+        member.report.power = PowerState::Deallocated;
+    }
+    let status = scale_set_status(&snapshot, &audited(&snapshot), &ScaleSetOutcome::default());
+    let blocker = &status.blockers[0];
+    assert_eq!((status.blockers.len(), blocker.code.as_str(), blocker.count), (1, Reason::Evicted.as_str(), 3));
+    assert_eq!(
+        blocker.message,
+        "3 not as wished: 2 (web-1, web-2): evicted for capacity; the operation Start gets it back; 1 (web-0): evicted for \
+         the price; the operation Start gets it back"
+    );
+}
+
+#[test]
+fn a_blocker_tells_three_stories_and_names_the_rest() {
+    let mut snapshot = spot_set(6, 6);
+    for member in &mut snapshot.members[..5] {
+        let message = format!("no room for {}", member.name);
+        member.report.failure = Some(Failure { reason: Reason::AllocationFailed, message });
+    }
+    let status = scale_set_status(&snapshot, &audited(&snapshot), &ScaleSetOutcome::default());
+    let blocker = status.blockers.iter().find(|one| one.code == "AllocationFailed").expect("it is there");
+    assert_eq!(
+        blocker.message,
+        "5 not as wished: 1 (web-0): no room for web-0; 1 (web-1): no room for web-1; 1 (web-2): no room for web-2; 2 \
+         (web-3, web-4) for other reasons of that kind"
+    );
+}
+
+#[test]
 fn a_target_that_nobody_wishes_is_lowered_once() {
     let mut snapshot = spot_set(5, 5);
     snapshot.set.replicas = None;
@@ -111,6 +170,59 @@ fn a_drop_that_waits_lets_evictions_lower_the_target_in_force() {
     evict(&mut snapshot.members[0]);
     let plan = audited(&snapshot);
     assert_eq!((plan.effective.target, deleted(&plan)), (19, vec!["web-0"]));
+    let waits = EvictedMember { uid: "uid-0".to_owned(), replicas: None, unconfirmed_replicas: Some(2) };
+    assert_eq!(plan.evictions, [waits]);
+}
+
+/// Evicts as many as are said one after the other, each seen by a pass whose status is written and whose objects go.
+fn evict_one_by_one(snapshot: &mut ScaleSetSnapshot, many: usize) {
+    for _ in 0..many {
+        evict(&mut snapshot.members[0]);
+        let plan = audited(snapshot);
+        assert_eq!(deleted(&plan).len(), 1, "only who was evicted goes: {plan}");
+        snapshot.status = scale_set_status(snapshot, &plan, &ScaleSetOutcome::default());
+        snapshot.members.remove(0);
+        assert!(audited(snapshot).actions.is_empty(), "{}", audited(snapshot));
+    }
+}
+
+#[test]
+fn evictions_wear_the_guard_out_in_no_number_and_count_once() {
+    for evictions in [1, 5, 13, 17, 18, 19] {
+        let mut snapshot = spot_set(20, 2);
+        let guard = |confirmation| ScaleInGuard::On { confirmation, autoscaler: Autoscaler::None };
+        snapshot.scale_in_guard = guard(Confirmation::None);
+        if evictions <= 18 {
+            evict_one_by_one(&mut snapshot, evictions);
+            let plan = audited(&snapshot);
+            let held = plan.holds.iter().any(|hold| hold.reason == Reason::ScaleInNotConfirmed);
+            let target = usize::try_from(plan.effective.target).ok();
+            assert_eq!((target, held), (Some(20 - evictions), evictions < 18), "{evictions}: {plan}");
+        } else {
+            snapshot.members.iter_mut().take(evictions).for_each(evict);
+            let plan = audited(&snapshot);
+            assert_eq!(plan.effective.target, 2, "never below the wish: {plan}");
+            snapshot.status = scale_set_status(&snapshot, &plan, &ScaleSetOutcome::default());
+            snapshot.members.drain(..evictions);
+        }
+        snapshot.scale_in_guard = guard(Confirmation::Target(2));
+        let plan = audited(&snapshot);
+        assert_eq!(plan.effective.target, 2, "{evictions} evicted, then confirmed: {plan}");
+        assert!(plan.evictions.is_empty(), "{:?}", plan.evictions);
+    }
+}
+
+#[test]
+fn another_wish_ends_the_wait_and_what_was_evicted_in_it() {
+    for (wish, target, held) in [(20, 20, false), (14, 14, false), (1, 15, true)] {
+        let mut snapshot = spot_set(20, 2);
+        snapshot.scale_in_guard = ScaleInGuard::On { confirmation: Confirmation::None, autoscaler: Autoscaler::None };
+        evict_one_by_one(&mut snapshot, 5);
+        snapshot.set.replicas = Some(wish);
+        let plan = audited(&snapshot);
+        let waits = plan.holds.iter().any(|hold| hold.reason == Reason::ScaleInNotConfirmed);
+        assert_eq!((plan.effective.target, waits, plan.evictions.len()), (target, held, 0), "{wish}: {plan}");
+    }
 }
 
 #[test]
@@ -128,6 +240,44 @@ fn who_was_told_to_go_before_lowers_nothing_more() {
     asked.operations = vec![SetOperation { name: "less".to_owned(), request }];
     let plan = audited(&asked);
     assert_eq!((plan.effective.target, deleted(&plan)), (4, vec!["web-1"]), "the operation has lowered the count");
+}
+
+#[test]
+fn who_is_evicted_beyond_the_target_lowers_nothing() {
+    // Members, wish, how many are protected, evicted ones, target afterwards, how many go.
+    let table = [
+        (10, 8, 10, vec![0], 8, 1),
+        (10, 8, 10, vec![0, 1, 2], 7, 3),
+        (10, 8, 0, vec![4], 8, 2),
+        (10, 9, 0, vec![4, 5], 8, 2),
+        (9, 10, 0, vec![4], 9, 1),
+    ];
+    for (members, wish, protected, evicted, target, gone) in table {
+        let mut snapshot = spot_set(members, wish);
+        for member in &mut snapshot.members[..protected] {
+            member.protection = Protection::FromScaleIn;
+        }
+        for index in &evicted {
+            evict(&mut snapshot.members[*index]);
+        }
+        let plan = audited(&snapshot);
+        let text = format!("{members} to {wish}, {protected} protected, {evicted:?} evicted: {plan}");
+        let counted = plan.evictions.iter().filter(|note| note.replicas.is_some()).count();
+        assert_eq!((plan.effective.target, noted(&plan).len()), (target, evicted.len()), "{text}");
+        assert_eq!((i32::try_from(counted).ok(), deleted(&plan).len()), (Some(wish - target), gone), "{text}");
+        snapshot.status = scale_set_status(&snapshot, &plan, &ScaleSetOutcome::default());
+        assert_eq!(audited(&snapshot).effective.target, target, "it stays: {text}");
+    }
+}
+
+#[test]
+fn who_was_asked_to_go_makes_no_room_for_an_eviction() {
+    let mut snapshot = spot_set(5, 4);
+    evict(&mut snapshot.members[3]);
+    let request = SetRequest::Delete { instances: ["uid-1".to_owned()].into() };
+    snapshot.operations = vec![SetOperation { name: "less".to_owned(), request }];
+    let plan = audited(&snapshot);
+    assert_eq!((plan.effective.target, deleted(&plan).len(), created(&plan).len()), (3, 2, 0), "{plan}");
 }
 
 #[test]
