@@ -29,7 +29,7 @@ async fn an_extra_needs_no_quota_and_enters_it_when_it_is_kept() {
     assert_eq!(refusal(simulation.create(request("e")).await), full);
 
     // An extra that goes gives nothing back.
-    simulation.delete(target("d", 1)).await.unwrap();
+    simulation.delete(target("d", 1), Shutdown::Graceful).await.unwrap();
     fixture.finish();
     assert_eq!(refusal(simulation.create(request("e")).await), full);
 
@@ -37,10 +37,10 @@ async fn an_extra_needs_no_quota_and_enters_it_when_it_is_kept() {
     let kept = simulation.count(target("c", 2)).await.unwrap();
     assert_eq!((kept.quota, kept.power), (QuotaRule::Counted, PowerState::Running), "nothing else is done to it");
     simulation.count(target("c", 2)).await.unwrap();
-    simulation.delete(target("a", 1)).await.unwrap();
+    simulation.delete(target("a", 1), Shutdown::Graceful).await.unwrap();
     fixture.finish();
     assert_eq!(refusal(simulation.create(request("e")).await), full);
-    simulation.delete(target("b", 1)).await.unwrap();
+    simulation.delete(target("b", 1), Shutdown::Graceful).await.unwrap();
     fixture.finish();
     simulation.create(request("e")).await.unwrap();
 }

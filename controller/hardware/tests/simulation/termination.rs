@@ -33,7 +33,7 @@ fn event_id(machine: &Machine) -> String {
 }
 
 async fn delete(simulation: &Simulation, uid: &str) -> Deletion {
-    simulation.delete(target(uid, 2)).await.unwrap()
+    simulation.delete(target(uid, 2), Shutdown::Graceful).await.unwrap()
 }
 
 async fn approve(simulation: &Simulation, uid: &str) -> Option<NoticeStage> {
@@ -178,7 +178,7 @@ async fn nothing_is_changed_of_a_machine_that_was_told() {
     for result in [update, power, restart] {
         assert_eq!(refusal(result), "machine a is busy: about to be deleted, its notice is out");
     }
-    assert_eq!(simulation.delete(target("a", 1)).await.map_err(|error| error.code()), Err("Stale"));
+    assert_eq!(simulation.delete(target("a", 1), Shutdown::Graceful).await.map_err(|error| error.code()), Err("Stale"));
     assert_eq!(fixture.machine("a").await.terminate_notice, notice);
 }
 
