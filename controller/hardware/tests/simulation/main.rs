@@ -13,4 +13,5 @@ mod model;
 mod os_disk;
 mod perform;
 mod region;
+mod reservation;
 mod spot;
