@@ -14,4 +14,5 @@ mod os_disk;
 mod perform;
 mod region;
 mod reservation;
+mod reservation_histories;
 mod spot;
