@@ -17,6 +17,7 @@ pub mod manifests;
 pub mod operation;
 pub mod os_upgrade;
 pub mod profile;
+pub mod reservation;
 pub mod rolling_upgrade;
 pub mod rules;
 pub mod scale_set;

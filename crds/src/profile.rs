@@ -10,6 +10,7 @@ use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::health::HealthProbe;
+use crate::reservation::CapacityReservationGroupReference;
 use crate::rules::{self, health, profile as refuse, scheduled_event};
 use crate::scheduled_event::{ScheduledEventsProfile, TerminateNotification};
 use crate::spot::{Priority, SpotProfile, SpotTerms};
@@ -36,6 +37,10 @@ pub struct VirtualMachineProfile {
     /// Priority, and what Spot VMs agree to.
     #[serde(flatten)]
     pub spot: SpotProfile,
+    /// Capacity reservation group that the VM draws on, none by default. A full reservation does not hold a VM back: it is
+    /// allocated beyond what is reserved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity_reservation_group_ref: Option<CapacityReservationGroupReference>,
     /// Computer name, administrator and credentials. Required.
     pub os_profile: OsProfile,
     /// Image and disks. Required.
@@ -329,6 +334,9 @@ pub struct VirtualMachineModel {
     /// What it agrees to as a Spot VM; none of regular priority.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spot: Option<SpotTerms>,
+    /// Capacity reservation group that it draws on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity_reservation_group_ref: Option<CapacityReservationGroupReference>,
     /// Administrator and secrets.
     pub credentials: Credentials,
     /// Image and disks.
@@ -352,6 +360,7 @@ impl VirtualMachineProfile {
         let Self {
             vm_size,
             spot,
+            capacity_reservation_group_ref,
             os_profile,
             storage_profile,
             network_profile,
@@ -360,9 +369,11 @@ impl VirtualMachineProfile {
             tags,
         } = self.clone();
         let OsProfile { computer_name_prefix: _, credentials } = os_profile;
+        let spot = spot.terms();
         VirtualMachineModel {
             vm_size,
-            spot: spot.terms(),
+            spot,
+            capacity_reservation_group_ref,
             credentials,
             storage_profile,
             network_profile,

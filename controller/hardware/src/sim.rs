@@ -26,6 +26,7 @@ mod promise;
 mod quota;
 mod random;
 mod region;
+mod reservation;
 mod schedule;
 mod spot;
 mod store;

@@ -49,6 +49,7 @@ fn flex_vm_spec(set: &SetFacts, member: &NewMember, profile: &VirtualMachineProf
     let VirtualMachineProfile {
         vm_size,
         spot,
+        capacity_reservation_group_ref,
         os_profile,
         storage_profile,
         network_profile,
@@ -68,6 +69,7 @@ fn flex_vm_spec(set: &SetFacts, member: &NewMember, profile: &VirtualMachineProf
             Priority::Regular => SpotProfile::default(),
             Priority::Spot => spot,
         },
+        capacity_reservation_group_ref,
         os_profile: FlexOsProfile {
             computer_name: Some(member.computer_name.clone()),
             credentials: os_profile.credentials,

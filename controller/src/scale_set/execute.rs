@@ -232,6 +232,7 @@ impl Pass<'_> {
         let VirtualMachineProfile {
             vm_size,
             spot,
+            capacity_reservation_group_ref,
             os_profile,
             storage_profile,
             network_profile,
@@ -243,6 +244,7 @@ impl Pass<'_> {
         if vm.spec.spot.priority == Priority::Spot {
             wished.spot = spot;
         }
+        wished.capacity_reservation_group_ref = capacity_reservation_group_ref;
         wished.os_profile.credentials = os_profile.credentials;
         wished.storage_profile = storage_profile;
         wished.network_profile = network_profile.into();

@@ -21,7 +21,7 @@ use crate::error::HardwareError;
 use crate::machine::{Change, Inventory, Machine, QuotaRule, Seat};
 use crate::{
     CreateRequest, Deletion, Hardware, Headroom, OperationAction, OperationRequest, OsDiskWish, ReimagedDisks,
-    Shutdown, Target, UpdateMethod,
+    ReservationGroup, ReservationGroupRequest, ReservationRequest, Shutdown, Target, UpdateMethod,
 };
 
 /// What the journal says of a call before its outcome is known.
@@ -178,6 +178,56 @@ impl Hardware for Simulation {
 
     async fn observe_all(&self) -> Result<Inventory, HardwareError> {
         self.read(Call::ObserveAll, About::Nothing, |world, now| (world.inventory(now), world.sequence())).await
+    }
+
+    async fn put_reservation_group(
+        &self,
+        target: Target,
+        request: ReservationGroupRequest,
+    ) -> Result<(), HardwareError> {
+        let ReservationGroupRequest { namespace, name, location, zones, shared_with } = &request;
+        let zones = if zones.is_empty() { "none".to_owned() } else { zones.join(", ") };
+        let detail = format!("in {location} zones {zones} shared with {} namespaces", shared_with.len());
+        let owner = format!("{namespace}/CapacityReservationGroup/{name}");
+        let draft = Draft { owner, ..draft(&target, detail) };
+        self.call(Call::PutReservationGroup, About::Machine(&target.uid), draft, |world, _| {
+            Ok(((), world.put_reservation_group(&target, request)?))
+        })
+        .await
+    }
+
+    async fn reserve(&self, group: Target, request: ReservationRequest) -> Result<(), HardwareError> {
+        let ReservationRequest { name, vm_size, zone, capacity } = &request;
+        let zone = zone.as_deref().unwrap_or("any");
+        let draft = draft(&group, format!("{name}: {capacity} x {vm_size} in zone {zone}"));
+        self.call(Call::Reserve, About::Machine(&group.uid), draft, |world, now| {
+            Ok(((), world.reserve(&group, &request, now)?))
+        })
+        .await
+    }
+
+    async fn release_reservation(&self, group: Target, name: &str) -> Result<Deletion, HardwareError> {
+        let draft = draft(&group, name.to_owned());
+        self.call(Call::ReleaseReservation, About::Machine(&group.uid), draft, |world, _| {
+            world.release_reservation(&group, name)
+        })
+        .await
+    }
+
+    async fn delete_reservation_group(&self, target: Target) -> Result<Deletion, HardwareError> {
+        let draft = draft(&target, String::new());
+        self.call(Call::DeleteReservationGroup, About::Machine(&target.uid), draft, |world, _| {
+            world.delete_reservation_group(&target)
+        })
+        .await
+    }
+
+    async fn observe_reservation_group(&self, uid: &str) -> Result<Option<ReservationGroup>, HardwareError> {
+        self.read(Call::ObserveReservationGroup, About::Machine(uid), |world, _| {
+            let durable_from = world.groups().get(uid).map_or(world.sequence(), |group| group.sequence);
+            (world.group_view(uid), durable_from)
+        })
+        .await
     }
 
     fn changes(&self) -> BoxStream<'static, Change> {

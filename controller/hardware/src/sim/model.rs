@@ -97,6 +97,7 @@ pub(crate) fn applied(
     let VirtualMachineModel {
         vm_size,
         spot: _,
+        capacity_reservation_group_ref,
         credentials: _,
         storage_profile,
         network_profile,
@@ -111,6 +112,7 @@ pub(crate) fn applied(
             UpdateMethod::Restart => vm_size.clone(),
         },
         spot: current.spot.clone(),
+        capacity_reservation_group_ref: capacity_reservation_group_ref.clone(),
         credentials: current.credentials.clone(),
         storage_profile: StorageProfile {
             image_reference: current.storage_profile.image_reference.clone(),

@@ -41,6 +41,7 @@ use crate::sim::extension::{ExtensionRun, RunResult};
 use crate::sim::fault::Subject;
 use crate::sim::health::Watch;
 use crate::sim::model::ModelKey;
+use crate::sim::reservation::Association;
 use crate::sim::spot::{Evicted, Preemption};
 use crate::sim::termination::Termination;
 
@@ -103,6 +104,9 @@ pub(crate) struct Record {
     /// Id of the eviction's event that was approved last.
     #[serde(default)]
     pub(crate) approved_event: Option<String>,
+    /// The reservation that it is associated with.
+    #[serde(default)]
+    pub(crate) reservation: Option<Association>,
     /// Number of the journal entry that wrote it last.
     #[serde(skip)]
     pub(crate) sequence: u64,
@@ -346,6 +350,7 @@ impl Record {
             extensions: self.extensions.iter().map(|(name, run)| (name.clone(), run.state(now))).collect(),
             health: self.visible_health(now, surroundings),
             application_health: watched.and_then(|(watch, source)| watch.report(source, now)),
+            capacity_reservation: None,
             preempt_notice: self.preemption.as_ref().map(|preemption| {
                 let Preemption { event_id, reason, at } = &**preemption;
                 PreemptNotice { event_id: event_id.clone(), not_before: *at, reason: *reason }

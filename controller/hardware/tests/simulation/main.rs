@@ -14,6 +14,8 @@ mod model;
 mod os_disk;
 mod perform;
 mod region;
+mod reservation;
+mod reservation_histories;
 mod spot;
 mod surplus;
 mod termination;

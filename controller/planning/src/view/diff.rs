@@ -99,6 +99,7 @@ pub fn diff_models(from: &VirtualMachineModel, to: &VirtualMachineModel) -> View
     let VirtualMachineModel {
         vm_size,
         spot,
+        capacity_reservation_group_ref,
         credentials,
         storage_profile,
         network_profile,
@@ -108,6 +109,8 @@ pub fn diff_models(from: &VirtualMachineModel, to: &VirtualMachineModel) -> View
     } = to;
     found.compare("vmSize", "vmSize", &from.vm_size, vm_size);
     compare_spot(&mut found, from.spot.as_ref(), spot.as_ref());
+    let path = "capacityReservationGroupRef";
+    found.compare(path, path, &from.capacity_reservation_group_ref, capacity_reservation_group_ref);
     compare_credentials(&mut found, &from.credentials, credentials);
     compare_storage(&mut found, &from.storage_profile, storage_profile);
     compare_network(&mut found, &from.network_profile, network_profile);

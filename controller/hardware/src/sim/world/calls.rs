@@ -10,6 +10,7 @@ use scaleset_crds::vocabulary::{PowerState, PowerWish};
 use super::disturb::{Boot, Risk, subject_of};
 use super::make_room::Asked;
 use super::operation::{Drawn, GuestRuns, Occasion, busy, compose};
+use super::slots::Room;
 use super::{Effect, World, claim_of, priority_of};
 use crate::error::HardwareError;
 use crate::machine::{Placement, QuotaRule, Seat};
@@ -17,6 +18,7 @@ use crate::sim::extension::ExtensionRun;
 use crate::sim::model::digest_of;
 use crate::sim::placement::Need;
 use crate::sim::quota::Claim;
+use crate::sim::reservation::ReservationKey;
 use crate::sim::schedule::{Course, Guest, Scheduler};
 use crate::sim::store::Write;
 use crate::sim::vm::{Image, Mark, OperationKind, Record};
@@ -25,7 +27,7 @@ use crate::{CreateRequest, Deletion, Shutdown, Target};
 impl World {
     /// Allocates a place for a machine and creates it there.
     pub(crate) fn create(&mut self, request: &CreateRequest, now: Timestamp) -> Result<Effect, HardwareError> {
-        let CreateRequest { target, owner: _, computer_name: _, placement, quota, model_revision: _, model } = request;
+        let CreateRequest { target, owner, computer_name: _, placement, quota, model_revision: _, model } = request;
         if self.machines.contains_key(&target.uid) {
             self.fenced(target)?;
             self.note_generation(target);
@@ -37,16 +39,21 @@ impl World {
         let image = self.image(&model.storage_profile.image_reference)?;
         self.check_model(model, &placement.location)?;
         self.check_market(model, placement)?;
-        self.check_quota(*quota, &placement.location, &claim, None)?;
+        let draws_on = self.reservation_for(model, placement, (owner, None))?;
+        match &draws_on {
+            None => self.check_quota(*quota, &placement.location, &claim, None)?,
+            Some(key) => self.check_membership(key, &claim, None)?,
+        }
         let region = self.region(&placement.location)?;
         region.check_addresses(&[], interfaces)?;
-        let host = match region.hosts.choose(&need_of(request, &claim)) {
+        let host = match self.host_for(draws_on.as_ref(), &need_of(request, &claim)) {
             Ok(host) => host,
             Err(refusal) => return Err(self.short_of_room(refusal, Some(asked_for(request, claim)), now)),
         };
 
         self.note_instance_number(request);
         self.insert(request, image, now);
+        self.associate(&target.uid, draws_on);
         self.take_host(&target.uid, host, &claim);
         let location = &placement.location;
         let assigned = self.regions.get_mut(location).map(|region| region.assign_addresses(Vec::new(), interfaces));
@@ -96,7 +103,9 @@ impl World {
         let Some(record) = self.machines.get_mut(&target.uid) else { return Ok(Effect::Unchanged) };
         record.quota = QuotaRule::Counted;
         let region = self.regions.get_mut(&record.placement.location);
-        if let Some((claim, region)) = claim.zip(region).filter(|_| record.host.is_some()) {
+        // What a reservation charges, it charges as a whole.
+        let charged_here = record.host.is_some() && record.reservation.is_none();
+        if let Some((claim, region)) = claim.zip(region).filter(|_| charged_here) {
             region.quota.take(&claim);
         }
         self.save(&target.uid);
@@ -142,8 +151,9 @@ impl World {
             }
             (PowerWish::Running | PowerWish::Stopped | PowerWish::Deallocated, _) => None,
         };
-        if let Some((host, claim)) = allocation {
+        if let Some((host, claim, draws_on)) = allocation {
             self.machines.entry(target.uid.clone()).and_modify(|record| record.placement = placement);
+            self.associate(&target.uid, draws_on);
             self.take_host(&target.uid, host, &claim);
         }
         let drawn = self.draw_power(&target.uid, (wish, shutdown), power, now);
@@ -232,6 +242,9 @@ impl World {
     /// Takes room and quota for a machine.
     pub(super) fn take_host(&mut self, uid: &str, host: String, claim: &Claim) {
         self.end_promise(uid);
+        if self.occupy(uid, &host) == Room::Reserved {
+            return;
+        }
         let Some(record) = self.machines.get_mut(uid) else {
             return;
         };
@@ -269,19 +282,31 @@ impl World {
         })
     }
 
-    /// A place for a machine that has none.
-    fn allocation(&self, record: &Record, placement: &Placement) -> Result<(String, Claim), HardwareError> {
+    /// A place for a machine that has none, and the reservation that it draws on.
+    fn allocation(
+        &self,
+        record: &Record,
+        placement: &Placement,
+    ) -> Result<(String, Claim, Option<ReservationKey>), HardwareError> {
         let model = self.models.get(record.model);
         let claim = self.claim(&model.vm_size, priority_of(model), placement)?;
         self.check_market(model, placement)?;
         // A deallocated Spot machine has kept its part of the quota.
         let kept = Some(&claim).filter(|_| model.spot.is_some());
-        self.check_quota(record.quota, &placement.location, &claim, kept)?;
-        let region = self.region(&placement.location)?;
+        let draws_on = match &record.reservation {
+            // Associated machines count against the quotas, with hardware or without.
+            Some(association) => Some(association.key.clone()),
+            None => self.reservation_for(model, placement, (&record.owner, None))?,
+        };
+        match (&record.reservation, &draws_on) {
+            (None, None) => self.check_quota(record.quota, &placement.location, &claim, kept)?,
+            (None, Some(key)) => self.check_membership(key, &claim, None)?,
+            (Some(_), _) => {}
+        }
         let set_uid = record.owner.set_uid.as_deref();
         let asks = &record.uid;
         let need = Need { asks, size: &model.vm_size, claim: &claim, placement, set_uid, current: None };
-        Ok((region.hosts.choose(&need)?, claim))
+        Ok((self.host_for(draws_on.as_ref(), &need)?, claim, draws_on))
     }
 
     fn note_instance_number(&mut self, request: &CreateRequest) {
@@ -349,6 +374,7 @@ impl World {
             evicted: None,
             termination: None,
             approved_event: None,
+            reservation: None,
             hangs_since: None,
             disturbed_at: None,
             sequence: 0,

@@ -17,6 +17,7 @@ use crate::sim::model::{ModelKey, Models};
 use crate::sim::promise::Promise;
 use crate::sim::random::Chance;
 use crate::sim::region::{ImageDefinition, RegionFile};
+use crate::sim::reservation::GroupRecord;
 use crate::sim::spot::SpotPressure;
 use crate::sim::store::Write;
 use crate::sim::vm::Record;
@@ -25,6 +26,7 @@ use crate::sim::vm::Record;
 #[derive(Debug, Default)]
 pub(crate) struct Stored {
     pub(crate) machines: Vec<Record>,
+    pub(crate) groups: Vec<GroupRecord>,
     pub(crate) models: BTreeMap<ModelKey, VirtualMachineModel>,
     pub(crate) instance_numbers: BTreeMap<String, i64>,
     pub(crate) faults: BTreeMap<String, Fault>,
@@ -47,6 +49,7 @@ impl World {
     pub(crate) fn restore(file: RegionFile, stored: Stored, now: Timestamp) -> Result<Self, String> {
         let Stored {
             machines,
+            groups,
             models,
             instance_numbers,
             faults,
@@ -71,6 +74,7 @@ impl World {
             script: applications,
             regions: regions.into_iter().map(|region| (region.name.clone(), Region::new(region))).collect(),
             machines: BTreeMap::new(),
+            groups: BTreeMap::new(),
             models: Models::default(),
             instance_numbers,
             faults,
@@ -79,6 +83,7 @@ impl World {
             spot_pressures,
             host_changes,
             due: Agenda::default(),
+            releases: Agenda::default(),
             catalog: Arc::new(Catalog::default()),
             sequence,
             calls,
@@ -90,9 +95,13 @@ impl World {
         }
         world.republish();
         world.renew_promises(promises);
+        for group in groups {
+            world.readmit_group(group)?;
+        }
         for record in machines {
             world.readmit(record, now)?;
         }
+        world.resume_reservations(now);
         let unused = world.models.drop_unused();
         world.writes.extend(unused.into_iter().map(Write::RemoveModel));
         world.apply_outages();
@@ -119,11 +128,13 @@ impl World {
     /// Takes a stored machine back into the world, as it is now.
     fn readmit(&mut self, mut record: Record, now: Timestamp) -> Result<(), String> {
         let uid = record.uid.clone();
-        if record.is_gone(now) {
+        // What is reserved was given back in a certain order, see `resume_reservations`.
+        let reserved = record.reservation.is_some() && record.host.is_some();
+        if record.is_gone(now) && !reserved {
             self.writes.push(Write::RemoveMachine(uid));
             return Ok(());
         }
-        if record.has_released_host(now) || record.is_deleted(now) {
+        if !reserved && (record.has_released_host(now) || record.is_deleted(now)) {
             record.host = None;
         }
         if record.is_deleted(now) {
@@ -146,7 +157,7 @@ impl World {
             if !region.hosts.take(host, &claim, record.owner.set_uid.as_deref()) {
                 return Err(format!("machine {uid} is on host {host}, which has no room for it"));
             }
-            if record.quota.is_counted() {
+            if record.reservation.is_none() && record.quota.is_counted() {
                 region.quota.take(&claim);
             }
         }
@@ -157,9 +168,15 @@ impl World {
                 return Err(format!("machine {uid} has address {} of subnet {}", interface.private, interface.subnet));
             }
         }
+        let associated = record.reservation.clone().map(|association| (association, record.host.clone()));
         self.machines.insert(uid.clone(), Box::new(record));
-        self.follow(&uid, now);
-        Ok(())
+        match associated {
+            Some((association, host)) => self.readmit_member(&uid, association, host),
+            None => {
+                self.follow(&uid, now);
+                Ok(())
+            }
+        }
     }
 }
 
