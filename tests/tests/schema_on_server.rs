@@ -17,6 +17,8 @@ mod operation;
 mod os_upgrade;
 #[path = "schema_on_server/profile.rs"]
 mod profile;
+#[path = "schema_on_server/reservation_group.rs"]
+mod reservation_group;
 #[path = "schema_on_server/rules.rs"]
 mod rules;
 #[path = "schema_on_server/scale_set.rs"]

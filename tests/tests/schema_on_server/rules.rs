@@ -7,7 +7,9 @@ use scaleset_crds::manifests::custom_resource_definitions;
 use serde_json::Value;
 
 use crate::case::{Case, LegalChange, Refusal, check, check_legal_change};
-use crate::{flex_vm, health, operation, os_upgrade, profile, scale_set, scale_set_vm, server, spot};
+use crate::{
+    flex_vm, health, operation, os_upgrade, profile, reservation_group, scale_set, scale_set_vm, server, spot,
+};
 
 fn cases() -> Vec<Case> {
     [
@@ -19,6 +21,7 @@ fn cases() -> Vec<Case> {
         scale_set_vm::cases(),
         flex_vm::cases(),
         operation::cases(),
+        reservation_group::cases(),
     ]
     .concat()
 }
@@ -30,6 +33,7 @@ fn legal_changes() -> Vec<LegalChange> {
         spot::legal_changes(),
         scale_set_vm::legal_changes(),
         flex_vm::legal_changes(),
+        reservation_group::legal_changes(),
     ]
     .concat()
 }
