@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::condition::{FlexVMCondition, InstanceCondition, unknown_conditions};
 use crate::instance::{InstanceStatus, ProtectionPolicy, ScaleSetReference};
 use crate::profile::{Credentials, Extension, NetworkInterface, NetworkProfile, StorageProfile, VirtualMachineModel};
+use crate::reservation::CapacityReservationGroupReference;
 use crate::rules::{self, health, instance, profile as refuse};
 use crate::spot::SpotProfile;
 use crate::vocabulary::PowerWish;
@@ -95,6 +96,10 @@ pub struct FlexVMSpec {
     /// Priority, and what a Spot VM agrees to.
     #[serde(flatten)]
     pub spot: SpotProfile,
+    /// Capacity reservation group that the VM draws on, none by default. A full reservation does not hold a VM back: it is
+    /// allocated beyond what is reserved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity_reservation_group_ref: Option<CapacityReservationGroupReference>,
     /// Computer name, administrator and credentials. Required.
     pub os_profile: FlexOsProfile,
     /// Image and disks. Required.
@@ -133,6 +138,7 @@ impl FlexVMSpec {
         VirtualMachineModel {
             vm_size: self.vm_size.clone(),
             spot: self.spot.terms(),
+            capacity_reservation_group_ref: self.capacity_reservation_group_ref.clone(),
             credentials: self.os_profile.credentials.clone(),
             storage_profile: self.storage_profile.clone(),
             network_profile: self.network_profile.clone().into(),

@@ -56,6 +56,11 @@ pub const IMPACT_TABLE: &[ImpactRow] = &[
     row("priority", Impact::Immutable, "the priority is given at creation"),
     row("evictionPolicy", Impact::Immutable, "what an eviction does is agreed at creation"),
     row("maxPrice", Impact::Online, "taken while the VM is deallocated; an allocated one keeps its price until then"),
+    row(
+        "capacityReservationGroupRef",
+        Impact::Online,
+        "the VM is associated with the group at once, and draws on it when it is allocated",
+    ),
     row("osProfile.computerNamePrefix", Impact::Immutable, "the computer name is given at creation"),
     row("osProfile.computerName", Impact::Immutable, "the computer name is given at creation"),
     row("osProfile.adminUsername", Impact::Immutable, "the administrator is made at creation"),

@@ -18,6 +18,7 @@ pub mod operation;
 pub mod os_upgrade;
 pub mod profile;
 pub mod reservation_group;
+pub mod reservation;
 pub mod rolling_upgrade;
 pub mod rules;
 pub mod scale_set;

@@ -10,6 +10,7 @@ use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::health::HealthProbe;
+use crate::reservation::CapacityReservationGroupReference;
 use crate::rules::{self, health, profile as refuse};
 use crate::spot::{Priority, SpotProfile, SpotTerms};
 use crate::vocabulary::{ApplicationProtocol, OsType, StorageAccountType};
@@ -34,6 +35,10 @@ pub struct VirtualMachineProfile {
     /// Priority, and what Spot VMs agree to.
     #[serde(flatten)]
     pub spot: SpotProfile,
+    /// Capacity reservation group that the VM draws on, none by default. A full reservation does not hold a VM back: it is
+    /// allocated beyond what is reserved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity_reservation_group_ref: Option<CapacityReservationGroupReference>,
     /// Computer name, administrator and credentials. Required.
     pub os_profile: OsProfile,
     /// Image and disks. Required.
@@ -324,6 +329,9 @@ pub struct VirtualMachineModel {
     /// What it agrees to as a Spot VM; none of regular priority.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spot: Option<SpotTerms>,
+    /// Capacity reservation group that it draws on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity_reservation_group_ref: Option<CapacityReservationGroupReference>,
     /// Administrator and secrets.
     pub credentials: Credentials,
     /// Image and disks.
@@ -341,10 +349,28 @@ pub struct VirtualMachineModel {
 impl VirtualMachineProfile {
     /// The part of the profile that one VM has.
     pub fn model(&self) -> VirtualMachineModel {
-        let Self { vm_size, spot, os_profile, storage_profile, network_profile, extensions, tags } = self.clone();
+        let Self {
+            vm_size,
+            spot,
+            capacity_reservation_group_ref,
+            os_profile,
+            storage_profile,
+            network_profile,
+            extensions,
+            tags,
+        } = self.clone();
         let OsProfile { computer_name_prefix: _, credentials } = os_profile;
         let spot = spot.terms();
-        VirtualMachineModel { vm_size, spot, credentials, storage_profile, network_profile, extensions, tags }
+        VirtualMachineModel {
+            vm_size,
+            spot,
+            capacity_reservation_group_ref,
+            credentials,
+            storage_profile,
+            network_profile,
+            extensions,
+            tags,
+        }
     }
 
     /// The same of a VM of `priority`: a set that mixes priorities makes regular VMs of a Spot profile.

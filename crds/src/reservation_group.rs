@@ -5,11 +5,11 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::condition::{ReservationGroupCondition, unknown_conditions};
 use crate::instance::InstanceViewStatus;
+use crate::reservation::ReservationState;
 use crate::rules::{self, reservation_group as refuse};
 use crate::vocabulary::ProvisioningState;
 
@@ -112,28 +112,6 @@ pub struct SharedWith {
     pub namespaces: Vec<String>,
 }
 
-// How a VM stands with the reservation that it is associated with. No doc comments on the variants, see `vocabulary`.
-// Associated: it holds no hardware. Allocated: it holds a slot of the reservation. Overallocated: it holds hardware beyond
-// the reservation's capacity.
-#[expect(missing_docs, reason = "documented at the fields")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-pub enum ReservationUse {
-    Associated,
-    Allocated,
-    Overallocated,
-}
-
-impl ReservationUse {
-    /// The spelling in the API.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Associated => "Associated",
-            Self::Allocated => "Allocated",
-            Self::Overallocated => "Overallocated",
-        }
-    }
-}
-
 /// The reservation that a VM is associated with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -146,7 +124,7 @@ pub struct InstanceReservation {
     pub reservation: String,
     /// `Associated`: the VM holds no hardware. `Allocated`: it holds a slot of the reservation. `Overallocated`: it holds
     /// hardware beyond the reservation's capacity, without the promise.
-    pub state: ReservationUse,
+    pub state: ReservationState,
 }
 
 /// What is reserved, and who uses it.

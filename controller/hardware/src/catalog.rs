@@ -56,6 +56,9 @@ pub struct Size {
     /// What an hour of it costs now as a Spot machine, in US dollars; none where it is not offered as one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spot_price: Option<Price>,
+    /// Fault domains that a reservation of this size knows (1: it knows none); none where the size cannot be reserved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reservation_fault_domain_count: Option<i32>,
     /// Zones that offer it.
     pub zones: Vec<String>,
 }

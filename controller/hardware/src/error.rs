@@ -36,7 +36,9 @@ pub enum HardwareError {
         /// vCPUs that the call needs on top.
         required: i64,
     },
-    /// What the model names is not offered here: `SkuNotAvailable`, `ImageNotFound`, `SubnetNotFound`, `InvalidParameter`.
+    /// What the call names is not offered here: `SkuNotAvailable`, `ImageNotFound`, `SubnetNotFound`, `InvalidParameter`, of
+    /// reservations `NotSupported`, `ResourceNotFound` and `PropertyChangeNotAllowed`; or it is not allowed now:
+    /// `OperationNotAllowed`.
     #[error("{code}: {message}")]
     NotOffered {
         /// Azure's code.
@@ -51,7 +53,7 @@ pub enum HardwareError {
         retry_after: Duration,
     },
     /// The call was planned from an older generation than the machine has seen.
-    #[error("stale call for {uid}: generation {generation}, machine has seen {seen}")]
+    #[error("stale call for {uid}: generation {generation}, it has seen {seen}")]
     Stale {
         /// The machine.
         uid: String,

@@ -16,6 +16,7 @@ pub mod catalog;
 pub mod error;
 pub mod headroom;
 pub mod machine;
+pub mod reservation;
 pub mod sim;
 
 use std::sync::Arc;
@@ -35,6 +36,10 @@ pub use headroom::Headroom;
 pub use machine::{
     ApplicationHealthReport, Change, Eviction, ExtensionState, Health, Inventory, Machine, Owner, Placement,
     PreemptNotice, Provisioning,
+};
+pub use reservation::{
+    AssociatedMachine, MachineReservation, Reservation, ReservationGroup, ReservationGroupRequest,
+    ReservationProvisioning, ReservationRequest,
 };
 
 /// What to create. The same `uid` again returns the machine that is there.
@@ -200,7 +205,34 @@ pub trait Hardware: Send + Sync {
     /// Every machine, and the highest instance number ever allocated for each set uid.
     async fn observe_all(&self) -> Result<Inventory, HardwareError>;
 
-    /// Announcements that a machine, or what is offered, has changed. May repeat and may miss: whoever listens observes again.
+    /// Creates a capacity reservation group, or changes with whom it is shared; anything else of it never changes
+    /// (`PropertyChangeNotAllowed`). It reserves nothing yet. `target` is the group, not a machine. A revoked namespace
+    /// gets no new associations; machines that are associated stay so.
+    async fn put_reservation_group(
+        &self,
+        target: Target,
+        request: ReservationGroupRequest,
+    ) -> Result<(), HardwareError>;
+
+    /// Creates a reservation in a group, the whole capacity or nothing, or changes the capacity of one. A smaller capacity
+    /// is always taken. A raise that fails answers with the cause and leaves the reservation
+    /// [`Failed`](ReservationProvisioning::Failed): nobody is allocated from it any more, until a capacity is asked for
+    /// that it has, or that can be had; machines that run are left alone. A size that cannot be reserved is `NotSupported`,
+    /// a group that does not exist `ResourceNotFound`.
+    async fn reserve(&self, group: Target, request: ReservationRequest) -> Result<(), HardwareError>;
+
+    /// Gives a reservation up: refused with `OperationNotAllowed` while machines are associated with it. Those of
+    /// namespaces that the group is not shared with any more do not count: they are let go, and keep what they run on
+    /// as general capacity.
+    async fn release_reservation(&self, group: Target, name: &str) -> Result<Deletion, HardwareError>;
+
+    /// Deletes a group: refused with `OperationNotAllowed` while it has reservations.
+    async fn delete_reservation_group(&self, target: Target) -> Result<Deletion, HardwareError>;
+
+    /// The group as it is now; `None` only where it is sure that there is none.
+    async fn observe_reservation_group(&self, uid: &str) -> Result<Option<ReservationGroup>, HardwareError>;
+
+    /// Announcements that a machine, a group, or what is offered, has changed. May repeat and may miss: whoever listens observes again.
     fn changes(&self) -> BoxStream<'static, Change>;
 
     /// What the region offers: sizes, images, zones, fault domains.

@@ -10,6 +10,8 @@ use scaleset_crds::spot::EvictionReason;
 use scaleset_crds::vocabulary::{HealthState, PowerState};
 use serde::{Deserialize, Serialize};
 
+use crate::reservation::MachineReservation;
+
 /// The object that a machine belongs to, so that a change of the machine finds it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -133,6 +135,9 @@ pub struct Machine {
     /// (yet, or any more): the guest does not run, or the extension has not succeeded, has not asked often enough or
     /// hangs with its guest. Missing is not unhealthy.
     pub application_health: Option<ApplicationHealthReport>,
+    /// The reservation that it is associated with.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub capacity_reservation: Option<MachineReservation>,
     /// The notice that it is about to be evicted.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub preempt_notice: Option<PreemptNotice>,
@@ -212,6 +217,15 @@ pub enum Change {
         uid: String,
         /// The object that it belongs to.
         owner: Owner,
+    },
+    /// A capacity reservation group: what is reserved, or who draws on it.
+    ReservationGroup {
+        /// The group.
+        uid: String,
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
     },
     /// What the regions offer: a version of an image was published.
     Catalog,

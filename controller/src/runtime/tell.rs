@@ -40,6 +40,8 @@ pub(super) async fn tell_hardware(
             ends = 0;
             match change {
                 Change::Machine { uid: _, owner } => of_machine(&owner).into_iter().for_each(|it| queues.add(it)),
+                // No kind stands for groups yet.
+                Change::ReservationGroup { uid: _, namespace: _, name: _ } => {}
                 // A newer version of an image, mostly, which some sets follow.
                 Change::Catalog => {
                     let sets = cluster.keys(Kind::ScaleSet).into_iter();

@@ -45,8 +45,16 @@ fn flex_vm(set: &SetFacts, member: &NewMember, profile: &VirtualMachineProfile) 
 }
 
 fn flex_vm_spec(set: &SetFacts, member: &NewMember, profile: &VirtualMachineProfile) -> FlexVMSpec {
-    let VirtualMachineProfile { vm_size, spot, os_profile, storage_profile, network_profile, extensions, tags } =
-        profile.clone();
+    let VirtualMachineProfile {
+        vm_size,
+        spot,
+        capacity_reservation_group_ref,
+        os_profile,
+        storage_profile,
+        network_profile,
+        extensions,
+        tags,
+    } = profile.clone();
     FlexVMSpec {
         scale_set_ref: Some(ScaleSetReference { name: set.name.clone() }),
         location: set.location.clone(),
@@ -59,6 +67,7 @@ fn flex_vm_spec(set: &SetFacts, member: &NewMember, profile: &VirtualMachineProf
             Priority::Regular => SpotProfile::default(),
             Priority::Spot => spot,
         },
+        capacity_reservation_group_ref,
         os_profile: FlexOsProfile {
             computer_name: Some(member.computer_name.clone()),
             credentials: os_profile.credentials,

@@ -193,12 +193,21 @@ impl Pass<'_> {
         let profile = self.profile(revision)?;
         let vm = self.observed.members.flex_vms.iter().find(|vm| vm.metadata.name.as_deref() == Some(name))?;
         let mut wished = vm.spec.clone();
-        let VirtualMachineProfile { vm_size, spot, os_profile, storage_profile, network_profile, extensions, tags } =
-            profile.clone();
+        let VirtualMachineProfile {
+            vm_size,
+            spot,
+            capacity_reservation_group_ref,
+            os_profile,
+            storage_profile,
+            network_profile,
+            extensions,
+            tags,
+        } = profile.clone();
         wished.vm_size = vm_size;
         if vm.spec.spot.priority == Priority::Spot {
             wished.spot = spot;
         }
+        wished.capacity_reservation_group_ref = capacity_reservation_group_ref;
         wished.os_profile.credentials = os_profile.credentials;
         wished.storage_profile = storage_profile;
         wished.network_profile = network_profile.into();

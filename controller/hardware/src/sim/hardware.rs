@@ -21,7 +21,7 @@ use crate::error::HardwareError;
 use crate::machine::{Change, Inventory, Machine};
 use crate::{
     CreateRequest, Deletion, Hardware, Headroom, OperationAction, OperationRequest, OsDiskWish, ReimagedDisks,
-    Shutdown, Target, UpdateMethod,
+    ReservationGroup, ReservationGroupRequest, ReservationRequest, Shutdown, Target, UpdateMethod,
 };
 
 /// What the journal says of a call before its outcome is known.
@@ -139,6 +139,30 @@ impl Hardware for Simulation {
 
     async fn observe_all(&self) -> Result<Inventory, HardwareError> {
         self.read(Call::ObserveAll, About::Nothing, |world, now| (world.inventory(now), world.sequence())).await
+    }
+
+    async fn put_reservation_group(
+        &self,
+        _target: Target,
+        _request: ReservationGroupRequest,
+    ) -> Result<(), HardwareError> {
+        Err(not_there_yet())
+    }
+
+    async fn reserve(&self, _group: Target, _request: ReservationRequest) -> Result<(), HardwareError> {
+        Err(not_there_yet())
+    }
+
+    async fn release_reservation(&self, _group: Target, _name: &str) -> Result<Deletion, HardwareError> {
+        Ok(Deletion::Gone)
+    }
+
+    async fn delete_reservation_group(&self, _target: Target) -> Result<Deletion, HardwareError> {
+        Ok(Deletion::Gone)
+    }
+
+    async fn observe_reservation_group(&self, _uid: &str) -> Result<Option<ReservationGroup>, HardwareError> {
+        Ok(None)
     }
 
     fn changes(&self) -> BoxStream<'static, Change> {
@@ -275,6 +299,10 @@ fn refusal(verdict: Verdict) -> Option<HardwareError> {
         }
         Verdict::Fail => Some(HardwareError::Transient { message: "the call failed on request".to_owned() }),
     }
+}
+
+fn not_there_yet() -> HardwareError {
+    HardwareError::Transient { message: "capacity cannot be reserved yet".to_owned() }
 }
 
 fn lost() -> HardwareError {

@@ -94,8 +94,16 @@ pub(crate) fn applied(
     wanted: &VirtualMachineModel,
     method: UpdateMethod,
 ) -> VirtualMachineModel {
-    let VirtualMachineModel { vm_size, spot: _, credentials: _, storage_profile, network_profile, extensions, tags } =
-        wanted;
+    let VirtualMachineModel {
+        vm_size,
+        spot: _,
+        capacity_reservation_group_ref,
+        credentials: _,
+        storage_profile,
+        network_profile,
+        extensions,
+        tags,
+    } = wanted;
     let StorageProfile { image_reference: _, os_disk: _, data_disks } = storage_profile;
     VirtualMachineModel {
         vm_size: match method {
@@ -103,6 +111,7 @@ pub(crate) fn applied(
             UpdateMethod::Restart => vm_size.clone(),
         },
         spot: current.spot.clone(),
+        capacity_reservation_group_ref: capacity_reservation_group_ref.clone(),
         credentials: current.credentials.clone(),
         storage_profile: StorageProfile {
             image_reference: current.storage_profile.image_reference.clone(),

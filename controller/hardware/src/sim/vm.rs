@@ -333,6 +333,7 @@ impl Record {
             extensions: self.extensions.iter().map(|(name, run)| (name.clone(), run.state(now))).collect(),
             health: self.visible_health(now, surroundings),
             application_health: watched.and_then(|(watch, source)| watch.report(source, now)),
+            capacity_reservation: None,
             preempt_notice: self.preemption.as_ref().map(|preemption| {
                 let Preemption { event_id, reason, at } = &**preemption;
                 PreemptNotice { event_id: event_id.clone(), not_before: *at, reason: *reason }

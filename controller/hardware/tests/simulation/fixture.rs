@@ -117,6 +117,7 @@ pub fn model() -> VirtualMachineModel {
     VirtualMachineModel {
         vm_size: "Small".to_owned(),
         spot: None,
+        capacity_reservation_group_ref: None,
         credentials: Credentials { admin_username: "azureuser".to_owned(), ..Credentials::default() },
         storage_profile: StorageProfile {
             image_reference: image("latest"),

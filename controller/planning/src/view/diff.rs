@@ -96,9 +96,20 @@ pub fn diff(model: &ModelView, instance: &InstanceView) -> ViewDiff {
 /// What changes from one model to another.
 pub fn diff_models(from: &VirtualMachineModel, to: &VirtualMachineModel) -> ViewDiff {
     let mut found = Collector::default();
-    let VirtualMachineModel { vm_size, spot, credentials, storage_profile, network_profile, extensions, tags } = to;
+    let VirtualMachineModel {
+        vm_size,
+        spot,
+        capacity_reservation_group_ref,
+        credentials,
+        storage_profile,
+        network_profile,
+        extensions,
+        tags,
+    } = to;
     found.compare("vmSize", "vmSize", &from.vm_size, vm_size);
     compare_spot(&mut found, from.spot.as_ref(), spot.as_ref());
+    let path = "capacityReservationGroupRef";
+    found.compare(path, path, &from.capacity_reservation_group_ref, capacity_reservation_group_ref);
     compare_credentials(&mut found, &from.credentials, credentials);
     compare_storage(&mut found, &from.storage_profile, storage_profile);
     compare_network(&mut found, &from.network_profile, network_profile);

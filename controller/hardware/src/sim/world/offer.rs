@@ -150,6 +150,7 @@ impl Region {
             memory_mib: *memory_mib,
             memory_preserving: *memory_preserving,
             spot_price: *spot_price,
+            reservation_fault_domain_count: None,
             zones: zones.clone(),
         })
     }
