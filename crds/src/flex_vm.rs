@@ -9,7 +9,7 @@ use crate::condition::{FlexVMCondition, InstanceCondition, unknown_conditions};
 use crate::instance::{InstanceStatus, ProtectionPolicy, ScaleSetReference};
 use crate::profile::{Credentials, Extension, NetworkInterface, NetworkProfile, StorageProfile, VirtualMachineModel};
 use crate::reservation::CapacityReservationGroupReference;
-use crate::rules::{self, health, instance, profile as refuse};
+use crate::rules::{self, health, instance, profile as refuse, reservation};
 use crate::spot::SpotProfile;
 use crate::vocabulary::PowerWish;
 
@@ -63,7 +63,8 @@ use crate::vocabulary::PowerWish;
     validation = refuse::extensions_wait_for_known(),
     validation = refuse::extensions_wait_for_others(),
     validation = health::one_health_extension(),
-    validation = health::health_extension_of_os()
+    validation = health::health_extension_of_os(),
+    validation = reservation::no_spot()
 )]
 pub struct FlexVMSpec {
     /// The Flexible set that this VM joins, in the same namespace; none by default: the VM stands alone. A VM that exists is

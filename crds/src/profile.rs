@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::health::HealthProbe;
 use crate::reservation::CapacityReservationGroupReference;
-use crate::rules::{self, health, profile as refuse};
+use crate::rules::{self, health, profile as refuse, reservation};
 use crate::spot::{Priority, SpotProfile, SpotTerms};
 use crate::vocabulary::{ApplicationProtocol, OsType, StorageAccountType};
 
@@ -26,7 +26,8 @@ use crate::vocabulary::{ApplicationProtocol, OsType, StorageAccountType};
     validation = refuse::extensions_wait_for_others(),
     validation = health::one_health_extension(),
     validation = health::health_extension_of_os(),
-    validation = health::one_health_source()
+    validation = health::one_health_source(),
+    validation = reservation::no_spot()
 )]
 pub struct VirtualMachineProfile {
     /// Size of the VM, as in Azure's `sku.name`, for example `Standard_D2s_v3`. Required.

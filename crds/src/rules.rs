@@ -16,6 +16,7 @@ pub(crate) mod instance;
 pub(crate) mod operation;
 pub(crate) mod os_upgrade;
 pub(crate) mod profile;
+pub(crate) mod reservation;
 pub(crate) mod reservation_group;
 pub(crate) mod rolling_upgrade;
 pub(crate) mod scale_set;

@@ -5,6 +5,7 @@ mod instance;
 mod member;
 mod operation;
 mod os_upgrade_policy;
+mod reservation_group;
 mod rolling_policy;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use scaleset_crds::vocabulary::{MaxDisruption, OrchestrationMode, ScaleInRule, U
 use scaleset_crds::{ScaleSetStatus, VirtualMachineProfile};
 
 use crate::priority_mix::PriorityMix;
+use crate::reservation::ReservedGroup;
 
 pub use headroom::{Headroom, Quota};
 pub use instance::{Assigned, Belonging, Birth, EvictionNote, InstanceSnapshot, ReleaseRule};
@@ -27,6 +29,9 @@ pub use operation::{
     OperationTargetFacts, RequestedOperation, SetOperation, SetRequest, ShutdownRule,
 };
 pub use os_upgrade_policy::{NewImages, OsUpgradePolicy, RollbackRule};
+pub use reservation_group::{
+    AssociatedVm, GroupFacts, GroupView, ReservationFacts, ReservationGroupSnapshot, ReservationWish,
+};
 pub use rolling_policy::{BreachRule, MaxSurge, RollingPolicy, UnhealthyRule, ZoneRule};
 
 /// Everything that a pass over a set may look at.
@@ -50,6 +55,8 @@ pub struct ScaleSetSnapshot {
     pub region: Option<RegionFacts>,
     /// What is left for VMs of the profile's size; looked up only where an upgrade may need more VMs than the target.
     pub headroom: Option<Headroom>,
+    /// The capacity reservation groups that its revisions name and that it may use, by namespace and name.
+    pub reservation_groups: BTreeMap<(String, String), ReservedGroup>,
     /// Whether a sudden drop of the target must be confirmed, and what has confirmed one.
     pub scale_in_guard: ScaleInGuard,
     /// Names of the locations that there are.

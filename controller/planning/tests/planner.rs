@@ -22,6 +22,10 @@ mod overtaken;
 mod placement;
 #[path = "planner/requests.rs"]
 mod requests;
+#[path = "planner/reservation.rs"]
+mod reservation;
+#[path = "planner/reservation_group.rs"]
+mod reservation_group;
 #[path = "planner/rolling.rs"]
 mod rolling;
 #[path = "planner/scale_in.rs"]

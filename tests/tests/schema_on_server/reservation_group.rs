@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::case::{Case, LegalChange, When, accepting};
-use crate::objects::{merged, reservation_group};
+use crate::objects::{flex_vm, flexible_set, merged, reservation_group, uniform_set};
 
 const ONCE: &str = "OperationNotAllowed: each size must be reserved at most once in each zone, and in a group without zones at \
                     most once";
@@ -114,6 +114,57 @@ pub fn cases() -> Vec<Case> {
             reserving(&[reservation("d2s-z1", "Standard_D2s_v3", Some("1"), -1)]),
             "spec.reservations[].capacity",
             "InvalidParameter: capacity must be 0 to 10000",
+        ),
+    ]
+}
+
+/// Rules of what names a group.
+pub fn user_cases() -> Vec<Case> {
+    let spot = "OperationNotAllowed: capacityReservationGroupRef must be absent where priority is Spot";
+    let single = "OperationNotAllowed: singlePlacementGroup must be false where the profile has a capacityReservationGroupRef; \
+                  absent means true in a Uniform set without zones and with more than one fault domain";
+    let domains = "InvalidParameter: platformFaultDomainCount must be at most 3, and 1 with zones, where the profile has a \
+                   capacityReservationGroupRef";
+    let reference = || json!({"name": "eastus-d2s"});
+    let set = |changes: Value| {
+        merged(
+            &json!({"spec": {"virtualMachineProfile": {"capacityReservationGroupRef": reference()}}}),
+            &json!({"spec": changes}),
+        )
+    };
+    let many = json!({"spec": {"singlePlacementGroup": false, "platformFaultDomainCount": 3}});
+    let open = merged(&uniform_set(), &many);
+    let bare = merged(&uniform_set(), &json!({"spec": {"platformFaultDomainCount": 3}}));
+    vec![
+        accepting(flex_vm(), When::OnCreation, json!({"spec": {"capacityReservationGroupRef": reference()}})).refusing(
+            json!({"spec": {"capacityReservationGroupRef": reference(), "priority": "Spot"}}),
+            "spec.capacityReservationGroupRef",
+            spot,
+        ),
+        accepting(open.clone(), When::OnCreation, set(json!({}))).refusing(
+            set(json!({"virtualMachineProfile": {"priority": "Spot"}})),
+            "spec.virtualMachineProfile.capacityReservationGroupRef",
+            spot,
+        ),
+        accepting(bare, When::Always, set(json!({"singlePlacementGroup": false}))).refusing(
+            set(json!({})),
+            "spec.singlePlacementGroup",
+            single,
+        ),
+        accepting(flexible_set(), When::OnCreation, set(json!({}))).refusing(
+            set(json!({"singlePlacementGroup": true})),
+            "spec.singlePlacementGroup",
+            single,
+        ),
+        accepting(open.clone(), When::OnCreation, set(json!({"platformFaultDomainCount": 3}))).refusing(
+            set(json!({"platformFaultDomainCount": 4})),
+            "spec.platformFaultDomainCount",
+            domains,
+        ),
+        accepting(open, When::OnCreation, set(json!({"zones": ["1", "2"], "platformFaultDomainCount": 1}))).refusing(
+            set(json!({"zones": ["1", "2"], "platformFaultDomainCount": 5})),
+            "spec.platformFaultDomainCount",
+            domains,
         ),
     ]
 }

@@ -22,6 +22,7 @@ fn cases() -> Vec<Case> {
         flex_vm::cases(),
         operation::cases(),
         reservation_group::cases(),
+        reservation_group::user_cases(),
     ]
     .concat()
 }

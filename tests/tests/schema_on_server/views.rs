@@ -92,7 +92,7 @@ fn tables_have_the_columns_of_the_reference() {
         let instance = "NAME SET ID SIZE ZONE FD POWER PROVISIONING HEALTH LATEST AGE COMPUTER-NAME HOST PRIVATE-IP";
         assert_eq!(
             header("sset", "table"),
-            "NAME MODE DESIRED READY UP-TO-DATE AVAILABLE POLICY STATUS AGE ZONES REVISION"
+            "NAME MODE DESIRED READY UP-TO-DATE AVAILABLE POLICY STATUS AGE ZONES REVISION RESERVATION"
         );
         assert_eq!(header("ssvm", "table-3"), instance);
         assert_eq!(header("fvm", "table"), instance);

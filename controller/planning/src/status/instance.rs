@@ -89,6 +89,7 @@ fn of_hardware(snapshot: &InstanceSnapshot, view: &InstanceView) -> InstanceStat
         eviction: view
             .eviction
             .map(|Eviction { time, reason }| EvictionStatus { time: Time(whole_seconds(time)), reason }),
+        capacity_reservation: view.capacity_reservation.clone(),
         scheduled_events: view.preempt_notice.as_ref().map(market::preempt).into_iter().collect(),
         conditions: Vec::new(),
     }

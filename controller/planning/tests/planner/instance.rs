@@ -53,6 +53,7 @@ pub(crate) fn view(model: &ModelView, operation: OperationState, power: PowerSta
         extensions: BTreeMap::new(),
         private_ip_address: None,
         public_ip_address: None,
+        capacity_reservation: None,
         preempt_notice: None,
         eviction: None,
     }
@@ -81,6 +82,7 @@ pub(crate) fn snapshot(hardware: HardwareView) -> InstanceSnapshot {
         belonging: Belonging::Made { scale_set: "web".to_owned() },
         kept: None,
         enrolled: Some("web".to_owned()),
+        marked_group: None,
         os_disk_wish: None,
         operation: None,
         power_operation: None,

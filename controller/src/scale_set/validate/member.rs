@@ -248,6 +248,7 @@ fn report(metadata: &ObjectMeta, status: Option<&InstanceStatus>) -> MemberRepor
             let (name, version) = (view.disks.first()?.clone(), view.image_version.clone()?);
             Some(OsDiskReport { name, version })
         }),
+        reservation: status.and_then(|status| status.capacity_reservation.clone()),
         evicted: Evicted::No,
     }
 }

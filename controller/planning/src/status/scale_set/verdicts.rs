@@ -9,6 +9,7 @@ use super::{ScaleSetOutcome, is_ready, is_updated};
 use crate::budget::Allowance;
 use crate::plan::{Action, Hold, ScaleSetPlan};
 use crate::remedy::{is_capacity, needs_a_person};
+use crate::reservation::{forecast_told, own_use};
 use crate::scale_set::surge_of;
 use crate::snapshot::{Availability, Failure, Member, Pending, Protection, ScaleSetSnapshot, SetLife, UpgradeSwitch};
 use crate::view::Health;
@@ -287,7 +288,11 @@ impl<'pass> Verdicts<'pass> {
     fn capacity_satisfied(&self) -> Verdict {
         match self.capacity_failure() {
             Some(failure) => Verdict::new(Truth::False, failure.reason, failure.message),
-            None => Verdict::new(Truth::True, Reason::Allocated, "nothing waits for room"),
+            None => {
+                let reserved = forecast_told(self.snapshot, self.plan, &own_use(self.snapshot));
+                let reserved = reserved.map_or_else(String::new, |told| format!("; {told}"));
+                Verdict::new(Truth::True, Reason::Allocated, format!("nothing waits for room{reserved}"))
+            }
         }
     }
 
