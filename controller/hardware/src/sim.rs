@@ -25,6 +25,7 @@ mod placement;
 mod quota;
 mod random;
 mod region;
+mod reservation;
 mod schedule;
 mod spot;
 mod store;

@@ -5,6 +5,7 @@
 
 mod extract;
 mod machine;
+mod reservation;
 mod spot;
 mod world;
 
@@ -42,6 +43,8 @@ pub fn router(simulation: Simulation) -> Router {
         .route("/images", post(world::publish))
         .route("/journal", get(world::journal))
         .route("/calls", get(world::calls))
+        .route("/reservation-groups", get(reservation::list))
+        .route("/reservation-groups/{group}", get(reservation::show))
         .route("/machines", get(machine::list))
         .route("/machines/{machine}", get(machine::show).merge(delete(machine::vanish)))
         .route("/machines/{machine}/fail", post(machine::fail))

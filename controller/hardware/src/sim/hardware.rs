@@ -143,26 +143,52 @@ impl Hardware for Simulation {
 
     async fn put_reservation_group(
         &self,
-        _target: Target,
-        _request: ReservationGroupRequest,
+        target: Target,
+        request: ReservationGroupRequest,
     ) -> Result<(), HardwareError> {
-        Err(not_there_yet())
+        let ReservationGroupRequest { namespace, name, location, zones, shared_with } = &request;
+        let zones = if zones.is_empty() { "none".to_owned() } else { zones.join(", ") };
+        let detail = format!("in {location} zones {zones} shared with {} namespaces", shared_with.len());
+        let owner = format!("{namespace}/CapacityReservationGroup/{name}");
+        let draft = Draft { owner, ..draft(&target, detail) };
+        self.call(Call::PutReservationGroup, About::Machine(&target.uid), draft, |world, _| {
+            Ok(((), world.put_reservation_group(&target, request)?))
+        })
+        .await
     }
 
-    async fn reserve(&self, _group: Target, _request: ReservationRequest) -> Result<(), HardwareError> {
-        Err(not_there_yet())
+    async fn reserve(&self, group: Target, request: ReservationRequest) -> Result<(), HardwareError> {
+        let ReservationRequest { name, vm_size, zone, capacity } = &request;
+        let zone = zone.as_deref().unwrap_or("any");
+        let draft = draft(&group, format!("{name}: {capacity} x {vm_size} in zone {zone}"));
+        self.call(Call::Reserve, About::Machine(&group.uid), draft, |world, now| {
+            Ok(((), world.reserve(&group, &request, now)?))
+        })
+        .await
     }
 
-    async fn release_reservation(&self, _group: Target, _name: &str) -> Result<Deletion, HardwareError> {
-        Ok(Deletion::Gone)
+    async fn release_reservation(&self, group: Target, name: &str) -> Result<Deletion, HardwareError> {
+        let draft = draft(&group, name.to_owned());
+        self.call(Call::ReleaseReservation, About::Machine(&group.uid), draft, |world, _| {
+            world.release_reservation(&group, name)
+        })
+        .await
     }
 
-    async fn delete_reservation_group(&self, _target: Target) -> Result<Deletion, HardwareError> {
-        Ok(Deletion::Gone)
+    async fn delete_reservation_group(&self, target: Target) -> Result<Deletion, HardwareError> {
+        let draft = draft(&target, String::new());
+        self.call(Call::DeleteReservationGroup, About::Machine(&target.uid), draft, |world, _| {
+            world.delete_reservation_group(&target)
+        })
+        .await
     }
 
-    async fn observe_reservation_group(&self, _uid: &str) -> Result<Option<ReservationGroup>, HardwareError> {
-        Ok(None)
+    async fn observe_reservation_group(&self, uid: &str) -> Result<Option<ReservationGroup>, HardwareError> {
+        self.read(Call::ObserveReservationGroup, About::Machine(uid), |world, _| {
+            let durable_from = world.groups().get(uid).map_or(world.sequence(), |group| group.sequence);
+            (world.group_view(uid), durable_from)
+        })
+        .await
     }
 
     fn changes(&self) -> BoxStream<'static, Change> {
@@ -299,10 +325,6 @@ fn refusal(verdict: Verdict) -> Option<HardwareError> {
         }
         Verdict::Fail => Some(HardwareError::Transient { message: "the call failed on request".to_owned() }),
     }
-}
-
-fn not_there_yet() -> HardwareError {
-    HardwareError::Transient { message: "capacity cannot be reserved yet".to_owned() }
 }
 
 fn lost() -> HardwareError {

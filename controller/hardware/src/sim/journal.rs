@@ -31,6 +31,16 @@ pub enum Call {
     Catalog,
     /// `Hardware::headroom`.
     Headroom,
+    /// `Hardware::put_reservation_group`.
+    PutReservationGroup,
+    /// `Hardware::reserve`.
+    Reserve,
+    /// `Hardware::release_reservation`.
+    ReleaseReservation,
+    /// `Hardware::delete_reservation_group`.
+    DeleteReservationGroup,
+    /// `Hardware::observe_reservation_group`.
+    ObserveReservationGroup,
     /// A change of the world through the control endpoint.
     Control,
 }
@@ -66,7 +76,7 @@ pub struct JournalEntry {
     pub wall_time: Timestamp,
     /// The call.
     pub call: Call,
-    /// Uid of the machine; empty where the call is about no machine.
+    /// Uid of the machine or of the reservation group; empty where the call is about neither.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub uid: String,
     /// `namespace/kind/name` of the machine's owner, as far as it is known.

@@ -5,6 +5,8 @@
 //! do. Inside the chosen domain hosts are packed: the fullest host with enough room is taken, so that large machines
 //! still find a host. Hosts that are down, and hosts of other families, are left out.
 
+mod slots;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,6 +15,8 @@ use crate::headroom::Room;
 use crate::machine::Placement;
 use crate::sim::quota::Claim;
 use crate::sim::region::{HostGroup, RegionDefinition};
+
+pub(crate) use slots::SlotNeed;
 
 /// A zone (none in a region without) and a fault domain in it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,6 +34,8 @@ pub(crate) struct Host {
     pub(crate) memory_mib: i64,
     pub(crate) free_vcpus: i32,
     pub(crate) free_memory_mib: i64,
+    /// vCPUs that are set aside for reservations and not used: they are not free.
+    pub(crate) set_aside_vcpus: i32,
     pub(crate) machines: u32,
     pub(crate) condition: HostCondition,
 }
@@ -130,7 +136,7 @@ impl Hosts {
         };
         let free = self.get(current).map_or(0, |host| host.free_vcpus);
         Err(HardwareError::NoCapacity {
-            code: allocation_code(need.placement),
+            code: allocation_code(need.placement.zone.as_deref()),
             message: format!(
                 "host {current} has {free} vcpus free beside the machine and cannot hold {}; deallocate the machine first, another host has room",
                 need.size
@@ -242,7 +248,7 @@ impl Hosts {
         let free: i32 = suited.iter().map(|(_, host)| host.free_vcpus).sum();
         let most = suited.iter().map(|(_, host)| host.free_vcpus).max().unwrap_or(0);
         HardwareError::NoCapacity {
-            code: allocation_code(need.placement),
+            code: allocation_code(need.placement.zone.as_deref()),
             message: format!(
                 "{} needs {vcpus} vcpus and {memory_mib} mib on one host, {place} has {} hosts up for {family} with {free} vcpus free, at most {most} on one",
                 need.size,
@@ -269,6 +275,7 @@ impl Host {
             memory_mib: *memory_mib,
             free_vcpus: *vcpus,
             free_memory_mib: *memory_mib,
+            set_aside_vcpus: 0,
             machines: 0,
             condition: HostCondition::Up,
         }
@@ -294,8 +301,8 @@ impl Host {
     }
 }
 
-fn allocation_code(placement: &Placement) -> &'static str {
-    if placement.zone.is_some() { "ZonalAllocationFailed" } else { "AllocationFailed" }
+fn allocation_code(zone: Option<&str>) -> &'static str {
+    if zone.is_some() { "ZonalAllocationFailed" } else { "AllocationFailed" }
 }
 
 fn host_name(location: &str, domain: &Domain, group: &HostGroup, number: u32) -> String {

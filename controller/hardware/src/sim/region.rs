@@ -59,6 +59,9 @@ pub struct SizeDefinition {
     /// What an hour of it usually costs as a Spot machine, in US dollars; absent where it is not offered as one.
     #[serde(default)]
     pub spot_price: Option<Price>,
+    /// Fault domains that a reservation of it is spread over, 1 where it knows none; absent where it cannot be reserved.
+    #[serde(default)]
+    pub reservation_fault_domain_count: Option<i32>,
 }
 
 /// One image: the three parts of a marketplace image, or the id of an own one.

@@ -30,8 +30,11 @@ pub use error::StoreError;
 pub(crate) use read::JournalPage;
 pub(crate) use write::Write;
 
-/// Format of what this version writes and reads. 2: machines with what their health source hears.
-pub(crate) const FORMAT: u64 = 3;
+/// Format of what this version writes. 2: machines with what their health source hears. 4: reservations, whose slots an
+/// older version would give away.
+pub(crate) const FORMAT: u64 = 4;
+/// Oldest format that this version reads: what has come since is absent there.
+pub(crate) const OLDEST_FORMAT: u64 = 3;
 /// Memory for redb's page cache: the store is written far more than it is read.
 const CACHE_BYTES: usize = 512 * 1024;
 
@@ -39,6 +42,7 @@ const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const MACHINES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("machines");
 const MODELS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("models");
 const INSTANCE_NUMBERS: TableDefinition<'_, &str, i64> = TableDefinition::new("instance_numbers");
+const RESERVATION_GROUPS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("reservation_groups");
 const STATE: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("state");
 const JOURNAL: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("journal");
 

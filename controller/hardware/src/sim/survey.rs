@@ -18,6 +18,7 @@ use super::vm::Record;
 use super::world::{ControlCode, ControlError, Region, World};
 use crate::catalog::Catalog;
 use crate::machine::{Health, Machine};
+use crate::reservation::ReservationGroup;
 
 /// The clock of a simulation.
 #[derive(Clone, Debug, Serialize)]
@@ -72,6 +73,9 @@ struct HostView {
     machines: u32,
     vcpus: i32,
     free_vcpus: i32,
+    /// vCPUs of reserved slots that nobody uses.
+    #[serde(skip_serializing_if = "is_none")]
+    set_aside_vcpus: i32,
     #[serde(rename = "memoryMiB")]
     memory_mib: i64,
     #[serde(rename = "freeMemoryMiB")]
@@ -206,6 +210,21 @@ impl Simulation {
         }
     }
 
+    /// Every group, in the order of their uids.
+    pub(crate) fn group_views(&self) -> Vec<ReservationGroup> {
+        let (world, _) = self.inner.settled();
+        world.groups().keys().filter_map(|uid| world.group_view(uid)).collect()
+    }
+
+    /// The group that `reference` names: a uid, or `namespace:name`.
+    pub(crate) fn group_named(&self, reference: &str) -> Result<ReservationGroup, ControlError> {
+        let named = |group: &ReservationGroup| {
+            group.uid == reference || reference.split_once(':') == Some((&group.namespace, &group.name))
+        };
+        let missing = || not_found("group", format!("no group {reference}, neither a uid nor namespace:name"));
+        self.group_views().into_iter().find(named).ok_or_else(missing)
+    }
+
     pub(crate) fn fault_views(&self) -> BTreeMap<String, Fault> {
         self.inner.settled().0.faults().clone()
     }
@@ -258,7 +277,17 @@ fn region_view(world: &World, region: &Region) -> RegionView {
 }
 
 fn host_view(name: &str, host: &Host) -> HostView {
-    let Host { domain, families: _, vcpus, memory_mib, free_vcpus, free_memory_mib, machines, condition } = host;
+    let Host {
+        domain,
+        families: _,
+        vcpus,
+        memory_mib,
+        free_vcpus,
+        free_memory_mib,
+        set_aside_vcpus,
+        machines,
+        condition,
+    } = host;
     HostView {
         name: name.to_owned(),
         zone: domain.zone.clone(),
@@ -267,9 +296,15 @@ fn host_view(name: &str, host: &Host) -> HostView {
         machines: *machines,
         vcpus: *vcpus,
         free_vcpus: *free_vcpus,
+        set_aside_vcpus: *set_aside_vcpus,
         memory_mib: *memory_mib,
         free_memory_mib: *free_memory_mib,
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_none(vcpus: &i32) -> bool {
+    *vcpus == 0
 }
 
 fn subnet_view(name: &str, pool: &AddressPool) -> SubnetView {

@@ -41,6 +41,7 @@ use crate::sim::extension::{ExtensionRun, RunResult};
 use crate::sim::fault::Subject;
 use crate::sim::health::Watch;
 use crate::sim::model::ModelKey;
+use crate::sim::reservation::Association;
 use crate::sim::spot::{Evicted, Preemption};
 
 /// What is kept of a machine.
@@ -93,6 +94,9 @@ pub(crate) struct Record {
     /// The eviction that has left it without hardware.
     #[serde(default)]
     pub(crate) evicted: Option<Evicted>,
+    /// The reservation that it is associated with.
+    #[serde(default)]
+    pub(crate) reservation: Option<Association>,
     /// Number of the journal entry that wrote it last.
     #[serde(skip)]
     pub(crate) sequence: u64,

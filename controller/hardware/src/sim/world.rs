@@ -7,6 +7,7 @@
 //! Time does not write: [`World::settle`] gives room back and announces what has become due, and would do the same
 //! again after a restart.
 
+mod association;
 mod calls;
 mod change;
 mod control;
@@ -15,7 +16,9 @@ mod health;
 mod offer;
 mod operation;
 mod perform;
+mod reservation;
 mod restore;
+mod slots;
 mod spot;
 
 use std::collections::BTreeMap;
@@ -39,6 +42,7 @@ use crate::sim::placement::{HostCondition, Hosts};
 use crate::sim::quota::{Claim, QuotaLedger};
 use crate::sim::random::Chance;
 use crate::sim::region::{RegionDefinition, SizeDefinition};
+use crate::sim::reservation::{Freed, GroupRecord};
 use crate::sim::spot::SpotPressure;
 use crate::sim::store::Write;
 use crate::sim::vm::{HostState, Image, Record, Surroundings};
@@ -68,6 +72,8 @@ pub(crate) struct World {
     script: Vec<ApplicationRule>,
     regions: BTreeMap<String, Region>,
     machines: BTreeMap<String, Box<Record>>,
+    /// Capacity reservation groups by uid.
+    groups: BTreeMap<String, GroupRecord>,
     models: Models,
     instance_numbers: BTreeMap<String, i64>,
     faults: BTreeMap<String, Fault>,
@@ -79,6 +85,8 @@ pub(crate) struct World {
     host_changes: BTreeMap<String, Timestamp>,
     /// When which machine changes by itself next.
     due: Agenda,
+    /// When which machine gives a reserved slot back.
+    releases: Agenda,
     catalog: Arc<Catalog>,
     /// Number of the last journalled call.
     sequence: u64,
@@ -121,6 +129,7 @@ pub(crate) struct Region {
 impl World {
     /// Lets what is due at `now` take effect and announces it.
     pub(crate) fn settle(&mut self, now: Timestamp) {
+        self.settle_releases(now);
         while let Some(uid) = self.due.pop_due(now) {
             self.announce(&uid);
             self.follow(&uid, now);
@@ -138,7 +147,9 @@ impl World {
     }
 
     fn view_of(&self, record: &Record, now: Timestamp) -> Machine {
-        record.view(now, self.surroundings(record), self.sizes_after_deallocation(record))
+        let capacity_reservation = self.reservation_of(record);
+        let sizes = self.sizes_after_deallocation(record);
+        Machine { capacity_reservation, ..record.view(now, self.surroundings(record), sizes) }
     }
 
     /// The machine as it is after a call about it.
@@ -212,9 +223,12 @@ impl World {
         self.writes.push(Write::state("calls", &self.calls));
     }
 
-    /// `namespace/kind/name` of a machine's owner; empty where there is no such machine.
+    /// `namespace/kind/name` of a machine's owner, or of a group; empty where there is neither.
     pub(crate) fn described_owner(&self, uid: &str) -> String {
-        self.machines.get(uid).map(|record| record.owner.to_string()).unwrap_or_default()
+        let group = self.groups.get(uid);
+        let group =
+            group.map(|GroupRecord { namespace, name, .. }| format!("{namespace}/CapacityReservationGroup/{name}"));
+        self.machines.get(uid).map(|record| record.owner.to_string()).or(group).unwrap_or_default()
     }
 
     /// What has to be written since the last time, oldest first.
@@ -227,9 +241,10 @@ impl World {
         std::mem::take(&mut self.announcements)
     }
 
-    /// Every machine and the catalog, as if each had changed.
+    /// Every machine, every group and the catalog, as if each had changed.
     pub(crate) fn everything(&self) -> Vec<Change> {
-        self.records().map(change_of).chain([Change::Catalog]).collect()
+        let groups = self.groups.values().map(reservation::change_of_group);
+        self.records().map(change_of).chain(groups).chain([Change::Catalog]).collect()
     }
 
     /// The state of the host that a machine is on.
@@ -271,6 +286,7 @@ impl World {
         } else if record.has_released_host(now) {
             self.release_host(uid);
         }
+        self.note_release(uid);
         let next = |record: &Record| record.next_transition(now, self.models.get(record.model));
         self.due.set(uid, self.record(uid).and_then(next));
     }
@@ -278,7 +294,9 @@ impl World {
     /// Takes a machine out of the world, with all that it holds.
     fn remove(&mut self, uid: &str) {
         self.release_host(uid);
+        self.leave_reservation(uid);
         self.due.set(uid, None);
+        self.releases.set(uid, None);
         let Some(record) = self.machines.remove(uid) else {
             return;
         };
@@ -291,6 +309,9 @@ impl World {
 
     /// Gives the room and the quota of a machine back; it keeps its addresses and disks.
     fn release_host(&mut self, uid: &str) {
+        if self.vacate(uid, Freed::ForOthers) == slots::Room::Reserved {
+            return;
+        }
         let Some(record) = self.machines.get_mut(uid) else {
             return;
         };
@@ -385,7 +406,15 @@ fn change_of(record: &Record) -> Change {
 }
 
 fn claim_of(size: &SizeDefinition, priority: Priority) -> Claim {
-    let SizeDefinition { name: _, family, vcpus, memory_mib, memory_preserving: _, spot_price: _ } = size;
+    let SizeDefinition {
+        name: _,
+        family,
+        vcpus,
+        memory_mib,
+        memory_preserving: _,
+        spot_price: _,
+        reservation_fault_domain_count: _,
+    } = size;
     Claim { family: family.clone(), vcpus: *vcpus, memory_mib: *memory_mib, priority }
 }
 

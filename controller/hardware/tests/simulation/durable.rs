@@ -169,7 +169,7 @@ fn store_of_format(format: u64, path: &Path, copy: &Path) {
 fn a_store_of_another_format_is_left_untouched() {
     let mends = [
         (1, "use the older version, or remove the file to begin with an empty region"),
-        (4, "use the newer version, or name another file"),
+        (5, "use the newer version, or name another file"),
     ];
     for (format, mend) in mends {
         let directory = tempfile::tempdir().unwrap();
@@ -180,13 +180,31 @@ fn a_store_of_another_format_is_left_untouched() {
             let before = std::fs::read(&path).unwrap();
             let refused = open_with(&path, ClockSource::Virtual(VirtualClock::default()), REGION).unwrap_err();
             let expected = format!(
-                "hardware store {} has format {format}, this version knows 3: it was left untouched; {mend}",
+                "hardware store {} has format {format}, this version knows 4: it was left untouched; {mend}",
                 path.display()
             );
             assert_eq!(refused.to_string(), expected);
             assert!(std::fs::read(&path).unwrap() == before, "{} was changed", path.display());
         }
     }
+}
+
+#[tokio::test]
+async fn a_store_from_before_reservations_is_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("hardware.redb");
+    let clock = VirtualClock::default();
+    let simulation = open(&path, &clock);
+    simulation.create(request("a")).await.unwrap();
+    let before = everything(&simulation).await;
+    drop(simulation);
+    let database = Database::open(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    transaction.delete_table(TableDefinition::<&str, &[u8]>::new("reservation_groups")).unwrap();
+    transaction.open_table(TableDefinition::<&str, u64>::new("meta")).unwrap().insert("format", 3).unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+    assert_eq!(everything(&open(&path, &clock)).await, before);
 }
 
 #[test]

@@ -13,4 +13,6 @@ mod model;
 mod os_disk;
 mod perform;
 mod region;
+mod reservation;
+mod reservation_histories;
 mod spot;

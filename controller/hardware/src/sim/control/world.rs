@@ -47,6 +47,8 @@ pub(super) async fn index() -> Json<Value> {
         "DELETE /machines/{machine}/health": "the script decides again what the application answers",
         "PATCH /machines/{machine}/model": "drift: {\"vmSize\", \"tags\", \"removeExtension\"}",
         "DELETE /machines/{machine}": "the machine vanishes",
+        "GET /reservation-groups": "capacity reservation groups with their machines",
+        "GET /reservation-groups/{group}": "one group, by uid or namespace:name",
         "GET /outages": "places that are down",
         "PUT /outages/{name}": "{\"location\", \"zone\", \"faultDomain\", \"host\"}",
         "DELETE /outages/{name}": "the place comes back",

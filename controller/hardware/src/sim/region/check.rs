@@ -17,6 +17,9 @@ const MAXIMUM_RULES: usize = 100;
 /// A day: nobody waits longer for an application to turn.
 const LATEST_ANSWER_SECONDS: u32 = 86_400;
 
+/// Fault domains that a reservation can be spread over: as many as a set can ask for.
+const MOST_RESERVED_DOMAINS: i32 = 5;
+
 type Checked = Result<(), Problem>;
 
 pub(super) fn check(file: &RegionFile) -> Checked {
@@ -73,7 +76,14 @@ fn check_applications(applications: &[ApplicationRule], images: &[ImageDefinitio
 fn check_size(size: &SizeDefinition) -> Checked {
     let field = format!("sizes[{}]", size.name);
     at_least_one(&format!("{field}.vcpus"), i64::from(size.vcpus))?;
-    at_least_one(&format!("{field}.memoryMiB"), size.memory_mib)
+    at_least_one(&format!("{field}.memoryMiB"), size.memory_mib)?;
+    let domains = size.reservation_fault_domain_count;
+    require(
+        domains.is_none_or(|domains| (1..=MOST_RESERVED_DOMAINS).contains(&domains)),
+        &format!("{field}.reservationFaultDomainCount"),
+        &format!("is {}", domains.unwrap_or_default()),
+        &format!("give 1 to {MOST_RESERVED_DOMAINS}, or leave it out where the size cannot be reserved"),
+    )
 }
 
 fn check_image(image: &ImageDefinition) -> Checked {

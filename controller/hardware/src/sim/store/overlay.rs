@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use redb::{Database, DatabaseError, ReadableDatabase, StorageBackend, TableError};
 
-use super::{CACHE_BYTES, FORMAT, FORMAT_KEY, META, StoreError};
+use super::{CACHE_BYTES, FORMAT, FORMAT_KEY, META, OLDEST_FORMAT, StoreError};
 
 /// Bytes that are kept together once one of them is written.
 const BLOCK_BYTES: u64 = 4_096;
@@ -39,7 +39,9 @@ pub(super) fn check_format(path: &Path) -> Result<(), StoreError> {
     };
     match format.map_err(|source| StoreError::unusable(path, source))? {
         Some(found) if found > FORMAT => Err(StoreError::NewerFormat { path: path.to_owned(), found, known: FORMAT }),
-        Some(found) if found < FORMAT => Err(StoreError::OlderFormat { path: path.to_owned(), found, known: FORMAT }),
+        Some(found) if found < OLDEST_FORMAT => {
+            Err(StoreError::OlderFormat { path: path.to_owned(), found, known: FORMAT })
+        }
         Some(_) | None => Ok(()),
     }
 }

@@ -6,7 +6,9 @@ use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefi
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{ANCHOR_KEY, FORMAT, FORMAT_KEY, INSTANCE_NUMBERS, JOURNAL, MACHINES, META, MODELS, STATE};
+use super::{
+    ANCHOR_KEY, FORMAT, FORMAT_KEY, INSTANCE_NUMBERS, JOURNAL, MACHINES, META, MODELS, RESERVATION_GROUPS, STATE,
+};
 use crate::sim::journal::JournalEntry;
 use crate::sim::model::ModelKey;
 use crate::sim::world::Stored;
@@ -35,6 +37,7 @@ pub(super) fn prepare(database: &Database) -> Result<Stored, Box<redb::Error>> {
         transaction.open_table(MACHINES).map_err(redb::Error::from)?;
         transaction.open_table(MODELS).map_err(redb::Error::from)?;
         transaction.open_table(INSTANCE_NUMBERS).map_err(redb::Error::from)?;
+        transaction.open_table(RESERVATION_GROUPS).map_err(redb::Error::from)?;
         transaction.open_table(STATE).map_err(redb::Error::from)?;
         transaction.open_table(JOURNAL).map_err(redb::Error::from)?;
     }
@@ -46,6 +49,11 @@ fn stored(transaction: &ReadTransaction) -> Result<Stored, Box<redb::Error>> {
     let mut machines = Vec::new();
     for row in transaction.open_table(MACHINES).map_err(redb::Error::from)?.iter().map_err(redb::Error::from)? {
         machines.push(decoded(row.map_err(redb::Error::from)?.1.value())?);
+    }
+    let mut groups = Vec::new();
+    let rows = transaction.open_table(RESERVATION_GROUPS).map_err(redb::Error::from)?;
+    for row in rows.iter().map_err(redb::Error::from)? {
+        groups.push(decoded(row.map_err(redb::Error::from)?.1.value())?);
     }
     let mut models = BTreeMap::new();
     for row in transaction.open_table(MODELS).map_err(redb::Error::from)?.iter().map_err(redb::Error::from)? {
@@ -60,6 +68,7 @@ fn stored(transaction: &ReadTransaction) -> Result<Stored, Box<redb::Error>> {
     let last = last_entry(transaction)?;
     Ok(Stored {
         machines,
+        groups,
         models,
         instance_numbers,
         faults: state(transaction, "faults")?.unwrap_or_default(),

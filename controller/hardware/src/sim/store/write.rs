@@ -7,9 +7,10 @@ use scaleset_crds::VirtualMachineModel;
 use serde::Serialize;
 use tokio::sync::watch;
 
-use super::{Batch, INSTANCE_NUMBERS, JOURNAL, MACHINES, MODELS, Progress, STATE};
+use super::{Batch, INSTANCE_NUMBERS, JOURNAL, MACHINES, MODELS, Progress, RESERVATION_GROUPS, STATE};
 use crate::sim::journal::JournalEntry;
 use crate::sim::model::ModelKey;
+use crate::sim::reservation::GroupRecord;
 use crate::sim::vm::Record;
 
 /// Most batches in one transaction.
@@ -20,6 +21,8 @@ const LARGEST_GROUP: usize = 1_024;
 pub(crate) enum Write {
     Machine(String, Vec<u8>),
     RemoveMachine(String),
+    ReservationGroup(String, Vec<u8>),
+    RemoveReservationGroup(String),
     Model(ModelKey, Vec<u8>),
     RemoveModel(ModelKey),
     InstanceNumber(String, i64),
@@ -31,6 +34,10 @@ pub(crate) enum Write {
 impl Write {
     pub(crate) fn machine(record: &Record) -> Self {
         Self::Machine(record.uid.clone(), encoded(record))
+    }
+
+    pub(crate) fn reservation_group(group: &GroupRecord) -> Self {
+        Self::ReservationGroup(group.uid.clone(), encoded(group))
     }
 
     pub(crate) fn model(key: ModelKey, model: &VirtualMachineModel) -> Self {
@@ -82,12 +89,15 @@ fn apply(transaction: &WriteTransaction, batches: &[Batch]) -> Result<(), Box<re
     let mut machines = transaction.open_table(MACHINES).map_err(redb::Error::from)?;
     let mut models = transaction.open_table(MODELS).map_err(redb::Error::from)?;
     let mut numbers = transaction.open_table(INSTANCE_NUMBERS).map_err(redb::Error::from)?;
+    let mut groups = transaction.open_table(RESERVATION_GROUPS).map_err(redb::Error::from)?;
     let mut state = transaction.open_table(STATE).map_err(redb::Error::from)?;
     let mut journal = transaction.open_table(JOURNAL).map_err(redb::Error::from)?;
     for write in batches.iter().flat_map(|batch| &batch.writes) {
         let outcome = match write {
             Write::Machine(uid, bytes) => machines.insert(uid.as_str(), bytes.as_slice()).map(drop),
             Write::RemoveMachine(uid) => machines.remove(uid.as_str()).map(drop),
+            Write::ReservationGroup(uid, bytes) => groups.insert(uid.as_str(), bytes.as_slice()).map(drop),
+            Write::RemoveReservationGroup(uid) => groups.remove(uid.as_str()).map(drop),
             Write::Model(key, bytes) => models.insert(key.0, bytes.as_slice()).map(drop),
             Write::RemoveModel(key) => models.remove(key.0).map(drop),
             Write::InstanceNumber(uid, number) => numbers.insert(uid.as_str(), number).map(drop),

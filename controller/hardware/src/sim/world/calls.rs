@@ -9,6 +9,7 @@ use scaleset_crds::vocabulary::{PowerState, PowerWish};
 
 use super::disturb::{Boot, Risk, subject_of};
 use super::operation::{Drawn, GuestRuns, Occasion, busy, compose};
+use super::slots::Room;
 use super::{Effect, World, priority_of};
 use crate::error::HardwareError;
 use crate::machine::Placement;
@@ -16,6 +17,7 @@ use crate::sim::extension::ExtensionRun;
 use crate::sim::model::digest_of;
 use crate::sim::placement::Need;
 use crate::sim::quota::Claim;
+use crate::sim::reservation::ReservationKey;
 use crate::sim::schedule::{Course, Guest, Scheduler};
 use crate::sim::store::Write;
 use crate::sim::vm::{Image, Mark, OperationKind, Record};
@@ -36,15 +38,20 @@ impl World {
         let image = self.image(&model.storage_profile.image_reference)?;
         self.check_model(model, &placement.location)?;
         self.check_market(model, placement)?;
-        self.check_quota(&placement.location, &claim, None)?;
+        let draws_on = self.reservation_for(model, placement, (owner, None))?;
+        match &draws_on {
+            None => self.check_quota(&placement.location, &claim, None)?,
+            Some(key) => self.check_membership(key, &claim, None)?,
+        }
         let region = self.region(&placement.location)?;
         region.check_addresses(&[], interfaces)?;
         let need =
             Need { size: &model.vm_size, claim: &claim, placement, set_uid: owner.set_uid.as_deref(), current: None };
-        let host = region.hosts.choose(&need)?;
+        let host = self.host_for(draws_on.as_ref(), &need)?;
 
         self.note_instance_number(request);
         self.insert(request, image, now);
+        self.associate(&target.uid, draws_on);
         self.take_host(&target.uid, host, &claim);
         let location = &placement.location;
         let assigned = self.regions.get_mut(location).map(|region| region.assign_addresses(Vec::new(), interfaces));
@@ -87,7 +94,8 @@ impl World {
             (PowerWish::Running | PowerWish::Stopped, PowerState::Deallocated) => Some(self.allocation(record)?),
             (PowerWish::Running | PowerWish::Stopped | PowerWish::Deallocated, _) => None,
         };
-        if let Some((host, claim)) = allocation {
+        if let Some((host, claim, draws_on)) = allocation {
+            self.associate(&target.uid, draws_on);
             self.take_host(&target.uid, host, &claim);
         }
         let drawn = self.draw_power(&target.uid, (wish, shutdown), power, now);
@@ -156,6 +164,9 @@ impl World {
 
     /// Takes room and quota for a machine.
     pub(super) fn take_host(&mut self, uid: &str, host: String, claim: &Claim) {
+        if self.occupy(uid, &host) == Room::Reserved {
+            return;
+        }
         let Some(record) = self.machines.get_mut(uid) else {
             return;
         };
@@ -191,19 +202,27 @@ impl World {
         })
     }
 
-    /// A place for a machine that has none.
-    fn allocation(&self, record: &Record) -> Result<(String, Claim), HardwareError> {
+    /// A place for a machine that has none, and the reservation that it draws on.
+    fn allocation(&self, record: &Record) -> Result<(String, Claim, Option<ReservationKey>), HardwareError> {
         let model = self.models.get(record.model);
         let placement = &record.placement;
         let claim = self.claim(&model.vm_size, priority_of(model), placement)?;
         self.check_market(model, placement)?;
         // A deallocated Spot machine has kept its part of the quota.
         let kept = Some(&claim).filter(|_| model.spot.is_some());
-        self.check_quota(&placement.location, &claim, kept)?;
-        let region = self.region(&placement.location)?;
+        let draws_on = match &record.reservation {
+            // Associated machines count against the quotas, with hardware or without.
+            Some(association) => Some(association.key.clone()),
+            None => self.reservation_for(model, placement, (&record.owner, None))?,
+        };
+        match (&record.reservation, &draws_on) {
+            (None, None) => self.check_quota(&placement.location, &claim, kept)?,
+            (None, Some(key)) => self.check_membership(key, &claim, None)?,
+            (Some(_), _) => {}
+        }
         let set_uid = record.owner.set_uid.as_deref();
         let need = Need { size: &model.vm_size, claim: &claim, placement, set_uid, current: None };
-        Ok((region.hosts.choose(&need)?, claim))
+        Ok((self.host_for(draws_on.as_ref(), &need)?, claim, draws_on))
     }
 
     fn note_instance_number(&mut self, request: &CreateRequest) {
@@ -268,6 +287,7 @@ impl World {
             failed_before: 0,
             preemption: None,
             evicted: None,
+            reservation: None,
             hangs_since: None,
             disturbed_at: None,
             sequence: 0,

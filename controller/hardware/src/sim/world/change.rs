@@ -18,6 +18,7 @@ use crate::machine::ExtensionState;
 use crate::sim::model::{applied, digest_of};
 use crate::sim::placement::Need;
 use crate::sim::quota::Claim;
+use crate::sim::reservation::ReservationKey;
 use crate::sim::schedule::{Course, Scheduler, Work};
 use crate::sim::vm::{FormerOsDisk, Image, Mark, OperationKind, Record};
 use crate::{OsDiskWish, Target, UpdateMethod};
@@ -199,19 +200,28 @@ impl World {
         self.check_model(model, &record.placement.location)?;
         let region = self.region(&record.placement.location)?;
         region.check_addresses(&record.interfaces, &model.network_profile.network_interfaces)?;
-        let place = self.place_for(record, model)?;
+        let draws_on = self.reservation_after(record, model)?;
+        let place = self.place_for(record, model, draws_on.as_ref())?;
 
         let drawn = self.draw_transformation(&target.uid, &transformation, now);
         if let Some((host, claim)) = place {
             self.release_host(&target.uid);
+            self.associate(&target.uid, draws_on);
             self.take_host(&target.uid, host, &claim);
+        } else {
+            self.associate(&target.uid, draws_on);
         }
         self.apply(&target.uid, transformation, drawn, now);
         Ok(Effect::Changed)
     }
 
     /// What the machine takes of its host when its size changes. One without hardware only needs a size that is offered.
-    fn place_for(&self, record: &Record, model: &VirtualMachineModel) -> Result<Option<Place>, HardwareError> {
+    fn place_for(
+        &self,
+        record: &Record,
+        model: &VirtualMachineModel,
+        draws_on: Option<&ReservationKey>,
+    ) -> Result<Option<Place>, HardwareError> {
         let current_size = &self.models.get(record.model).vm_size;
         if model.vm_size == *current_size {
             return Ok(None);
@@ -219,13 +229,12 @@ impl World {
         let claim = self.claim(&model.vm_size, priority_of(model), &record.placement)?;
         let held = self.claim(current_size, priority_of(model), &record.placement)?;
         // A Spot machine counts also while it has no host.
-        if record.host.is_some() || model.spot.is_some() {
+        if draws_on.is_none() && (record.host.is_some() || model.spot.is_some()) {
             self.check_quota(&record.placement.location, &claim, Some(&held))?;
         }
         let Some(host) = &record.host else {
             return Ok(None);
         };
-        let region = self.region(&record.placement.location)?;
         let need = Need {
             size: &model.vm_size,
             claim: &claim,
@@ -233,7 +242,7 @@ impl World {
             set_uid: record.owner.set_uid.as_deref(),
             current: Some((host, &held)),
         };
-        let chosen = region.hosts.resize(&need)?;
+        let chosen = self.kept_host_for((record, host), draws_on, &need)?;
         Ok(Some((chosen, claim)))
     }
 

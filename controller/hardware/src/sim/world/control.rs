@@ -221,6 +221,9 @@ impl World {
         let refused = |error: crate::HardwareError| invalid("vmSize", error.to_string());
         let model = self.models.get(record.model);
         let priority = priority_of(model);
+        if record.reservation.is_some() {
+            return Err(invalid("vmSize", format!("machine {} is associated with a reservation", record.uid)));
+        }
         let claim = self.claim(size, priority, &record.placement).map_err(refused)?;
         let Some(current) = &record.host else {
             return Ok(());

@@ -53,6 +53,9 @@ impl World {
     /// Sizes that an allocated machine can take only after it was deallocated: quota and another host have room for them,
     /// its own has not.
     pub(super) fn sizes_after_deallocation(&self, record: &Record) -> Vec<String> {
+        if let Some(sizes) = self.reserved_sizes_after_deallocation(record) {
+            return sizes;
+        }
         let model = self.model(record);
         let priority = priority_of(model);
         let held = self.sizes.get(&model.vm_size).map(|size| claim_of(size, priority));
@@ -138,7 +141,15 @@ impl Region {
 
     /// The size as this region offers it; `None` when it does not.
     pub(super) fn offer_of(&self, size: &SizeDefinition) -> Option<Size> {
-        let SizeDefinition { name, family, vcpus, memory_mib, memory_preserving, spot_price } = size;
+        let SizeDefinition {
+            name,
+            family,
+            vcpus,
+            memory_mib,
+            memory_preserving,
+            spot_price,
+            reservation_fault_domain_count,
+        } = size;
         let restriction = self.definition.restrictions.iter().find(|restriction| restriction.size == *name);
         let zones = restriction.map_or(&self.definition.zones, |restriction| &restriction.zones);
         if restriction.is_some() && zones.is_empty() {
@@ -150,7 +161,8 @@ impl Region {
             memory_mib: *memory_mib,
             memory_preserving: *memory_preserving,
             spot_price: *spot_price,
-            reservation_fault_domain_count: None,
+            reservation_fault_domain_count: reservation_fault_domain_count
+                .map(|count| count.min(self.definition.fault_domain_count)),
             zones: zones.clone(),
         })
     }

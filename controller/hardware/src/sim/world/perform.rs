@@ -13,11 +13,13 @@ use scaleset_crds::vocabulary::PowerState;
 use super::change::{DataDisks, Former, OsDiskChange, Transformation, mark_of};
 use super::offer::refused;
 use super::operation::busy;
+use super::slots::Room;
 use super::spot::can_be_evicted;
 use super::{Effect, World, priority_of};
 use crate::error::HardwareError;
 use crate::sim::placement::Need;
 use crate::sim::quota::Claim;
+use crate::sim::reservation::Freed;
 use crate::sim::vm::{OperationKind, Record};
 use crate::{OperationAction, OperationRequest, ReimagedDisks, Target};
 
@@ -100,7 +102,6 @@ impl World {
     /// Another host in the same place, with what the machine takes there.
     fn other_place(&self, record: &Record, model: &VirtualMachineModel) -> Result<(String, Claim), HardwareError> {
         let claim = self.claim(&model.vm_size, priority_of(model), &record.placement)?;
-        let region = self.region(&record.placement.location)?;
         let current = record.host.as_deref().unwrap_or_default();
         let need = Need {
             size: &model.vm_size,
@@ -109,12 +110,15 @@ impl World {
             set_uid: record.owner.set_uid.as_deref(),
             current: None,
         };
-        let host = region.hosts.choose_other(&need, current)?;
+        let host = self.other_host_for(record, &need, current)?;
         Ok((host, claim))
     }
 
     fn move_to(&mut self, uid: &str, (host, claim): (String, Claim)) {
-        self.release_host(uid);
+        match self.vacate(uid, Freed::ForItself) {
+            Room::Reserved => {}
+            Room::General => self.release_host(uid),
+        }
         self.take_host(uid, host, &claim);
     }
 }

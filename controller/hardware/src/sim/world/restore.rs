@@ -16,6 +16,7 @@ use crate::sim::journal::Call;
 use crate::sim::model::{ModelKey, Models};
 use crate::sim::random::Chance;
 use crate::sim::region::{ImageDefinition, RegionFile};
+use crate::sim::reservation::GroupRecord;
 use crate::sim::spot::SpotPressure;
 use crate::sim::store::Write;
 use crate::sim::vm::Record;
@@ -24,6 +25,7 @@ use crate::sim::vm::Record;
 #[derive(Debug, Default)]
 pub(crate) struct Stored {
     pub(crate) machines: Vec<Record>,
+    pub(crate) groups: Vec<GroupRecord>,
     pub(crate) models: BTreeMap<ModelKey, VirtualMachineModel>,
     pub(crate) instance_numbers: BTreeMap<String, i64>,
     pub(crate) faults: BTreeMap<String, Fault>,
@@ -45,6 +47,7 @@ impl World {
     pub(crate) fn restore(file: RegionFile, stored: Stored, now: Timestamp) -> Result<Self, String> {
         let Stored {
             machines,
+            groups,
             models,
             instance_numbers,
             faults,
@@ -68,6 +71,7 @@ impl World {
             script: applications,
             regions: regions.into_iter().map(|region| (region.name.clone(), Region::new(region))).collect(),
             machines: BTreeMap::new(),
+            groups: BTreeMap::new(),
             models: Models::default(),
             instance_numbers,
             faults,
@@ -76,6 +80,7 @@ impl World {
             spot_pressures,
             host_changes,
             due: Agenda::default(),
+            releases: Agenda::default(),
             catalog: Arc::new(Catalog::default()),
             sequence,
             calls,
@@ -86,9 +91,13 @@ impl World {
             world.models.restore(key, model);
         }
         world.republish();
+        for group in groups {
+            world.readmit_group(group)?;
+        }
         for record in machines {
             world.readmit(record, now)?;
         }
+        world.resume_reservations(now);
         let unused = world.models.drop_unused();
         world.writes.extend(unused.into_iter().map(Write::RemoveModel));
         world.apply_outages();
@@ -115,11 +124,13 @@ impl World {
     /// Takes a stored machine back into the world, as it is now.
     fn readmit(&mut self, mut record: Record, now: Timestamp) -> Result<(), String> {
         let uid = record.uid.clone();
-        if record.is_gone(now) {
+        // What is reserved was given back in a certain order, see `resume_reservations`.
+        let reserved = record.reservation.is_some() && record.host.is_some();
+        if record.is_gone(now) && !reserved {
             self.writes.push(Write::RemoveMachine(uid));
             return Ok(());
         }
-        if record.has_released_host(now) || record.is_deleted(now) {
+        if !reserved && (record.has_released_host(now) || record.is_deleted(now)) {
             record.host = None;
         }
         if record.is_deleted(now) {
@@ -142,7 +153,9 @@ impl World {
             if !region.hosts.take(host, &claim, record.owner.set_uid.as_deref()) {
                 return Err(format!("machine {uid} is on host {host}, which has no room for it"));
             }
-            region.quota.take(&claim);
+            if record.reservation.is_none() {
+                region.quota.take(&claim);
+            }
         }
         for interface in &record.interfaces {
             let claimed = region.subnets.get_mut(&interface.subnet).is_some_and(|pool| pool.claim(interface.private));
@@ -151,9 +164,15 @@ impl World {
                 return Err(format!("machine {uid} has address {} of subnet {}", interface.private, interface.subnet));
             }
         }
+        let associated = record.reservation.clone().map(|association| (association, record.host.clone()));
         self.machines.insert(uid.clone(), Box::new(record));
-        self.follow(&uid, now);
-        Ok(())
+        match associated {
+            Some((association, host)) => self.readmit_member(&uid, association, host),
+            None => {
+                self.follow(&uid, now);
+                Ok(())
+            }
+        }
     }
 }
 
