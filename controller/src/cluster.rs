@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use k8s_openapi::api::apps::v1::ControllerRevision;
-use scaleset_crds::{FlexVM, ScaleSet, ScaleSetOperation, ScaleSetVM};
+use scaleset_crds::{CapacityReservationGroup, FlexVM, ScaleSet, ScaleSetOperation, ScaleSetVM};
 use serde_json::Value;
 use thiserror::Error;
 
@@ -38,6 +38,8 @@ pub enum Kind {
     FlexVM,
     /// `compute.scaleset.io/v1alpha1 ScaleSetOperation`.
     ScaleSetOperation,
+    /// `compute.scaleset.io/v1alpha1 CapacityReservationGroup`.
+    CapacityReservationGroup,
     /// `apps/v1 ControllerRevision`.
     ControllerRevision,
 }
@@ -81,6 +83,15 @@ pub struct Members {
     /// Instances that the set owns, sorted by name.
     pub scale_set_vms: Vec<Arc<ScaleSetVM>>,
     /// `FlexVM`s that the set owns or that refer to it, sorted by name.
+    pub flex_vms: Vec<Arc<FlexVM>>,
+}
+
+/// Whoever names a capacity reservation group, as the cache has them.
+#[derive(Clone, Debug, Default)]
+pub struct GroupUsers {
+    /// Sets, sorted by name.
+    pub scale_sets: Vec<Arc<ScaleSet>>,
+    /// VMs that carry their own model, sorted by name.
     pub flex_vms: Vec<Arc<FlexVM>>,
 }
 
@@ -179,6 +190,10 @@ pub trait Cluster: Send + Sync {
     fn operation(&self, key: &ObjectKey) -> Option<Arc<ScaleSetOperation>>;
     /// The operations whose target has that name, of either kind, from the cache, sorted by name.
     fn operations(&self, target: &ObjectKey) -> Vec<Arc<ScaleSetOperation>>;
+    /// The capacity reservation group of that name, from the cache.
+    fn reservation_group(&self, key: &ObjectKey) -> Option<Arc<CapacityReservationGroup>>;
+    /// The sets and the `FlexVM`s whose model names a group, from the cache, sorted by name.
+    fn users_of_group(&self, group: &ObjectKey) -> GroupUsers;
     /// The members of a set, from the cache.
     fn members(&self, set: &ObjectKey, set_uid: &str) -> Members;
     /// The revisions that a set owns, from the cache, sorted by name.

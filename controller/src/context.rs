@@ -23,6 +23,8 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// How often the counters of a set are written.
     pub pace: Arc<StatusPace>,
+    /// How often the numbers of a capacity reservation group are written.
+    pub group_pace: Arc<StatusPace>,
     /// Which instances this process has looked at.
     pub looked: Arc<LookedAt>,
     /// What becomes of a sudden drop of a set's target.

@@ -16,6 +16,7 @@ pub mod metrics;
 pub mod operation;
 pub mod pace;
 pub mod region_maps;
+pub mod reservation_group;
 pub mod runtime;
 pub mod scale_set;
 pub mod start;

@@ -10,6 +10,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use scaleset_crds::reservation_group::CapacityReservationStatus;
+
 use crate::cluster::{Kind, ObjectKey};
 
 /// What a write did.
@@ -83,6 +85,68 @@ struct BlockedLabels {
     code: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
+struct ReservationLabels {
+    namespace: String,
+    group: String,
+    size: String,
+    zone: String,
+}
+
+/// VMs by reservation.
+#[derive(Debug, Default)]
+struct Reservations {
+    reserved: Family<ReservationLabels, Gauge>,
+    allocated: Family<ReservationLabels, Gauge>,
+    overallocated: Family<ReservationLabels, Gauge>,
+    unused: Family<ReservationLabels, Gauge>,
+    /// What each group has gauges for.
+    known: Mutex<BTreeMap<ObjectKey, BTreeSet<ReservationLabels>>>,
+}
+
+impl Reservations {
+    fn register(&self, registry: &mut Registry) {
+        let reservations = "by capacity reservation group, size and zone";
+        for (name, what, family) in [
+            ("reserved", "VMs that there is reserved room for", &self.reserved),
+            ("reservation_allocated", "VMs that hold hardware of a reservation or beyond it", &self.allocated),
+            ("reservation_overallocated", "VMs that hold hardware beyond a reservation", &self.overallocated),
+            ("reservation_unused", "Reserved room that no VM uses", &self.unused),
+        ] {
+            registry.register(name, format!("{what}, {reservations}"), family.clone());
+        }
+    }
+
+    fn families(&self) -> [&Family<ReservationLabels, Gauge>; 4] {
+        [&self.reserved, &self.allocated, &self.overallocated, &self.unused]
+    }
+
+    fn tell(&self, group: &ObjectKey, reservations: &[CapacityReservationStatus]) {
+        let mut told = BTreeSet::new();
+        for reservation in reservations {
+            let labels = ReservationLabels {
+                namespace: group.namespace.clone(),
+                group: group.name.clone(),
+                size: reservation.vm_size.clone(),
+                zone: reservation.zone.clone().unwrap_or_default(),
+            };
+            let numbers =
+                [reservation.current_capacity, reservation.allocated, reservation.overallocated, reservation.unused];
+            for (family, number) in self.families().into_iter().zip(numbers) {
+                family.get_or_create(&labels).set(i64::from(number));
+            }
+            told.insert(labels);
+        }
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = if told.is_empty() { known.remove(group) } else { known.insert(group.clone(), told.clone()) };
+        for gone in before.iter().flatten().filter(|labels| !told.contains(*labels)) {
+            for family in self.families() {
+                family.remove(gone);
+            }
+        }
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Metrics {
@@ -95,6 +159,7 @@ pub struct Metrics {
     blocked: Family<BlockedLabels, Gauge>,
     /// The codes that each set has a gauge for.
     blocked_codes: Mutex<BTreeMap<ObjectKey, BTreeSet<&'static str>>>,
+    reservations: Reservations,
 }
 
 impl Default for Metrics {
@@ -118,7 +183,9 @@ impl Default for Metrics {
         let blocked = Family::default();
         registry.register("blocked", "Members that are held back, by set and code of the blocker", blocked.clone());
         let blocked_codes = Mutex::default();
-        Self { registry, writes, passes, lists, stale_skips, stray_machines, blocked, blocked_codes }
+        let reservations = Reservations::default();
+        reservations.register(&mut registry);
+        Self { registry, writes, passes, lists, stale_skips, stray_machines, blocked, blocked_codes, reservations }
     }
 }
 
@@ -163,6 +230,11 @@ impl Metrics {
         for code in before.into_iter().flatten().filter(|code| !held.contains_key(code)) {
             self.blocked.remove(&labels(code));
         }
+    }
+
+    /// What a group reserves and who uses it; a reservation that is not among them any more is not reported any more.
+    pub fn reserved(&self, group: &ObjectKey, reservations: &[CapacityReservationStatus]) {
+        self.reservations.tell(group, reservations);
     }
 
     /// A sweep found so many machines that belong to no object.

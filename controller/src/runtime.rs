@@ -25,7 +25,7 @@ use crate::context::{Context, SuddenScaleIn};
 use crate::instance::InstanceKind;
 use crate::metrics::Metrics;
 use crate::pace::StatusPace;
-use crate::{instance, operation, scale_set};
+use crate::{instance, operation, reservation_group, scale_set};
 use queue::{When, WorkQueue};
 use sweep::sweep;
 use tell::{tell_changes, tell_hardware};
@@ -35,10 +35,13 @@ use worker::{Reconcile, Worker};
 const SETS_AT_A_TIME: usize = 8;
 const INSTANCES_AT_A_TIME: usize = 32;
 const OPERATIONS_AT_A_TIME: usize = 8;
+const GROUPS_AT_A_TIME: usize = 4;
 /// A set and an operation are looked at at most this often because of their members.
 const MEMBER_SPACING: Duration = Duration::from_millis(100);
 /// A set's counters are written at most this often.
 const STATUS_SPACING: Duration = Duration::from_millis(500);
+/// The numbers of a capacity reservation group are written at most this often.
+const GROUP_SPACING: Duration = Duration::from_secs(1);
 /// How long passes in flight may take when the process is asked to stop.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -72,6 +75,7 @@ struct Queues {
     sets: Arc<WorkQueue<ObjectKey>>,
     instances: Arc<WorkQueue<InstanceKey>>,
     operations: Arc<WorkQueue<ObjectKey>>,
+    groups: Arc<WorkQueue<ObjectKey>>,
 }
 
 impl Queues {
@@ -79,6 +83,7 @@ impl Queues {
         match trigger {
             Trigger::Set(key, when) => self.sets.add(key, when),
             Trigger::Operation(key, when) => self.operations.add(key, when),
+            Trigger::ReservationGroup(key, when) => self.groups.add(key, when),
             Trigger::Instance(kind, key) => self.instances.add(InstanceKey(kind, key), When::Now),
         }
     }
@@ -91,12 +96,14 @@ pub async fn run(parts: Parts, mut stop: watch::Receiver<bool>) {
         sets: Arc::new(WorkQueue::new(MEMBER_SPACING)),
         instances: Arc::new(WorkQueue::new(Duration::ZERO)),
         operations: Arc::new(WorkQueue::new(MEMBER_SPACING)),
+        groups: Arc::new(WorkQueue::new(MEMBER_SPACING)),
     };
     let context = Context {
         cluster: Arc::new(cluster.clone()),
         hardware: Arc::clone(&hardware),
         metrics: Arc::clone(&metrics),
         pace: Arc::new(StatusPace::new(STATUS_SPACING)),
+        group_pace: Arc::new(StatusPace::new(GROUP_SPACING)),
         looked: Arc::default(),
         sudden_scale_in,
     };
@@ -129,12 +136,20 @@ pub async fn run(parts: Parts, mut stop: watch::Receiver<bool>) {
         name: "operation",
         queue: queues.operations,
         concurrency: OPERATIONS_AT_A_TIME,
-        reconcile: operation_passes(context),
+        reconcile: operation_passes(context.clone()),
+        metrics: Arc::clone(&metrics),
+    };
+    let groups = Worker {
+        name: "reservation_group",
+        queue: queues.groups,
+        concurrency: GROUPS_AT_A_TIME,
+        reconcile: group_passes(context),
         metrics,
     };
     workers.spawn(sets.run(stop.clone(), GRACE));
     workers.spawn(instances.run(stop.clone(), GRACE));
-    workers.spawn(operations.run(stop, GRACE));
+    workers.spawn(operations.run(stop.clone(), GRACE));
+    workers.spawn(groups.run(stop, GRACE));
     while let Some(ended) = workers.join_next().await {
         ended.expect("a worker catches what its passes do");
     }
@@ -151,6 +166,13 @@ fn operation_passes(context: Context) -> Reconcile<ObjectKey> {
     Arc::new(move |key| {
         let context = context.clone();
         Box::pin(async move { operation::reconcile(&context, &key).await })
+    })
+}
+
+fn group_passes(context: Context) -> Reconcile<ObjectKey> {
+    Arc::new(move |key| {
+        let context = context.clone();
+        Box::pin(async move { reservation_group::reconcile(&context, &key).await })
     })
 }
 

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ControllerRevision;
-use scaleset_crds::ScaleSet;
+use scaleset_crds::{CapacityReservationGroup, ScaleSet};
 use scaleset_hardware::Catalog;
 use scaleset_planning::audit::audit;
 use scaleset_planning::scale_set::plan;
@@ -25,6 +25,7 @@ use tracing::debug;
 use crate::cluster::{Freshness, Members, ObjectKey};
 use crate::context::{Context, Wake};
 use crate::error::PassError;
+use crate::reservation_group::referenced;
 
 pub use validate::{confirmation, revision};
 pub(crate) use validate::{
@@ -41,12 +42,19 @@ pub struct SetObjects {
     pub members: Members,
     /// Its revisions.
     pub revisions: Vec<Arc<ControllerRevision>>,
+    /// The capacity reservation groups that they name, as far as they exist.
+    pub reservation_groups: Vec<Arc<CapacityReservationGroup>>,
 }
 
 /// The planner's snapshot of a set from its objects and what the regions offer, for whoever wants to know what a pass
 /// would do.
 pub fn snapshot(objects: SetObjects, catalog: Arc<Catalog>, now: Timestamp) -> ScaleSetSnapshot {
     validate::validate(&observe::without_hardware(objects, catalog, now))
+}
+
+/// The capacity reservation groups that a set and its revisions name, sorted.
+pub fn named_groups(objects: &SetObjects) -> Vec<ObjectKey> {
+    referenced(&objects.set, objects.revisions.iter().map(AsRef::as_ref)).into_iter().collect()
 }
 
 /// One pass over the set named `key`. `Ok` says when to call again although nothing changes; an error is tried again

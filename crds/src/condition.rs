@@ -97,6 +97,22 @@ closed_enum! {
 }
 
 closed_enum! {
+    /// Conditions of a `CapacityReservationGroup`.
+    ReservationGroupCondition {
+        /// This generation observed, everything reserved as wished, nothing in the way of what goes.
+        Ready,
+        /// Every reservation has the capacity that is wished for.
+        Reserved,
+        /// More VMs hold hardware than a reservation has room for: legal, without the promise.
+        Overallocated,
+        /// kstatus: the controller is at work.
+        Reconciling,
+        /// kstatus: a person must act.
+        Stalled,
+    }
+}
+
+closed_enum! {
     /// Why a condition is as it is.
     Reason {
         // Nothing has been decided yet.
@@ -117,6 +133,12 @@ closed_enum! {
         Healthy,
         /// There was room for everything.
         Allocated,
+        /// The group has capacity that nobody uses.
+        Available,
+        /// The group has no capacity that nobody uses.
+        Consumed,
+        /// More VMs hold hardware than are reserved for.
+        Overallocated,
         /// The reference to the set is accepted.
         Accepted,
         /// No reference to a set is made.
@@ -204,6 +226,8 @@ closed_enum! {
         /// The health source says nothing: not the same as unhealthy.
         HealthMissing,
         // Refusals and failures, in Azure's words.
+        /// The size cannot be reserved.
+        NotSupported,
         /// A value is out of range, or names what does not exist.
         InvalidParameter,
         /// The operation is not allowed in this state.

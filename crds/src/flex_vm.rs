@@ -9,7 +9,7 @@ use crate::condition::{FlexVMCondition, InstanceCondition, unknown_conditions};
 use crate::instance::{InstanceStatus, ProtectionPolicy, ScaleSetReference};
 use crate::profile::{Credentials, Extension, NetworkInterface, NetworkProfile, StorageProfile, VirtualMachineModel};
 use crate::reservation::CapacityReservationGroupReference;
-use crate::rules::{self, health, instance, profile as refuse, scheduled_event};
+use crate::rules::{self, health, instance, profile as refuse, reservation, scheduled_event};
 use crate::scheduled_event::ScheduledEventsProfile;
 use crate::spot::SpotProfile;
 use crate::vocabulary::PowerWish;
@@ -65,7 +65,8 @@ use crate::vocabulary::PowerWish;
     validation = refuse::extensions_wait_for_others(),
     validation = health::one_health_extension(),
     validation = health::health_extension_of_os(),
-    validation = scheduled_event::no_terminate_notification_of_spot()
+    validation = scheduled_event::no_terminate_notification_of_spot(),
+    validation = reservation::no_spot()
 )]
 pub struct FlexVMSpec {
     /// The Flexible set that this VM joins, in the same namespace; none by default: the VM stands alone. A VM that exists is

@@ -6,6 +6,7 @@ use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::operation::InstanceOperation;
+use crate::reservation_group::InstanceReservation;
 use crate::rules::instance as refuse;
 use crate::scheduled_event::ScheduledEvent;
 use crate::spot::EvictionStatus;
@@ -106,6 +107,9 @@ pub struct InstanceStatus {
     /// The eviction that has left it without hardware; none once it is started, or wished down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eviction: Option<EvictionStatus>,
+    /// The capacity reservation that it is associated with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity_reservation: Option<InstanceReservation>,
     /// What is about to be done to it; at most 8.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]

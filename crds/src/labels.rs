@@ -10,6 +10,8 @@ pub const ZONE: &str = "compute.scaleset.io/zone";
 pub const FAULT_DOMAIN: &str = "compute.scaleset.io/fault-domain";
 /// Label: the model revision that the member is to follow.
 pub const MODEL_REVISION: &str = "compute.scaleset.io/model-revision";
+/// Label: name of the capacity reservation group that the member is to use.
+pub const CAPACITY_RESERVATION_GROUP: &str = "compute.scaleset.io/capacity-reservation-group";
 /// Label on members that the set made from its profile; its only value is [`MADE_BY_SET`].
 pub const MADE_BY: &str = "compute.scaleset.io/made-by";
 /// The value of [`MADE_BY`].

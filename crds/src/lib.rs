@@ -18,6 +18,7 @@ pub mod operation;
 pub mod os_upgrade;
 pub mod profile;
 pub mod reservation;
+pub mod reservation_group;
 pub mod rolling_upgrade;
 pub mod rules;
 pub mod scale_set;
@@ -30,6 +31,7 @@ pub use flex_vm::{FlexVM, FlexVMSpec};
 pub use instance::InstanceStatus;
 pub use operation::{OperationStatus, ScaleSetOperation, ScaleSetOperationSpec};
 pub use profile::{VirtualMachineModel, VirtualMachineProfile};
+pub use reservation_group::{CapacityReservationGroup, CapacityReservationGroupSpec, ReservationGroupStatus};
 pub use scale_set::{ScaleSet, ScaleSetSpec, ScaleSetStatus};
 pub use scale_set_vm::{ScaleSetVM, ScaleSetVMSpec};
 

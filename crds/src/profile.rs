@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::health::HealthProbe;
 use crate::reservation::CapacityReservationGroupReference;
-use crate::rules::{self, health, profile as refuse, scheduled_event};
+use crate::rules::{self, health, profile as refuse, reservation, scheduled_event};
 use crate::scheduled_event::{ScheduledEventsProfile, TerminateNotification};
 use crate::spot::{Priority, SpotProfile, SpotTerms};
 use crate::vocabulary::{ApplicationProtocol, OsType, StorageAccountType};
@@ -28,7 +28,8 @@ use crate::vocabulary::{ApplicationProtocol, OsType, StorageAccountType};
     validation = health::one_health_extension(),
     validation = health::health_extension_of_os(),
     validation = health::one_health_source(),
-    validation = scheduled_event::no_terminate_notification_of_spot()
+    validation = scheduled_event::no_terminate_notification_of_spot(),
+    validation = reservation::no_spot()
 )]
 pub struct VirtualMachineProfile {
     /// Size of the VM, as in Azure's `sku.name`, for example `Standard_D2s_v3`. Required.

@@ -10,7 +10,9 @@ use crate::instance::InstanceViewStatus;
 use crate::os_upgrade::{AutomaticOsUpgradePolicy, FailedImageVersion, OsUpgradeHistoryEntry};
 use crate::profile::VirtualMachineProfile;
 use crate::rolling_upgrade::{FailedRevision, RollingUpgradePolicy, RollingUpgradeStatus};
-use crate::rules::{self, health, os_upgrade, overprovision, rolling_upgrade, scale_set as refuse, spot};
+use crate::rules::{
+    self, health, os_upgrade, overprovision, reservation, rolling_upgrade, scale_set as refuse, spot,
+};
 use crate::scheduled_event::ScheduledEventsSummary;
 use crate::spot::{EvictedMember, PriorityMixPolicy, SpotRestorePolicy};
 use crate::vocabulary::{MaxDisruption, OrchestrationMode, ScaleInRule, UpgradeMode};
@@ -33,6 +35,7 @@ use crate::vocabulary::{MaxDisruption, OrchestrationMode, ScaleInRule, UpgradeMo
     validation = refuse::max_spreading_needs_many_groups(),
     validation = refuse::single_placement_group_limit(),
     validation = refuse::zonal_placement_group_limit(),
+    validation = reservation::many_placement_groups(),
     scale(
         spec_replicas_path = ".spec.replicas",
         status_replicas_path = ".status.replicas",
@@ -47,7 +50,13 @@ use crate::vocabulary::{MaxDisruption, OrchestrationMode, ScaleInRule, UpgradeMo
     printcolumn(name = "STATUS", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#),
     printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "ZONES", type_ = "string", json_path = ".status.zonesSummary", priority = 1),
-    printcolumn(name = "REVISION", type_ = "string", json_path = ".status.modelRevision", priority = 1)
+    printcolumn(name = "REVISION", type_ = "string", json_path = ".status.modelRevision", priority = 1),
+    printcolumn(
+        name = "RESERVATION",
+        type_ = "string",
+        json_path = ".spec.virtualMachineProfile.capacityReservationGroupRef.name",
+        priority = 1
+    )
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -70,6 +79,7 @@ use crate::vocabulary::{MaxDisruption, OrchestrationMode, ScaleInRule, UpgradeMo
     validation = health::probe_of_uniform(),
     validation = overprovision::of_uniform(),
     validation = overprovision::extensions_of_uniform(),
+    validation = reservation::few_fault_domains(),
     validation = spot::restore_of_spot(),
     validation = spot::mix_of_flexible(),
     validation = spot::mix_of_spot(),

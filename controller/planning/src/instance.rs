@@ -142,6 +142,8 @@ pub enum Enrolment {
     Join {
         /// The set.
         scale_set: String,
+        /// Name of the capacity reservation group that it is to use.
+        group: Option<String>,
     },
     /// It has left its set, and keeps its hardware.
     Leave,
@@ -222,8 +224,12 @@ fn next_step(snapshot: &InstanceSnapshot) -> Decision {
 fn enrolled(snapshot: &InstanceSnapshot) -> Option<Decision> {
     match (&snapshot.belonging, &snapshot.enrolled) {
         (Belonging::HandMade { scale_set }, marks) if marks.as_ref() != Some(scale_set) => {
-            let step = Step::Enroll(Enrolment::Join { scale_set: scale_set.clone() });
+            let step = Step::Enroll(Enrolment::Join { scale_set: scale_set.clone(), group: wished_group(snapshot) });
             Some(decide(step, &format!("it has joined scale set {scale_set}")))
+        }
+        (Belonging::HandMade { scale_set }, _) if snapshot.marked_group != wished_group(snapshot) => {
+            let step = Step::Enroll(Enrolment::Join { scale_set: scale_set.clone(), group: wished_group(snapshot) });
+            Some(decide(step, "its model names another capacity reservation group"))
         }
         (Belonging::Leaving { scale_set }, Some(_)) => {
             Some(decide(Step::Enroll(Enrolment::Leave), &format!("it has left scale set {scale_set}")))
@@ -236,6 +242,16 @@ fn enrolled(snapshot: &InstanceSnapshot) -> Option<Decision> {
             | Belonging::Refused { .. },
             _,
         ) => None,
+    }
+}
+
+/// Name of the capacity reservation group that its model names.
+fn wished_group(snapshot: &InstanceSnapshot) -> Option<String> {
+    match &snapshot.assigned {
+        Assigned::Known(model) => {
+            model.model.capacity_reservation_group_ref.as_ref().map(|reference| reference.name.clone())
+        }
+        Assigned::Missing { revision: _ } => snapshot.marked_group.clone(),
     }
 }
 

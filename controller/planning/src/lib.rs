@@ -6,6 +6,7 @@
 //!
 //! - [`scale_set`] plans for a set: membership, upgrade, scale, in that order;
 //! - [`instance`] plans one VM's next step, `ScaleSetVM` and `FlexVM` alike;
+//! - [`reservation_group`] plans for a capacity reservation group;
 //! - [`operation`] plans the next step of what a person has asked for once;
 //! - [`view`] compares the model view with the instance view;
 //! - [`status`] turns snapshot, plan and outcome into what people read;
@@ -24,6 +25,8 @@ pub mod placement;
 pub mod plan;
 pub mod priority_mix;
 mod remedy;
+pub mod reservation;
+pub mod reservation_group;
 mod respread;
 pub mod revision;
 pub mod scale_in;

@@ -11,6 +11,7 @@ use scaleset_crds::profile::Extension;
 use scaleset_crds::spot::Priority;
 use scaleset_crds::vocabulary::OrchestrationMode;
 
+use crate::reservation;
 use crate::snapshot::{Failure, Maintenance, RegionFacts, ScaleSetSnapshot, SetFacts, SpotOffer};
 
 /// VMs in one placement group.
@@ -144,6 +145,7 @@ pub fn profile_refusal(snapshot: &ScaleSetSnapshot, profile: &VirtualMachineProf
         .or_else(|| subnet_refusal(region, profile))
         .or_else(|| security_group_refusal(region, profile))
         .or_else(|| load_balancer_refusal(region, profile))
+        .or_else(|| reservation::refusal(snapshot, profile))
         .or_else(|| extensions_refusal("spec.virtualMachineProfile.extensions", &profile.extensions))
 }
 

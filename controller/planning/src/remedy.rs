@@ -23,6 +23,7 @@ const fn remedy(reason: Reason) -> Remedy {
         | Reason::ResourceOperationFailure
         | Reason::PropertyChangeNotAllowed
         | Reason::SkuNotAvailable
+        | Reason::NotSupported
         | Reason::AzureSpotIsNotSupportedForThisVMSize
         | Reason::ImageNotFound
         | Reason::SubnetNotFound
@@ -51,6 +52,9 @@ const fn remedy(reason: Reason) -> Remedy {
         | Reason::AllHealthy
         | Reason::Healthy
         | Reason::Allocated
+        | Reason::Available
+        | Reason::Consumed
+        | Reason::Overallocated
         | Reason::Accepted
         | Reason::NoScaleSet
         | Reason::Succeeded

@@ -6,6 +6,7 @@ mod member;
 mod operation;
 mod os_upgrade_policy;
 mod overprovision;
+mod reservation_group;
 mod rolling_policy;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use scaleset_crds::vocabulary::{MaxDisruption, OrchestrationMode, ScaleInRule, U
 use scaleset_crds::{ScaleSetStatus, VirtualMachineProfile};
 
 use crate::priority_mix::PriorityMix;
+use crate::reservation::ReservedGroup;
 
 pub use headroom::{Headroom, Quota};
 pub use instance::{Assigned, Belonging, Birth, EvictionNote, InstanceSnapshot, ReleaseRule};
@@ -29,6 +31,9 @@ pub use operation::{
 };
 pub use os_upgrade_policy::{NewImages, OsUpgradePolicy, RollbackRule};
 pub use overprovision::Overprovision;
+pub use reservation_group::{
+    AssociatedVm, GroupFacts, GroupView, ReservationFacts, ReservationGroupSnapshot, ReservationWish,
+};
 pub use rolling_policy::{BreachRule, MaxSurge, RollingPolicy, UnhealthyRule, ZoneRule};
 
 /// Everything that a pass over a set may look at.
@@ -52,6 +57,8 @@ pub struct ScaleSetSnapshot {
     pub region: Option<RegionFacts>,
     /// What is left for VMs of the profile's size; looked up only where an upgrade may need more VMs than the target.
     pub headroom: Option<Headroom>,
+    /// The capacity reservation groups that its revisions name and that it may use, by namespace and name.
+    pub reservation_groups: BTreeMap<(String, String), ReservedGroup>,
     /// Whether a sudden drop of the target must be confirmed, and what has confirmed one.
     pub scale_in_guard: ScaleInGuard,
     /// Names of the locations that there are.

@@ -2,6 +2,7 @@
 
 pub mod instance;
 pub mod operation;
+pub mod reservation_group;
 pub mod scale_set;
 
 use jiff::Timestamp;

@@ -28,6 +28,10 @@ mod overtaken;
 mod placement;
 #[path = "planner/requests.rs"]
 mod requests;
+#[path = "planner/reservation.rs"]
+mod reservation;
+#[path = "planner/reservation_group.rs"]
+mod reservation_group;
 #[path = "planner/respread.rs"]
 mod respread;
 #[path = "planner/rolling.rs"]

@@ -7,6 +7,7 @@
 mod apply;
 mod quota;
 mod region;
+mod reserved;
 mod story;
 
 use std::io::Read;
@@ -34,9 +35,11 @@ pub(crate) async fn plan(cluster: &Cluster, file: &Path) -> anyhow::Result<()> {
         }
         let in_namespace = manifest["metadata"]["namespace"].as_str().unwrap_or(&cluster.namespace);
         let cluster = cluster.in_namespace(in_namespace);
-        let objects = applied(&cluster, manifest).await?;
+        let mut objects = applied(&cluster, manifest).await?;
+        let groups = reserved::look(&cluster, &objects).await?;
+        objects.reservation_groups = groups.seen();
         let sight = region::look(&cluster).await;
-        println!("{}", story::told(snapshot(objects, sight.catalog(), Timestamp::now()), &sight));
+        println!("{}", story::told(snapshot(objects, sight.catalog(), Timestamp::now()), &sight, &groups));
     }
     Ok(())
 }
@@ -68,8 +71,8 @@ async fn applied(cluster: &Cluster, manifest: &Value) -> anyhow::Result<SetObjec
     let (parameters, patch) = apply::attempt(live.as_ref(), manifest);
     let set = sets.patch(name, &parameters, &patch).await.map_err(|error| cluster.explain(error))?;
     if live.is_none() {
-        let (members, revisions) = (Members::default(), Vec::new());
-        return Ok(SetObjects { set: Arc::new(set), members, revisions });
+        let (members, revisions, reservation_groups) = (Members::default(), Vec::new(), Vec::new());
+        return Ok(SetObjects { set: Arc::new(set), members, revisions, reservation_groups });
     }
     let of_set = members_of(&set);
     Ok(SetObjects {
@@ -78,6 +81,7 @@ async fn applied(cluster: &Cluster, manifest: &Value) -> anyhow::Result<SetObjec
             flex_vms: cluster.list::<FlexVM>(&of_set).await?.into_iter().map(Arc::new).collect(),
         },
         revisions: cluster.revisions(&set).await?.into_iter().map(Arc::new).collect(),
+        reservation_groups: Vec::new(),
         set: Arc::new(set),
     })
 }

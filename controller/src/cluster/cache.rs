@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use kube::Resource;
-use scaleset_crds::{FlexVM, ScaleSet, ScaleSetOperation, ScaleSetVM};
+use scaleset_crds::reservation::CapacityReservationGroupReference;
+use scaleset_crds::{CapacityReservationGroup, FlexVM, ScaleSet, ScaleSetOperation, ScaleSetVM};
 use serde::de::DeserializeOwned;
 
 use super::{Kind, ObjectKey};
@@ -25,6 +26,11 @@ pub(crate) trait Cached:
 
     /// The set that its spec refers to, by name.
     fn scale_set_name(&self) -> Option<&str>;
+
+    /// The capacity reservation group that the model in its spec names.
+    fn reservation_group(&self) -> Option<&CapacityReservationGroupReference> {
+        None
+    }
 }
 
 impl Cached for ScaleSet {
@@ -32,6 +38,10 @@ impl Cached for ScaleSet {
 
     fn scale_set_name(&self) -> Option<&str> {
         None
+    }
+
+    fn reservation_group(&self) -> Option<&CapacityReservationGroupReference> {
+        self.spec.virtual_machine_profile.as_ref()?.capacity_reservation_group_ref.as_ref()
     }
 }
 
@@ -51,6 +61,10 @@ impl Cached for FlexVM {
         let accepted = self.status.as_ref().and_then(|status| status.scale_set.as_deref());
         accepted.or(self.spec.scale_set_ref.as_ref().map(|reference| reference.name.as_str()))
     }
+
+    fn reservation_group(&self) -> Option<&CapacityReservationGroupReference> {
+        self.spec.capacity_reservation_group_ref.as_ref()
+    }
 }
 
 impl Cached for ScaleSetOperation {
@@ -59,6 +73,14 @@ impl Cached for ScaleSetOperation {
     /// The target, which may also be a `FlexVM`: whoever asks looks at its kind.
     fn scale_set_name(&self) -> Option<&str> {
         Some(&self.spec.target.name)
+    }
+}
+
+impl Cached for CapacityReservationGroup {
+    const KIND: Kind = Kind::CapacityReservationGroup;
+
+    fn scale_set_name(&self) -> Option<&str> {
+        None
     }
 }
 
@@ -84,6 +106,7 @@ pub(crate) struct Cache<K> {
     by_uid: HashMap<String, ObjectKey>,
     by_owner: HashMap<String, BTreeSet<ObjectKey>>,
     by_set: HashMap<ObjectKey, BTreeSet<ObjectKey>>,
+    by_group: HashMap<ObjectKey, BTreeSet<ObjectKey>>,
     /// The list under way.
     incoming: Vec<K>,
     /// What a list of its own has shown to be gone, and at which version: the watch may still deliver older events.
@@ -97,6 +120,7 @@ impl<K> Default for Cache<K> {
             by_uid: HashMap::new(),
             by_owner: HashMap::new(),
             by_set: HashMap::new(),
+            by_group: HashMap::new(),
             incoming: Vec::new(),
             gone_since: HashMap::new(),
         }
@@ -133,6 +157,11 @@ impl<K: Cached> Cache<K> {
     /// Objects that refer to that name, sorted by name.
     pub(crate) fn referring_to(&self, name: &ObjectKey) -> Vec<Arc<K>> {
         self.by_set.get(name).into_iter().flatten().filter_map(|key| self.get(key)).collect()
+    }
+
+    /// Objects whose model names that capacity reservation group, sorted by name.
+    pub(crate) fn users_of_group(&self, group: &ObjectKey) -> Vec<Arc<K>> {
+        self.by_group.get(group).into_iter().flatten().filter_map(|key| self.get(key)).collect()
     }
 
     pub(crate) fn keys(&self) -> Vec<ObjectKey> {
@@ -219,6 +248,9 @@ impl<K: Cached> Cache<K> {
         for owner in owners_of(object.as_ref()) {
             self.by_owner.entry(owner).or_default().insert(key.clone());
         }
+        if let Some(group) = group_of(object.as_ref()) {
+            self.by_group.entry(group).or_default().insert(key.clone());
+        }
         if let Some(set) = set_of(object.as_ref()) {
             self.by_set.entry(set).or_default().insert(key);
         }
@@ -237,6 +269,9 @@ impl<K: Cached> Cache<K> {
         }
         for owner in owners_of(object.as_ref()) {
             remove(&mut self.by_owner, &owner, key);
+        }
+        if let Some(group) = group_of(object.as_ref()) {
+            remove(&mut self.by_group, &group, key);
         }
         if let Some(set) = set_of(object.as_ref()) {
             remove(&mut self.by_set, &set, key);
@@ -273,6 +308,13 @@ fn owners_of<K: Resource>(object: &K) -> BTreeSet<String> {
 fn set_of<K: Cached>(object: &K) -> Option<ObjectKey> {
     let name = object.scale_set_name()?.to_owned();
     Some(ObjectKey { namespace: object.meta().namespace.clone().unwrap_or_default(), name })
+}
+
+/// The capacity reservation group that the object's model names.
+pub(crate) fn group_of<K: Cached>(object: &K) -> Option<ObjectKey> {
+    let own = object.meta().namespace.as_deref().unwrap_or_default();
+    let reference = object.reservation_group()?;
+    Some(ObjectKey { namespace: reference.namespace_for(own).to_owned(), name: reference.name.clone() })
 }
 
 fn remove<I: std::hash::Hash + Eq>(index: &mut HashMap<I, BTreeSet<ObjectKey>>, entry: &I, key: &ObjectKey) {

@@ -21,7 +21,7 @@ const PROBE_MAX: Duration = Duration::from_secs(10);
 const PROBE_SPACING: Duration = Duration::from_secs(2);
 /// Between two messages while waiting.
 const MESSAGE_SPACING: Duration = Duration::from_secs(10);
-const REQUIRED: [&str; 4] = ["scalesets", "scalesetvms", "flexvms", "scalesetoperations"];
+const REQUIRED: [&str; 5] = ["scalesets", "scalesetvms", "flexvms", "scalesetoperations", "capacityreservationgroups"];
 
 /// Why there is no client, or no server to work with. Each says what to do.
 #[derive(Debug, Error)]

@@ -2,14 +2,20 @@
 
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use kube::Resource;
-use scaleset_crds::{FlexVM, ScaleSet, ScaleSetOperation, ScaleSetVM};
+use scaleset_crds::{CapacityReservationGroup, FlexVM, ScaleSet, ScaleSetOperation, ScaleSetVM};
 
 use super::{Kind, NewObject, ObjectKey};
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 5] =
-        [Self::ScaleSet, Self::ScaleSetVM, Self::FlexVM, Self::ScaleSetOperation, Self::ControllerRevision];
+    pub const ALL: [Self; 6] = [
+        Self::ScaleSet,
+        Self::ScaleSetVM,
+        Self::FlexVM,
+        Self::ScaleSetOperation,
+        Self::CapacityReservationGroup,
+        Self::ControllerRevision,
+    ];
 
     /// The kind as it stands in `kind:`.
     pub const fn as_str(self) -> &'static str {
@@ -18,6 +24,7 @@ impl Kind {
             Self::ScaleSetVM => "ScaleSetVM",
             Self::FlexVM => "FlexVM",
             Self::ScaleSetOperation => "ScaleSetOperation",
+            Self::CapacityReservationGroup => "CapacityReservationGroup",
             Self::ControllerRevision => "ControllerRevision",
         }
     }
@@ -25,7 +32,11 @@ impl Kind {
     /// The kind as it stands in `apiVersion:`.
     pub const fn api_version(self) -> &'static str {
         match self {
-            Self::ScaleSet | Self::ScaleSetVM | Self::FlexVM | Self::ScaleSetOperation => scaleset_crds::API_VERSION,
+            Self::ScaleSet
+            | Self::ScaleSetVM
+            | Self::FlexVM
+            | Self::ScaleSetOperation
+            | Self::CapacityReservationGroup => scaleset_crds::API_VERSION,
             Self::ControllerRevision => "apps/v1",
         }
     }
@@ -37,6 +48,7 @@ impl Kind {
             Self::ScaleSetVM => ScaleSetVM::url_path(&(), Some(namespace)),
             Self::FlexVM => FlexVM::url_path(&(), Some(namespace)),
             Self::ScaleSetOperation => ScaleSetOperation::url_path(&(), Some(namespace)),
+            Self::CapacityReservationGroup => CapacityReservationGroup::url_path(&(), Some(namespace)),
             Self::ControllerRevision => ControllerRevision::url_path(&(), Some(namespace)),
         }
     }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use kube::api::ListParams;
 use kube::{Api, Client};
-use scaleset_crds::{FlexVM, ScaleSet, ScaleSetOperation, ScaleSetVM};
+use scaleset_crds::{CapacityReservationGroup, FlexVM, ScaleSet, ScaleSetOperation, ScaleSetVM};
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -21,7 +21,9 @@ use super::own_writes::{Cause, Gate, Scope, UNSEEN_MAX};
 use super::store::{CacheChange, NamespaceList, Store, Stored};
 use super::watch::{Watch, WatchFailures, selector};
 use super::writer::{Call, Failed, Writer};
-use super::{Cluster, ClusterError, EventType, Freshness, Kind, Members, NewObject, Notice, ObjectId, ObjectKey};
+use super::{
+    Cluster, ClusterError, EventType, Freshness, GroupUsers, Kind, Members, NewObject, Notice, ObjectId, ObjectKey,
+};
 use crate::metrics::Metrics;
 
 /// Changes that are waiting to be told; a watch that finds no room waits.
@@ -101,6 +103,7 @@ impl KubernetesCluster {
         watches.spawn(cluster.watch().run::<ScaleSetVM>());
         watches.spawn(cluster.watch().run::<FlexVM>());
         watches.spawn(cluster.watch().run::<ScaleSetOperation>());
+        watches.spawn(cluster.watch().run::<CapacityReservationGroup>());
         watches.spawn(cluster.watch().run::<ControllerRevision>());
         (cluster, Changes(receiver), Watches(watches))
     }
@@ -132,6 +135,7 @@ impl KubernetesCluster {
             Kind::ScaleSetVM => store.read::<ScaleSetVM>().keys(),
             Kind::FlexVM => store.read::<FlexVM>().keys(),
             Kind::ScaleSetOperation => store.read::<ScaleSetOperation>().keys(),
+            Kind::CapacityReservationGroup => store.read::<CapacityReservationGroup>().keys(),
             Kind::ControllerRevision => store.read::<ControllerRevision>().keys(),
         }
     }
@@ -218,6 +222,7 @@ impl KubernetesCluster {
             Kind::ScaleSetVM => self.list_namespace::<ScaleSetVM>(namespace).await,
             Kind::FlexVM => self.list_namespace::<FlexVM>(namespace).await,
             Kind::ScaleSetOperation => self.list_namespace::<ScaleSetOperation>(namespace).await,
+            Kind::CapacityReservationGroup => self.list_namespace::<CapacityReservationGroup>(namespace).await,
             Kind::ControllerRevision => self.list_namespace::<ControllerRevision>(namespace).await,
         }
     }
@@ -292,6 +297,17 @@ impl Cluster for KubernetesCluster {
 
     fn operations(&self, target: &ObjectKey) -> Vec<Arc<ScaleSetOperation>> {
         self.inner.store.read::<ScaleSetOperation>().referring_to(target)
+    }
+
+    fn reservation_group(&self, key: &ObjectKey) -> Option<Arc<CapacityReservationGroup>> {
+        self.inner.store.read::<CapacityReservationGroup>().get(key)
+    }
+
+    fn users_of_group(&self, group: &ObjectKey) -> GroupUsers {
+        GroupUsers {
+            scale_sets: self.inner.store.read::<ScaleSet>().users_of_group(group),
+            flex_vms: self.inner.store.read::<FlexVM>().users_of_group(group),
+        }
     }
 
     fn members(&self, set: &ObjectKey, set_uid: &str) -> Members {

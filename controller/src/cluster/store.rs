@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use kube::runtime::watcher::Event;
-use scaleset_crds::{FlexVM, ScaleSet, ScaleSetOperation, ScaleSetVM};
+use scaleset_crds::{CapacityReservationGroup, FlexVM, ScaleSet, ScaleSetOperation, ScaleSetVM};
 use tokio::sync::watch;
 
 use super::cache::{Cache, Cached, Change, key_of, prune, version_of};
@@ -22,6 +22,7 @@ pub(crate) enum CacheChange {
     ScaleSetVM(Change<ScaleSetVM>),
     FlexVM(Change<FlexVM>),
     ScaleSetOperation(Change<ScaleSetOperation>),
+    CapacityReservationGroup(Change<CapacityReservationGroup>),
     ControllerRevision(Change<ControllerRevision>),
 }
 
@@ -49,6 +50,7 @@ stored!(ScaleSet, scale_sets);
 stored!(ScaleSetVM, scale_set_vms);
 stored!(FlexVM, flex_vms);
 stored!(ScaleSetOperation, operations);
+stored!(CapacityReservationGroup, reservation_groups);
 stored!(ControllerRevision, revisions);
 
 /// See the module.
@@ -58,6 +60,7 @@ pub(crate) struct Store {
     scale_set_vms: RwLock<Cache<ScaleSetVM>>,
     flex_vms: RwLock<Cache<FlexVM>>,
     operations: RwLock<Cache<ScaleSetOperation>>,
+    reservation_groups: RwLock<Cache<CapacityReservationGroup>>,
     revisions: RwLock<Cache<ControllerRevision>>,
     own_writes: Mutex<OwnWrites>,
     synced: watch::Sender<BTreeSet<Kind>>,
@@ -70,6 +73,7 @@ impl Default for Store {
             scale_set_vms: RwLock::default(),
             flex_vms: RwLock::default(),
             operations: RwLock::default(),
+            reservation_groups: RwLock::default(),
             revisions: RwLock::default(),
             own_writes: Mutex::default(),
             synced: watch::Sender::new(BTreeSet::new()),
@@ -167,6 +171,7 @@ impl Store {
             Kind::ScaleSetVM => self.cached_uid::<ScaleSetVM>(key),
             Kind::FlexVM => self.cached_uid::<FlexVM>(key),
             Kind::ScaleSetOperation => self.cached_uid::<ScaleSetOperation>(key),
+            Kind::CapacityReservationGroup => self.cached_uid::<CapacityReservationGroup>(key),
             Kind::ControllerRevision => self.cached_uid::<ControllerRevision>(key),
         }
     }
@@ -180,6 +185,7 @@ impl Store {
             .or_else(|| find::<ScaleSetVM>(self, uid))
             .or_else(|| find::<FlexVM>(self, uid))
             .or_else(|| find::<ScaleSetOperation>(self, uid))
+            .or_else(|| find::<CapacityReservationGroup>(self, uid))
     }
 
     fn cached_uid<K: Stored>(&self, key: &ObjectKey) -> Option<String> {

@@ -243,11 +243,12 @@ impl Pass<'_> {
     /// collected.
     async fn enroll(&self, enrolment: &Enrolment) -> Result<(), ClusterError> {
         let patch = match enrolment {
-            Enrolment::Join { scale_set } => {
+            Enrolment::Join { scale_set, group } => {
                 let name = &self.observed.id.key.name;
                 let zone = self.snapshot.zone.as_ref();
                 json!({"metadata": {"labels": {
                     labels::SCALE_SET: scale_set, labels::INSTANCE_ID: name, labels::ZONE: zone,
+                    labels::CAPACITY_RESERVATION_GROUP: group,
                 }}})
             }
             Enrolment::Leave => {
@@ -260,6 +261,7 @@ impl Pass<'_> {
                     labels::INSTANCE_ID,
                     labels::ZONE,
                     labels::FAULT_DOMAIN,
+                    labels::CAPACITY_RESERVATION_GROUP,
                     labels::MADE_BY,
                     labels::MODEL_REVISION,
                 ];

@@ -1,8 +1,9 @@
 //! From what the hardware reports to the planner's instance view.
 
 use crate::error::told;
+use scaleset_crds::reservation_group::InstanceReservation;
 use scaleset_hardware::machine::{ApplicationHealthReport, ExtensionState};
-use scaleset_hardware::{HardwareError, Machine, Placement, Provisioning};
+use scaleset_hardware::{HardwareError, Machine, MachineReservation, Placement, Provisioning};
 use scaleset_planning::view::{
     Eviction, HardwareView, InstanceView, NoticeStage, OperationState, PreemptNotice, QuotaRule, ReportedHealth,
     TerminateNotice,
@@ -53,6 +54,7 @@ pub(super) fn present(machine: &Machine) -> HardwareView {
         }),
         private_ip_address: machine.private_ip_address,
         public_ip_address: machine.public_ip_address,
+        capacity_reservation: reservation(&machine.owner.namespace, machine.capacity_reservation),
         preempt_notice: machine.preempt_notice.map(|notice| {
             let scaleset_hardware::PreemptNotice { event_id, not_before, reason } = notice;
             PreemptNotice { event_id, not_before, reason }
@@ -66,6 +68,13 @@ pub(super) fn present(machine: &Machine) -> HardwareView {
             Eviction { time, reason }
         }),
     }))
+}
+
+/// A group of another namespace is told with it.
+fn reservation(own_namespace: &str, reservation: Option<MachineReservation>) -> Option<InstanceReservation> {
+    let MachineReservation { group_namespace, group, reservation, state } = reservation?;
+    let group = if group_namespace == own_namespace { group } else { format!("{group_namespace}/{group}") };
+    Some(InstanceReservation { group, reservation, state })
 }
 
 fn operation(provisioning: Provisioning, attempts: u32) -> OperationState {

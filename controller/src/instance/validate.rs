@@ -53,6 +53,7 @@ pub(super) fn validate(observed: &Observed) -> InstanceSnapshot {
         belonging: wish.belonging,
         kept: wish.kept,
         enrolled: wish.enrolled,
+        marked_group: metadata.labels.as_ref().and_then(|all| all.get(labels::CAPACITY_RESERVATION_GROUP)).cloned(),
         os_disk_wish: annotation(labels::OS_DISK).and_then(|wish| OsDiskWish::parse(wish)),
         operation: requested(observed),
         power_operation: annotation(labels::POWER_OPERATION).cloned(),

@@ -45,6 +45,9 @@ pub(super) fn look_at_everything(cluster: &KubernetesCluster, queues: &Queues) {
         .collect();
     let operations = cluster.keys(Kind::ScaleSetOperation);
     debug!(sets = sets.len(), instances = instances.len(), operations = operations.len(), "sweep");
+    for key in cluster.keys(Kind::CapacityReservationGroup) {
+        queues.groups.add(key, later());
+    }
     for key in operations {
         queues.operations.add(key, later());
     }

@@ -11,8 +11,8 @@ use super::queue::When;
 use super::sweep::look_at_everything;
 use super::triggers::{Trigger, of_machine, triggers};
 use crate::backoff::Backoff;
-use crate::cluster::Kind;
 use crate::cluster::kubernetes::{Changes, KubernetesCluster};
+use crate::cluster::{Kind, ObjectKey};
 
 /// Ends when the watches do, which ends the process.
 pub(super) async fn tell_changes(mut changes: Changes, cluster: KubernetesCluster, queues: Queues) {
@@ -40,8 +40,9 @@ pub(super) async fn tell_hardware(
             ends = 0;
             match change {
                 Change::Machine { uid: _, owner } => of_machine(&owner).into_iter().for_each(|it| queues.add(it)),
-                // No kind stands for groups yet.
-                Change::ReservationGroup { uid: _, namespace: _, name: _ } => {}
+                Change::ReservationGroup { uid: _, namespace, name } => {
+                    queues.add(Trigger::ReservationGroup(ObjectKey { namespace, name }, When::Spaced));
+                }
                 // A newer version of an image, mostly, which some sets follow.
                 Change::Catalog => {
                     let sets = cluster.keys(Kind::ScaleSet).into_iter();

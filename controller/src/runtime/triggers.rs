@@ -11,13 +11,13 @@ use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use scaleset_crds::operation::OperationTargetKind;
-use scaleset_crds::{ScaleSet, ScaleSetOperation, labels};
+use scaleset_crds::{CapacityReservationGroup, ScaleSet, ScaleSetOperation, labels};
 use scaleset_hardware::Owner;
 
 use super::queue::When;
 use crate::cluster::cache::{Cached, Change, key_of};
 use crate::cluster::store::CacheChange;
-use crate::cluster::{Cluster, Members, ObjectKey};
+use crate::cluster::{Cluster, GroupUsers, Members, ObjectKey};
 use crate::instance::InstanceKind;
 
 /// One object that is to be looked at.
@@ -26,6 +26,7 @@ pub(crate) enum Trigger {
     Set(ObjectKey, When),
     Instance(InstanceKind, ObjectKey),
     Operation(ObjectKey, When),
+    ReservationGroup(ObjectKey, When),
 }
 
 /// Whom a change of the cache concerns.
@@ -35,6 +36,7 @@ pub(crate) fn triggers(change: &CacheChange, cluster: &dyn Cluster) -> Vec<Trigg
         CacheChange::ScaleSetVM(change) => of_instance(InstanceKind::ScaleSetVM, change, cluster),
         CacheChange::FlexVM(change) => of_instance(InstanceKind::FlexVM, change, cluster),
         CacheChange::ScaleSetOperation(change) => of_operation(change, cluster),
+        CacheChange::CapacityReservationGroup(change) => of_group(change, cluster),
         CacheChange::ControllerRevision(change) => of_revision(change, cluster),
     }
 }
@@ -131,6 +133,29 @@ fn of_operation(change: &Change<ScaleSetOperation>, cluster: &dyn Cluster) -> Ve
             };
             Trigger::Instance(kind, key)
         }));
+    }
+    triggers
+}
+
+/// Itself; the sets that name it, which tell what it covers; and where it comes, goes or is shared otherwise, the VMs that
+/// name it, which may have waited for that.
+fn of_group(change: &Change<CapacityReservationGroup>, cluster: &dyn Cluster) -> Vec<Trigger> {
+    let Change { before, after } = change;
+    let keys: BTreeSet<ObjectKey> = before.iter().chain(after).map(|group| key_of(group.as_ref())).collect();
+    let mut triggers: Vec<Trigger> = keys.iter().map(|key| Trigger::ReservationGroup(key.clone(), When::Now)).collect();
+    let offer = |group: &Arc<CapacityReservationGroup>| {
+        let reserved = group.status.iter().flat_map(|status| &status.capacity_reservations);
+        let reserved: Vec<_> = reserved.map(|one| (one.reservation_id.clone(), one.current_capacity)).collect();
+        (group.metadata.uid.clone(), group.metadata.generation, reserved)
+    };
+    let offers_otherwise = before.as_ref().map(offer) != after.as_ref().map(offer);
+    for key in &keys {
+        let GroupUsers { scale_sets, flex_vms } = cluster.users_of_group(key);
+        triggers.extend(scale_sets.iter().map(|set| Trigger::Set(key_of(set.as_ref()), When::Spaced)));
+        if offers_otherwise {
+            let vms = flex_vms.iter().map(|vm| Trigger::Instance(InstanceKind::FlexVM, key_of(vm.as_ref())));
+            triggers.extend(vms);
+        }
     }
     triggers
 }

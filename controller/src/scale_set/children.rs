@@ -19,12 +19,12 @@ use crate::cluster::NewObject;
 /// The object of a new member. Its finalizer is in the body, so that there is no moment at which hardware could be lost.
 pub(super) fn new_member(set: &SetFacts, member: &NewMember, profile: &VirtualMachineProfile) -> NewObject {
     match member.kind {
-        MemberKind::ScaleSetVM => NewObject::ScaleSetVM(Box::new(scale_set_vm(set, member))),
+        MemberKind::ScaleSetVM => NewObject::ScaleSetVM(Box::new(scale_set_vm(set, member, profile))),
         MemberKind::FlexVM => NewObject::FlexVM(Box::new(flex_vm(set, member, profile))),
     }
 }
 
-fn scale_set_vm(set: &SetFacts, member: &NewMember) -> ScaleSetVM {
+fn scale_set_vm(set: &SetFacts, member: &NewMember, profile: &VirtualMachineProfile) -> ScaleSetVM {
     let spec = ScaleSetVMSpec {
         scale_set_ref: ScaleSetReference { name: set.name.clone() },
         instance_id: member.number.to_string(),
@@ -37,12 +37,12 @@ fn scale_set_vm(set: &SetFacts, member: &NewMember) -> ScaleSetVM {
         power_state: None,
         protection_policy: None,
     };
-    ScaleSetVM { metadata: metadata(set, member, &member.number.to_string()), spec, status: None }
+    ScaleSetVM { metadata: metadata(set, member, profile, &member.number.to_string()), spec, status: None }
 }
 
 fn flex_vm(set: &SetFacts, member: &NewMember, profile: &VirtualMachineProfile) -> FlexVM {
     let spec = flex_vm_spec(set, member, profile);
-    FlexVM { metadata: metadata(set, member, &member.name), spec, status: None }
+    FlexVM { metadata: metadata(set, member, profile, &member.name), spec, status: None }
 }
 
 fn flex_vm_spec(set: &SetFacts, member: &NewMember, profile: &VirtualMachineProfile) -> FlexVMSpec {
@@ -82,7 +82,7 @@ fn flex_vm_spec(set: &SetFacts, member: &NewMember, profile: &VirtualMachineProf
     }
 }
 
-fn metadata(set: &SetFacts, member: &NewMember, instance_id: &str) -> ObjectMeta {
+fn metadata(set: &SetFacts, member: &NewMember, profile: &VirtualMachineProfile, instance_id: &str) -> ObjectMeta {
     let mut entries = vec![
         (labels::SCALE_SET.to_owned(), set.name.clone()),
         (labels::INSTANCE_ID.to_owned(), instance_id.to_owned()),
@@ -91,6 +91,8 @@ fn metadata(set: &SetFacts, member: &NewMember, instance_id: &str) -> ObjectMeta
     ];
     entries.extend(member.zone.iter().map(|zone| (labels::ZONE.to_owned(), zone.clone())));
     entries.extend(member.fault_domain.iter().map(|domain| (labels::FAULT_DOMAIN.to_owned(), domain.to_string())));
+    let group = profile.capacity_reservation_group_ref.iter();
+    entries.extend(group.map(|group| (labels::CAPACITY_RESERVATION_GROUP.to_owned(), group.name.clone())));
     ObjectMeta {
         name: Some(member.name.clone()),
         namespace: Some(set.namespace.clone()),

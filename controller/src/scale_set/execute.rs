@@ -159,7 +159,10 @@ impl Pass<'_> {
 
     async fn assign(&self, assignment: &Assignment) -> Result<(), ClusterError> {
         let Assignment { kind, name, uid, resource_version, revision, roll, impact: _, reason: _ } = assignment;
-        let mut label = json!({"labels": {labels::MODEL_REVISION: revision}});
+        let group = self.profile(revision).and_then(|profile| profile.capacity_reservation_group_ref.as_ref());
+        let group = group.map(|group| group.name.as_str());
+        let mut label =
+            json!({"labels": {labels::MODEL_REVISION: revision, labels::CAPACITY_RESERVATION_GROUP: group}});
         if let Some(mark) = roll {
             label["annotations"] = json!({labels::ROLLING_UPGRADE: mark.to_string()});
         }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use scaleset_crds::spot::Priority;
 use scaleset_crds::vocabulary::UpgradeMode;
-use scaleset_crds::{ScaleSet, ScaleSetOperation, ScaleSetStatus};
+use scaleset_crds::{CapacityReservationGroup, ScaleSet, ScaleSetOperation, ScaleSetStatus};
 use scaleset_hardware::{Catalog, HardwareError, Headroom};
 
 use scaleset_planning::snapshot::{Autoscaler, ScaleInGuard};
@@ -19,6 +19,7 @@ use super::validate::confirmation;
 use crate::cluster::{Freshness, Kind, Members, ObjectId, ObjectKey};
 use crate::context::{Context, SuddenScaleIn};
 use crate::operation::order;
+use crate::reservation_group::referenced;
 
 /// What one pass over a set has seen.
 pub(super) struct Observed {
@@ -26,6 +27,8 @@ pub(super) struct Observed {
     pub(super) set: Arc<ScaleSet>,
     pub(super) members: Members,
     pub(super) revisions: Vec<Arc<ControllerRevision>>,
+    /// The capacity reservation groups that its revisions name, as far as they exist.
+    pub(super) reservation_groups: Vec<Arc<CapacityReservationGroup>>,
     /// What people have asked of it, the earliest first.
     pub(super) operations: Vec<Arc<ScaleSetOperation>>,
     /// Members whose status a pass of this process has confirmed; none where that is of no matter.
@@ -49,13 +52,14 @@ pub(super) struct Offer {
 
 /// What a pass would see of the objects, with nothing but the catalog from the hardware.
 pub(super) fn without_hardware(objects: SetObjects, catalog: Arc<Catalog>, now: Timestamp) -> Observed {
-    let SetObjects { set, members, revisions } = objects;
+    let SetObjects { set, members, revisions, reservation_groups } = objects;
     let offer = Ok(Offer { catalog, headroom: None, highest_number: None });
     let guard = ScaleInGuard::On { confirmation: confirmation(&set.metadata), autoscaler: Autoscaler::None };
     Observed {
         id: id_of(&set),
         members,
         revisions,
+        reservation_groups,
         operations: Vec::new(),
         looked_at: None,
         scale_in_guard: guard,
@@ -85,12 +89,15 @@ pub(super) async fn observe(context: &Context, set: Arc<ScaleSet>) -> Observed {
     let mut operations = context.cluster.operations(&id.key);
     operations.sort_by(|one, two| order(one).cmp(&order(two)));
     let members = context.cluster.members(&id.key, &id.uid);
+    let revisions = context.cluster.revisions(&id.uid);
+    let groups = referenced(&set, revisions.iter().map(AsRef::as_ref));
     Observed {
+        reservation_groups: groups.iter().filter_map(|key| context.cluster.reservation_group(key)).collect(),
         operations,
         looked_at: looked_at(context, &set, &members),
         scale_in_guard: scale_in_guard(context, &id.key, &set).await,
         members,
-        revisions: context.cluster.revisions(&id.uid),
+        revisions,
         offer: offer(context, &set, (!recorded).then_some(id.uid.as_str())).await,
         now: context.hardware.now(),
         wall_now: Timestamp::now(),

@@ -1,5 +1,6 @@
 //! From raw objects to the planner's snapshot: total, typed, sorted.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use scaleset_hardware::catalog::{Region, ZoneState};
 use scaleset_hardware::headroom::Room;
 use scaleset_planning::membership::SetShape;
 use scaleset_planning::priority_mix::PriorityMix;
+use scaleset_planning::reservation::ReservedGroup;
 use scaleset_planning::snapshot::{
     BreachRule, Confirmation, FinalizerState, Headroom, Maintenance, MaxSurge, MemberLife, NewImages, OsUpgradePolicy,
     Overprovision, Quota, RegionFacts, Revision, RollbackRule, RollingPolicy, ScaleSetSnapshot, SetFacts, SetLife,
@@ -28,6 +30,7 @@ use scaleset_planning::snapshot::{
 use super::observe::{Observed, Offer};
 use crate::error::{PassError, told};
 use crate::operation::set_operation;
+use crate::reservation_group::reserved_group;
 
 pub(crate) use member::{failure_of, is_owned_by, member_shape, origin, protection, shutdown_of};
 
@@ -53,12 +56,23 @@ pub(super) fn validate(observed: &Observed) -> ScaleSetSnapshot {
         unreadable_revisions,
         region: offer.and_then(|offer| offer.catalog.regions.get(&set.spec.location)).map(region_facts),
         headroom: offer.and_then(|offer| offer.headroom.as_ref()).map(headroom),
+        reservation_groups: reservation_groups(observed),
         scale_in_guard: observed.scale_in_guard.clone(),
         locations: offer.into_iter().flat_map(|offer| offer.catalog.regions.keys().cloned()).collect(),
         highest_hardware_number: offer.and_then(|offer| offer.highest_number),
         hardware_silence: observed.offer.as_ref().err().map(told),
         status: set.status.clone().unwrap_or_default(),
     }
+}
+
+/// Those that the set may use.
+fn reservation_groups(observed: &Observed) -> BTreeMap<(String, String), ReservedGroup> {
+    let own = &observed.id.key.namespace;
+    let known = observed.reservation_groups.iter().filter_map(|group| {
+        let key = (group.namespace().unwrap_or_default(), group.name_any());
+        Some((key, reserved_group(group, own)?))
+    });
+    known.collect()
 }
 
 fn facts(set: &ScaleSet) -> SetFacts {

@@ -15,7 +15,7 @@ const FAULT_DOMAINS: &str = "(has(self.spec.platformFaultDomainCount) ? self.spe
 
 /// Whether a Uniform set has a single placement group: the spec's word, else the one pinned in status, else the default
 /// by shape.
-const SINGLE_PLACEMENT_GROUP: &str = "(has(self.spec.singlePlacementGroup) ? self.spec.singlePlacementGroup : \
+pub(super) const SINGLE_PLACEMENT_GROUP: &str = "(has(self.spec.singlePlacementGroup) ? self.spec.singlePlacementGroup : \
      has(self.status) && has(self.status.singlePlacementGroup) ? self.status.singlePlacementGroup : \
      !(has(self.spec.zones) && size(self.spec.zones) > 0) && \
      !(has(self.spec.platformFaultDomainCount) && self.spec.platformFaultDomainCount == 1))";

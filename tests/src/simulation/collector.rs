@@ -37,7 +37,7 @@ impl Fields {
     /// `who: what: why`, then whatever else was said.
     fn into_line(mut self) -> String {
         let message = self.take("message").unwrap_or_default();
-        let who = self.take("vm").or_else(|| self.take("set"));
+        let who = self.take("vm").or_else(|| self.take("set")).or_else(|| self.take("group"));
         let action = self.take("action");
         let what = match (message.as_str(), action) {
             ("done" | "step", Some(action)) => action,

@@ -5,6 +5,8 @@
 //! set web Uniform eastus zones=1,2,3 replicas=3   a person creates a set
 //! vm newvm centralindia set=demo                  … creates a FlexVM
 //! change web replicas=5 mode=Automatic size=…     … changes a set or a FlexVM; `spec` lists the names
+//! group d2s eastus zones=1,2,3 z1=SIZE:40:1       … creates a capacity reservation group, a word for each reservation
+//! regroup d2s z1=20 z2=gone share=team-b          … changes capacities, takes one out, shares it
 //! power web-1 Deallocated                         … the wished power of an instance
 //! protect web-1 scale-in | actions | none         … its protection
 //! attach newvm demo   detach newvm                … a VM that runs joins a set, or leaves it
@@ -35,6 +37,7 @@
 //! A story is told by the log lines of the passes, events, and conditions that turn, each with the seconds since the
 //! beginning. It ends with one more round of all passes, which must do nothing.
 
+mod group;
 mod spec;
 mod table;
 
@@ -150,6 +153,14 @@ impl Teller {
                 self.stage.cluster.create_by_hand(Kind::FlexVM, name, flex_vm_spec(location, options));
             }
             ("change", [name, options @ ..]) => self.change_spec(name, options),
+            ("group", [name, location, options @ ..]) => {
+                let spec = group::group_spec(location, options);
+                self.stage.cluster.create_by_hand(Kind::CapacityReservationGroup, name, spec);
+            }
+            ("regroup", [name, options @ ..]) => {
+                let group = self.stage.cluster.get(Kind::CapacityReservationGroup, name).unwrap_or_default();
+                self.patch(name, &json!({"spec": group::changed(&group["spec"], options)}));
+            }
             ("power", [name, wish]) => self.patch(name, &json!({"spec": {"powerState": wish}})),
             ("protect", [name, from]) => self.protect(name, from),
             ("attach", [name, set]) => self.patch(name, &json!({"spec": {"scaleSetRef": {"name": set}}})),
@@ -279,7 +290,11 @@ impl Teller {
     fn change_spec(&mut self, name: &str, options: &[&str]) {
         let spec = match self.kind_of(name) {
             Kind::FlexVM => spec_of(options)["virtualMachineProfile"].take(),
-            Kind::ScaleSet | Kind::ScaleSetVM | Kind::ScaleSetOperation | Kind::ControllerRevision => spec_of(options),
+            Kind::ScaleSet
+            | Kind::ScaleSetVM
+            | Kind::ScaleSetOperation
+            | Kind::CapacityReservationGroup
+            | Kind::ControllerRevision => spec_of(options),
         };
         self.patch(name, &json!({"spec": spec}));
     }
@@ -317,7 +332,9 @@ impl Teller {
     }
 
     fn kind_of(&self, name: &str) -> Kind {
-        [Kind::ScaleSet, Kind::ScaleSetVM, Kind::FlexVM, Kind::ScaleSetOperation]
+        let kinds =
+            [Kind::ScaleSet, Kind::ScaleSetVM, Kind::FlexVM, Kind::ScaleSetOperation, Kind::CapacityReservationGroup];
+        kinds
             .into_iter()
             .find(|kind| self.stage.cluster.get(*kind, name).is_some())
             .unwrap_or_else(|| panic!("{}\nthere is no {name}", self.transcript))

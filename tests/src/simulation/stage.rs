@@ -11,7 +11,7 @@ use scaleset_controller::error::PassError;
 use scaleset_controller::instance::InstanceKind;
 use scaleset_controller::metrics::Metrics;
 use scaleset_controller::pace::StatusPace;
-use scaleset_controller::{instance, operation, scale_set};
+use scaleset_controller::{instance, operation, reservation_group, scale_set};
 use scaleset_hardware::sim::{Call, JournalEntry, Outcome, RegionFile, Simulation, VirtualClock};
 use scaleset_hardware::{Hardware, Machine};
 use tokio::runtime::Runtime;
@@ -84,6 +84,7 @@ enum PassKey {
     Set(ObjectKey),
     Instance(InstanceKind, ObjectKey),
     Operation(ObjectKey),
+    ReservationGroup(ObjectKey),
 }
 
 /// A cluster, a region, and the controller's passes between them.
@@ -189,7 +190,8 @@ impl Stage {
         self.version = self.cluster.version();
         round.moved |= delivered > 0 || before != (self.version, self.effects());
         self.stirred = round.moved;
-        let kept_quiet = |key: &PassKey| matches!(key, PassKey::Set(_)) || self.unheard.contains(key);
+        let kept_quiet =
+            |key: &PassKey| matches!(key, PassKey::Set(_) | PassKey::ReservationGroup(_)) || self.unheard.contains(key);
         self.still = !round.moved && !self.failed.keys().any(kept_quiet);
         round
     }
@@ -310,6 +312,9 @@ impl Stage {
         let generation = match key {
             PassKey::Set(key) => self.cluster.scale_set(key).and_then(|set| set.metadata.generation),
             PassKey::Operation(key) => self.cluster.operation(key).and_then(|operation| operation.metadata.generation),
+            PassKey::ReservationGroup(key) => {
+                self.cluster.reservation_group(key).and_then(|group| group.metadata.generation)
+            }
             PassKey::Instance(InstanceKind::ScaleSetVM, key) => {
                 self.cluster.scale_set_vm(key).and_then(|vm| vm.metadata.generation)
             }
@@ -327,7 +332,8 @@ impl Stage {
         let uniform = uniform.map(|key| PassKey::Instance(InstanceKind::ScaleSetVM, key));
         let flexible = flexible.map(|key| PassKey::Instance(InstanceKind::FlexVM, key));
         let operations = self.cluster.keys(Kind::ScaleSetOperation).into_iter().map(PassKey::Operation);
-        let mut keys: Vec<PassKey> = sets.chain(uniform).chain(flexible).chain(operations).collect();
+        let groups = self.cluster.keys(Kind::CapacityReservationGroup).into_iter().map(PassKey::ReservationGroup);
+        let mut keys: Vec<PassKey> = sets.chain(uniform).chain(flexible).chain(operations).chain(groups).collect();
         if let Order::Seeded(seed) = self.order {
             Random::new(seed ^ self.rounds.wrapping_mul(0x9E37_79B9_7F4A_7C15)).shuffle(&mut keys);
         }
@@ -340,6 +346,7 @@ impl Stage {
             match key {
                 PassKey::Set(key) => scale_set::reconcile(&self.context, key).await,
                 PassKey::Operation(key) => operation::reconcile(&self.context, key).await,
+                PassKey::ReservationGroup(key) => reservation_group::reconcile(&self.context, key).await,
                 PassKey::Instance(kind, key) => instance::reconcile(&self.context, *kind, key).await,
             }
         };
@@ -359,6 +366,7 @@ fn context(cluster: &SimulatedCluster, hardware: &Simulation) -> Context {
         hardware: Arc::new(hardware.clone()),
         metrics: Arc::new(Metrics::default()),
         pace: Arc::new(StatusPace::new(Duration::ZERO)),
+        group_pace: Arc::new(StatusPace::new(Duration::ZERO)),
         looked: Arc::default(),
         sudden_scale_in: SuddenScaleIn::Allow,
     }

@@ -11,6 +11,8 @@ use crate::world::{peaceful, run_bare};
 
 /// Every right that its role gives, beside those of any authenticated user.
 const RIGHTS: &[&str] = &[
+    "capacityreservationgroups.compute.scaleset.io [get list patch watch]",
+    "capacityreservationgroups.compute.scaleset.io/status [patch]",
     "controllerrevisions.apps [create delete get list patch watch]",
     "events.events.k8s.io [create patch]",
     "flexvms.compute.scaleset.io [create delete get list patch watch]",

@@ -65,6 +65,15 @@ pub fn flex_vm() -> Value {
     object("FlexVM", &merged(&json!({"location": "eastus"}), &profile()))
 }
 
+/// A group over three zones with a reservation in the first.
+pub fn reservation_group() -> Value {
+    let spec = json!({
+        "location": "eastus", "zones": ["1", "2", "3"],
+        "reservations": [{"name": "d2s-z1", "vmSize": "Standard_D2s_v3", "zone": "1", "capacity": 40}],
+    });
+    object("CapacityReservationGroup", &spec)
+}
+
 /// A restart of every VM of the set `web`.
 pub fn operation() -> Value {
     let spec = json!({"target": {"kind": "ScaleSet", "name": "web"}, "type": "Restart"});

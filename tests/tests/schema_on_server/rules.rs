@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use crate::case::{Case, LegalChange, Refusal, check, check_legal_change};
 use crate::{
-    flex_vm, health, operation, os_upgrade, overprovision, profile, scale_set, scale_set_vm, scheduled_events, server,
-    spot,
+    flex_vm, health, operation, os_upgrade, overprovision, profile, reservation_group, scale_set, scale_set_vm,
+    scheduled_events, server, spot,
 };
 
 fn cases() -> Vec<Case> {
@@ -24,6 +24,8 @@ fn cases() -> Vec<Case> {
         scale_set_vm::cases(),
         flex_vm::cases(),
         operation::cases(),
+        reservation_group::cases(),
+        reservation_group::user_cases(),
     ]
     .concat()
 }
@@ -37,6 +39,7 @@ fn legal_changes() -> Vec<LegalChange> {
         scheduled_events::legal_changes(),
         scale_set_vm::legal_changes(),
         flex_vm::legal_changes(),
+        reservation_group::legal_changes(),
     ]
     .concat()
 }

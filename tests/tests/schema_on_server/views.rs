@@ -2,10 +2,10 @@
 //! them.
 
 use kube::api::ListParams;
-use scaleset_crds::condition::{FlexVMCondition, InstanceCondition, ScaleSetCondition};
+use scaleset_crds::condition::{FlexVMCondition, InstanceCondition, ReservationGroupCondition, ScaleSetCondition};
 use serde_json::{Value, json};
 
-use crate::objects::{flex_vm, merged, scale_set_vm, uniform_set};
+use crate::objects::{flex_vm, merged, reservation_group, scale_set_vm, uniform_set};
 use crate::server::{DryRun, Server, api, name, run};
 
 fn named(object: &Value, name: &str) -> Value {
@@ -21,12 +21,14 @@ fn conditions_are_unknown_until_the_first_pass() {
     let of_instance: Vec<&str> = InstanceCondition::ALL.iter().map(|condition| condition.as_str()).collect();
     let of_member: Vec<&str> = FlexVMCondition::ALL.iter().map(|condition| condition.as_str()).collect();
     let of_set: Vec<&str> = ScaleSetCondition::ALL.iter().map(|condition| condition.as_str()).collect();
+    let of_group: Vec<&str> = ReservationGroupCondition::ALL.iter().map(|condition| condition.as_str()).collect();
     let of_vm = [of_instance.clone(), of_member].concat();
     run(async |server| {
         for (object, expected) in [
             (named(&uniform_set(), "unknown-set"), &of_set),
             (named(&flex_vm(), "unknown-vm"), &of_vm),
             (instance_of("unknown"), &of_instance),
+            (named(&reservation_group(), "unknown-group"), &of_group),
         ] {
             // What the creator claims about the status does not count.
             let claim = json!({"status": {"conditions": [{"type": "Ready", "status": "True", "reason": "Ready",
@@ -64,6 +66,7 @@ fn explanations_read_well() {
             ("scaleset", "A set of VMs made from one profile (Uniform)"),
             ("scalesetvm", "One instance of a Uniform scale set."),
             ("flexvm", "An ordinary VM."),
+            ("crg", "Capacity that is set aside for VMs which name the group"),
         ] {
             let text = explained(kind);
             assert!(text.contains(phrase) && !text.contains("Auto-generated"), "{kind}: {text}");
@@ -76,7 +79,8 @@ fn explanations_read_well() {
 #[test]
 fn tables_have_the_columns_of_the_reference() {
     run(async |server| {
-        let stored = [named(&uniform_set(), "table"), named(&flex_vm(), "table"), instance_of("table")];
+        let group = named(&reservation_group(), "table");
+        let stored = [named(&uniform_set(), "table"), named(&flex_vm(), "table"), instance_of("table"), group];
         for object in &stored {
             server.create(object, DryRun::No).await.expect("a legal object");
         }
@@ -88,10 +92,12 @@ fn tables_have_the_columns_of_the_reference() {
         let instance = "NAME SET ID SIZE ZONE FD POWER PROVISIONING HEALTH LATEST AGE COMPUTER-NAME HOST PRIVATE-IP";
         assert_eq!(
             header("sset", "table"),
-            "NAME MODE DESIRED READY UP-TO-DATE AVAILABLE POLICY STATUS AGE ZONES REVISION"
+            "NAME MODE DESIRED READY UP-TO-DATE AVAILABLE POLICY STATUS AGE ZONES REVISION RESERVATION"
         );
         assert_eq!(header("ssvm", "table-3"), instance);
         assert_eq!(header("fvm", "table"), instance);
+        let group = "NAME RESERVED ASSOCIATED ALLOCATED UNUSED OVERALLOCATED STATUS AGE LOCATION ZONES SHARED-WITH";
+        assert_eq!(header("crg", "table"), group);
         for object in &stored {
             server.delete(object).await;
         }

@@ -48,6 +48,8 @@ pub struct InstanceSnapshot {
     pub kept: Option<Failure>,
     /// The set that the marks on its object name.
     pub enrolled: Option<String>,
+    /// The capacity reservation group that the mark on its object names.
+    pub marked_group: Option<String>,
     /// The OS disk that its set wishes for.
     pub os_disk_wish: Option<OsDiskWish>,
     /// The operation that it is to carry out now, and has not ended.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use scaleset_crds::condition::Reason;
+use scaleset_crds::reservation_group::InstanceReservation;
 use scaleset_crds::scheduled_event::ScheduledEvent;
 use scaleset_crds::spot::{EvictionReason, Priority};
 use scaleset_crds::vocabulary::{HealthState, PowerState, PowerWish, ProvisioningState, Surplus};
@@ -249,6 +250,8 @@ pub struct MemberReport {
     pub health: Health,
     /// Its OS disk, while its hardware is there.
     pub os_disk: Option<OsDiskReport>,
+    /// The capacity reservation that it is associated with.
+    pub reservation: Option<InstanceReservation>,
     /// What an eviction has left of it.
     pub evicted: Evicted,
     /// Events that it was told of.

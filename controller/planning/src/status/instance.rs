@@ -90,6 +90,7 @@ fn of_hardware(snapshot: &InstanceSnapshot, view: &InstanceView) -> InstanceStat
         eviction: view
             .eviction
             .map(|Eviction { time, reason }| EvictionStatus { time: Time(whole_seconds(time)), reason }),
+        capacity_reservation: view.capacity_reservation.clone(),
         scheduled_events: notice::events(view),
         conditions: Vec::new(),
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use scaleset_crds::VirtualMachineModel;
+use scaleset_crds::reservation_group::InstanceReservation;
 use scaleset_crds::spot::EvictionReason;
 use scaleset_crds::vocabulary::{HealthState, PowerState};
 
@@ -137,6 +138,8 @@ pub struct InstanceView {
     pub private_ip_address: Option<String>,
     /// Public address.
     pub public_ip_address: Option<String>,
+    /// The capacity reservation that it is associated with.
+    pub capacity_reservation: Option<InstanceReservation>,
     /// The notice that it is about to be evicted.
     pub preempt_notice: Option<PreemptNotice>,
     /// The notice that it is deleted.

@@ -143,6 +143,7 @@ impl Setting {
             failure: matches!(machine, Machine::Broken(_)).then(boot_failure),
             extensions: BTreeMap::new(),
             os_disk: None,
+            reservation: None,
             evicted: Evicted::No,
             scheduled_events: Vec::new(),
             health,

@@ -97,7 +97,7 @@ fn a_member_leaves_under_the_rules_by_which_it_would_join() {
 #[test]
 fn marks_follow_the_membership_and_hardware_is_not_touched() {
     let demo = || "demo".to_owned();
-    let join = Some(Step::Enroll(Enrolment::Join { scale_set: demo() }));
+    let join = Some(Step::Enroll(Enrolment::Join { scale_set: demo(), group: None }));
     let leave = Some(Step::Enroll(Enrolment::Leave));
     let refused = Failure { reason: Reason::InvalidParameter, message: "no".to_owned() };
     let cases = [

@@ -8,7 +8,6 @@ use scaleset_crds::VirtualMachineProfile;
 use scaleset_crds::rolling_upgrade::RollingUpgradeStatus;
 use scaleset_crds::vocabulary::{HealthState, Impact, PowerState, PowerWish, ProvisioningState, Surplus, UpgradeMode};
 use scaleset_planning::plan::{Action, Assignment, NewMember, OsDiskAssignment, RemovalCause, ScaleSetPlan};
-use scaleset_planning::scale_set;
 use scaleset_planning::snapshot::{
     Evicted, FinalizerState, GuestAgent, Headroom, Looked, Maintenance, Member, MemberLife, MemberReport, NewImages,
     Observation, Origin, OsDiskReport, OsDiskWish, Pending, Protection, RegionFacts, Revision, ScaleSetSnapshot,
@@ -16,9 +15,11 @@ use scaleset_planning::snapshot::{
 };
 use scaleset_planning::status::scale_set::{ScaleSetOutcome, scale_set_status};
 use scaleset_planning::view::Health;
+use scaleset_planning::{reservation, scale_set};
 
 use super::quota;
 use super::region::Sight;
+use super::reserved::Groups;
 use crate::output::table;
 
 /// More steps than a set of the largest size takes.
@@ -27,7 +28,7 @@ const STEPS_MAX: usize = 2_100;
 const PLENTY: i64 = 1_000_000;
 
 /// Plays the plan to its end and tells it.
-pub(super) fn told(mut snapshot: ScaleSetSnapshot, sight: &Sight) -> String {
+pub(super) fn told(mut snapshot: ScaleSetSnapshot, sight: &Sight, groups: &Groups) -> String {
     if let Sight::Nothing(_) = sight {
         snapshot.region = Some(everything_named(&snapshot));
         snapshot.locations = vec![snapshot.set.location.clone()];
@@ -48,6 +49,7 @@ pub(super) fn told(mut snapshot: ScaleSetSnapshot, sight: &Sight) -> String {
     );
     arrive(&mut snapshot);
     let before = region.map(|region| quota::usage(&snapshot, region));
+    let own = reservation::own_use(&snapshot);
     let (rows, last) = play(&mut snapshot);
     let mut parts = vec![heading];
     if rows.is_empty() {
@@ -61,6 +63,7 @@ pub(super) fn told(mut snapshot: ScaleSetSnapshot, sight: &Sight) -> String {
             held.map(|hold| vec![hold.reason.to_string(), hold.count.to_string(), hold.message.clone()]).collect();
         parts.push(table(&["HELD BACK BY", "VMS", "BECAUSE"], &rows));
     }
+    parts.extend(groups.unseen().or_else(|| reservation::forecast_told(&snapshot, &last, &own)));
     let quotas =
         region.zip(before).map(|(region, before)| quota::told(&before, &quota::usage(&snapshot, region), region));
     parts.extend(quotas.filter(|lines| !lines.is_empty()).map(|lines| lines.join("\n")));
@@ -347,6 +350,7 @@ fn well(revision: &str, health: Health, wish: PowerWish) -> MemberReport {
         extensions: BTreeMap::new(),
         health,
         os_disk: None,
+        reservation: None,
         evicted: Evicted::No,
         scheduled_events: Vec::new(),
     }

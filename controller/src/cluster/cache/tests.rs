@@ -39,8 +39,9 @@ fn cache(objects: impl IntoIterator<Item = ScaleSetVM>) -> Cache<ScaleSetVM> {
 
 /// Nothing is left of what has gone.
 fn assert_empty(cache: &Cache<ScaleSetVM>) {
-    let Cache { objects, by_uid, by_owner, by_set, incoming, gone_since: _ } = cache;
+    let Cache { objects, by_uid, by_owner, by_set, by_group, incoming, gone_since: _ } = cache;
     assert!(objects.is_empty() && by_uid.is_empty() && by_owner.is_empty() && by_set.is_empty() && incoming.is_empty());
+    assert!(by_group.is_empty());
 }
 
 #[test]

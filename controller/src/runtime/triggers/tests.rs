@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::cluster::{ClusterError, Freshness, NewObject, Notice, ObjectId};
 
-/// A cluster of which only the members of one set and the operations are asked for.
+/// A cluster of which only the members of one set, the operations and the users of a group are asked for.
 struct Fixed(Members, Vec<Arc<ScaleSetOperation>>);
 
 #[async_trait]
@@ -26,6 +26,13 @@ impl Cluster for Fixed {
     }
     fn operations(&self, target: &ObjectKey) -> Vec<Arc<ScaleSetOperation>> {
         self.1.iter().filter(|operation| operation.spec.target.name == target.name).cloned().collect()
+    }
+    fn reservation_group(&self, _: &ObjectKey) -> Option<Arc<CapacityReservationGroup>> {
+        None
+    }
+    fn users_of_group(&self, group: &ObjectKey) -> GroupUsers {
+        assert_eq!(*group, key("reserved"));
+        GroupUsers { scale_sets: vec![Arc::new(set(1))], flex_vms: vec![Arc::new(flex_vm())] }
     }
     fn members(&self, set: &ObjectKey, set_uid: &str) -> Members {
         assert_eq!((set.name.as_str(), set_uid), ("web", "web-uid"));
@@ -268,4 +275,42 @@ fn what_changes_in_a_set_or_a_member_concerns_operations_that_have_not_ended() {
     assert_eq!(triggers(&member, &cluster), [instance("web-0"), by_member("web"), waits.clone()]);
     let status = CacheChange::ScaleSet(change(Some(set(1)), Some(set(1))));
     assert_eq!(triggers(&status, &cluster), [own("web"), waits]);
+}
+
+fn flex_vm() -> FlexVM {
+    let spec = json!({
+        "location": "eastus", "vmSize": "Standard_D2s_v3", "osProfile": {"adminUsername": "azureuser"},
+        "capacityReservationGroupRef": {"name": "reserved"},
+        "storageProfile": {"imageReference": {"publisher": "Canonical", "offer": "ubuntu-server", "sku": "22_04-lts"}},
+        "networkProfile": {"networkInterfaces": [{"name": "nic0", "primary": true, "subnet": "default"}]},
+    });
+    let vm = json!({
+        "apiVersion": "compute.scaleset.io/v1alpha1", "kind": "FlexVM", "metadata": metadata("newvm", 1), "spec": spec,
+    });
+    serde_json::from_value(vm).expect("a legal VM")
+}
+
+fn group(generation: i64, allocated: i32) -> CapacityReservationGroup {
+    let reserved = json!({
+        "name": "d2s", "reservationId": "id", "vmSize": "Standard_D2s_v3", "provisioningState": "Succeeded",
+        "currentCapacity": 2, "associated": allocated, "allocated": allocated, "unused": 2 - allocated, "overallocated": 0,
+    });
+    let group = json!({
+        "apiVersion": "compute.scaleset.io/v1alpha1", "kind": "CapacityReservationGroup",
+        "metadata": metadata("reserved", generation), "spec": {"location": "eastus"},
+        "status": {"capacityReservations": [reserved], "conditions": []},
+    });
+    serde_json::from_value(group).expect("a legal group")
+}
+
+#[test]
+fn a_group_concerns_its_sets_and_its_vms_only_where_it_offers_something_else() {
+    let itself = || Trigger::ReservationGroup(key("reserved"), When::Now);
+    let vm = || Trigger::Instance(InstanceKind::FlexVM, key("newvm"));
+    let used = CacheChange::CapacityReservationGroup(change(Some(group(1, 0)), Some(group(1, 1))));
+    assert_eq!(of(used), [itself(), by_member("web")]);
+    let changed = CacheChange::CapacityReservationGroup(change(Some(group(1, 1)), Some(group(2, 1))));
+    assert_eq!(of(changed), [itself(), by_member("web"), vm()]);
+    let new = CacheChange::CapacityReservationGroup(change(None, Some(group(1, 0))));
+    assert_eq!(of(new), [itself(), by_member("web"), vm()]);
 }

@@ -259,6 +259,7 @@ fn report(metadata: &ObjectMeta, status: Option<&InstanceStatus>) -> MemberRepor
             let (name, version) = (view.disks.first()?.clone(), view.image_version.clone()?);
             Some(OsDiskReport { name, version })
         }),
+        reservation: status.and_then(|status| status.capacity_reservation.clone()),
         evicted: Evicted::No,
         scheduled_events: status.map(|status| status.scheduled_events.clone()).unwrap_or_default(),
     }

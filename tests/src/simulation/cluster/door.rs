@@ -6,9 +6,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use scaleset_controller::cluster::{
-    Cluster, ClusterError, EventType, Freshness, Kind, Members, NewObject, Notice, ObjectId, ObjectKey,
+    Cluster, ClusterError, EventType, Freshness, GroupUsers, Kind, Members, NewObject, Notice, ObjectId, ObjectKey,
 };
-use scaleset_crds::{FlexVM, ScaleSet, ScaleSetOperation, ScaleSetVM};
+use scaleset_crds::{CapacityReservationGroup, FlexVM, ScaleSet, ScaleSetOperation, ScaleSetVM};
 use serde_json::Value;
 
 use super::state::{Cached, State};
@@ -96,6 +96,15 @@ impl Cluster for SimulatedCluster {
 
     fn operations(&self, target: &ObjectKey) -> Vec<Arc<ScaleSetOperation>> {
         self.list(Kind::ScaleSetOperation, |object| object["spec"]["target"]["name"] == target.name.as_str())
+    }
+
+    fn reservation_group(&self, key: &ObjectKey) -> Option<Arc<CapacityReservationGroup>> {
+        self.read(Kind::CapacityReservationGroup, key)
+    }
+
+    fn users_of_group(&self, _: &ObjectKey) -> GroupUsers {
+        // Who is woken by what is not played here: every pass has its turn.
+        GroupUsers::default()
     }
 
     fn members(&self, set: &ObjectKey, set_uid: &str) -> Members {

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use scaleset_controller::cluster::{ClusterError, Kind, ObjectId, ObjectKey};
-use scaleset_crds::{FlexVM, ScaleSet, ScaleSetOperation, ScaleSetVM};
+use scaleset_crds::{CapacityReservationGroup, FlexVM, ScaleSet, ScaleSetOperation, ScaleSetVM};
 use scaleset_hardware::sim::VirtualClock;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -40,6 +40,7 @@ impl Cached {
             Kind::ScaleSetVM => typed::<ScaleSetVM>(&json),
             Kind::FlexVM => typed::<FlexVM>(&json),
             Kind::ScaleSetOperation => typed::<ScaleSetOperation>(&json),
+            Kind::CapacityReservationGroup => typed::<CapacityReservationGroup>(&json),
             Kind::ControllerRevision => typed::<ControllerRevision>(&json),
         };
         Self { json, typed }
@@ -229,6 +230,7 @@ impl State {
         let told: &[&str] = match id.0 {
             Kind::ScaleSet => &["Ready", "Available", "UpToDate", "CapacitySatisfied", "Paused", "Stalled"],
             Kind::ScaleSetOperation => &["Complete", "Failed"],
+            Kind::CapacityReservationGroup => &["Ready", "Reserved", "Overallocated", "Stalled"],
             Kind::ScaleSetVM | Kind::FlexVM | Kind::ControllerRevision => &["Ready", "Member", "Stalled"],
         };
         let find = |status: &Value, name: &str| -> Option<Value> {

@@ -68,6 +68,8 @@ fn profile_part(name: &str, value: &str) -> Value {
     match name {
         "size" => json!({"vmSize": value}),
         "priority" => json!({"priority": value}),
+        "group" if value == "none" => json!({"capacityReservationGroupRef": null}),
+        "group" => json!({"capacityReservationGroupRef": {"name": value}}),
         "eviction" => json!({"evictionPolicy": value}),
         "max-price" => json!({"maxPrice": value}),
         "image" => json!({"storageProfile": {"imageReference": {"version": value}}}),

@@ -19,6 +19,8 @@ pub(super) fn objects(stage: &Stage) -> String {
         let head = ["VM", "SIZE", "ZONE", "FD", "POWER", "PROVISIONING", "LATEST", "COMPUTER-NAME"];
         lines.extend(aligned(&head, vms.iter().map(vm_row).collect()));
     }
+    lines.extend(reservations(stage));
+    lines.extend(vms.iter().filter_map(reserved));
     lines.extend(sets.iter().filter_map(upgrade));
     lines.extend(sets.iter().filter_map(|set| priorities(set, &vms)));
     lines.extend(sets.iter().filter_map(document));
@@ -47,6 +49,29 @@ fn events(vm: &Value) -> Vec<String> {
         format!("{of_vm} event: {kind} {status}, not before {not_before}, {source}")
     };
     events.map(line).collect()
+}
+
+/// Reservations of every group.
+fn reservations(stage: &Stage) -> Vec<String> {
+    let groups = stage.cluster.all(Kind::CapacityReservationGroup);
+    let row = |group: &Value, reservation: &Value| {
+        let fields = ["currentCapacity", "associated", "allocated", "unused", "overallocated", "provisioningState"];
+        let name = [text(&group["metadata"]["name"]), text(&reservation["name"]), text(&reservation["zone"])];
+        name.into_iter().chain(fields.map(|field| text(&reservation[field]))).collect::<Vec<String>>()
+    };
+    let of_group = |group: &Value| -> Vec<Vec<String>> {
+        let all = group["status"]["capacityReservations"].as_array().into_iter().flatten();
+        all.map(|reservation| row(group, reservation)).collect()
+    };
+    let head = ["GROUP", "RESERVATION", "ZONE", "RESERVED", "ASSOCIATED", "ALLOCATED", "UNUSED", "OVER", "STATE"];
+    if groups.is_empty() { Vec::new() } else { aligned(&head, groups.iter().flat_map(of_group).collect()) }
+}
+
+/// The reservation that a VM uses.
+fn reserved(vm: &Value) -> Option<String> {
+    let of = &vm["status"]["capacityReservation"];
+    let said = ["group", "reservation", "state"].map(|field| text(&of[field])).join(" ");
+    (!of.is_null()).then(|| format!("{} reservation: {said}", text(&vm["metadata"]["name"])))
 }
 
 /// Members of a set of Spot VMs by priority, and who was evicted.

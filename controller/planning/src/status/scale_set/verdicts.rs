@@ -10,6 +10,7 @@ use crate::budget::Allowance;
 use crate::deletion_notice;
 use crate::plan::{Hold, ScaleSetPlan};
 use crate::remedy::{is_capacity, needs_a_person};
+use crate::reservation::{forecast_told, own_use};
 use crate::scale_set::surge_of;
 use crate::snapshot::{Availability, Failure, Member, Pending, Protection, ScaleSetSnapshot, SetLife, UpgradeSwitch};
 use crate::view::Health;
@@ -297,7 +298,11 @@ impl<'pass> Verdicts<'pass> {
     fn capacity_satisfied(&self) -> Verdict {
         match self.capacity_failure() {
             Some(failure) => Verdict::new(Truth::False, failure.reason, failure.message),
-            None => Verdict::new(Truth::True, Reason::Allocated, "nothing waits for room"),
+            None => {
+                let reserved = forecast_told(self.snapshot, self.plan, &own_use(self.snapshot));
+                let reserved = reserved.map_or_else(String::new, |told| format!("; {told}"));
+                Verdict::new(Truth::True, Reason::Allocated, format!("nothing waits for room{reserved}"))
+            }
         }
     }
 

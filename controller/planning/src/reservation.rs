@@ -1,0 +1,309 @@
+//! Capacity reservations as a set uses them: whether its model may name a group, and what the group's reservations leave
+//! unused and uncovered.
+//!
+//! Sources: Azure's "Associate a Virtual Machine Scale Set with a Capacity Reservation group" (preconditions), "Remove a
+//! Virtual Machine Scale Set association", "Overallocate Capacity Reservation".
+
+use std::collections::BTreeMap;
+
+use scaleset_crds::VirtualMachineProfile;
+use scaleset_crds::condition::Reason;
+use scaleset_crds::reservation::{CapacityReservationGroupReference, ReservationState};
+use scaleset_crds::vocabulary::{OrchestrationMode, PowerState, PowerWish};
+
+use crate::limits;
+use crate::plan::{Action, ScaleSetPlan};
+use crate::snapshot::{Failure, Member, ScaleSetSnapshot, SetFacts};
+use crate::wording::some_names;
+
+const PATH: &str = "spec.virtualMachineProfile.capacityReservationGroupRef";
+
+/// A group that exists and that the set may use.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReservedGroup {
+    /// Region.
+    pub location: String,
+    /// Zones, sorted; none for a regional group.
+    pub zones: Vec<String>,
+    /// Its reservations, sorted by name.
+    pub reservations: Vec<ReservedRoom>,
+}
+
+/// A reservation of such a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReservedRoom {
+    /// Name.
+    pub name: String,
+    /// Size of its VMs.
+    pub vm_size: String,
+    /// Zone; none: regional.
+    pub zone: Option<String>,
+    /// VMs that there is room for.
+    pub current_capacity: i64,
+    /// VMs that hold hardware, of this set and of others.
+    pub allocated: i64,
+    /// Fault domains that a set may spread over which uses it.
+    pub fault_domain_count: i32,
+}
+
+/// What a reservation is to a set, as far as the set needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Coverage {
+    /// Zone; none: regional.
+    pub zone: Option<String>,
+    /// VMs that there is room for.
+    pub reserved: i64,
+    /// VMs of others that use it.
+    pub others: i64,
+    /// VMs of the set that are to hold hardware there.
+    pub wished: i64,
+}
+
+impl Coverage {
+    /// Capacity that nobody would use.
+    pub fn unused(&self) -> i64 {
+        (self.reserved - self.others - self.wished).max(0)
+    }
+
+    /// VMs of the set that would run without the promise.
+    pub fn uncovered(&self) -> i64 {
+        self.wished - self.wished.min((self.reserved - self.others).max(0))
+    }
+}
+
+impl std::fmt::Display for Coverage {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { zone, reserved, others, wished } = self;
+        zone.iter().try_for_each(|zone| write!(formatter, "zone {zone}: "))?;
+        write!(formatter, "{reserved} reserved, ")?;
+        if *others > 0 {
+            write!(formatter, "{others} used by others, ")?;
+        }
+        write!(formatter, "{wished} wished, {} unused, {} uncovered", self.unused(), self.uncovered())
+    }
+}
+
+/// The name of a group as members tell it: with its namespace where that is not their own.
+pub fn group_name(reference: &CapacityReservationGroupReference, own_namespace: &str) -> String {
+    match reference.namespace_for(own_namespace) {
+        own if own == own_namespace => reference.name.clone(),
+        other => format!("{other}/{}", reference.name),
+    }
+}
+
+/// Per zone of the group what is reserved for `vm_size`, and what of it `wished` VMs would use; a zone where VMs are wished
+/// and nothing is reserved has its line too. `own` is how many of the set's VMs already hold hardware in each reservation.
+pub fn coverage(
+    group: &ReservedGroup,
+    vm_size: &str,
+    wished: &BTreeMap<Option<String>, i64>,
+    own: &BTreeMap<String, i64>,
+) -> Vec<Coverage> {
+    let mut zones: BTreeMap<&Option<String>, Coverage> = BTreeMap::new();
+    for (zone, count) in wished {
+        zones.insert(zone, Coverage { zone: zone.clone(), reserved: 0, others: 0, wished: *count });
+    }
+    for room in group.reservations.iter().filter(|room| room.vm_size == vm_size) {
+        let nothing = Coverage { zone: room.zone.clone(), reserved: 0, others: 0, wished: 0 };
+        let coverage = zones.entry(&room.zone).or_insert(nothing);
+        coverage.reserved += room.current_capacity;
+        coverage.others += (room.allocated - own.get(&room.name).copied().unwrap_or(0)).max(0);
+    }
+    zones.into_values().collect()
+}
+
+/// How many VMs of the set hold hardware in each reservation of the group that its model names.
+pub fn own_use(snapshot: &ScaleSetSnapshot) -> BTreeMap<String, i64> {
+    let mut own: BTreeMap<String, i64> = BTreeMap::new();
+    let profile = snapshot.set.profile.as_deref();
+    let Some(reference) = profile.and_then(|profile| profile.capacity_reservation_group_ref.as_ref()) else {
+        return own;
+    };
+    let name = group_name(reference, &snapshot.set.namespace);
+    let made = snapshot.members.iter().filter(|member| member.is_made());
+    for reservation in made.filter_map(|member| member.report.reservation.as_ref()) {
+        if reservation.group == name && reservation.state != ReservationState::Associated {
+            *own.entry(reservation.reservation.clone()).or_default() += 1;
+        }
+    }
+    own
+}
+
+/// What the set's group covers of it once the plan is carried out, with what the set uses of it before; none where its model
+/// names no group that it may use.
+pub fn forecast(
+    snapshot: &ScaleSetSnapshot,
+    plan: &ScaleSetPlan,
+    own: &BTreeMap<String, i64>,
+) -> Option<Vec<Coverage>> {
+    let profile = snapshot.set.profile.as_deref()?;
+    let reference = profile.capacity_reservation_group_ref.as_ref()?;
+    let group = group_of(snapshot, reference)?;
+    let leaves = |member: &&Member| {
+        let removals = plan.actions.iter().filter_map(Action::removal);
+        removals.into_iter().any(|removal| removal.name == member.name)
+    };
+    let mut wished: BTreeMap<Option<String>, i64> = BTreeMap::new();
+    let staying = snapshot.members.iter().filter(|member| member.is_made() && member.is_live() && !leaves(member));
+    for member in staying.filter(|member| member.power_wish != PowerWish::Deallocated) {
+        *wished.entry(member.zone.clone()).or_default() += 1;
+    }
+    for action in &plan.actions {
+        if let Action::CreateMember(new) = action {
+            *wished.entry(new.zone.clone()).or_default() += 1;
+        }
+    }
+    Some(coverage(group, &profile.vm_size, &wished, own))
+}
+
+/// The same in words: what is reserved, unused and uncovered, zone by zone.
+pub fn forecast_told(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, own: &BTreeMap<String, i64>) -> Option<String> {
+    let reference = snapshot.set.profile.as_deref()?.capacity_reservation_group_ref.as_ref()?;
+    let zones = forecast(snapshot, plan, own)?;
+    let zones: Vec<String> = zones.iter().map(ToString::to_string).collect();
+    let zones = if zones.is_empty() { "nothing is reserved, no VM is wished".to_owned() } else { zones.join("; ") };
+    Some(format!("capacity reservation group {}: {zones}", group_name(reference, &snapshot.set.namespace)))
+}
+
+fn group_of<'pass>(
+    snapshot: &'pass ScaleSetSnapshot,
+    reference: &CapacityReservationGroupReference,
+) -> Option<&'pass ReservedGroup> {
+    let namespace = reference.namespace_for(&snapshot.set.namespace).to_owned();
+    snapshot.reservation_groups.get(&(namespace, reference.name.clone()))
+}
+
+/// Why members cannot follow `profile` for what it says of a reservation group; `None` when they can.
+pub(crate) fn refusal(snapshot: &ScaleSetSnapshot, profile: &VirtualMachineProfile) -> Option<Failure> {
+    still_held(snapshot, profile).or_else(|| {
+        let reference = profile.capacity_reservation_group_ref.as_ref()?;
+        let Some(group) = group_of(snapshot, reference) else { return Some(not_found(snapshot, reference)) };
+        placement_groups(snapshot)
+            .or_else(|| place(&snapshot.set, reference, group))
+            .or_else(|| reserved_size(snapshot, profile, reference, group))
+            .or_else(|| must_be_deallocated(snapshot, profile, reference))
+    })
+}
+
+/// One that does not exist and one that is not shared are told alike: a name says nothing to whoever may not use it.
+fn not_found(snapshot: &ScaleSetSnapshot, reference: &CapacityReservationGroupReference) -> Failure {
+    let own = &snapshot.set.namespace;
+    let namespace = reference.namespace_for(own);
+    let message = format!(
+        "{PATH}: capacity reservation group {namespace}/{} does not exist, or is not shared with namespace {own}",
+        reference.name
+    );
+    Failure { reason: Reason::ResourceNotFound, message }
+}
+
+fn placement_groups(snapshot: &ScaleSetSnapshot) -> Option<Failure> {
+    let count = limits::fault_domain_count(snapshot);
+    let single = limits::single_placement_group(snapshot, count) == Some(true);
+    single.then(|| Failure {
+        reason: Reason::OperationNotAllowed,
+        message: format!("{PATH}: spec.singlePlacementGroup is true; it must be false to use reserved capacity"),
+    })
+}
+
+fn place(set: &SetFacts, reference: &CapacityReservationGroupReference, group: &ReservedGroup) -> Option<Failure> {
+    let name = &reference.name;
+    let invalid = |message: String| Some(Failure { reason: Reason::InvalidParameter, message });
+    if group.location != set.location {
+        return invalid(format!("{PATH}: group {name} is in {}, the set in {}", group.location, set.location));
+    }
+    let told = |zones: &[String]| {
+        if zones.is_empty() { "no zones".to_owned() } else { format!("zones {}", zones.join(", ")) }
+    };
+    let fits =
+        set.zones.is_empty() == group.zones.is_empty() && set.zones.iter().all(|zone| group.zones.contains(zone));
+    if fits {
+        return None;
+    }
+    invalid(format!("{PATH}: group {name} has {}, the set {}", told(&group.zones), told(&set.zones)))
+}
+
+/// Every zone of the set needs a reservation of the size, be it of capacity 0, that spreads as far as the set does.
+fn reserved_size(
+    snapshot: &ScaleSetSnapshot,
+    profile: &VirtualMachineProfile,
+    reference: &CapacityReservationGroupReference,
+    group: &ReservedGroup,
+) -> Option<Failure> {
+    let set = &snapshot.set;
+    let (size, name) = (&profile.vm_size, &reference.name);
+    let zones: Vec<Option<String>> =
+        if set.zones.is_empty() { vec![None] } else { set.zones.iter().cloned().map(Some).collect() };
+    let count = limits::fault_domain_count(snapshot);
+    for zone in zones {
+        let place = zone.as_ref().map_or_else(String::new, |zone| format!(" in zone {zone}"));
+        let Some(room) = group.reservations.iter().find(|room| room.vm_size == *size && room.zone == zone) else {
+            let message = format!("{PATH}: group {name} has no reservation of {size}{place}; add one, 0 is enough");
+            return Some(Failure { reason: Reason::OperationNotAllowed, message });
+        };
+        if count > 1 && (zone.is_some() || count > room.fault_domain_count) {
+            let most = if zone.is_some() { 1 } else { room.fault_domain_count };
+            let message = format!(
+                "spec.platformFaultDomainCount: {count} is more than {most}, the most with reservation {} of group {name}",
+                room.name
+            );
+            return Some(Failure { reason: Reason::InvalidParameter, message });
+        }
+    }
+    None
+}
+
+/// VMs of a Uniform set without zones are associated while they hold no hardware.
+fn must_be_deallocated(
+    snapshot: &ScaleSetSnapshot,
+    profile: &VirtualMachineProfile,
+    reference: &CapacityReservationGroupReference,
+) -> Option<Failure> {
+    if snapshot.set.mode != OrchestrationMode::Uniform || !snapshot.set.zones.is_empty() {
+        return None;
+    }
+    let wished = profile.capacity_reservation_group_ref.as_ref();
+    let name = group_name(reference, &snapshot.set.namespace);
+    let follows = |member: &Member| {
+        let assigned =
+            snapshot.revisions.iter().find(|revision| Some(&revision.name) == member.assigned_revision.as_ref());
+        assigned.is_some_and(|revision| revision.profile.capacity_reservation_group_ref.as_ref() == wished)
+    };
+    let associated = |member: &Member| member.report.reservation.as_ref().is_some_and(|there| there.group == name);
+    let allocated =
+        |member: &Member| member.report.running_revision.is_some() && member.report.power != PowerState::Deallocated;
+    let made: Vec<&Member> = snapshot.members.iter().filter(|member| member.is_made() && member.is_live()).collect();
+    let holding = made.iter().filter(|member| allocated(member) && !associated(member) && !follows(member));
+    let names: Vec<&str> = holding.map(|member| member.name.as_str()).collect();
+    (!names.is_empty()).then(|| Failure {
+        reason: Reason::OperationNotAllowed,
+        message: format!(
+            "{PATH}: {} of {} VMs hold hardware ({}); a Uniform set without zones must be deallocated before it uses \
+             group {name}",
+            names.len(),
+            made.len(),
+            some_names(&names)
+        ),
+    })
+}
+
+/// A VM that holds a slot leaves its group only when it is deallocated, or when nothing is reserved any more.
+fn still_held(snapshot: &ScaleSetSnapshot, profile: &VirtualMachineProfile) -> Option<Failure> {
+    let wished =
+        profile.capacity_reservation_group_ref.as_ref().map(|reference| group_name(reference, &snapshot.set.namespace));
+    let mut holding: Vec<(&str, &str)> = Vec::new();
+    for member in snapshot.members.iter().filter(|member| member.is_made() && member.is_live()) {
+        let Some(there) = &member.report.reservation else { continue };
+        if there.state == ReservationState::Allocated && Some(&there.group) != wished.as_ref() {
+            holding.push((&member.name, &there.group));
+        }
+    }
+    let (_, group) = holding.first()?;
+    let names: Vec<&str> = holding.iter().map(|(name, _)| *name).collect();
+    let message = format!(
+        "{PATH}: {} VMs hold reserved capacity of group {group} ({}); deallocate them, or reduce its capacity to 0, before \
+         they leave it",
+        names.len(),
+        some_names(&names)
+    );
+    Some(Failure { reason: Reason::OperationNotAllowed, message })
+}

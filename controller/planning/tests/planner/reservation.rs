@@ -1,0 +1,268 @@
+//! What a set's capacity reservation group leaves unused and uncovered, and when a model that names one is refused.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use scaleset_crds::condition::{Reason, ScaleSetCondition, find};
+use scaleset_crds::reservation::{CapacityReservationGroupReference, ReservationState};
+use scaleset_crds::reservation_group::InstanceReservation;
+use scaleset_crds::vocabulary::{OrchestrationMode, PowerState, PowerWish};
+use scaleset_planning::plan::Action;
+use scaleset_planning::reservation::{Coverage, ReservedGroup, ReservedRoom, coverage};
+use scaleset_planning::revision;
+use scaleset_planning::scale_set::plan;
+use scaleset_planning::snapshot::{Revision, ScaleSetSnapshot};
+use scaleset_planning::status::scale_set::{ScaleSetOutcome, scale_set_status};
+
+use crate::fleet::{member, newest, snapshot, spread};
+
+const SIZE: &str = "Standard_D2s_v3";
+
+fn room(zone: Option<&str>, capacity: i64, allocated: i64) -> ReservedRoom {
+    ReservedRoom {
+        name: zone.map_or_else(|| "d2s".to_owned(), |zone| format!("d2s-z{zone}")),
+        vm_size: SIZE.to_owned(),
+        zone: zone.map(str::to_owned),
+        current_capacity: capacity,
+        allocated,
+        fault_domain_count: 3,
+    }
+}
+
+fn group(rooms: &[ReservedRoom]) -> ReservedGroup {
+    ReservedGroup {
+        location: "eastus".to_owned(),
+        zones: rooms.iter().filter_map(|room| room.zone.clone()).collect(),
+        reservations: rooms.to_vec(),
+    }
+}
+
+fn article() -> ReservedGroup {
+    group(&[room(Some("1"), 40, 0), room(Some("2"), 20, 0), room(Some("3"), 15, 0)])
+}
+
+/// A set whose newest model names the group `reserved`, which is `known` under that name.
+fn naming(zones: &[&str], replicas: i32, known: Option<ReservedGroup>) -> ScaleSetSnapshot {
+    let mut snapshot = snapshot(zones, replicas);
+    name_group(&mut snapshot);
+    let key = ("default".to_owned(), "reserved".to_owned());
+    snapshot.reservation_groups.extend(known.map(|known| (key, known)));
+    snapshot
+}
+
+/// The profile becomes another revision, the newest.
+fn name_group(snapshot: &mut ScaleSetSnapshot) {
+    let mut profile = snapshot.set.profile.as_deref().expect("it has one").clone();
+    profile.capacity_reservation_group_ref =
+        Some(CapacityReservationGroupReference { name: "reserved".to_owned(), namespace: None });
+    let profile = Arc::new(profile);
+    let first = &snapshot.revisions[0];
+    let name = revision::name("web", "set-uid", &profile);
+    let second = Revision { name, number: 2, profile: Arc::clone(&profile), ..first.clone() };
+    snapshot.revisions.push(second);
+    snapshot.set.profile = Some(profile);
+}
+
+fn creations(snapshot: &ScaleSetSnapshot) -> usize {
+    plan(snapshot).actions.iter().filter(|action| matches!(action, Action::CreateMember(_))).count()
+}
+
+/// The hold of a model that is refused; nothing follows it then.
+fn refusal(snapshot: &ScaleSetSnapshot) -> Option<(Reason, String)> {
+    let plan = plan(snapshot);
+    let newest = newest(snapshot);
+    let follows = |action: &Action| match action {
+        Action::CreateMember(member) => member.revision == newest,
+        Action::AssignRevision(assignment) => assignment.revision == newest,
+        _ => false,
+    };
+    let paths = ["capacityReservationGroupRef", "platformFaultDomainCount"];
+    let hold = plan.holds.iter().find(|hold| paths.iter().any(|path| hold.message.contains(path)))?;
+    assert!(!plan.actions.iter().any(follows), "half done: {plan}");
+    Some((hold.reason, hold.message.clone()))
+}
+
+fn using(state: ReservationState) -> Option<InstanceReservation> {
+    Some(InstanceReservation { group: "reserved".to_owned(), reservation: "d2s-z1".to_owned(), state })
+}
+
+#[test]
+fn forty_twenty_fifteen_for_seventy_five_leaves_fifteen_unused_and_five_and_ten_uncovered() {
+    let wished: BTreeMap<Option<String>, i64> =
+        ["1", "2", "3"].into_iter().map(|zone| (Some(zone.to_owned()), 25)).collect();
+    let zones = coverage(&article(), SIZE, &wished, &BTreeMap::new());
+    let numbers: Vec<(i64, i64)> = zones.iter().map(|zone| (zone.unused(), zone.uncovered())).collect();
+    assert_eq!(numbers, [(15, 0), (0, 5), (0, 10)]);
+    let equal = group(&[room(Some("1"), 25, 0), room(Some("2"), 25, 0), room(Some("3"), 25, 0)]);
+    let numbers: Vec<(i64, i64)> = coverage(&equal, SIZE, &wished, &BTreeMap::new())
+        .iter()
+        .map(|zone| (zone.unused(), zone.uncovered()))
+        .collect();
+    assert_eq!(numbers, [(0, 0), (0, 0), (0, 0)]);
+}
+
+#[test]
+fn what_others_use_covers_nobody_else() {
+    for (reserved, others, wished, unused, uncovered) in
+        [(10, 0, 4, 6, 0), (10, 8, 4, 0, 2), (10, 12, 4, 0, 4), (0, 0, 3, 0, 3), (5, 0, 0, 5, 0), (0, 0, 0, 0, 0)]
+    {
+        let coverage = Coverage { zone: None, reserved, others, wished };
+        assert_eq!((coverage.unused(), coverage.uncovered()), (unused, uncovered), "{coverage:?}");
+    }
+    let own = BTreeMap::from([("d2s".to_owned(), 3)]);
+    let zones = coverage(&group(&[room(None, 10, 7)]), SIZE, &BTreeMap::from([(None, 5)]), &own);
+    assert_eq!(zones, [Coverage { zone: None, reserved: 10, others: 4, wished: 5 }]);
+    let other_size = coverage(&group(&[room(None, 10, 0)]), "Standard_D4s_v3", &BTreeMap::from([(None, 5)]), &own);
+    assert_eq!(other_size, [Coverage { zone: None, reserved: 0, others: 0, wished: 5 }]);
+}
+
+#[test]
+fn the_set_says_what_its_growth_would_leave_unused_and_uncovered() {
+    let snapshot = naming(&["1", "2", "3"], 75, Some(article()));
+    let status = scale_set_status(&snapshot, &plan(&snapshot), &ScaleSetOutcome::default());
+    let capacity = find(&status.conditions, ScaleSetCondition::CapacitySatisfied.as_str()).expect("it is there");
+    assert_eq!(
+        (capacity.status.as_str(), capacity.message.as_str()),
+        (
+            "True",
+            "nothing waits for room; capacity reservation group reserved: zone 1: 40 reserved, 25 wished, 15 unused, 0 \
+             uncovered; zone 2: 20 reserved, 25 wished, 0 unused, 5 uncovered; zone 3: 15 reserved, 25 wished, 0 unused, 10 \
+             uncovered"
+        )
+    );
+}
+
+#[test]
+fn deallocated_members_need_no_slot() {
+    let mut snapshot = naming(&["1"], 3, Some(group(&[room(Some("1"), 2, 2)])));
+    let newest = newest(&snapshot);
+    snapshot.members = spread(&[(Some("1"), 3)], &newest);
+    for member in &mut snapshot.members {
+        member.report.reservation = using(ReservationState::Allocated);
+    }
+    snapshot.members[2].power_wish = PowerWish::Deallocated;
+    snapshot.members[2].report.reservation = using(ReservationState::Associated);
+    let own = scaleset_planning::reservation::own_use(&snapshot);
+    let forecast =
+        scaleset_planning::reservation::forecast(&snapshot, &plan(&snapshot), &own).expect("it names a group");
+    assert_eq!(forecast, [Coverage { zone: Some("1".to_owned()), reserved: 2, others: 0, wished: 2 }]);
+}
+
+#[test]
+fn a_group_that_may_be_used_is_used() {
+    let snapshot = naming(&["1", "2", "3"], 6, Some(article()));
+    assert_eq!((refusal(&snapshot), creations(&snapshot)), (None, 6));
+}
+
+#[test]
+fn a_missing_group_and_one_that_is_not_shared_are_told_alike() {
+    let snapshot = naming(&["1"], 3, None);
+    let (reason, message) = refusal(&snapshot).expect("it is refused");
+    assert_eq!(reason, Reason::ResourceNotFound);
+    assert_eq!(
+        message,
+        "spec.virtualMachineProfile.capacityReservationGroupRef: capacity reservation group default/reserved does not exist, \
+         or is not shared with namespace default"
+    );
+}
+
+#[test]
+fn place_size_and_spreading_must_fit() {
+    let elsewhere = ReservedGroup { location: "centralindia".to_owned(), ..article() };
+    let regional = group(&[room(None, 5, 0)]);
+    let two = group(&[room(Some("1"), 5, 0), room(Some("2"), 5, 0)]);
+    let mut unreserved = article();
+    unreserved.reservations.retain(|room| room.zone.as_deref() != Some("3"));
+    let cases = [
+        (elsewhere, Reason::InvalidParameter, "group reserved is in centralindia, the set in eastus"),
+        (regional, Reason::InvalidParameter, "group reserved has no zones, the set zones 1, 2, 3"),
+        (two, Reason::InvalidParameter, "group reserved has zones 1, 2, the set zones 1, 2, 3"),
+        (
+            unreserved,
+            Reason::OperationNotAllowed,
+            "group reserved has no reservation of Standard_D2s_v3 in zone 3; add one, 0 is enough",
+        ),
+    ];
+    for (group, reason, message) in cases {
+        let snapshot = naming(&["1", "2", "3"], 3, Some(group));
+        let message = format!("spec.virtualMachineProfile.capacityReservationGroupRef: {message}");
+        assert_eq!(refusal(&snapshot), Some((reason, message)));
+    }
+    let mut fixed = naming(&["1", "2", "3"], 3, Some(article()));
+    fixed.set.platform_fault_domain_count = Some(5);
+    let message = "spec.platformFaultDomainCount: 5 is more than 1, the most with reservation d2s-z1 of group reserved";
+    assert_eq!(refusal(&fixed), Some((Reason::InvalidParameter, message.to_owned())));
+    for (count, refused) in [(1, false), (2, false), (3, false), (4, true), (5, true)] {
+        let mut spreading = naming(&[], 3, Some(group(&[room(None, 5, 0)])));
+        spreading.set.single_placement_group = Some(false);
+        spreading.set.platform_fault_domain_count = Some(count);
+        assert_eq!(refusal(&spreading).is_some(), refused, "{count}");
+    }
+}
+
+#[test]
+fn a_single_placement_group_uses_no_reserved_capacity() {
+    let mut snapshot = naming(&[], 3, Some(group(&[room(None, 5, 0)])));
+    snapshot.set.platform_fault_domain_count = Some(3);
+    let (reason, message) = refusal(&snapshot).expect("one placement group is the default");
+    assert_eq!(reason, Reason::OperationNotAllowed);
+    assert!(message.contains("singlePlacementGroup is true; it must be false"), "{message}");
+    snapshot.set.single_placement_group = Some(false);
+    assert_eq!(refusal(&snapshot), None);
+}
+
+#[test]
+fn only_a_uniform_set_without_zones_must_be_deallocated_first() {
+    let regional = || naming(&[], 2, Some(group(&[room(None, 5, 0)])));
+    let zonal = || naming(&["1"], 2, Some(group(&[room(Some("1"), 5, 0)])));
+    for (mut snapshot, mode, zone, refused) in [
+        (regional(), OrchestrationMode::Uniform, None, true),
+        (zonal(), OrchestrationMode::Uniform, Some("1"), false),
+        (regional(), OrchestrationMode::Flexible, None, false),
+    ] {
+        snapshot.set.mode = mode;
+        snapshot.set.single_placement_group = Some(false);
+        let old = snapshot.revisions[0].name.clone();
+        snapshot.members = spread(&[(zone, 2)], &old);
+        let told = refusal(&snapshot);
+        assert_eq!(told.is_some(), refused, "{mode:?} {zone:?}: {told:?}");
+        if let Some((reason, message)) = told {
+            assert_eq!(reason, Reason::OperationNotAllowed);
+            assert!(message.contains("2 of 2 VMs hold hardware (web-0, web-1)"), "{message}");
+        }
+        for member in &mut snapshot.members {
+            member.power_wish = PowerWish::Deallocated;
+            member.report.power = PowerState::Deallocated;
+        }
+        assert_eq!(refusal(&snapshot), None, "deallocated, it may be associated");
+    }
+}
+
+#[test]
+fn a_new_regional_set_that_boots_is_not_in_its_own_way() {
+    let mut snapshot = naming(&[], 2, Some(group(&[room(None, 5, 0)])));
+    snapshot.set.single_placement_group = Some(false);
+    let newest = newest(&snapshot);
+    snapshot.members = vec![member(0, None, None, &newest)];
+    assert_eq!(refusal(&snapshot), None);
+}
+
+#[test]
+fn whoever_holds_a_slot_leaves_its_group_only_without_hardware_or_without_capacity() {
+    for (state, refused) in [
+        (ReservationState::Allocated, true),
+        (ReservationState::Overallocated, false),
+        (ReservationState::Associated, false),
+    ] {
+        let mut snapshot = naming(&["1"], 1, Some(group(&[room(Some("1"), 1, 1)])));
+        let with_group = newest(&snapshot);
+        snapshot.set.profile = Some(Arc::clone(&snapshot.revisions[0].profile));
+        snapshot.revisions[0].number = 3;
+        snapshot.revisions.sort_by_key(|revision| revision.number);
+        let mut holder = member(0, Some("1"), None, &with_group);
+        holder.report.reservation = using(state);
+        snapshot.members = vec![holder];
+        let told = refusal(&snapshot);
+        assert_eq!(told.is_some(), refused, "{state:?}: {told:?}");
+    }
+}
