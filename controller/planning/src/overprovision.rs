@@ -57,6 +57,10 @@ pub(crate) fn extras_to_make(
         Overprovision::Off => return 0,
         Overprovision::On | Overprovision::ExtensionsOnKept => {}
     }
+    if profile.capacity_reservation_group_ref.is_some() {
+        // An extra would take a slot that is set aside for a member that counts.
+        return 0;
+    }
     let asked = usize::try_from(target - reached_before(&counted.status)).unwrap_or(0);
     let most = limits::uniform_members_max(&counted.set, profile, single_placement_group);
     let room = most.saturating_sub(usize::try_from(target).unwrap_or(0));

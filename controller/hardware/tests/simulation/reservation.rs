@@ -427,7 +427,7 @@ async fn restarts_moves_and_deletions_keep_slots_where_they_belong() {
     power(&fixture, "a", PowerWish::Stopped).await.unwrap();
     assert_eq!(state_of(&fixture, "a").await, Some(ReservationState::Allocated), "a stopped machine holds hardware");
     // A deletion gives the slot back when it is over.
-    fixture.simulation.delete(target("a", 1)).await.unwrap();
+    fixture.simulation.delete(target("a", 1), Shutdown::Graceful).await.unwrap();
     assert_eq!(state_of(&fixture, "b").await, Some(ReservationState::Overallocated));
     fixture.advance(9);
     assert_eq!(counts(&fixture.simulation).await, (2, 2, 1, 0));

@@ -113,7 +113,7 @@ async fn take(simulation: &Simulation, step: &Step) -> Result<(), HardwareError>
             let operation = OperationRequest { uid: number.to_string(), action: OperationAction::Redeploy };
             simulation.perform(generation(&uid), operation).await.map(drop)
         }
-        Step::Delete { uid } => simulation.delete(generation(&uid)).await.map(drop),
+        Step::Delete { uid } => simulation.delete(generation(&uid), Shutdown::Graceful).await.map(drop),
         Step::Vanish { uid } => {
             simulation.vanish(&uid).await.ok();
             Ok(())
@@ -321,7 +321,7 @@ async fn slots_change_hands_in_the_order_in_which_they_were_given_back() {
         }
         clock.advance(Duration::from_mins(1));
         simulation.set_power(target("a", 1), PowerWish::Deallocated, Shutdown::Graceful).await.unwrap();
-        simulation.delete(target("b", 1)).await.unwrap();
+        simulation.delete(target("b", 1), Shutdown::Graceful).await.unwrap();
         match looks {
             "at each second" => {
                 for _ in 0..20 {

@@ -11,7 +11,7 @@ use scaleset_planning::plan::Action;
 use scaleset_planning::reservation::{Coverage, ReservedGroup, ReservedRoom, coverage};
 use scaleset_planning::revision;
 use scaleset_planning::scale_set::plan;
-use scaleset_planning::snapshot::{Revision, ScaleSetSnapshot};
+use scaleset_planning::snapshot::{Overprovision, Revision, ScaleSetSnapshot};
 use scaleset_planning::status::scale_set::{ScaleSetOutcome, scale_set_status};
 
 use crate::fleet::{member, newest, snapshot, spread};
@@ -80,6 +80,13 @@ fn refusal(snapshot: &ScaleSetSnapshot) -> Option<(Reason, String)> {
     let hold = plan.holds.iter().find(|hold| paths.iter().any(|path| hold.message.contains(path)))?;
     assert!(!plan.actions.iter().any(follows), "half done: {plan}");
     Some((hold.reason, hold.message.clone()))
+}
+
+#[test]
+fn nobody_extra_takes_a_slot_that_is_set_aside() {
+    let mut snapshot = naming(&[], 10, Some(group(&[room(None, 12, 0)])));
+    snapshot.set.overprovision = Overprovision::On;
+    assert_eq!(creations(&snapshot), 10);
 }
 
 fn using(state: ReservationState) -> Option<InstanceReservation> {

@@ -41,6 +41,11 @@ impl Notices {
                 | Call::Perform
                 | Call::Delete
                 | Call::Observe
+                | Call::PutReservationGroup
+                | Call::Reserve
+                | Call::ReleaseReservation
+                | Call::DeleteReservationGroup
+                | Call::ObserveReservationGroup
                 | Call::ObserveAll
                 | Call::Catalog
                 | Call::Headroom => {}
