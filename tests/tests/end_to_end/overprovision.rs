@@ -13,7 +13,7 @@ use scaleset_tests::local::plugin::Plugin;
 use serde_json::{Value, json};
 
 use crate::scene::{Scene, uniform};
-use crate::world::{run, run_alone};
+use crate::world::{World, run, run_alone};
 
 /// The field is absent: the default is in force.
 fn growing(replicas: i32, change: Value) -> Value {
@@ -86,27 +86,35 @@ fn zones_are_even_and_extensions_run_only_on_those_that_are_kept() {
     });
 }
 
+/// A namespace that exists already.
+fn scene<'world>(world: &'world World, namespace: &str) -> Scene<'world> {
+    Scene { world, namespace: namespace.to_owned() }
+}
+
+/// Waits until the highest id says that so many objects were made.
+async fn made_so_far(scene: &Scene<'_>, made: u32) -> anyhow::Result<()> {
+    scene
+        .until(&format!("{made} objects were made"), async || {
+            let next = scene.ids().await?.last().map_or(0, |highest| highest + 1);
+            ensure!(next >= made, "{next} were");
+            Ok(())
+        })
+        .await
+}
+
 #[test]
 fn killed_in_the_middle_of_a_growth_the_set_ends_with_what_it_is_to_have() {
     run_alone(async |world| {
         let namespace = "overprovision-crash";
         Scene::new(world, namespace).await.apply(&growing(0, json!({"zones": ["1", "2", "3"]})))?;
-        let scene = |world| Scene { world, namespace: namespace.to_owned() };
-        scene(world).settled("web").await?;
-        scene(world).kubectl(&["scale", "scaleset/web", "--replicas=30"])?;
+        scene(world, namespace).settled("web").await?;
+        scene(world, namespace).kubectl(&["scale", "scaleset/web", "--replicas=30"])?;
         for made in [5, 20, 33] {
-            let scene = scene(world);
-            scene
-                .until(&format!("{made} objects were made"), async || {
-                    let next = scene.ids().await?.last().map_or(0, |highest| highest + 1);
-                    ensure!(next >= made, "{next} were");
-                    Ok(())
-                })
-                .await?;
+            made_so_far(&scene(world, namespace), made).await?;
             world.controller.kill().await?;
             world.restart_controller().await?;
         }
-        let scene = scene(world);
+        let scene = scene(world, namespace);
         let instances = only_members(&scene, 30).await?;
         let uids: Vec<String> = instances.iter().filter_map(ResourceExt::uid).collect();
         let journal = scene.journal().await?;

@@ -65,18 +65,22 @@ fn growing(replicas: i32) -> ScaleSetSnapshot {
 }
 
 fn kept(plan: &ScaleSetPlan) -> Vec<&str> {
-    let kept = |action| if let &Action::KeepMember(ref keeping) = action { Some(keeping.name.as_str()) } else { None };
-    plan.actions.iter().filter_map(kept).collect()
+    plan.actions
+        .iter()
+        .filter_map(|action| if let Action::KeepMember(keeping) = action { Some(keeping.name.as_str()) } else { None })
+        .collect()
 }
 
 fn extras(plan: &ScaleSetPlan) -> usize {
     created(plan).into_iter().filter(|member| member.surplus == EXTRA).count()
 }
 
+/// What it shows; members that there are, the target, the records of the targets reached and in force; extras that are made.
+type Made = (&'static str, i64, i32, Option<i32>, Option<i32>, usize);
+
 #[test]
 fn a_growth_makes_a_fifth_more_and_a_replacement_does_not() {
-    // Members that there are, the target, the record of the target that was reached, extras that are made.
-    let table: [(&str, i64, i32, Option<i32>, Option<i32>, usize); 7] = [
+    let table: [Made; 7] = [
         ("a new set", 0, 2, None, None, 2),
         ("a new set of 75", 0, 75, None, None, 15),
         ("a pass that died before it had made all", 40, 75, Some(0), Some(75), 15),
@@ -289,7 +293,16 @@ impl Growth {
                 let gone = members.iter_mut().filter(|member| member.name == removal.name);
                 gone.for_each(|member| member.life = MemberLife::Terminating);
             }
-            other => panic!("a growth has no {other}"),
+            Action::AddFinalizer
+            | Action::CreateRevision { .. }
+            | Action::RenumberRevision { .. }
+            | Action::NoteEvictions { .. }
+            | Action::AssignRevision(_)
+            | Action::ReplaceOsDisk(_)
+            | Action::MarkMember(_)
+            | Action::SeatMember(_)
+            | Action::DeleteRevision { .. }
+            | Action::RemoveFinalizer => panic!("a growth has no {action}"),
         }
     }
 
@@ -297,7 +310,9 @@ impl Growth {
     fn time_passes(&mut self) -> bool {
         let members = &mut self.snapshot.members;
         let going = members.iter().position(|member| !member.is_live());
-        going.iter().for_each(|index| drop(members.remove(*index)));
+        if let Some(index) = going {
+            members.remove(index);
+        }
         let mut coming: Vec<&mut Member> =
             members.iter_mut().filter(|member| member.report.provisioning == ProvisioningState::Creating).collect();
         coming.sort_by_key(|member| member.number.map(|number| number * 7 % 11));

@@ -8,7 +8,7 @@ use crate::fleet::{audited, member, newest, snapshot};
 
 /// A regional set over three fault domains whose members, by number, are in these, all of it deallocated.
 fn down(domains: &[(i64, i32)]) -> ScaleSetSnapshot {
-    let mut snapshot = snapshot(&[], i32::try_from(domains.len()).unwrap());
+    let mut snapshot = snapshot(&[], i32::try_from(domains.len()).expect("a few"));
     snapshot.set.platform_fault_domain_count = Some(3);
     let revision = newest(&snapshot);
     for (number, domain) in domains {
@@ -28,18 +28,20 @@ fn obey(snapshot: &mut ScaleSetSnapshot, most: usize) -> usize {
         plan.actions.iter().filter_map(|action| if let Action::SeatMember(it) = action { Some(it) } else { None });
     let moves: Vec<_> = moves.take(most).cloned().collect();
     for seating in &moves {
-        let moved = snapshot.members.iter_mut().find(|member| member.name == seating.name).unwrap();
-        (moved.fault_domain, moved.update_domain) = (seating.fault_domain, seating.update_domain);
-        moved.placement_group.clone_from(&seating.placement_group);
+        let found = snapshot.members.iter_mut().find(|member| member.name == seating.name);
+        let member = found.expect("a plan names members");
+        (member.fault_domain, member.update_domain) = (seating.fault_domain, seating.update_domain);
+        member.placement_group.clone_from(&seating.placement_group);
     }
     moves.len()
 }
 
 fn spread(snapshot: &ScaleSetSnapshot) -> ([usize; 3], [usize; 5]) {
+    let index = |domain: Option<i32>| domain.and_then(|domain| usize::try_from(domain).ok()).expect("it has one");
     let (mut domains, mut updates) = ([0; 3], [0; 5]);
     for member in &snapshot.members {
-        domains[usize::try_from(member.fault_domain.unwrap()).unwrap()] += 1;
-        updates[usize::try_from(member.update_domain.unwrap()).unwrap()] += 1;
+        domains[index(member.fault_domain)] += 1;
+        updates[index(member.update_domain)] += 1;
     }
     (domains, updates)
 }
@@ -63,10 +65,13 @@ fn a_pass_that_dies_in_the_middle_is_followed_by_one_that_ends_it() {
     assert_eq!(obey(&mut skewed, usize::MAX), 0);
 }
 
+/// What it shows, and what is otherwise than in a set that is moved.
+type Case = (&'static str, fn(&mut ScaleSetSnapshot));
+
 #[test]
 fn nobody_moves_while_one_is_up_or_unknown() {
     let skewed = || down(&[(0, 0), (3, 0), (6, 0)]);
-    let cases: [(&str, fn(&mut ScaleSetSnapshot)); 5] = [
+    let cases: [Case; 5] = [
         ("one is wished up", |snapshot| snapshot.members[0].power_wish = PowerWish::Running),
         ("one is still up", |snapshot| snapshot.members[0].report.power = PowerState::Deallocating),
         ("nobody knows of one", |snapshot| snapshot.members[0].report.observation = Observation::Unseen),

@@ -160,9 +160,8 @@ fn row(action: &Action) -> Option<[String; 4]> {
         }
         Action::DeleteMember(removal) => {
             let (verb, cost) = match removal.cause {
-                RemovalCause::ScaleIn => ("remove", ""),
+                RemovalCause::ScaleIn | RemovalCause::Surplus => ("remove", ""),
                 RemovalCause::Replace => ("replace", "Replace"),
-                RemovalCause::Surplus => ("remove", ""),
                 RemovalCause::Requested | RemovalCause::Evicted | RemovalCause::SetDeleted => ("delete", ""),
             };
             Some([verb.into(), removal.name.clone(), cost.into(), removal.reason.clone()])
