@@ -184,6 +184,26 @@ async fn a_current_cache_always_shows_what_was_written() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_list_longer_than_a_page_is_read_to_its_end() {
+    let bench = shared("paged").await;
+    // A page has 500.
+    let keys: Vec<ObjectKey> = (0..520).map(|number| key("paged", &format!("web-{number}"))).collect();
+    let create = |key: &ObjectKey| {
+        let mut vm = vm(key);
+        vm.metadata.finalizers = None;
+        bench.cluster.create(OWNER, NewObject::ScaleSetVM(Box::new(vm)))
+    };
+    for some in keys.chunks(40) {
+        for created in futures::future::join_all(some.iter().map(create)).await {
+            created.unwrap();
+        }
+    }
+    let anew = self::bench(ControlPlane::shared()).await;
+    let missing = keys.iter().filter(|key| anew.cluster.scale_set_vm(key).is_none()).count();
+    assert_eq!(missing, 0, "of {}", keys.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn cached_objects_carry_no_managed_fields() {
     let bench = shared("pruned").await;
     let made = bench.created(&key("pruned", "web-0")).await;

@@ -272,6 +272,9 @@ impl Simulation {
         let (answer, sequence) = {
             let (mut world, now) = inner.settled();
             let next_before = world.next_event_at();
+            // Before the call: afterwards there may be no machine any more.
+            let owner = world.described_owner(&draft.uid);
+            let draft = if draft.owner.is_empty() { Draft { owner, ..draft } } else { draft };
             let verdict = world.verdict(call, about);
             world.next_sequence();
             let done = match refusal(verdict) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use scaleset_crds::VirtualMachineModel;
 use scaleset_crds::spot::{EvictionPolicy, EvictionReason, MaxPrice, SpotTerms};
 use scaleset_crds::vocabulary::{PowerState, PowerWish};
-use scaleset_hardware::sim::{ClockSource, Simulation, VirtualClock};
+use scaleset_hardware::sim::{Call, ClockSource, JournalEntry, Outcome, Simulation, VirtualClock};
 use scaleset_hardware::{CreateRequest, Deletion, Hardware, HardwareError, Machine, Shutdown, UpdateMethod};
 
 use crate::durable::open_with;
@@ -199,6 +199,10 @@ async fn a_deletion_that_does_not_ask_the_guest_is_done_when_the_call_returns() 
     assert_eq!(simulation.delete(target("a", 1), Shutdown::Skip).await, Ok(Deletion::Gone));
     assert_eq!(simulation.observe("a").await, Ok(None));
     assert_eq!(simulation.delete(target("a", 1), Shutdown::Skip).await, Ok(Deletion::Gone));
+    let journal = simulation.journal().unwrap();
+    let done = |entry: &&JournalEntry| entry.call == Call::Delete && entry.outcome == Outcome::Accepted;
+    let told = journal.iter().find(done).map(|entry| (entry.owner.as_str(), entry.detail.as_str()));
+    assert_eq!(told, Some(("default/ScaleSetVM/a", "without shutdown")), "its owner is told although it is gone");
     let next = fixture.running("b").await;
     assert_eq!((next.private_ip_address, next.host), (before.private_ip_address, before.host), "its place was free");
     // One that is under way is cut short.

@@ -6,48 +6,39 @@
 //!
 //! Source: Azure's REST reference, `scaleInPolicy.forceDeletion`.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::plan::{Action, DeletionMark, RemovalCause, ScaleSetPlan};
 use crate::snapshot::{Member, ScaleSetSnapshot, ShutdownRule};
 
 /// Puts marks in the place of deletions whose members do not bear what is wanted, and takes those off that are not.
 pub(super) fn mark_first(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan) {
-    let member = |name: &str| snapshot.members.iter().find(|member| member.name == name);
+    let in_scale_in = snapshot.set.scale_in_shutdown;
+    let is_marked = |member: &&Member| member.shutdown == ShutdownRule::Skip;
+    if in_scale_in == ShutdownRule::Graceful && !snapshot.members.iter().any(|member| is_marked(&member)) {
+        return;
+    }
+    let members: BTreeMap<&str, &Member> =
+        snapshot.members.iter().map(|member| (member.name.as_str(), member)).collect();
+    let mut going: BTreeSet<String> = BTreeSet::new();
     for action in &mut plan.actions {
         let Some(removal) = action.removal() else { continue };
+        going.insert(removal.name.clone());
         let wanted = match removal.cause {
-            RemovalCause::ScaleIn => snapshot.set.scale_in_shutdown,
+            RemovalCause::ScaleIn => in_scale_in,
             RemovalCause::Surplus
             | RemovalCause::Replace
             | RemovalCause::Evicted
             | RemovalCause::Requested
             | RemovalCause::SetDeleted => ShutdownRule::Graceful,
         };
-        if let Some(member) = member(&removal.name).filter(|member| member.shutdown != wanted) {
+        if let Some(member) = members.get(removal.name.as_str()).filter(|member| member.shutdown != wanted) {
             *action = mark(member, wanted, removal.reason.clone());
         }
     }
-    let goes = |name: &str, action: &Action| match action {
-        Action::DeleteMember(removal) => removal.name == name,
-        Action::MarkForDeletion(mark) => mark.name == name,
-        Action::AddFinalizer
-        | Action::CreateRevision { .. }
-        | Action::RenumberRevision { .. }
-        | Action::NoteEvictions { .. }
-        | Action::ReserveNumbers { .. }
-        | Action::CreateMember(_)
-        | Action::AssignRevision(_)
-        | Action::ReplaceOsDisk(_)
-        | Action::MarkMember(_)
-        | Action::KeepMember(_)
-        | Action::SeatMember(_)
-        | Action::DeleteRevision { .. }
-        | Action::RemoveFinalizer => false,
-    };
-    let marked = snapshot.members.iter().filter(|member| member.is_live() && member.shutdown == ShutdownRule::Skip);
-    let stays = |member: &&Member| !plan.actions.iter().any(|action| goes(&member.name, action));
-    let unmarked: Vec<Action> =
-        marked.filter(stays).map(|member| mark(member, ShutdownRule::Graceful, "it stays".to_owned())).collect();
-    plan.actions.extend(unmarked);
+    let marked = snapshot.members.iter().filter(|member| member.is_live()).filter(is_marked);
+    let stays = marked.filter(|member| !going.contains(&member.name));
+    plan.actions.extend(stays.map(|member| mark(member, ShutdownRule::Graceful, "it stays".to_owned())));
 }
 
 fn mark(member: &Member, shutdown: ShutdownRule, reason: String) -> Action {

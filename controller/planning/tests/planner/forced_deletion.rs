@@ -18,10 +18,10 @@ fn forced(replicas: i32) -> ScaleSetSnapshot {
 
 /// Who is marked, and how.
 fn marks(plan: &ScaleSetPlan) -> Vec<(&str, ShutdownRule)> {
-    let mark = |action| {
-        if let &Action::MarkForDeletion(ref mark) = action { Some((mark.name.as_str(), mark.shutdown)) } else { None }
-    };
-    plan.actions.iter().filter_map(mark).collect()
+    let marks = plan.actions.iter().filter_map(|action| {
+        if let Action::MarkForDeletion(mark) = action { Some((mark.name.as_str(), mark.shutdown)) } else { None }
+    });
+    marks.collect()
 }
 
 #[test]
@@ -42,9 +42,12 @@ fn who_leaves_is_marked_in_one_pass_and_deleted_in_the_next() {
     assert_eq!((marks(&plan), deleted(&plan)), (vec![], vec!["web-3", "web-2"]));
 }
 
+/// What happens to the set of whose four members `web-3` is marked, and who else goes or is marked then.
+type Case = (&'static str, fn(&mut ScaleSetSnapshot), &'static [&'static str]);
+
 #[test]
 fn a_mark_that_is_not_wanted_is_taken_off_before_anything_else_is_done() {
-    let table: [(&str, fn(&mut ScaleSetSnapshot), &[&str]); 5] = [
+    let table: [Case; 5] = [
         ("the count went up again", |set| set.set.replicas = Some(4), &[]),
         ("somebody protected it", |set| set.members[3].protection = Protection::FromScaleIn, &["web-2"]),
         ("the policy was changed", |set| set.set.scale_in_shutdown = ShutdownRule::Graceful, &[]),

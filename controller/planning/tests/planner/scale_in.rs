@@ -118,3 +118,60 @@ fn absent_replicas_keep_the_count_in_force() {
     snapshot.status.target_replicas = None;
     assert_eq!(deleted(&audited(&snapshot)).len(), 3, "a set that never had a count has 0");
 }
+
+/// Fleets of every shape, by a counter: what is announced is what goes, in that order, however far the set shrinks.
+#[test]
+fn what_is_announced_is_what_goes() {
+    let rules = [ScaleInRule::Default, ScaleInRule::NewestVM, ScaleInRule::OldestVM];
+    for seed in 0..300_u64 {
+        let mut state = seed;
+        let mut below = |bound: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % bound
+        };
+        let mut set = snapshot(&["1", "2", "3"], 0);
+        let zones = [None, Some("1"), Some("2"), Some("3")].map(|zone| (zone, usize::try_from(below(4)).unwrap_or(0)));
+        set.members = spread(&zones, &newest(&set));
+        set.set.scale_in_rule = rules[usize::try_from(below(3)).unwrap_or(0)];
+        for member in &mut set.members {
+            member.created += Duration::from_secs(below(5));
+            if below(4) == 0 {
+                member.protection = Protection::FromScaleIn;
+            }
+        }
+        let count = i32::try_from(set.members.len()).expect("a count");
+        set.set.replicas = Some(count);
+        let announced: Vec<String> = audited(&set).next_victims.into_iter().map(|(name, _)| name).collect();
+        for less in 1..=announced.len() {
+            set.set.replicas = Some(count - i32::try_from(less).expect("a count"));
+            let mut gone = deleted(&audited(&set)).into_iter().map(str::to_owned).collect::<Vec<_>>();
+            gone.truncate(less);
+            assert_eq!(gone, announced[..less], "seed {seed}");
+        }
+    }
+}
+
+/// Azure's table of instance protection: what holds the set's hand, and what does not. What a person asks of one instance
+/// is in `requests` and `operation`.
+#[test]
+fn protection_is_from_what_azure_says() {
+    use scaleset_planning::snapshot::SetLife;
+    let table = [
+        (Protection::None, true, true),
+        (Protection::FromScaleIn, false, true),
+        (Protection::FromSetActions, false, false),
+    ];
+    for (protection, scaled_in, upgraded) in table {
+        let mut set = snapshot(&[], 1);
+        set.members = spread(&[(None, 1)], &newest(&set));
+        set.members[0].protection = protection;
+        let mut smaller = set.clone();
+        smaller.set.replicas = Some(0);
+        assert_eq!(!deleted(&audited(&smaller)).is_empty(), scaled_in, "{protection:?}: scale-in");
+        let mut changed = set.clone();
+        crate::fleet::change_profile(&mut changed, crate::fleet::profile("Standard_D4s_v3"));
+        assert_eq!(!crate::fleet::assigned(&audited(&changed)).is_empty(), upgraded, "{protection:?}: upgrade");
+        set.set.life = SetLife::Terminating;
+        assert_eq!(deleted(&audited(&set)), ["web-0"], "{protection:?}: the whole set is deleted");
+    }
+}

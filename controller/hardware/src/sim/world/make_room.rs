@@ -275,10 +275,12 @@ mod tests {
         vcpus.iter().enumerate().map(guest).collect()
     }
 
+    /// vCPUs that are missing, those of the Spot machines that there are, and of those that go.
+    type Case = (i32, &'static [i32], Option<&'static [i32]>);
+
     #[test]
     fn the_fewest_go_and_of_those_the_smallest() {
-        // vCPUs that are missing, those of the Spot machines that there are, and of those that go.
-        let table: [(i32, &[i32], Option<&[i32]>); 8] = [
+        let table: [Case; 8] = [
             (0, &[1, 2], Some(&[])),
             (1, &[4, 1, 2], Some(&[1])),
             (2, &[4, 1, 2], Some(&[2])),
