@@ -38,6 +38,8 @@ mod room;
 mod samples;
 #[path = "end_to_end/scene.rs"]
 mod scene;
+#[path = "end_to_end/scheduled_events.rs"]
+mod scheduled_events;
 #[path = "end_to_end/spot.rs"]
 mod spot;
 #[path = "end_to_end/start.rs"]

@@ -114,7 +114,7 @@ fn notice(
         | Step::Perform(_, _)
         | Step::ApproveEvent(_)
         | Step::Enroll(Enrolment::Leave)
-            if executed.retry.is_none() =>
+            if executed.retry.is_none() && executed.outcome.operation_failure.is_none() =>
         {
             notice(EventType::Normal, name(&plan.step), plan.reason.clone())
         }

@@ -38,7 +38,7 @@ impl World {
         else {
             return Ok(None);
         };
-        let not_before = now + SignedDuration::from_secs(i64::from(notification.not_before_timeout_seconds));
+        let not_before = until(now, notification.not_before_timeout_seconds);
         let event_id = self.guid("terminate", &target.uid, "").hyphenated().to_string();
         if let Some(record) = self.machines.get_mut(&target.uid) {
             record.generation = target.generation;
@@ -137,6 +137,13 @@ impl World {
         let mark = Mark { kind: OperationKind::Delete, generation, model_revision: String::new(), wanted: 0 };
         self.begin_at(uid, mark, drawn, (at, now));
     }
+}
+
+/// When a notice ends that is given now: a whole second, as events tell it, so that notices of the same deletion end together.
+fn until(now: Timestamp, seconds: i32) -> Timestamp {
+    let end = now + SignedDuration::from_secs(i64::from(seconds));
+    let begun = SignedDuration::from_nanos(i64::from(end.subsec_nanosecond()));
+    if begun.is_zero() { end } else { end - begun + SignedDuration::from_secs(1) }
 }
 
 /// Whether somebody in the guest can hear of an event: it has booted, and runs or is about to run again. Whether it hangs,
