@@ -142,6 +142,13 @@ pub struct EvictionStatus {
     pub time: Time,
     /// Capacity: it was needed; Price: it rose above maxPrice; Simulated: somebody asked for it.
     pub reason: EvictionReason,
+    /// When its set tried last to get it back and was refused, scenario time. Absent: it was not tried, or not refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore_refused_at: Option<Time>,
+    /// Why it was refused then: Azure's code, and what it lacks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub restore_refusal: Option<String>,
 }
 
 /// A member that was evicted with policy Delete.

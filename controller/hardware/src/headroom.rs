@@ -1,5 +1,6 @@
 //! What is left of a region for more machines of one size: a forecast, not a reservation.
 
+use scaleset_crds::spot::Price;
 use serde::{Deserialize, Serialize};
 
 /// How much room there is for one more machine of a size, by everything that bounds it.
@@ -10,8 +11,10 @@ pub struct Headroom {
     /// Quotas that such a machine counts against: its family's, where that is limited, and the region's; of a Spot machine
     /// the Spot quota alone, where there is one.
     pub quotas: Vec<Quota>,
-    /// How many more such machines the hosts of each place can take.
+    /// How many more such machines the hosts of each place can take; no Spot machine where others need the capacity.
     pub places: Vec<Room>,
+    /// What an hour of a Spot machine costs now; none of a regular one.
+    pub spot_price: Option<Price>,
     /// Addresses that are free in each subnet, by its name.
     pub free_addresses: Vec<(String, i64)>,
 }

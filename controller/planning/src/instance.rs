@@ -177,6 +177,8 @@ pub enum Wait {
     Backoff,
     /// Somebody starts it again after an eviction.
     Evicted,
+    /// The time of the next try to restore it after an eviction.
+    Restore,
     /// Its set notes that an eviction has deleted it, and lets it go.
     EvictionNote,
     /// The notice of its deletion is approved, or its time is over.

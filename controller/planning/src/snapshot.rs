@@ -55,8 +55,11 @@ pub struct ScaleSetSnapshot {
     pub unreadable_revisions: Vec<(String, String)>,
     /// What the region offers; `None` where the location is not known.
     pub region: Option<RegionFacts>,
-    /// What is left for VMs of the profile's size; looked up only where an upgrade may need more VMs than the target.
+    /// What is left for VMs of the profile's size and priority; looked up only where an upgrade may need more VMs than the
+    /// target.
     pub headroom: Option<Headroom>,
+    /// The same for the regular VMs of a set that mixes priorities.
+    pub regular_headroom: Option<Headroom>,
     /// The capacity reservation groups that its revisions name and that it may use, by namespace and name.
     pub reservation_groups: BTreeMap<(String, String), ReservedGroup>,
     /// Whether a sudden drop of the target must be confirmed, and what has confirmed one.

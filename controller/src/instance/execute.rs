@@ -96,15 +96,24 @@ pub(super) async fn execute(
 
 impl Pass<'_> {
     fn unchanged(&self, retry: Option<PassError>) -> Executed {
-        let outcome =
-            InstanceOutcome { hardware: hardware_view(&self.observed.machine), failure: None, operation_failure: None };
+        let outcome = InstanceOutcome {
+            hardware: hardware_view(&self.observed.machine),
+            failure: None,
+            operation_failure: None,
+            restore_refusal: None,
+        };
         Executed { outcome, retry, object: ObjectAfter::Kept }
     }
 
     fn changed(&self, result: Result<Machine, HardwareError>) -> Executed {
         match result {
             Ok(machine) => {
-                let outcome = InstanceOutcome { hardware: present(&machine), failure: None, operation_failure: None };
+                let outcome = InstanceOutcome {
+                    hardware: present(&machine),
+                    failure: None,
+                    operation_failure: None,
+                    restore_refusal: None,
+                };
                 Executed { outcome, retry: None, object: ObjectAfter::Kept }
             }
             Err(error) => self.failed(error),
@@ -179,7 +188,9 @@ impl Pass<'_> {
             Ok(machine) => self.changed(Ok(machine)),
             Err(error) => {
                 info!(vm = %self.observed.id.key.name, error = %error, "not restored");
-                self.unchanged(None)
+                let mut executed = self.unchanged(None);
+                executed.outcome.restore_refusal = Some(format!("{}: {}", error.code(), told(&error)));
+                executed
             }
         }
     }
@@ -200,7 +211,12 @@ impl Pass<'_> {
 
     async fn observed_again(&self) -> Executed {
         let machine = self.context.hardware.observe(&self.target.uid).await;
-        let outcome = InstanceOutcome { hardware: hardware_view(&machine), failure: None, operation_failure: None };
+        let outcome = InstanceOutcome {
+            hardware: hardware_view(&machine),
+            failure: None,
+            operation_failure: None,
+            restore_refusal: None,
+        };
         Executed { outcome, retry: None, object: ObjectAfter::Kept }
     }
 

@@ -44,8 +44,10 @@ pub(super) struct Observed {
 /// What the hardware offers, and remembers of the set.
 pub(super) struct Offer {
     pub(super) catalog: Arc<Catalog>,
-    /// Asked for only where a rolling upgrade may surge.
+    /// For VMs of the profile's size and priority. Asked for only where a rolling upgrade may surge.
     pub(super) headroom: Option<Headroom>,
+    /// For the regular ones. Asked for only where the set mixes priorities as well.
+    pub(super) regular_headroom: Option<Headroom>,
     /// Asked for only where the record in the status is missing.
     pub(super) highest_number: Option<i64>,
 }
@@ -53,7 +55,7 @@ pub(super) struct Offer {
 /// What a pass would see of the objects, with nothing but the catalog from the hardware.
 pub(super) fn without_hardware(objects: SetObjects, catalog: Arc<Catalog>, now: Timestamp) -> Observed {
     let SetObjects { set, members, revisions, reservation_groups } = objects;
-    let offer = Ok(Offer { catalog, headroom: None, highest_number: None });
+    let offer = Ok(Offer { catalog, headroom: None, regular_headroom: None, highest_number: None });
     let guard = ScaleInGuard::On { confirmation: confirmation(&set.metadata), autoscaler: Autoscaler::None };
     Observed {
         id: id_of(&set),
@@ -144,11 +146,23 @@ async fn offer(context: &Context, set: &ScaleSet, set_uid: Option<&str>) -> Resu
         Some(uid) => context.hardware.observe_all().await?.highest_instance_numbers.get(uid).copied(),
         None => None,
     };
-    let headroom = match surging_size(set) {
-        Some((size, priority)) => context.hardware.headroom(&set.spec.location, size, priority).await?,
-        None => None,
-    };
-    Ok(Offer { catalog: context.hardware.catalog().await?, headroom, highest_number })
+    let surging = surging_size(set);
+    let mixed = surging.filter(|_| set.spec.priority_mix_policy.is_some());
+    let headroom = headroom_of(context, set, surging).await?;
+    let regular_headroom = headroom_of(context, set, mixed.map(|(size, _)| (size, Priority::Regular))).await?;
+    Ok(Offer { catalog: context.hardware.catalog().await?, headroom, regular_headroom, highest_number })
+}
+
+/// What is left for VMs of a size and a priority; nothing where nobody asks for them.
+async fn headroom_of(
+    context: &Context,
+    set: &ScaleSet,
+    wanted: Option<(&str, Priority)>,
+) -> Result<Option<Headroom>, HardwareError> {
+    match wanted {
+        Some((size, priority)) => context.hardware.headroom(&set.spec.location, size, priority).await,
+        None => Ok(None),
+    }
 }
 
 /// Size and priority of the VMs that a surge would make; `None` where there is none.

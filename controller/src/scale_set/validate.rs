@@ -55,7 +55,8 @@ pub(super) fn validate(observed: &Observed) -> ScaleSetSnapshot {
         revisions,
         unreadable_revisions,
         region: offer.and_then(|offer| offer.catalog.regions.get(&set.spec.location)).map(region_facts),
-        headroom: offer.and_then(|offer| offer.headroom.as_ref()).map(headroom),
+        headroom: offer.and_then(|offer| offer.headroom.as_ref()).map(|left| headroom(left, set)),
+        regular_headroom: offer.and_then(|offer| offer.regular_headroom.as_ref()).map(|left| headroom(left, set)),
         reservation_groups: reservation_groups(observed),
         scale_in_guard: observed.scale_in_guard.clone(),
         locations: offer.into_iter().flat_map(|offer| offer.catalog.regions.keys().cloned()).collect(),
@@ -194,8 +195,10 @@ fn surge(wished: &IntOrString) -> Option<MaxSurge> {
     }
 }
 
-fn headroom(headroom: &scaleset_hardware::Headroom) -> Headroom {
-    let scaleset_hardware::Headroom { vcpus, quotas, places, free_addresses } = headroom;
+fn headroom(headroom: &scaleset_hardware::Headroom, set: &ScaleSet) -> Headroom {
+    let scaleset_hardware::Headroom { vcpus, quotas, places, free_addresses, spot_price } = headroom;
+    let terms = set.spec.virtual_machine_profile.as_ref().and_then(|profile| profile.spot.terms());
+    let priced = spot_price.zip(terms.map(|terms| terms.max_price));
     let quota = |quota: &scaleset_hardware::headroom::Quota| {
         let scaleset_hardware::headroom::Quota { name, limit, usage } = quota;
         Quota { name: name.clone(), limit: *limit, usage: *usage }
@@ -209,6 +212,7 @@ fn headroom(headroom: &scaleset_hardware::Headroom) -> Headroom {
         quotas: quotas.iter().map(quota).collect(),
         places: places.iter().map(place).collect(),
         free_addresses: free_addresses.iter().cloned().collect(),
+        above_max_price: priced.filter(|(price, most)| !most.allows(*price)),
     }
 }
 

@@ -45,9 +45,14 @@ pub(crate) struct Evicted {
 impl SpotPressure {
     /// Whether a machine of a size in a place is under it.
     pub(crate) fn covers(&self, placement: &Placement, size: &str) -> bool {
+        self.covers_place(&placement.location, placement.zone.as_deref(), size)
+    }
+
+    /// Whether machines of a size in a zone, or in none, are under it.
+    pub(crate) fn covers_place(&self, place: &str, in_zone: Option<&str>, size: &str) -> bool {
         let Self { location, zone, vm_size, evict: _ } = self;
-        *location == placement.location
-            && (zone.is_none() || *zone == placement.zone)
+        location == place
+            && (zone.is_none() || zone.as_deref() == in_zone)
             && vm_size.as_ref().is_none_or(|wanted| wanted == size)
     }
 }

@@ -1,10 +1,11 @@
 //! Spot machines: price, pressure, notice, eviction, quota, and what survives of it.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
 use scaleset_crds::VirtualMachineModel;
-use scaleset_crds::spot::{EvictionPolicy, EvictionReason, MaxPrice, Price, SpotTerms};
+use scaleset_crds::spot::{EvictionPolicy, EvictionReason, MaxPrice, Price, Priority, SpotTerms};
 use scaleset_crds::vocabulary::{PowerState, PowerWish};
 use scaleset_hardware::sim::{Simulation, SpotPressure, VirtualClock};
 use scaleset_hardware::{
@@ -222,6 +223,23 @@ async fn another_maximum_price_is_taken_only_while_the_machine_is_deallocated() 
     fixture.finish();
     simulation.update(target("a", 1), "revision-2", wanted, UpdateMethod::Online).await.unwrap();
     assert_eq!(fixture.machine("a").await.model.spot, dearer);
+}
+
+#[tokio::test]
+async fn headroom_tells_the_price_and_has_no_place_under_a_pressure() {
+    let fixture = Fixture::new();
+    let simulation = &fixture.simulation;
+    let left = async |priority: Priority| {
+        let headroom = simulation.headroom("testland", "Small", priority).await.unwrap().expect("it is offered");
+        let empty = headroom.places.iter().filter(|room| room.machines == 0).map(|room| room.zone.clone());
+        (headroom.spot_price, empty.collect::<BTreeSet<Option<String>>>())
+    };
+    let nowhere = BTreeSet::new();
+    assert_eq!(left(Priority::Spot).await, (Some(price("0.02")), nowhere.clone()));
+    simulation.set_spot_price("testland", "Small", Some(price("0.03"))).await.unwrap();
+    simulation.set_spot_pressure("need", pressure(Some(0))).await.unwrap();
+    assert_eq!(left(Priority::Spot).await, (Some(price("0.03")), [Some("1".to_owned())].into()));
+    assert_eq!(left(Priority::Regular).await, (None, nowhere));
 }
 
 /// Opens the store at `path` anew, as after a kill.

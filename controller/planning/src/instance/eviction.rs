@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use scaleset_crds::spot::EvictionReason;
+use scaleset_crds::spot::{EvictionReason, EvictionStatus};
 use scaleset_crds::vocabulary::{PowerState, PowerWish};
 
 use super::{Decision, Step, Wait, decide, power};
@@ -83,12 +83,28 @@ fn evicted(snapshot: &InstanceSnapshot, eviction: Eviction) -> Decision {
     match (eviction.reason, left) {
         (EvictionReason::Capacity, Some(left)) if !left.is_zero() => {
             let reason = format!("evicted {} s ago, is tried again for {} s more", since.as_secs(), left.as_secs());
-            (Step::Restore, reason, Some(RESTORE_EVERY.min(left)))
+            match next_try(snapshot, eviction) {
+                Some(rest) => (Step::Wait(Wait::Restore), reason, Some(rest.min(left))),
+                None => (Step::Restore, reason, Some(RESTORE_EVERY.min(left))),
+            }
         }
         (EvictionReason::Capacity | EvictionReason::Price | EvictionReason::Simulated, _) => {
             decide(Step::Wait(Wait::Evicted), said(eviction))
         }
     }
+}
+
+/// How long until it is tried again; none where it is time. The last refusal is recorded, so that nothing else that wakes a
+/// VM makes it try sooner.
+fn next_try(snapshot: &InstanceSnapshot, eviction: Eviction) -> Option<Duration> {
+    let refused_at = record(snapshot, eviction)?.restore_refused_at.as_ref()?.0;
+    let waited = snapshot.now.duration_since(refused_at).unsigned_abs();
+    RESTORE_EVERY.checked_sub(waited).filter(|rest| !rest.is_zero())
+}
+
+/// The record of this eviction: status keeps whole seconds.
+pub(crate) fn record(snapshot: &InstanceSnapshot, eviction: Eviction) -> Option<&EvictionStatus> {
+    snapshot.status.eviction.as_ref().filter(|record| record.time.0.as_second() == eviction.time.as_second())
 }
 
 /// Why a VM has no hardware, and what gets it back.

@@ -29,6 +29,7 @@ fn surge_input_of(snapshot: &ScaleSetSnapshot, target: usize, single_placement_g
     SurgeInput {
         target,
         headroom: snapshot.headroom.as_ref(),
+        regular_headroom: snapshot.regular_headroom.as_ref(),
         groups: match (snapshot.set.mode, single_placement_group) {
             (OrchestrationMode::Uniform, Some(true)) => PlacementGroups::Single,
             (OrchestrationMode::Uniform, Some(false) | None) | (OrchestrationMode::Flexible, _) => {

@@ -1,6 +1,8 @@
-//! What is left of the region for more machines of the size that the set's model names.
+//! What is left of the region for more machines of the size that the set's model names, of one priority.
 
 use std::collections::BTreeMap;
+
+use scaleset_crds::spot::{MaxPrice, Price};
 
 /// A forecast: nothing is reserved by it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,6 +15,8 @@ pub struct Headroom {
     pub places: BTreeMap<(Option<String>, i32), i64>,
     /// Free addresses by subnet.
     pub free_addresses: BTreeMap<String, i64>,
+    /// What an hour costs and the most that the model pays, of Spot machines that cost more than that: there is none.
+    pub above_max_price: Option<(Price, MaxPrice)>,
 }
 
 /// One vCPU quota.

@@ -9,14 +9,13 @@ use scaleset_crds::instance::{
     ExtensionView, InstanceView as InstanceViewStatusField, InstanceViewStatus, PendingChange, VirtualMachineAgent,
     VirtualMachineHealth,
 };
-use scaleset_crds::spot::EvictionStatus;
 use scaleset_crds::vocabulary::{HealthState, Impact, PowerState, PowerWish, ProvisioningState, StatusLevel};
 
 use super::{Truth, Verdict, cut, whole_seconds};
-use crate::instance::{Step, Wait, eviction, operation};
+use crate::instance::{Step, Wait, operation};
 use crate::remedy::needs_a_person;
 use crate::snapshot::{Assigned, Belonging, Failure, InstanceSnapshot, MemberKind, MemberLife};
-use crate::view::{Eviction, HardwareView, Health, InstanceView, OperationState, ReportedHealth, ViewDiff, diff};
+use crate::view::{HardwareView, Health, InstanceView, OperationState, ReportedHealth, ViewDiff, diff};
 
 mod market;
 mod notice;
@@ -32,12 +31,17 @@ pub struct InstanceOutcome {
     pub failure: Option<Failure>,
     /// Why what an operation asked for was refused: no failure of the VM.
     pub operation_failure: Option<Failure>,
+    /// Why a try to restore it after an eviction was refused: no failure of the VM either.
+    pub restore_refusal: Option<String>,
 }
 
 /// The whole status after a pass.
 pub fn instance_status(snapshot: &InstanceSnapshot, step: &Step, outcome: &InstanceOutcome) -> InstanceStatus {
     let mut status = match &outcome.hardware {
-        HardwareView::Present(view) => of_hardware(snapshot, view),
+        HardwareView::Present(view) => InstanceStatus {
+            eviction: view.eviction.map(|eviction| market::eviction(snapshot, outcome, eviction)),
+            ..of_hardware(snapshot, view)
+        },
         HardwareView::Absent => without_hardware(snapshot, step, outcome),
         HardwareView::Unknown { .. } => snapshot.status.clone(),
     };
@@ -87,9 +91,7 @@ fn of_hardware(snapshot: &InstanceSnapshot, view: &InstanceView) -> InstanceStat
         private_ip_address: view.private_ip_address.clone(),
         public_ip_address: view.public_ip_address.clone(),
         operations: Vec::new(),
-        eviction: view
-            .eviction
-            .map(|Eviction { time, reason }| EvictionStatus { time: Time(whole_seconds(time)), reason }),
+        eviction: None,
         capacity_reservation: view.capacity_reservation.clone(),
         scheduled_events: notice::events(view),
         conditions: Vec::new(),
@@ -375,8 +377,8 @@ impl Verdicts<'_> {
                 Verdict::new(Truth::Unknown, Reason::HardwareUnavailable, "power is unknown")
             }
             (PowerWish::Running, PowerState::Deallocated) if view.eviction.is_some() => {
-                let said = view.eviction.map_or("", eviction::said);
-                Verdict::new(Truth::False, Reason::Evicted, said)
+                let said = view.eviction.map(|eviction| market::said(self.snapshot, self.step, self.outcome, eviction));
+                Verdict::new(Truth::False, Reason::Evicted, said.unwrap_or_default())
             }
             (PowerWish::Running, power) => {
                 Verdict::new(Truth::False, Reason::Starting, format!("power is {}", power.code()))

@@ -211,6 +211,7 @@ fn plenty() -> Headroom {
         quotas: vec![Quota { name: "regional total".to_owned(), limit: 1_000, usage: 0 }],
         places: [((None, 0), 100)].into(),
         free_addresses: BTreeMap::from([("default".to_owned(), 100)]),
+        above_max_price: None,
     }
 }
 

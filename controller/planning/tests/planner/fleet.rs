@@ -96,6 +96,7 @@ pub(crate) fn snapshot(zones: &[&str], replicas: i32) -> ScaleSetSnapshot {
         }],
         region: Some(region()),
         headroom: None,
+        regular_headroom: None,
         scale_in_guard: ScaleInGuard::On { confirmation: Confirmation::Any, autoscaler: Autoscaler::None },
         locations: vec!["eastus".to_owned()],
         highest_hardware_number: None,

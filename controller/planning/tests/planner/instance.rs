@@ -337,7 +337,12 @@ fn without_its_revision_a_vm_waits_or_runs_on() {
 }
 
 fn status_of(snapshot: &InstanceSnapshot, failure: Option<Failure>) -> InstanceStatus {
-    let outcome = InstanceOutcome { hardware: snapshot.hardware.clone(), failure, operation_failure: None };
+    let outcome = InstanceOutcome {
+        hardware: snapshot.hardware.clone(),
+        failure,
+        operation_failure: None,
+        restore_refusal: None,
+    };
     instance_status(snapshot, &plan(snapshot).step, &outcome)
 }
 

@@ -136,7 +136,12 @@ fn another_price_waits_for_a_vm_without_hardware_and_is_taken_before_its_start()
     let runs = with(PowerState::Running, Some("host"));
     let step = plan(&runs).step;
     assert_eq!(step, Step::None, "nothing is disturbed for it");
-    let outcome = InstanceOutcome { hardware: runs.hardware.clone(), failure: None, operation_failure: None };
+    let outcome = InstanceOutcome {
+        hardware: runs.hardware.clone(),
+        failure: None,
+        operation_failure: None,
+        restore_refusal: None,
+    };
     let status = instance_status(&runs, &step, &outcome);
     let verdict = |condition: InstanceCondition| {
         let found = find(&status.conditions, condition.as_str()).expect("it is written");
@@ -161,7 +166,12 @@ fn the_status_tells_of_notice_and_eviction() {
         InstanceView { preempt_notice: Some(notice), ..view(&old(), OperationState::Succeeded, PowerState::Running) };
     let told = snapshot(HardwareView::Present(Box::new(runs)));
     let status = |snapshot: &InstanceSnapshot| {
-        let outcome = InstanceOutcome { hardware: snapshot.hardware.clone(), failure: None, operation_failure: None };
+        let outcome = InstanceOutcome {
+            hardware: snapshot.hardware.clone(),
+            failure: None,
+            operation_failure: None,
+            restore_refusal: None,
+        };
         instance_status(snapshot, &plan(snapshot).step, &outcome)
     };
     let events = status(&told).scheduled_events;
@@ -176,4 +186,52 @@ fn the_status_tells_of_notice_and_eviction() {
     gone = deallocated(EvictionReason::Capacity);
     gone.restore_for = Some(Duration::from_mins(5));
     assert_eq!(stalled(&status(&gone)).as_deref(), Some("False"), "it is tried again");
+}
+
+#[test]
+fn a_refused_try_is_told_and_the_next_one_comes_thirty_seconds_later() {
+    let at = |second: i64| Timestamp::from_second(second).expect("it is a time");
+    let mut evicted = deallocated(EvictionReason::Capacity);
+    evicted.restore_for = Some(Duration::from_mins(5));
+    evicted.now = at(100);
+    let tried = plan(&evicted);
+    assert_eq!(tried.step, Step::Restore);
+    let outcome = |refusal: Option<&str>| InstanceOutcome {
+        hardware: evicted.hardware.clone(),
+        failure: None,
+        operation_failure: None,
+        restore_refusal: refusal.map(str::to_owned),
+    };
+    let status = instance_status(&evicted, &tried.step, &outcome(Some("AllocationFailed: no room")));
+    let ready = |status: &scaleset_crds::InstanceStatus| {
+        let ready = find(&status.conditions, InstanceCondition::Ready.as_str()).expect("it is written");
+        (ready.reason.clone(), ready.message.clone())
+    };
+    let message = "evicted, its capacity was needed; tried again until 1970-01-01T00:05:00Z: AllocationFailed: no room";
+    assert_eq!(ready(&status), ("Evicted".to_owned(), message.to_owned()));
+
+    for (second, step, wake) in [
+        (100, Step::Wait(Wait::Restore), Some(30)),
+        (129, Step::Wait(Wait::Restore), Some(1)),
+        (130, Step::Restore, Some(30)),
+        (300, Step::Wait(Wait::Evicted), None),
+    ] {
+        let mut snapshot = evicted.clone();
+        (snapshot.now, snapshot.status) = (at(second), status.clone());
+        let next = plan(&snapshot);
+        assert_eq!((&next.step, next.wake_after), (&step, wake.map(Duration::from_secs)), "{second}");
+        if let Step::Wait(wait) = next.step {
+            let kept = instance_status(&snapshot, &next.step, &outcome(None));
+            assert_eq!(kept.eviction, status.eviction, "the record stays: {second}");
+            assert_eq!(ready(&kept).1 == message, wait == Wait::Restore, "{second}");
+        }
+    }
+
+    // Another eviction is tried at once.
+    let mut again = evicted.clone();
+    (again.now, again.status) = (at(115), status);
+    if let HardwareView::Present(view) = &mut again.hardware {
+        view.eviction = Some(Eviction { time: at(110), reason: EvictionReason::Capacity });
+    }
+    assert_eq!(plan(&again).step, Step::Restore);
 }

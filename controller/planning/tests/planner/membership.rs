@@ -122,7 +122,8 @@ fn marks_follow_the_membership_and_hardware_is_not_touched() {
 #[test]
 fn the_status_says_whose_member_it_is_and_why_it_stays_one() {
     let demo = || "demo".to_owned();
-    let outcome = InstanceOutcome { hardware: running_hardware(), failure: None, operation_failure: None };
+    let outcome =
+        InstanceOutcome { hardware: running_hardware(), failure: None, operation_failure: None, restore_refusal: None };
     let cases = [
         (Belonging::HandMade { scale_set: demo() }, None, Some("demo"), ("True", "Accepted")),
         (Belonging::Leaving { scale_set: demo() }, None, None, ("False", "NoScaleSet")),

@@ -38,6 +38,7 @@ pub(crate) fn headroom(left: i64) -> Headroom {
         quotas: vec![Quota { name: "regional total".to_owned(), limit: 1_000, usage: 1_000 - left }],
         places,
         free_addresses: BTreeMap::from([("default".to_owned(), 100)]),
+        above_max_price: None,
     }
 }
 

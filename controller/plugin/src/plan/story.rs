@@ -36,6 +36,7 @@ pub(super) fn told(mut snapshot: ScaleSetSnapshot, sight: &Sight, groups: &Group
         snapshot.set.os_upgrades.new_images = NewImages::Wait;
     }
     snapshot.headroom = Some(plenty(&snapshot));
+    snapshot.regular_headroom.clone_from(&snapshot.headroom);
     let region = match sight {
         Sight::Regions(regions) => regions.get(&snapshot.set.location),
         Sight::Nothing(_) => None,
@@ -88,6 +89,7 @@ fn plenty(snapshot: &ScaleSetSnapshot) -> Headroom {
         quotas: Vec::new(),
         places: places.collect(),
         free_addresses: subnets.map(|subnet| (subnet.clone(), PLENTY)).collect(),
+        above_max_price: None,
     }
 }
 

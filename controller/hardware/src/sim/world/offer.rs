@@ -90,7 +90,8 @@ impl World {
         Some(Headroom {
             vcpus: i64::from(claim.vcpus),
             quotas: region.quota.of(&claim, self.spot_usage(location)),
-            places: region.hosts.room(&claim),
+            places: self.room_beside_pressures(location, size, &claim, region.hosts.room(&claim)),
+            spot_price: if priority == Priority::Spot { self.spot_price(location, size) } else { None },
             free_addresses: region.subnets.iter().map(free).collect(),
         })
     }

@@ -20,6 +20,7 @@ use super::control::{ControlCode, ControlError};
 use super::disturb::{Boot, Risk};
 use super::offer::refused;
 use crate::error::HardwareError;
+use crate::headroom::Room;
 use crate::machine::{Change, Placement, QuotaRule};
 use crate::sim::extension::ExtensionRun;
 use crate::sim::quota::Claim;
@@ -58,6 +59,26 @@ impl World {
             code: if placement.zone.is_some() { "ZonalAllocationFailed" } else { "AllocationFailed" },
             message: format!("no Spot capacity for {size} in {location}{place}: it is needed by others ({name})"),
         })
+    }
+
+    /// Of the room in the hosts what machines of a claim can have as far as pressures are concerned.
+    pub(super) fn room_beside_pressures(
+        &self,
+        location: &str,
+        size: &str,
+        claim: &Claim,
+        mut places: Vec<Room>,
+    ) -> Vec<Room> {
+        let pressed = |room: &Room| {
+            let mut pressures = self.spot_pressures.values();
+            pressures.any(|pressure| pressure.covers_place(location, room.zone.as_deref(), size))
+        };
+        for room in &mut places {
+            if claim.priority == Priority::Spot && pressed(room) {
+                room.machines = 0;
+            }
+        }
+        places
     }
 
     /// Whether the quotas have room for `wanted` once `given_up` is given back. A Spot machine counts against the Spot

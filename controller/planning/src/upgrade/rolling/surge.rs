@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 
 use scaleset_crds::condition::Reason;
 use scaleset_crds::rolling_upgrade::RollingUpgradeStatus;
+use scaleset_crds::spot::Priority;
 use scaleset_crds::vocabulary::{Impact, RollingUpgradeCode};
 
 use super::standing::Census;
@@ -31,6 +32,8 @@ pub struct SurgeInput<'pass> {
     pub target: usize,
     /// What is left of the region; `None` where nobody told.
     pub headroom: Option<&'pass Headroom>,
+    /// The same for the regular ones of a mix; `None` where nothing is mixed.
+    pub regular_headroom: Option<&'pass Headroom>,
     /// How many placement groups there may be.
     pub groups: PlacementGroups,
 }
@@ -70,7 +73,7 @@ impl<'pass> Surge<'pass> {
         let goes_on = |pair: &Pair<'_>| {
             upgrade.is_some_and(|upgrade| is_of(pair, upgrade))
                 && (!shrinks || pair.new.is_settled())
-                && !is_starved(pair.new, surge.headroom)
+                && !is_starved(pair.new, surge)
                 && !is_stopped_untried(pair.new)
         };
         let (pairs, ended): (Vec<_>, Vec<_>) = together.into_iter().partition(goes_on);
@@ -120,8 +123,8 @@ fn is_stopped_untried(new: &Member) -> bool {
 }
 
 /// Somebody else took the room that there was: that is no failure of the model.
-fn is_starved(new: &Member, headroom: Option<&Headroom>) -> bool {
-    lacks_room(new) && headroom.is_none_or(|headroom| shortage(headroom, 0, &[new]).is_some())
+fn is_starved(new: &Member, surge: SurgeInput<'_>) -> bool {
+    lacks_room(new) && surge.headroom.is_none_or(|headroom| shortage(surge, headroom, 0, &[new]).is_some())
 }
 
 /// A member that has no VM because there was no room for one.
@@ -163,7 +166,7 @@ pub(super) fn choose<'pass>(input: &RollingInput<'_>, batch: &[Outdated<'pass>])
 }
 
 fn refusal(input: &RollingInput<'_>, members: &[&Member]) -> Option<String> {
-    let SurgeInput { target, headroom, groups } = input.surge;
+    let SurgeInput { target, headroom, regular_headroom: _, groups } = input.surge;
     let live = live_made(input.upgrade.members).count();
     if live > target {
         return Some(format!("needs the target, {live} of {target} are there"));
@@ -173,13 +176,28 @@ fn refusal(input: &RollingInput<'_>, members: &[&Member]) -> Option<String> {
         return Some(format!("needs maxDisruption Replace, it is {}", ceiling.as_str()));
     }
     let Some(headroom) = headroom else { return Some("needs to know what is left of the region".to_owned()) };
-    shortage(headroom, target - live, members)
+    shortage(input.surge, headroom, target - live, members)
         .or_else(|| address_shortage(input, headroom, members.len()))
         .or_else(|| if groups == PlacementGroups::Single { full_group(input, members) } else { None })
 }
 
-/// Why VMs in the places of `members` are too many, beside `missing` ones that the target comes first with.
-fn shortage(headroom: &Headroom, missing: usize, members: &[&Member]) -> Option<String> {
+/// Why VMs in the places of `members` are too many, beside `missing` ones that the target comes first with. Of a mix each
+/// priority has quotas and a market of its own, and all stand on the same hosts.
+fn shortage(surge: SurgeInput<'_>, headroom: &Headroom, missing: usize, members: &[&Member]) -> Option<String> {
+    let Some(regular_headroom) = surge.regular_headroom else { return lacking(headroom, missing, members) };
+    let (regular, spot): (Vec<&Member>, Vec<&Member>) =
+        members.iter().copied().partition(|member| member.priority == Priority::Regular);
+    [(headroom, spot), (regular_headroom, regular)]
+        .into_iter()
+        .filter(|(_, members)| !members.is_empty())
+        .find_map(|(headroom, members)| lacking(headroom, missing, &members))
+        .or_else(|| full_place(regular_headroom, members))
+}
+
+fn lacking(headroom: &Headroom, missing: usize, members: &[&Member]) -> Option<String> {
+    if let Some((price, most)) = &headroom.above_max_price {
+        return Some(format!("needs a price of at most maxPrice {most}, an hour costs {price}"));
+    }
     let vcpus = (number(members.len()) + number(missing)) * headroom.vcpus;
     let exhausted = headroom.quotas.iter().find(|quota| quota.usage + vcpus > quota.limit);
     if let Some(Quota { name, limit, usage }) = exhausted {
@@ -187,6 +205,10 @@ fn shortage(headroom: &Headroom, missing: usize, members: &[&Member]) -> Option<
         let left = (limit - usage).max(0);
         return Some(format!("needs {vcpus} vCPUs{also}, {left} of {limit} left ({name})"));
     }
+    full_place(headroom, members)
+}
+
+fn full_place(headroom: &Headroom, members: &[&Member]) -> Option<String> {
     let mut places: BTreeMap<(Option<&str>, Option<i32>), i64> = BTreeMap::new();
     for member in members {
         *places.entry((member.zone.as_deref(), member.fault_domain)).or_default() += 1;
