@@ -237,12 +237,10 @@ async fn what_is_reserved_is_conserved_whatever_happens() {
         let (mut outage, mut history) = (false, format!("seed {seed}"));
         for number in 0..60 {
             let next = step(&mut draws, number);
-            history.push_str(&format!("\n{next:?}"));
+            history = format!("{history}\n{next:?}");
             let before = seen(&simulation).await;
-            let promised = match &next {
-                Step::Power { uid, wish: PowerWish::Running } => is_promised(&before, uid, outage),
-                _ => false,
-            };
+            let promised =
+                matches!(&next, Step::Power { uid, wish: PowerWish::Running } if is_promised(&before, uid, outage));
             let outcome = take(&simulation, &next).await;
             assert!(!promised || outcome.is_ok(), "{history}: a free slot was refused: {outcome:?}");
             let after = seen(&simulation).await;
@@ -251,11 +249,7 @@ async fn what_is_reserved_is_conserved_whatever_happens() {
                 (Err(error), _) => assert!(before == after, "{history}: refused, and changed: {error}"),
             }
             judge(&history, &after, &region(&simulation).await);
-            outage = match next {
-                Step::Outage { .. } => true,
-                Step::NoOutage => false,
-                _ => outage,
-            };
+            outage = matches!(next, Step::Outage { .. }) || (outage && !matches!(next, Step::NoOutage));
             if let Step::Wait { seconds } = next {
                 clock.advance(Duration::from_secs(seconds));
                 judge(&history, &seen(&simulation).await, &region(&simulation).await);
@@ -281,7 +275,7 @@ async fn a_simulation_that_is_opened_again_goes_on_as_if_it_had_not_been() {
         let mut history = format!("seed {seed}");
         for number in 0..60 {
             let next = step(&mut draws, number);
-            history.push_str(&format!("\n{next:?}"));
+            history = format!("{history}\n{next:?}");
             let outcomes = (take(&steady, &next).await, take(&broken, &next).await);
             assert_eq!(outcomes.0, outcomes.1, "{history}");
             if let Step::Wait { seconds } = next {
