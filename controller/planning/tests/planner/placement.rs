@@ -211,15 +211,24 @@ fn strict_balance_does_nothing_whose_result_is_uneven() {
     assert_eq!(held.message, "spec.zoneBalance is true, zones 1, 2, 3 would have 1, 0, 2: they may differ by 1");
 }
 
+/// Members by zone, the target, and by zone those that are made and those that go.
+type Mending = ([usize; 3], i32, &'static [(&'static str, usize)], &'static [(&'static str, usize)]);
+
 #[test]
 fn best_effort_mends_what_an_outage_left() {
-    let table: [([usize; 3], i32, usize); 2] = [([0, 2, 4], 6, 2), ([0, 2, 4], 8, 2)];
-    for (counts, target, moves) in table {
+    let table: [Mending; 2] = [([2, 2, 4], 6, &[], &[("3", 2)]), ([0, 2, 4], 8, &[("1", 2)], &[])];
+    for (there, target, made, gone) in table {
         let mut snapshot = snapshot(&ZONES, target);
         let zones = [Some("1"), Some("2"), Some("3")];
-        snapshot.members = spread(&zones.into_iter().zip(counts).collect::<Vec<_>>(), &newest(&snapshot));
+        snapshot.members = spread(&zones.into_iter().zip(there).collect::<Vec<_>>(), &newest(&snapshot));
         let plan = audited(&snapshot);
-        assert_eq!(created(&plan).len() + deleted(&plan).len(), if target == 6 { 0 } else { moves }, "{plan}");
+        assert_eq!(created_by_zone(&plan), counts(made), "{plan}");
+        let mut going = std::collections::BTreeMap::new();
+        for name in deleted(&plan) {
+            let victim = snapshot.members.iter().find(|member| member.name == name).expect("it is a member");
+            *going.entry(victim.zone.clone().expect("it is zonal")).or_default() += 1;
+        }
+        assert_eq!(going, counts(gone), "{plan}");
     }
 }
 
