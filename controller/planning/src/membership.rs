@@ -84,20 +84,18 @@ pub fn refusal(set: Option<&SetShape<'_>>, set_name: &str, vm: &MemberShape<'_>)
             format!("spec.location: {} is not {}, the location of scale set {set_name}", vm.location, set.location);
         return refused(Reason::InvalidParameter, message);
     }
-    let attach = || match vm.standing {
-        MemberStanding::Attaching => attachment_refusal(set, "attached to"),
-        MemberStanding::Newcomer | MemberStanding::Accepted => None,
-    };
-    zone_refusal(set, vm).or_else(|| fault_domain_refusal(set, vm)).or_else(|| joining_refusal(set, vm)).or_else(attach)
+    let joins = || zone_refusal(set, vm).or_else(|| fault_domain_refusal(set, vm)).or_else(|| joining_refusal(set, vm));
+    match vm.standing {
+        // Where the set is by now is no matter for a VM that is there: it stays.
+        MemberStanding::Accepted => None,
+        MemberStanding::Newcomer => joins(),
+        MemberStanding::Attaching => joins().or_else(|| attachment_refusal(set, "attached to")),
+    }
 }
 
-/// What only those must heed who are no members yet: there is room for one more, and its size goes with the others'.
+/// There is room for one more, and its size goes with the others'.
 fn joining_refusal(set: &SetShape<'_>, vm: &MemberShape<'_>) -> Option<Failure> {
     let SetShape { name, members, fault_domain_count: count, single_placement_group: single, .. } = set;
-    match vm.standing {
-        MemberStanding::Accepted => return None,
-        MemberStanding::Newcomer | MemberStanding::Attaching => {}
-    }
     let most = limits::members_max(set.mode, *single);
     if *members >= most {
         let message = format!("spec.scaleSetRef.name: scale set {name} has {members} members, the most are {most}");

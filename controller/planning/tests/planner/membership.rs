@@ -72,6 +72,22 @@ fn a_vm_that_runs_joins_where_azure_lets_it() {
 }
 
 #[test]
+fn where_a_set_has_zones_or_domains_by_now_is_no_matter_for_its_members() {
+    let zones = ["1".to_owned(), "2".to_owned()];
+    let zonal = SetShape { zones: &zones, ..open_set() };
+    let choosing = |standing| MemberShape { fault_domain: Some(1), ..vm(standing) };
+    for standing in [MemberStanding::Newcomer, MemberStanding::Attaching] {
+        for refused in
+            [refusal(Some(&zonal), "demo", &vm(standing)), refusal(Some(&open_set()), "demo", &choosing(standing))]
+        {
+            assert_eq!(told(refused).map(|(reason, _)| reason), Some(Reason::InvalidParameter), "{standing:?}");
+        }
+    }
+    assert_eq!(refusal(Some(&zonal), "demo", &vm(MemberStanding::Accepted)), None);
+    assert_eq!(refusal(Some(&open_set()), "demo", &choosing(MemberStanding::Accepted)), None);
+}
+
+#[test]
 fn a_member_leaves_under_the_rules_by_which_it_would_join() {
     let open = open_set();
     assert_eq!(detach_refusal(Some(&open)), None);
