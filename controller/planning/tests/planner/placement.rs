@@ -252,12 +252,18 @@ fn a_set_holds_what_its_mode_its_groups_and_its_image_allow() {
     };
     let flexible: Shape = |snapshot| snapshot.set.mode = OrchestrationMode::Flexible;
     let none: Shape = |_| {};
-    let table: [(&str, usize, Shape); 5] = [
+    let unsaid: Shape = |snapshot| {
+        snapshot.set.mode = OrchestrationMode::Flexible;
+        snapshot.set.platform_fault_domain_count = Some(2);
+        change_profile(snapshot, crate::fleet::profile("Standard_M64s"));
+    };
+    let table: [(&str, usize, Shape); 6] = [
         ("a Uniform set", 1_000, none),
         ("a Flexible set", 1_000, flexible),
         ("an own image", 600, own_image),
         ("a single placement group", 100, one_group),
         ("a size without memory-preserving maintenance over fault domains", 200, other_size),
+        ("such a size, before the first VM has decided on the placement group", 200, unsaid),
     ];
     for (case, most, change) in table {
         let with = |target: usize| {
