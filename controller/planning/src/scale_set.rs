@@ -9,6 +9,7 @@ mod growth;
 mod os_upgrade;
 mod requests;
 mod successors;
+mod uncounted;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -21,7 +22,7 @@ use scaleset_crds::vocabulary::{OrchestrationMode, OsType, RollingUpgradeCode, U
 use crate::budget;
 use crate::limits;
 use crate::naming;
-use crate::placement::{self, Occupancy};
+use crate::placement::{self, Occupancy, Place};
 use crate::plan::{Action, Effective, Hold, NewMember, Removal, RemovalCause, ScaleSetPlan};
 use crate::priority_mix::Split;
 use crate::revision;
@@ -43,6 +44,7 @@ use growth::Growth;
 use os_upgrade::{is_for_image, plan_os_upgrade};
 pub(crate) use successors::surge_of;
 use successors::{Places, mark_successors, surge_input, take_places};
+use uncounted::{unbalanced, uncounted};
 
 /// Members created in one pass; more wait for the next, so that a changed wish is noticed in between.
 pub const CREATES_PER_PASS_MAX: usize = 1_000;
@@ -346,22 +348,20 @@ fn scale_out(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: Optio
         return;
     };
     match Occupancy::count(snapshot, plan.effective.fault_domain_count) {
-        Ok(occupancy) => match unbalanced(snapshot, &occupancy, missing) {
-            Some(refusal) => hold_region(plan, &refusal, missing),
-            None => create_members(snapshot, plan, &usable, occupancy, growth),
-        },
+        Ok(mut occupancy) => {
+            let uncounted = uncounted(snapshot, plan);
+            occupancy.overlook(&uncounted);
+            occupancy.make_room_for(plan.actions.iter().filter_map(Action::creation));
+            match unbalanced(snapshot, &uncounted, &occupancy, missing) {
+                Some(refusal) => hold_region(plan, &refusal, missing),
+                None => create_members(snapshot, plan, &usable, occupancy, growth),
+            }
+        }
         Err(refusal) => {
             plan.wake_after = Some(REGION_RETRY);
             hold(plan, refusal.reason, missing, &refusal.message);
         }
     }
-}
-
-fn unbalanced(snapshot: &ScaleSetSnapshot, occupancy: &Occupancy, missing: usize) -> Option<Failure> {
-    let mut forecast = occupancy.clone();
-    let places = (0..missing).map(|_| forecast.place_next().zone);
-    let live = snapshot.members.iter().filter(|member| member.is_live()).map(|member| member.zone.clone());
-    zone_balance::refusal(&snapshot.set, live.chain(places), Reason::ZonalAllocationFailed)
 }
 
 /// The newest revision that the region can make and that no upgrade has proved bad.
@@ -384,11 +384,18 @@ fn create_members(
     let first = plan.effective.next_number;
     let priorities = growth.priorities(snapshot, revision);
     let count = priorities.len().min(CREATES_PER_PASS_MAX);
-    let next = first + i64::try_from(count).expect("at most 1,000 are created in a pass");
+    let places: Vec<Place> = (0..count).map_while(|_| occupancy.place_next()).collect();
+    if places.len() < count {
+        let rest = growth.missing - places.len();
+        hold_region(plan, &occupancy.full(rest), rest);
+    }
+    if places.is_empty() {
+        return;
+    }
+    let next = first + i64::try_from(places.len()).expect("at most 1,000 are created in a pass");
     plan.effective.next_number = next;
     plan.actions.push(Action::ReserveNumbers { next });
-    for (number, priority) in (first..next).zip(priorities) {
-        let place = occupancy.place_next();
+    for ((number, priority), place) in (first..next).zip(priorities).zip(places) {
         let (kind, name, computer_name) = names(snapshot, &revision.profile, number);
         plan.actions.push(Action::CreateMember(NewMember {
             kind,
