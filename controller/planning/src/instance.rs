@@ -211,6 +211,9 @@ fn enrolled(snapshot: &InstanceSnapshot) -> Option<Decision> {
         (Belonging::Leaving { scale_set }, Some(_)) => {
             Some(decide(Step::Enroll(Enrolment::Leave), &format!("it has left scale set {scale_set}")))
         }
+        (Belonging::Alone, Some(marks)) => {
+            Some(decide(Step::Enroll(Enrolment::Leave), &format!("it is no member of scale set {marks}")))
+        }
         (
             Belonging::Alone
             | Belonging::Made { .. }

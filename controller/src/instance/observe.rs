@@ -69,9 +69,19 @@ impl Instance {
     fn set_name(&self) -> Option<&str> {
         match self {
             Self::ScaleSetVM(vm) => Some(&vm.spec.scale_set_ref.name),
-            Self::FlexVM(vm) => vm.scale_set_name(),
+            Self::FlexVM(vm) => {
+                // Whoever made it has it until it has left, before anybody has put on record that it is a member.
+                let accepted = vm.status.as_ref().and_then(|status| status.scale_set.as_deref());
+                accepted.or_else(|| owning_set(&vm.metadata)).or_else(|| vm.scale_set_name())
+            }
         }
     }
+}
+
+/// The set that is the owner of a `FlexVM` by name.
+pub(super) fn owning_set(metadata: &ObjectMeta) -> Option<&str> {
+    let owner = metadata.owner_references.iter().flatten().find(|owner| owner.kind == "ScaleSet");
+    owner.map(|owner| owner.name.as_str())
 }
 
 pub(super) fn find(context: &Context, kind: InstanceKind, key: &ObjectKey) -> Option<Instance> {

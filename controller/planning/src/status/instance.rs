@@ -48,6 +48,7 @@ pub fn instance_status(snapshot: &InstanceSnapshot, step: &Step, outcome: &Insta
         Belonging::Made { scale_set } | Belonging::HandMade { scale_set } if snapshot.kind == MemberKind::FlexVM => {
             Some(scale_set.clone())
         }
+        Belonging::Leaving { scale_set } if is_marked(snapshot) => Some(scale_set.clone()),
         Belonging::Made { .. }
         | Belonging::HandMade { .. }
         | Belonging::Leaving { .. }
@@ -64,6 +65,11 @@ pub fn instance_status(snapshot: &InstanceSnapshot, step: &Step, outcome: &Insta
         status.healthy_on_os_disk = view.disks.first().cloned();
     }
     status
+}
+
+/// Whoever leaves is on record as a member until its marks are off: that may need several tries.
+const fn is_marked(snapshot: &InstanceSnapshot) -> bool {
+    snapshot.enrolled.is_some()
 }
 
 fn of_hardware(snapshot: &InstanceSnapshot, view: &InstanceView) -> InstanceStatus {
@@ -467,6 +473,9 @@ impl Verdicts<'_> {
             return Verdict::new(Truth::True, *reason, format!("{message}; it stays a member"));
         }
         match &self.snapshot.belonging {
+            Belonging::Leaving { scale_set } if is_marked(self.snapshot) => {
+                Verdict::new(Truth::True, Reason::Accepted, format!("leaves scale set {scale_set}"))
+            }
             Belonging::Alone | Belonging::Leaving { scale_set: _ } => {
                 Verdict::new(Truth::False, Reason::NoScaleSet, "no scale set is named")
             }

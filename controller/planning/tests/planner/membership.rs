@@ -121,9 +121,10 @@ fn marks_follow_the_membership_and_hardware_is_not_touched() {
         (Belonging::HandMade { scale_set: demo() }, Some("other"), join),
         (Belonging::HandMade { scale_set: demo() }, Some("demo"), None),
         (Belonging::Made { scale_set: demo() }, Some("demo"), None),
-        (Belonging::Leaving { scale_set: demo() }, Some("demo"), leave),
+        (Belonging::Leaving { scale_set: demo() }, Some("demo"), leave.clone()),
         (Belonging::Leaving { scale_set: demo() }, None, None),
         (Belonging::Alone, None, None),
+        (Belonging::Alone, Some("demo"), leave),
         (Belonging::Refused { scale_set: demo(), refusal: refused }, None, None),
     ];
     for (belonging, enrolled, expected) in cases {
@@ -140,18 +141,22 @@ fn the_status_says_whose_member_it_is_and_why_it_stays_one() {
     let demo = || "demo".to_owned();
     let outcome = InstanceOutcome { hardware: running_hardware(), failure: None, operation_failure: None };
     let cases = [
-        (Belonging::HandMade { scale_set: demo() }, None, Some("demo"), ("True", "Accepted")),
-        (Belonging::Leaving { scale_set: demo() }, None, None, ("False", "NoScaleSet")),
+        (Belonging::HandMade { scale_set: demo() }, Some("demo"), None, Some("demo"), ("True", "Accepted")),
+        // The record goes last: without it nobody would know that the marks are yet to go.
+        (Belonging::Leaving { scale_set: demo() }, Some("demo"), None, Some("demo"), ("True", "Accepted")),
+        (Belonging::Leaving { scale_set: demo() }, None, None, None, ("False", "NoScaleSet")),
         (
             Belonging::HandMade { scale_set: demo() },
+            Some("demo"),
             Some(move_refusal("demo", "other")),
             Some("demo"),
             ("True", "PropertyChangeNotAllowed"),
         ),
     ];
-    for (belonging, kept, set, expected) in cases {
+    for (belonging, enrolled, kept, set, expected) in cases {
         let mut snapshot = flexible_snapshot(running_hardware());
         (snapshot.belonging, snapshot.kept) = (belonging.clone(), kept);
+        snapshot.enrolled = enrolled.map(str::to_owned);
         let status = instance_status(&snapshot, &Step::None, &outcome);
         assert_eq!(status.scale_set.as_deref(), set, "{belonging:?}");
         let member = status.conditions.iter().find(|condition| condition.type_ == "Member").expect("it is told");
