@@ -9,7 +9,7 @@ use scaleset_crds::condition::Reason;
 use scaleset_crds::vocabulary::OrchestrationMode;
 
 use crate::limits;
-use crate::snapshot::{Failure, Maintenance, MemberLife};
+use crate::snapshot::{Failure, MemberLife, SizeMaintenance};
 
 /// The set, as far as membership depends on it.
 #[derive(Clone, Debug)]
@@ -45,8 +45,8 @@ pub struct MemberShape<'vm> {
     pub fault_domain: Option<i32>,
     /// Size.
     pub size: &'vm str,
-    /// How its size is maintained; none where the region does not tell.
-    pub maintenance: Option<Maintenance>,
+    /// How its size is maintained.
+    pub maintenance: SizeMaintenance,
     /// Whether its set has taken it before.
     pub standing: MemberStanding,
 }
@@ -101,8 +101,18 @@ fn joining_refusal(set: &SetShape<'_>, vm: &MemberShape<'_>) -> Option<Failure> 
         let message = format!("spec.scaleSetRef.name: scale set {name} has {members} members, the most are {most}");
         return refused(Reason::OperationNotAllowed, message);
     }
-    let MemberShape { size, maintenance, .. } = vm;
-    let needs_one = limits::needs_single_group((*maintenance)?, *count);
+    let MemberShape { size, maintenance, location, .. } = vm;
+    let maintenance = match maintenance {
+        SizeMaintenance::Known(maintenance) => *maintenance,
+        SizeMaintenance::NotOffered => {
+            return refused(Reason::SkuNotAvailable, format!("spec.vmSize: {size} is not offered in {location}"));
+        }
+        SizeMaintenance::Unseen => {
+            let message = format!("spec.vmSize: {location} has not told yet what {size} needs, wait until it answers");
+            return refused(Reason::HardwareUnavailable, message);
+        }
+    };
+    let needs_one = limits::needs_single_group(maintenance, *count);
     let message = match (needs_one, single) {
         (true, _) if vm.fault_domain.is_some() => format!(
             "spec.platformFaultDomain: a VM of size {size} does not choose its fault domain in a set with several; leave the \

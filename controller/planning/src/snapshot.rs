@@ -256,3 +256,14 @@ pub enum Maintenance {
     /// G, H, L, M, N series.
     NotMemoryPreserving,
 }
+
+/// What is known of how a size is maintained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SizeMaintenance {
+    /// The region has told.
+    Known(Maintenance),
+    /// The region has no such size.
+    NotOffered,
+    /// The region has not answered yet.
+    Unseen,
+}

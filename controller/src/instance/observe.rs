@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use scaleset_crds::operation::OperationTargetKind;
 use scaleset_crds::{FlexVM, InstanceStatus, ScaleSet, ScaleSetOperation, ScaleSetVM};
 use scaleset_hardware::{HardwareError, Machine};
-use scaleset_planning::snapshot::Maintenance;
+use scaleset_planning::snapshot::SizeMaintenance;
 
 use super::InstanceKind;
 use crate::cluster::cache::Cached;
@@ -31,8 +31,10 @@ pub(super) struct Observed {
     pub(super) set: Option<Arc<ScaleSet>>,
     /// The revision that a Uniform instance follows.
     pub(super) revision: Option<Arc<ControllerRevision>>,
-    /// How the size is maintained of a `FlexVM` that is to join a set; none where the region does not tell.
-    pub(super) maintenance: Option<Maintenance>,
+    /// How the size is maintained of a `FlexVM` that is to join a set.
+    pub(super) maintenance: SizeMaintenance,
+    /// What the hardware said instead of telling that.
+    pub(super) silence: Option<HardwareError>,
     /// What people have asked of it or of its set, the earliest first.
     pub(super) operations: Vec<Arc<ScaleSetOperation>>,
     pub(super) machine: Result<Option<Machine>, HardwareError>,
@@ -109,9 +111,14 @@ pub(super) async fn observe(context: &Context, instance: Instance) -> Observed {
     };
     let mut operations = operations_of(context, &instance, &id.key);
     operations.sort_by(|one, two| order(one).cmp(&order(two)));
+    let (maintenance, silence) = match maintenance(context, &instance).await {
+        Ok(maintenance) => (maintenance, None),
+        Err(error) => (SizeMaintenance::Unseen, Some(error)),
+    };
     Observed {
         operations,
-        maintenance: maintenance(context, &instance).await,
+        maintenance,
+        silence,
         machine: context.hardware.observe(&id.uid).await,
         now: context.hardware.now(),
         wall_now: Timestamp::now(),
@@ -122,14 +129,15 @@ pub(super) async fn observe(context: &Context, instance: Instance) -> Observed {
     }
 }
 
-async fn maintenance(context: &Context, instance: &Instance) -> Option<Maintenance> {
-    let Instance::FlexVM(vm) = instance else { return None };
+/// Asked for only where it matters.
+async fn maintenance(context: &Context, instance: &Instance) -> Result<SizeMaintenance, HardwareError> {
+    let Instance::FlexVM(vm) = instance else { return Ok(SizeMaintenance::Unseen) };
     if vm.spec.scale_set_ref.is_none() || vm.status.as_ref().is_some_and(|status| status.scale_set.is_some()) {
-        return None;
+        return Ok(SizeMaintenance::Unseen);
     }
-    let catalog = context.hardware.catalog().await.ok()?;
-    let size = catalog.regions.get(&vm.spec.location)?.sizes.get(&vm.spec.vm_size)?;
-    Some(maintenance_of(size.memory_preserving))
+    let catalog = context.hardware.catalog().await?;
+    let size = catalog.regions.get(&vm.spec.location).and_then(|region| region.sizes.get(&vm.spec.vm_size));
+    Ok(size.map_or(SizeMaintenance::NotOffered, |size| SizeMaintenance::Known(maintenance_of(size.memory_preserving))))
 }
 
 /// Of its set, and for a `FlexVM` its own.

@@ -322,6 +322,9 @@ impl Verdicts<'_> {
             (Assigned::Known(_), Step::Hold(failure)) => {
                 Verdict::new(Truth::False, failure.reason, failure.message.clone())
             }
+            (Assigned::Known(_), Step::Wait(Wait::HardwareUnknown)) => {
+                Verdict::new(Truth::False, Reason::HardwareUnavailable, "the region does not answer")
+            }
             (Assigned::Known(_), _) if self.snapshot.status.vm_id.is_some() => {
                 Verdict::new(Truth::False, Reason::MachineVanished, "the hardware is gone and is created anew")
             }

@@ -2,11 +2,12 @@
 
 use scaleset_crds::condition::Reason;
 use scaleset_crds::vocabulary::OrchestrationMode;
-use scaleset_planning::instance::{Enrolment, Step, plan};
+use scaleset_planning::instance::{Enrolment, InstancePlan, Step, Wait, plan};
 use scaleset_planning::limits::{profile_refusal, single_placement_group};
 use scaleset_planning::membership::{MemberShape, MemberStanding, SetShape, detach_refusal, move_refusal, refusal};
-use scaleset_planning::snapshot::{Belonging, Failure, Maintenance, MemberLife, Origin};
+use scaleset_planning::snapshot::{Belonging, Failure, Maintenance, MemberLife, Origin, SizeMaintenance};
 use scaleset_planning::status::instance::{InstanceOutcome, instance_status};
+use scaleset_planning::view::HardwareView;
 
 use crate::fleet::{member, profile, snapshot};
 use crate::instance::{flexible_snapshot, running_hardware};
@@ -27,7 +28,7 @@ fn open_set() -> SetShape<'static> {
 }
 
 const fn vm(standing: MemberStanding) -> MemberShape<'static> {
-    let (size, maintenance) = ("Standard_D2s_v3", Some(Maintenance::MemoryPreserving));
+    let (size, maintenance) = ("Standard_D2s_v3", SizeMaintenance::Known(Maintenance::MemoryPreserving));
     MemberShape { location: "eastus", zone: None, fault_domain: None, size, maintenance, standing }
 }
 
@@ -169,8 +170,8 @@ fn the_status_says_whose_member_it_is_and_why_it_stays_one() {
 #[test]
 fn what_the_size_of_a_vm_allows_in_a_flexible_set() {
     let preserving = || vm(MemberStanding::Newcomer);
-    let other =
-        || MemberShape { size: "Standard_M64s", maintenance: Some(Maintenance::NotMemoryPreserving), ..preserving() };
+    let not_preserving = SizeMaintenance::Known(Maintenance::NotMemoryPreserving);
+    let other = || MemberShape { size: "Standard_M64s", maintenance: not_preserving, ..preserving() };
     let one = open_set();
     let several = SetShape { fault_domain_count: 3, single_placement_group: None, ..open_set() };
     let of_preserving = SetShape { single_placement_group: Some(false), ..several.clone() };
@@ -204,6 +205,52 @@ fn what_the_size_of_a_vm_allows_in_a_flexible_set() {
     for vm in [preserving(), other()] {
         assert!(accepted(&zonal, &MemberShape { zone: Some("2"), ..vm }));
     }
+}
+
+#[test]
+fn a_size_that_nobody_knows_is_waited_for_and_one_that_is_not_offered_is_refused() {
+    let several = SetShape { fault_domain_count: 3, ..open_set() };
+    let of = |maintenance, standing| MemberShape { size: "Standard_M64s", maintenance, ..vm(standing) };
+    for (maintenance, expected, said) in [
+        (
+            SizeMaintenance::Unseen,
+            Reason::HardwareUnavailable,
+            "spec.vmSize: eastus has not told yet what Standard_M64s needs, wait until it answers",
+        ),
+        (SizeMaintenance::NotOffered, Reason::SkuNotAvailable, "spec.vmSize: Standard_M64s is not offered in eastus"),
+    ] {
+        for standing in [MemberStanding::Newcomer, MemberStanding::Attaching] {
+            let (reason, message) =
+                told(refusal(Some(&several), "demo", &of(maintenance, standing))).expect("it waits");
+            assert_eq!((reason, message.as_str()), (expected, said), "{standing:?}");
+        }
+        assert_eq!(refusal(Some(&several), "demo", &of(maintenance, MemberStanding::Accepted)), None);
+        let mut newcomer = flexible_snapshot(HardwareView::Absent);
+        let refusal = Failure { reason: expected, message: said.to_owned() };
+        newcomer.belonging = Belonging::Refused { scale_set: "demo".to_owned(), refusal: refusal.clone() };
+        newcomer.enrolled = None;
+        let InstancePlan { step, wake_after, .. } = plan(&newcomer);
+        if expected == Reason::HardwareUnavailable {
+            assert_eq!(step, Step::Wait(Wait::HardwareUnknown));
+        } else {
+            assert_eq!((step, wake_after.is_some()), (Step::Hold(refusal), true), "only the region can end it");
+        }
+    }
+}
+
+#[test]
+fn a_size_that_the_region_does_not_have_decides_nothing() {
+    let mut snapshot = snapshot(&[], 0);
+    snapshot.set.mode = OrchestrationMode::Flexible;
+    let by_hand = |number: i64, size: &str| {
+        let mut made = member(number, None, None, "own");
+        (made.origin, made.vm_size) = (Origin::Hand, Some(size.to_owned()));
+        made
+    };
+    snapshot.members = vec![by_hand(0, "Standard_Nope")];
+    assert_eq!(single_placement_group(&snapshot, 3), None);
+    snapshot.members.push(by_hand(1, "Standard_M64s"));
+    assert_eq!(single_placement_group(&snapshot, 3), Some(true));
 }
 
 #[test]

@@ -9,10 +9,10 @@ use scaleset_crds::instance::{PendingChange, ProtectionPolicy};
 use scaleset_crds::spot::{EvictionPolicy, SpotProfile};
 use scaleset_crds::vocabulary::{HealthState, Impact, OrchestrationMode, PowerState, ProvisioningState};
 use scaleset_crds::{FlexVM, InstanceStatus, ScaleSet, ScaleSetVM, labels};
-use scaleset_planning::membership::{MemberShape, MemberStanding};
+use scaleset_planning::membership::{MemberShape, MemberStanding, detach_refusal};
 use scaleset_planning::snapshot::{
-    Evicted, Failure, GuestAgent, Looked, Maintenance, Member, MemberKind, MemberLife, MemberReport, Observation,
-    Origin, OsDiskReport, OsDiskWish, Pending, Protection, Revision, RollMark,
+    Evicted, Failure, GuestAgent, Looked, Member, MemberKind, MemberLife, MemberReport, Observation, Origin,
+    OsDiskReport, OsDiskWish, Pending, Protection, Revision, RollMark, SizeMaintenance,
 };
 use scaleset_planning::view::Health;
 
@@ -90,7 +90,7 @@ fn followed(vm: &FlexVM, origin: Origin, revisions: &[Revision]) -> Option<Strin
 }
 
 /// The VM, as far as membership depends on it.
-pub(crate) fn member_shape(vm: &FlexVM, maintenance: Option<Maintenance>) -> MemberShape<'_> {
+pub(crate) fn member_shape(vm: &FlexVM, maintenance: SizeMaintenance) -> MemberShape<'_> {
     let spec = &vm.spec;
     let wished = spec.scale_set_ref.as_ref().map(|reference| reference.name.as_str());
     let accepted = vm.status.as_ref().and_then(|status| status.scale_set.as_deref());
