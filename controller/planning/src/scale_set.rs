@@ -113,7 +113,11 @@ fn plan_deletion(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan) {
     let live = snapshot.members.iter().filter(|member| member.is_live());
     plan.actions
         .extend(live.map(|member| remove(member, RemovalCause::SetDeleted, "the set is being deleted".to_owned())));
-    if snapshot.members.is_empty() && snapshot.set.finalizer == FinalizerState::Held {
+    if !snapshot.leaving.is_empty() {
+        let names: Vec<&str> = snapshot.leaving.iter().map(String::as_str).collect();
+        // With the set its owner would be gone, and with the owner the VM.
+        hold(plan, Reason::Waiting, names.len(), &format!("wait until they have left: {}", some_names(&names)));
+    } else if snapshot.members.is_empty() && snapshot.set.finalizer == FinalizerState::Held {
         plan.actions.push(Action::RemoveFinalizer);
     }
 }

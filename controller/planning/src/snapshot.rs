@@ -40,6 +40,8 @@ pub struct ScaleSetSnapshot {
     pub set: SetFacts,
     /// Members, sorted by name.
     pub members: Vec<Member>,
+    /// Names of those that were members, wish to leave and may, and do not count any more; its marks are still on them.
+    pub leaving: Vec<String>,
     /// Revisions that the set owns, sorted by number, then name.
     pub revisions: Vec<Revision>,
     /// Operations that have begun and have not ended, the earliest first.

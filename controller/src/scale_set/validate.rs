@@ -13,6 +13,7 @@ use scaleset_crds::os_upgrade::AutomaticOsUpgradePolicy;
 use scaleset_crds::rolling_upgrade::RollingUpgradePolicy;
 use scaleset_crds::scale_set::UpgradePolicy;
 use scaleset_crds::spot::PriorityMixPolicy;
+use scaleset_crds::vocabulary::OrchestrationMode;
 use scaleset_crds::{FINALIZER, ScaleSet, VirtualMachineProfile, labels};
 use scaleset_hardware::catalog::{Region, ZoneState};
 use scaleset_hardware::headroom::Room;
@@ -48,6 +49,10 @@ pub(super) fn validate(observed: &Observed) -> ScaleSetSnapshot {
         wall_now: observed.wall_now,
         set: facts(set),
         members: member::members(observed, &revisions),
+        leaving: match set.spec.orchestration_mode {
+            OrchestrationMode::Uniform => Vec::new(),
+            OrchestrationMode::Flexible => member::leaving(observed),
+        },
         revisions,
         unreadable_revisions,
         region: offer.and_then(|offer| offer.catalog.regions.get(&set.spec.location)).map(region_facts),

@@ -5,11 +5,12 @@ use scaleset_crds::vocabulary::OrchestrationMode;
 use scaleset_planning::instance::{Enrolment, InstancePlan, Step, Wait, plan};
 use scaleset_planning::limits::{profile_refusal, single_placement_group};
 use scaleset_planning::membership::{MemberShape, MemberStanding, SetShape, detach_refusal, move_refusal, refusal};
-use scaleset_planning::snapshot::{Belonging, Failure, Maintenance, MemberLife, Origin, SizeMaintenance};
+use scaleset_planning::plan::Action;
+use scaleset_planning::snapshot::{Belonging, Failure, Maintenance, MemberLife, Origin, SetLife, SizeMaintenance};
 use scaleset_planning::status::instance::{InstanceOutcome, instance_status};
 use scaleset_planning::view::HardwareView;
 
-use crate::fleet::{member, profile, snapshot};
+use crate::fleet::{audited, member, profile, snapshot};
 use crate::instance::{flexible_snapshot, running_hardware};
 
 /// A regional Flexible set that takes existing VMs.
@@ -251,6 +252,18 @@ fn a_size_that_the_region_does_not_have_decides_nothing() {
     assert_eq!(single_placement_group(&snapshot, 3), None);
     snapshot.members.push(by_hand(1, "Standard_M64s"));
     assert_eq!(single_placement_group(&snapshot, 3), Some(true));
+}
+
+#[test]
+fn a_set_that_is_deleted_lets_those_leave_first_who_wish_to() {
+    let mut snapshot = snapshot(&[], 0);
+    (snapshot.set.mode, snapshot.set.life) = (OrchestrationMode::Flexible, SetLife::Terminating);
+    snapshot.leaving = vec!["newvm".to_owned()];
+    let waiting = audited(&snapshot);
+    assert!(waiting.actions.is_empty(), "{waiting}");
+    assert_eq!(waiting.holds[0].message, "wait until they have left: newvm");
+    snapshot.leaving.clear();
+    assert!(matches!(audited(&snapshot).actions.as_slice(), [Action::RemoveFinalizer]));
 }
 
 #[test]
