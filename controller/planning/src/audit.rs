@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use scaleset_crds::spot::Priority;
 use scaleset_crds::vocabulary::{
-    HealthState, OrchestrationMode, PowerState, PowerWish, ProvisioningState, UpgradeMode,
+    HealthState, OrchestrationMode, PowerState, PowerWish, ProvisioningState, RollingUpgradeCode, UpgradeMode,
 };
 
 use crate::plan::{Action, RemovalCause, ScaleSetPlan};
@@ -239,10 +239,8 @@ fn answers_badly(member: &Member) -> bool {
 fn judge_ceiling(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &mut Vec<String>) {
     let rank = |name: &str| ["None", "Online", "Restart", "Reimage", "Replace"].iter().position(|known| *known == name);
     let ceiling = rank(snapshot.set.max_disruption.as_str());
-    let goes_back = plan
-        .rolling_upgrade
-        .as_ref()
-        .is_some_and(|roll| roll.running_status.code == scaleset_crds::vocabulary::RollingUpgradeCode::RollingBack);
+    let goes_back =
+        plan.rolling_upgrade.as_ref().is_some_and(|roll| roll.running_status.code == RollingUpgradeCode::RollingBack);
     for action in plan.actions.iter().filter(|_| !goes_back) {
         let (name, cost) = match action {
             Action::AssignRevision(assignment) => (&assignment.name, assignment.impact.as_str()),
@@ -298,12 +296,42 @@ fn well_before(snapshot: &ScaleSetSnapshot) -> impl Iterator<Item = &Member> {
     })
 }
 
+/// Members by zone that stay, of two in one place only one: of the running upgrade, and the one made to replace the other.
+/// `None` where it cannot be told from here whether it still is to.
+fn seats<'pass>(snapshot: &'pass ScaleSetSnapshot, plan: &ScaleSetPlan) -> Option<BTreeMap<&'pass str, i64>> {
+    let going: BTreeSet<&str> = removals(plan).map(|(name, _)| name).collect();
+    let stays = |m: &&Member| m.life == MemberLife::Live && !going.contains(m.name.as_str());
+    let staying: BTreeMap<&str, &Member> =
+        snapshot.members.iter().filter(stays).map(|m| (m.name.as_str(), m)).collect();
+    let rolls = plan.rolling_upgrade.as_ref().filter(|roll| {
+        snapshot.set.upgrade_mode == UpgradeMode::Rolling
+            && roll.running_status.code == RollingUpgradeCode::RollingForward
+    });
+    let touched = |m: &Member| rolls.is_some_and(|roll| m.roll.as_ref().is_some_and(|mark| mark.number == roll.number));
+    let mut counts: BTreeMap<&str, i64> = BTreeMap::new();
+    for m in staying.values() {
+        let old = m.roll.as_ref().and_then(|mark| staying.get(mark.replaces.as_deref()?));
+        let doubtful = |old: &Member| {
+            touched(old)
+                || old.protection == Protection::FromSetActions
+                || old.assigned_revision == m.assigned_revision
+                || m.assigned_revision.as_ref() != rolls.map(|roll| &roll.target_revision)
+                || m.report.provisioning == ProvisioningState::Failed
+                || m.power_wish != PowerWish::Running
+                || m.report.evicted != Evicted::No
+        };
+        match old {
+            Some(old) if touched(m) && doubtful(old) => return None,
+            Some(_) if touched(m) => {}
+            Some(_) | None => *counts.entry(m.zone.as_deref().unwrap_or("")).or_default() += 1,
+        }
+    }
+    Some(counts)
+}
+
 /// New members leave no zone more than one ahead of an emptier one that could have taken them.
 fn judge_balance(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &mut Vec<String>) {
-    let mut counts: BTreeMap<&str, i64> = BTreeMap::new();
-    for member in snapshot.members.iter().filter(|m| m.life == MemberLife::Live) {
-        *counts.entry(member.zone.as_deref().unwrap_or("")).or_default() += 1;
-    }
+    let Some(mut counts) = seats(snapshot, plan) else { return };
     let mut usable: BTreeSet<&str> = BTreeSet::new();
     let mut placed = Vec::new();
     for action in &plan.actions {

@@ -52,6 +52,8 @@ use crate::view::{Difference, HardwareView, InstanceView, ModelView, OperationSt
 
 const RETRY_FIRST: Duration = Duration::from_secs(30);
 const RETRY_MAX: Duration = Duration::from_mins(10);
+/// How soon to look again whether the region offers a size.
+const REGION_RETRY: Duration = Duration::from_mins(1);
 
 /// What one pass over an instance does.
 #[derive(Clone, Debug)]
@@ -236,6 +238,9 @@ fn enrolled(snapshot: &InstanceSnapshot) -> Option<Decision> {
         (Belonging::Leaving { scale_set }, Some(_)) => {
             Some(decide(Step::Enroll(Enrolment::Leave), &format!("it has left scale set {scale_set}")))
         }
+        (Belonging::Alone, Some(marks)) => {
+            Some(decide(Step::Enroll(Enrolment::Leave), &format!("it is no member of scale set {marks}")))
+        }
         (
             Belonging::Alone
             | Belonging::Made { .. }
@@ -303,7 +308,12 @@ fn busy(view: &InstanceView) -> String {
 fn create(snapshot: &InstanceSnapshot, model: &ModelView) -> Decision {
     if let Belonging::Refused { scale_set: _, refusal } = &snapshot.belonging {
         let message = refusal.message.clone();
-        return (Step::Hold(refusal.clone()), message, None);
+        if refusal.reason == Reason::HardwareUnavailable {
+            return decide(Step::Wait(Wait::HardwareUnknown), &message);
+        }
+        // Anything else ends with a change of the set or of the VM.
+        let only_by_region = refusal.reason == Reason::SkuNotAvailable;
+        return (Step::Hold(refusal.clone()), message, only_by_region.then_some(REGION_RETRY));
     }
     if let Some(refusal) = extensions_refusal("spec.extensions", &model.model.extensions) {
         let message = refusal.message.clone();

@@ -12,7 +12,7 @@ use scaleset_crds::spot::Priority;
 use scaleset_crds::vocabulary::OrchestrationMode;
 
 use crate::reservation;
-use crate::snapshot::{Failure, Maintenance, RegionFacts, ScaleSetSnapshot, SetFacts, SpotOffer};
+use crate::snapshot::{Failure, Maintenance, Member, RegionFacts, ScaleSetSnapshot, SetFacts, SpotOffer};
 
 /// VMs in one placement group.
 pub const PLACEMENT_GROUP_MAX: usize = 100;
@@ -61,11 +61,20 @@ pub fn single_placement_group(snapshot: &ScaleSetSnapshot, fault_domain_count: i
     }
 }
 
+/// The first of those whose size the region knows: of another nobody can tell what it needs.
 fn first_vm_decides(snapshot: &ScaleSetSnapshot, fault_domain_count: i32) -> Option<bool> {
-    let first = snapshot.members.iter().min_by_key(|member| (member.created, &member.name))?;
     let profile = snapshot.set.profile.as_ref().map(|profile| &profile.vm_size);
-    let size = snapshot.region.as_ref()?.sizes.get(first.vm_size.as_ref().or(profile)?);
-    Some(size.is_some_and(|size| needs_single_group(size.maintenance, fault_domain_count)))
+    let sizes = &snapshot.region.as_ref()?.sizes;
+    let known = |member: &Member| Some(sizes.get(member.vm_size.as_ref().or(profile)?)?.maintenance);
+    let known = snapshot.members.iter().filter_map(|member| Some(((member.created, &member.name), known(member)?)));
+    let (_, first) = known.min_by_key(|(age, _)| *age)?;
+    Some(needs_single_group(first, fault_domain_count))
+}
+
+/// What the first VM of a Flexible set will decide, if that is one of `profile`.
+fn first_of(snapshot: &ScaleSetSnapshot, profile: &VirtualMachineProfile) -> Option<bool> {
+    let size = snapshot.region.as_ref()?.sizes.get(&profile.vm_size)?;
+    Some(needs_single_group(size.maintenance, fault_domain_count(snapshot)))
 }
 
 /// Why the set cannot make `target` members of `profile`, with those made by hand beside them.
@@ -83,7 +92,7 @@ pub fn size_refusal(
         (target + by_hand > limit).then_some(Failure { reason: Reason::OperationNotAllowed, message })
     };
     let groups = set.zones.len().max(1);
-    let in_groups = match (set.mode, single_placement_group) {
+    let in_groups = match (set.mode, single_placement_group.or_else(|| first_of(snapshot, profile))) {
         (OrchestrationMode::Uniform, Some(true)) => too_many(
             PLACEMENT_GROUP_MAX * groups,
             &format!(

@@ -13,7 +13,7 @@ use scaleset_crds::condition::Reason;
 use scaleset_crds::vocabulary::OrchestrationMode;
 
 use crate::limits;
-use crate::snapshot::{Failure, Maintenance, MemberLife};
+use crate::snapshot::{Failure, MemberLife, SizeMaintenance};
 
 /// The set, as far as membership depends on it.
 #[derive(Clone, Debug)]
@@ -49,8 +49,8 @@ pub struct MemberShape<'vm> {
     pub fault_domain: Option<i32>,
     /// Size.
     pub size: &'vm str,
-    /// How its size is maintained; none where the region does not tell.
-    pub maintenance: Option<Maintenance>,
+    /// How its size is maintained.
+    pub maintenance: SizeMaintenance,
     /// Whether its set has taken it before.
     pub standing: MemberStanding,
 }
@@ -110,8 +110,10 @@ pub fn refusal_among(
 impl SetShape<'_> {
     /// The first VM decides whether there is a single placement group.
     fn decided_by(&mut self, vm: &MemberShape<'_>) {
-        let needs_one =
-            vm.maintenance.map(|maintenance| limits::needs_single_group(maintenance, self.fault_domain_count));
+        let needs_one = match vm.maintenance {
+            SizeMaintenance::Known(maintenance) => Some(limits::needs_single_group(maintenance, self.fault_domain_count)),
+            SizeMaintenance::NotOffered | SizeMaintenance::Unseen => None,
+        };
         self.single_placement_group = self.single_placement_group.or(needs_one);
     }
 }
@@ -138,27 +140,35 @@ pub fn refusal(set: Option<&SetShape<'_>>, set_name: &str, vm: &MemberShape<'_>)
             format!("spec.location: {} is not {}, the location of scale set {set_name}", vm.location, set.location);
         return refused(Reason::InvalidParameter, message);
     }
-    let attach = || match vm.standing {
-        MemberStanding::Attaching => attachment_refusal(set, "attached to"),
-        MemberStanding::Newcomer | MemberStanding::Accepted => None,
-    };
-    zone_refusal(set, vm).or_else(|| fault_domain_refusal(set, vm)).or_else(|| joining_refusal(set, vm)).or_else(attach)
+    let joins = || zone_refusal(set, vm).or_else(|| fault_domain_refusal(set, vm)).or_else(|| joining_refusal(set, vm));
+    match vm.standing {
+        // Where the set is by now is no matter for a VM that is there: it stays.
+        MemberStanding::Accepted => None,
+        MemberStanding::Newcomer => joins(),
+        MemberStanding::Attaching => joins().or_else(|| attachment_refusal(set, "attached to")),
+    }
 }
 
-/// What only those must heed who are no members yet: there is room for one more, and its size goes with the others'.
+/// There is room for one more, and its size goes with the others'.
 fn joining_refusal(set: &SetShape<'_>, vm: &MemberShape<'_>) -> Option<Failure> {
     let SetShape { name, members, fault_domain_count: count, single_placement_group: single, .. } = set;
-    match vm.standing {
-        MemberStanding::Accepted => return None,
-        MemberStanding::Newcomer | MemberStanding::Attaching => {}
-    }
     let most = limits::members_max(set.mode, *single);
     if *members >= most {
         let message = format!("spec.scaleSetRef.name: scale set {name} has {members} members, the most are {most}");
         return refused(Reason::OperationNotAllowed, message);
     }
-    let MemberShape { size, maintenance, .. } = vm;
-    let needs_one = limits::needs_single_group((*maintenance)?, *count);
+    let MemberShape { size, maintenance, location, .. } = vm;
+    let maintenance = match maintenance {
+        SizeMaintenance::Known(maintenance) => *maintenance,
+        SizeMaintenance::NotOffered => {
+            return refused(Reason::SkuNotAvailable, format!("spec.vmSize: {size} is not offered in {location}"));
+        }
+        SizeMaintenance::Unseen => {
+            let message = format!("spec.vmSize: {location} has not told yet what {size} needs, wait until it answers");
+            return refused(Reason::HardwareUnavailable, message);
+        }
+    };
+    let needs_one = limits::needs_single_group(maintenance, *count);
     let message = match (needs_one, single) {
         (true, _) if vm.fault_domain.is_some() => format!(
             "spec.platformFaultDomain: a VM of size {size} does not choose its fault domain in a set with several; leave the \

@@ -12,8 +12,10 @@ use scaleset_crds::condition::Reason;
 use scaleset_crds::spot::Priority;
 use scaleset_crds::vocabulary::OrchestrationMode;
 
-use crate::limits::{PLACEMENT_GROUP_MAX, UPDATE_DOMAIN_COUNT};
+use crate::limits::{self, PLACEMENT_GROUP_MAX, UPDATE_DOMAIN_COUNT};
+use crate::plan::NewMember;
 use crate::snapshot::{Failure, Member, ScaleSetSnapshot, ZoneFacts};
+use crate::upgrade::rolling::PlacementGroups;
 
 /// A place for one member.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +51,7 @@ pub struct Occupancy {
     candidates: Vec<ZoneAndDomain>,
     spreading: Spreading,
     groups: Groups,
+    how_many: PlacementGroups,
 }
 
 /// How the members of a zone, or of a region, go over its fault domains.
@@ -111,6 +114,7 @@ impl Occupancy {
             candidates: candidates.collect(),
             spreading,
             groups: Groups::default(),
+            how_many: placement_groups(snapshot.set.mode, limits::single_placement_group(snapshot, fault_domain_count)),
         };
         for member in snapshot.members.iter().filter(|member| member.is_live()) {
             occupancy.add(member);
@@ -128,11 +132,31 @@ impl Occupancy {
         self.groups.add(member);
     }
 
-    /// The best place for one more member, which is counted from now on.
-    pub fn place_next(&mut self) -> Place {
-        let score = self.candidates.iter().map(|candidate| self.score(candidate)).min();
+    /// Counts these in no zone and no fault domain, for they share the place of another or are about to go. As long as they
+    /// are there, placement groups are full of them, too.
+    pub(crate) fn overlook(&mut self, members: &[&Member]) {
+        for member in members {
+            if let Some(count) = self.places.get_mut(&(member.zone.clone(), member.fault_domain)) {
+                *count = count.saturating_sub(1);
+            }
+        }
+    }
+
+    /// Counts in their placement groups those that are made already.
+    pub(crate) fn make_room_for<'new>(&mut self, new: impl Iterator<Item = &'new NewMember>) {
+        for member in new {
+            let key = member.placement_group.as_ref().and_then(|group| GroupKey::parse(member.zone.as_ref(), group));
+            if let (Some(group), Some(domain)) = (key, member.update_domain) {
+                *self.groups.0.entry(group).or_default().entry(domain).or_default() += 1;
+            }
+        }
+    }
+
+    /// The best place for one more member, which is counted from now on; none where every single placement group is full.
+    pub fn place_next(&mut self) -> Option<Place> {
+        let open = self.candidates.iter().filter(|(zone, _)| self.has_room(zone.as_ref()));
         let PlaceScore { members_in_zone, zone, members_in_fault_domain, fault_domain } =
-            score.expect("a region has at least one place");
+            open.map(|candidate| self.score(candidate)).min()?;
         let reason = match (&zone, fault_domain) {
             (zone, Some(domain)) if self.spreading == Spreading::OneForSpot => {
                 let zone =
@@ -153,7 +177,29 @@ impl Occupancy {
             OrchestrationMode::Uniform => self.groups.join(zone.as_ref()),
             OrchestrationMode::Flexible => (None, None),
         };
-        Place { zone, fault_domain, placement_group, update_domain, reason }
+        Some(Place { zone, fault_domain, placement_group, update_domain, reason })
+    }
+
+    fn has_room(&self, zone: Option<&String>) -> bool {
+        match self.how_many {
+            PlacementGroups::Single => !self.groups.is_full(&GroupKey { zone: zone.cloned(), number: 0 }),
+            PlacementGroups::Many => true,
+        }
+    }
+
+    /// Why `rest` members have found no place.
+    pub(crate) fn full(&self, rest: usize) -> Failure {
+        let mut zones: Vec<&str> = self.candidates.iter().filter_map(|(zone, _)| zone.as_deref()).collect();
+        zones.dedup();
+        let (reason, place) = match zones.as_slice() {
+            [] => (Reason::AllocationFailed, "the region".to_owned()),
+            zones => (Reason::ZonalAllocationFailed, format!("zones {}", zones.join(", "))),
+        };
+        let message = format!(
+            "{rest} more than single placement groups of {PLACEMENT_GROUP_MAX} have room for in {place}; \
+             spec.singlePlacementGroup is true"
+        );
+        Failure { reason, message }
     }
 
     fn score(&self, candidate: &ZoneAndDomain) -> PlaceScore {
@@ -165,6 +211,14 @@ impl Occupancy {
             members_in_fault_domain: self.places.get(candidate).copied().unwrap_or(0),
             fault_domain: *fault_domain,
         }
+    }
+}
+
+/// How many placement groups a set may have in each zone.
+pub(crate) const fn placement_groups(mode: OrchestrationMode, single: Option<bool>) -> PlacementGroups {
+    match (mode, single) {
+        (OrchestrationMode::Uniform, Some(true)) => PlacementGroups::Single,
+        (OrchestrationMode::Uniform, Some(false) | None) | (OrchestrationMode::Flexible, _) => PlacementGroups::Many,
     }
 }
 

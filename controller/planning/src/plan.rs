@@ -159,6 +159,11 @@ impl Action {
     }
 
     /// What it makes, where it makes a member.
+    pub fn creation(&self) -> Option<&NewMember> {
+        if let Self::CreateMember(member) = self { Some(member) } else { None }
+    }
+
+    /// The same, to be changed.
     pub fn creation_mut(&mut self) -> Option<&mut NewMember> {
         if let Self::CreateMember(member) = self { Some(member) } else { None }
     }

@@ -11,6 +11,7 @@ mod os_upgrade;
 mod requests;
 mod successors;
 mod surplus;
+mod uncounted;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -24,7 +25,7 @@ use crate::budget;
 use crate::deletion_notice;
 use crate::limits;
 use crate::naming;
-use crate::placement::{self, Occupancy};
+use crate::placement::{self, Occupancy, Place};
 use crate::plan::{Action, Effective, Hold, NewMember, Removal, RemovalCause, ScaleSetPlan};
 use crate::priority_mix::Split;
 use crate::respread;
@@ -47,6 +48,7 @@ use growth::Growth;
 use os_upgrade::{is_for_image, plan_os_upgrade};
 pub(crate) use successors::surge_of;
 use successors::{Places, mark_successors, surge_input, take_places};
+use uncounted::{unbalanced, uncounted};
 
 /// Members created in one pass; more wait for the next, so that a changed wish is noticed in between.
 pub const CREATES_PER_PASS_MAX: usize = 1_000;
@@ -118,7 +120,11 @@ fn plan_deletion(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan) {
     let live = snapshot.members.iter().filter(|member| member.is_live());
     plan.actions
         .extend(live.map(|member| remove(member, RemovalCause::SetDeleted, "the set is being deleted".to_owned())));
-    if snapshot.members.is_empty() && snapshot.set.finalizer == FinalizerState::Held {
+    if !snapshot.leaving.is_empty() {
+        let names: Vec<&str> = snapshot.leaving.iter().map(String::as_str).collect();
+        // With the set its owner would be gone, and with the owner the VM.
+        hold(plan, Reason::Waiting, names.len(), &format!("wait until they have left: {}", some_names(&names)));
+    } else if snapshot.members.is_empty() && snapshot.set.finalizer == FinalizerState::Held {
         plan.actions.push(Action::RemoveFinalizer);
     }
 }
@@ -361,22 +367,20 @@ fn scale_out(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: Optio
         return;
     };
     match Occupancy::count(snapshot, plan.effective.fault_domain_count) {
-        Ok(occupancy) => match unbalanced(snapshot, &occupancy, missing) {
-            Some(refusal) => hold_region(plan, &refusal, missing),
-            None => create_members(snapshot, plan, &usable, occupancy, growth),
-        },
+        Ok(mut occupancy) => {
+            let uncounted = uncounted(snapshot, plan);
+            occupancy.overlook(&uncounted);
+            occupancy.make_room_for(plan.actions.iter().filter_map(Action::creation));
+            match unbalanced(snapshot, &uncounted, &occupancy, missing) {
+                Some(refusal) => hold_region(plan, &refusal, missing),
+                None => create_members(snapshot, plan, &usable, occupancy, growth),
+            }
+        }
         Err(refusal) => {
             plan.wake_after = Some(REGION_RETRY);
             hold(plan, refusal.reason, missing, &refusal.message);
         }
     }
-}
-
-fn unbalanced(snapshot: &ScaleSetSnapshot, occupancy: &Occupancy, missing: usize) -> Option<Failure> {
-    let mut forecast = occupancy.clone();
-    let places = (0..missing).map(|_| forecast.place_next().zone);
-    let live = snapshot.members.iter().filter(|member| member.is_live()).map(|member| member.zone.clone());
-    zone_balance::refusal(&snapshot.set, live.chain(places), Reason::ZonalAllocationFailed)
 }
 
 /// The newest revision that the region can make and that no upgrade has proved bad.
@@ -400,11 +404,18 @@ fn create_members(
     let first = plan.effective.next_number;
     let members = growth.members(snapshot, &plan.effective, revision);
     let count = members.len().min(CREATES_PER_PASS_MAX);
-    let next = first + i64::try_from(count).expect("at most 1,000 are created in a pass");
+    let places: Vec<Place> = (0..count).map_while(|_| occupancy.place_next()).collect();
+    if places.len() < growth.missing.min(CREATES_PER_PASS_MAX) {
+        let rest = growth.missing - places.len();
+        hold_region(plan, &occupancy.full(rest), rest);
+    }
+    if places.is_empty() {
+        return;
+    }
+    let next = first + i64::try_from(places.len()).expect("at most 1,000 are created in a pass");
     plan.effective.next_number = next;
     plan.actions.push(Action::ReserveNumbers { next });
-    for (number, (priority, surplus)) in (first..next).zip(members) {
-        let place = occupancy.place_next();
+    for ((number, (priority, surplus)), place) in (first..next).zip(members).zip(places) {
         let (kind, name, computer_name) = names(snapshot, &revision.profile, number);
         plan.actions.push(Action::CreateMember(NewMember {
             kind,

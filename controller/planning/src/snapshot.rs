@@ -47,6 +47,8 @@ pub struct ScaleSetSnapshot {
     pub set: SetFacts,
     /// Members, sorted by name.
     pub members: Vec<Member>,
+    /// Names of those that were members, wish to leave and may, and do not count any more; its marks are still on them.
+    pub leaving: Vec<String>,
     /// Revisions that the set owns, sorted by number, then name.
     pub revisions: Vec<Revision>,
     /// Operations that have begun and have not ended, the earliest first.
@@ -271,4 +273,16 @@ pub enum Maintenance {
     MemoryPreserving,
     /// G, H, L, M, N series.
     NotMemoryPreserving,
+}
+
+/// What is known of how a size is maintained.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SizeMaintenance {
+    /// The region has told.
+    Known(Maintenance),
+    /// The region has no such size.
+    NotOffered,
+    /// The region has not answered yet.
+    #[default]
+    Unseen,
 }

@@ -50,6 +50,8 @@ mod status;
 mod sudden_drop;
 #[path = "planner/surge.rs"]
 mod surge;
+#[path = "planner/surge_balance.rs"]
+mod surge_balance;
 #[path = "planner/surge_ends.rs"]
 mod surge_ends;
 #[path = "planner/surge_spot.rs"]

@@ -67,7 +67,7 @@ pub(super) async fn execute(
     match &plan.step {
         // Hardware that did not answer is asked again with backoff: nothing else would wake this VM when it answers.
         Step::None | Step::Wait(_) | Step::Hold(_) => {
-            pass.unchanged(observed.machine.clone().err().map(PassError::from))
+            pass.unchanged(observed.machine.clone().err().or_else(|| observed.silence.clone()).map(PassError::from))
         }
         Step::Forget => Executed { object: ObjectAfter::LetGo, ..pass.unchanged(None) },
         Step::AddFinalizer => pass.unchanged(pass.add_finalizer().await.err().map(PassError::from)),

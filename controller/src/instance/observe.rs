@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use scaleset_crds::operation::OperationTargetKind;
 use scaleset_crds::{FlexVM, InstanceStatus, ScaleSet, ScaleSetOperation, ScaleSetVM};
 use scaleset_hardware::{HardwareError, Machine};
-use scaleset_planning::snapshot::Maintenance;
+use scaleset_planning::snapshot::SizeMaintenance;
 
 use super::InstanceKind;
 use crate::cluster::cache::Cached;
@@ -17,12 +17,11 @@ use crate::context::Context;
 use crate::operation::order;
 use crate::scale_set::maintenance_of;
 
-/// `FlexVM`s that are members of a set by their own wish, or are to become it, with how their sizes are maintained; none where
-/// the region does not tell.
+/// `FlexVM`s that are members of a set by their own wish, or are to become it, with how their sizes are maintained.
 #[derive(Default)]
 pub(super) struct Applicants {
-    pub(super) own: Option<Maintenance>,
-    pub(super) others: Vec<(Arc<FlexVM>, Option<Maintenance>)>,
+    pub(super) own: SizeMaintenance,
+    pub(super) others: Vec<(Arc<FlexVM>, SizeMaintenance)>,
 }
 
 /// The object of an instance.
@@ -41,6 +40,8 @@ pub(super) struct Observed {
     pub(super) revision: Option<Arc<ControllerRevision>>,
     /// A `FlexVM` that is to join a set, and the others that refer to it; empty for any other instance.
     pub(super) applicants: Applicants,
+    /// What the hardware said instead of telling how their sizes are maintained.
+    pub(super) silence: Option<HardwareError>,
     /// What people have asked of it or of its set, the earliest first.
     pub(super) operations: Vec<Arc<ScaleSetOperation>>,
     pub(super) machine: Result<Option<Machine>, HardwareError>,
@@ -77,9 +78,19 @@ impl Instance {
     fn set_name(&self) -> Option<&str> {
         match self {
             Self::ScaleSetVM(vm) => Some(&vm.spec.scale_set_ref.name),
-            Self::FlexVM(vm) => vm.scale_set_name(),
+            Self::FlexVM(vm) => {
+                // Whoever made it has it until it has left, before anybody has put on record that it is a member.
+                let accepted = vm.status.as_ref().and_then(|status| status.scale_set.as_deref());
+                accepted.or_else(|| owning_set(&vm.metadata)).or_else(|| vm.scale_set_name())
+            }
         }
     }
+}
+
+/// The set that is the owner of a `FlexVM` by name.
+pub(super) fn owning_set(metadata: &ObjectMeta) -> Option<&str> {
+    let owner = metadata.owner_references.iter().flatten().find(|owner| owner.kind == "ScaleSet");
+    owner.map(|owner| owner.name.as_str())
 }
 
 pub(super) fn find(context: &Context, kind: InstanceKind, key: &ObjectKey) -> Option<Instance> {
@@ -107,9 +118,14 @@ pub(super) async fn observe(context: &Context, instance: Instance) -> Observed {
     };
     let mut operations = operations_of(context, &instance, &id.key);
     operations.sort_by(|one, two| order(one).cmp(&order(two)));
+    let (applicants, silence) = match applicants(context, &instance, set.as_deref()).await {
+        Ok(applicants) => (applicants, None),
+        Err(error) => (Applicants::default(), Some(error)),
+    };
     Observed {
         operations,
-        applicants: applicants(context, &instance, set.as_deref()).await,
+        applicants,
+        silence,
         machine: context.hardware.observe(&id.uid).await,
         now: context.hardware.now(),
         wall_now: Timestamp::now(),
@@ -120,22 +136,28 @@ pub(super) async fn observe(context: &Context, instance: Instance) -> Observed {
     }
 }
 
-async fn applicants(context: &Context, instance: &Instance, set: Option<&ScaleSet>) -> Applicants {
-    let (Instance::FlexVM(vm), Some(set)) = (instance, set) else { return Applicants::default() };
+/// Asked for only where it matters.
+async fn applicants(
+    context: &Context,
+    instance: &Instance,
+    set: Option<&ScaleSet>,
+) -> Result<Applicants, HardwareError> {
+    let (Instance::FlexVM(vm), Some(set)) = (instance, set) else { return Ok(Applicants::default()) };
     if vm.spec.scale_set_ref.is_none() || vm.status.as_ref().is_some_and(|status| status.scale_set.is_some()) {
-        return Applicants::default();
+        return Ok(Applicants::default());
     }
-    let Ok(catalog) = context.hardware.catalog().await else { return Applicants::default() };
+    let catalog = context.hardware.catalog().await?;
     let maintenance = |vm: &FlexVM| {
-        let size = catalog.regions.get(&vm.spec.location)?.sizes.get(&vm.spec.vm_size)?;
-        Some(maintenance_of(size.memory_preserving))
+        let size = catalog.regions.get(&vm.spec.location).and_then(|region| region.sizes.get(&vm.spec.vm_size));
+        size.map_or(SizeMaintenance::NotOffered, |size| SizeMaintenance::Known(maintenance_of(size.memory_preserving)))
     };
     let name = |metadata: &ObjectMeta| metadata.name.clone().unwrap_or_default();
     let key = ObjectKey { namespace: set.metadata.namespace.clone().unwrap_or_default(), name: name(&set.metadata) };
     let members = context.cluster.members(&key, set.metadata.uid.as_deref().unwrap_or_default());
     let there = members.flex_vms.into_iter().filter(|other| other.metadata.deletion_timestamp.is_none());
     let others = there.filter(|other| name(&other.metadata) != name(&vm.metadata));
-    Applicants { own: maintenance(vm), others: others.map(|other| (Arc::clone(&other), maintenance(&other))).collect() }
+    let others = others.map(|other| (Arc::clone(&other), maintenance(&other))).collect();
+    Ok(Applicants { own: maintenance(vm), others })
 }
 
 /// Of its set, and for a `FlexVM` its own.

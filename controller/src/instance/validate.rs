@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 use scaleset_crds::condition::Reason;
 use scaleset_crds::operation::OperationState;
@@ -13,14 +12,14 @@ use scaleset_crds::{FlexVM, ScaleSet, ScaleSetVM, labels};
 use scaleset_planning::membership::{Applicant, SetShape, detach_refusal, move_refusal, refusal_among};
 use scaleset_planning::scale_set::prefix;
 use scaleset_planning::snapshot::{
-    Assigned, Belonging, Birth, EvictionNote, Failure, InstanceRequest, InstanceSnapshot, Maintenance, MemberKind,
-    MemberLife, Origin, OsDiskWish, ReleaseRule, RequestedOperation,
+    Assigned, Belonging, Birth, EvictionNote, Failure, InstanceRequest, InstanceSnapshot, MemberKind,
+    MemberLife, Origin, OsDiskWish, ReleaseRule, RequestedOperation, SizeMaintenance,
 };
 use scaleset_planning::view::{ModelView, QuotaRule};
 use scaleset_planning::{naming, revision};
 
 use super::machine_view::hardware_view;
-use super::observe::{Applicants, Instance, Observed};
+use super::observe::{Applicants, Instance, Observed, owning_set};
 use crate::scale_set::{finalizer, is_owned_by, member_shape, origin, profile_of, set_shape, shutdown_of};
 
 /// How long a restoration is tried where the policy does not say.
@@ -228,15 +227,16 @@ fn flexible(observed: &Observed, vm: &FlexVM) -> Wish {
         fault_domain: vm.spec.platform_fault_domain,
         belonging,
         kept,
-        enrolled: vm.labels().get(labels::SCALE_SET).cloned().or_else(|| owning_set(&vm.metadata)),
+        enrolled: vm.labels().get(labels::SCALE_SET).cloned().or_else(|| owning_set(&vm.metadata).map(str::to_owned)),
     }
 }
 
 /// To whom a `FlexVM` belongs, and why it stays there where its reference says otherwise. Its set is the one that has
-/// accepted it, until it has let it go.
+/// accepted or made it, until it has let it go.
 fn belonging(observed: &Observed, vm: &FlexVM) -> (Belonging, Option<Failure>) {
     let wished = vm.spec.scale_set_ref.as_ref().map(|reference| reference.name.as_str());
     let accepted = vm.status.as_ref().and_then(|status| status.scale_set.as_deref());
+    let accepted = accepted.or_else(|| owner(observed)?.metadata.name.as_deref());
     let shape = observed.set.as_deref().map(set_shape);
     let Some(accepted) = accepted.filter(|accepted| wished != Some(accepted)) else {
         let belonging = wished.map_or(Belonging::Alone, |wished| joining(observed, vm, shape.as_ref(), wished));
@@ -248,11 +248,6 @@ fn belonging(observed: &Observed, vm: &FlexVM) -> (Belonging, Option<Failure>) {
         (Some(_), Some(other)) => (of_member(observed, vm, accepted), Some(move_refusal(accepted, other))),
         (Some(refusal), None) => (of_member(observed, vm, accepted), Some(refusal)),
     }
-}
-
-fn owning_set(metadata: &ObjectMeta) -> Option<String> {
-    let owner = metadata.owner_references.iter().flatten().find(|owner| owner.kind == "ScaleSet");
-    owner.map(|owner| owner.name.clone())
 }
 
 fn joining(observed: &Observed, vm: &FlexVM, shape: Option<&SetShape<'_>>, set_name: &str) -> Belonging {
@@ -273,7 +268,7 @@ fn joining(observed: &Observed, vm: &FlexVM, shape: Option<&SetShape<'_>>, set_n
     }
 }
 
-fn applicant(vm: &FlexVM, maintenance: Option<Maintenance>) -> Applicant<'_> {
+fn applicant(vm: &FlexVM, maintenance: SizeMaintenance) -> Applicant<'_> {
     Applicant {
         created: vm.metadata.creation_timestamp.as_ref().map(|time| time.0).unwrap_or_default(),
         name: vm.metadata.name.as_deref().unwrap_or_default(),

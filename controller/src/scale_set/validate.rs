@@ -52,6 +52,10 @@ pub(super) fn validate(observed: &Observed) -> ScaleSetSnapshot {
         wall_now: observed.wall_now,
         set: facts(set),
         members: member::members(observed, &revisions),
+        leaving: match set.spec.orchestration_mode {
+            OrchestrationMode::Uniform => Vec::new(),
+            OrchestrationMode::Flexible => member::leaving(observed),
+        },
         revisions,
         unreadable_revisions,
         region: offer.and_then(|offer| offer.catalog.regions.get(&set.spec.location)).map(region_facts),

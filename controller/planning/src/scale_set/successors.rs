@@ -1,14 +1,14 @@
 //! New members in the places of others: beside those that are to go when the new one is well, and after those that go at
 //! once. Each stands in the zone and the fault domain of its predecessor.
 
-use scaleset_crds::vocabulary::{OrchestrationMode, Surplus, UpgradeMode};
+use scaleset_crds::vocabulary::{Surplus, UpgradeMode};
 
 use super::{names, removed};
-use crate::placement::Groups;
+use crate::placement::{Groups, placement_groups};
 use crate::plan::{Action, NewMember, RemovalCause, ScaleSetPlan};
 use crate::snapshot::{Member, Revision, RollMark, ScaleSetSnapshot};
+use crate::upgrade::rolling::SurgeInput;
 use crate::upgrade::rolling::surge::{Surge, mark, replaced_by};
-use crate::upgrade::rolling::{PlacementGroups, SurgeInput};
 
 /// What a rolling upgrade wants of the members that are made.
 #[derive(Clone, Debug, Default)]
@@ -30,12 +30,7 @@ fn surge_input_of(snapshot: &ScaleSetSnapshot, target: usize, single_placement_g
         target,
         headroom: snapshot.headroom.as_ref(),
         regular_headroom: snapshot.regular_headroom.as_ref(),
-        groups: match (snapshot.set.mode, single_placement_group) {
-            (OrchestrationMode::Uniform, Some(true)) => PlacementGroups::Single,
-            (OrchestrationMode::Uniform, Some(false) | None) | (OrchestrationMode::Flexible, _) => {
-                PlacementGroups::Many
-            }
-        },
+        groups: placement_groups(snapshot.set.mode, single_placement_group),
     }
 }
 

@@ -53,6 +53,7 @@ pub fn instance_status(snapshot: &InstanceSnapshot, step: &Step, outcome: &Insta
         Belonging::Made { scale_set } | Belonging::HandMade { scale_set } if snapshot.kind == MemberKind::FlexVM => {
             Some(scale_set.clone())
         }
+        Belonging::Leaving { scale_set } if is_marked(snapshot) => Some(scale_set.clone()),
         Belonging::Made { .. }
         | Belonging::HandMade { .. }
         | Belonging::Leaving { .. }
@@ -69,6 +70,11 @@ pub fn instance_status(snapshot: &InstanceSnapshot, step: &Step, outcome: &Insta
         status.healthy_on_os_disk = view.disks.first().cloned();
     }
     status
+}
+
+/// Whoever leaves is on record as a member until its marks are off: that may need several tries.
+const fn is_marked(snapshot: &InstanceSnapshot) -> bool {
+    snapshot.enrolled.is_some()
 }
 
 fn of_hardware(snapshot: &InstanceSnapshot, view: &InstanceView) -> InstanceStatus {
@@ -321,6 +327,9 @@ impl Verdicts<'_> {
             (Assigned::Known(_), Step::Hold(failure)) => {
                 Verdict::new(Truth::False, failure.reason, failure.message.clone())
             }
+            (Assigned::Known(_), Step::Wait(Wait::HardwareUnknown)) => {
+                Verdict::new(Truth::False, Reason::HardwareUnavailable, "the region does not answer")
+            }
             (Assigned::Known(_), _) if self.snapshot.status.vm_id.is_some() => {
                 Verdict::new(Truth::False, Reason::MachineVanished, "the hardware is gone and is created anew")
             }
@@ -473,6 +482,9 @@ impl Verdicts<'_> {
             return Verdict::new(Truth::True, *reason, format!("{message}; it stays a member"));
         }
         match &self.snapshot.belonging {
+            Belonging::Leaving { scale_set } if is_marked(self.snapshot) => {
+                Verdict::new(Truth::True, Reason::Accepted, format!("leaves scale set {scale_set}"))
+            }
             Belonging::Alone | Belonging::Leaving { scale_set: _ } => {
                 Verdict::new(Truth::False, Reason::NoScaleSet, "no scale set is named")
             }

@@ -3,7 +3,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use scaleset_planning::membership::{Applicant, MemberShape, MemberStanding, SetShape, refusal_among};
-use scaleset_planning::snapshot::Maintenance;
+use scaleset_planning::snapshot::{Maintenance, SizeMaintenance};
 
 use crate::membership::{open_set, vm};
 
@@ -16,7 +16,7 @@ fn preserving(standing: MemberStanding) -> MemberShape<'static> {
 }
 
 fn other(standing: MemberStanding) -> MemberShape<'static> {
-    MemberShape { size: "Standard_M64s", maintenance: Some(Maintenance::NotMemoryPreserving), ..vm(standing) }
+    MemberShape { size: "Standard_M64s", maintenance: SizeMaintenance::Known(Maintenance::NotMemoryPreserving), ..vm(standing) }
 }
 
 /// Names of those that are taken, each judged alone on what everybody sees, in the order of `all`.

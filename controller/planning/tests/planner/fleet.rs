@@ -86,6 +86,7 @@ pub(crate) fn snapshot(zones: &[&str], replicas: i32) -> ScaleSetSnapshot {
             profile: Some(Arc::clone(&profile)),
         },
         members: Vec::new(),
+        leaving: Vec::new(),
         revisions: vec![Revision {
             name: newest,
             uid: "revision-uid".to_owned(),

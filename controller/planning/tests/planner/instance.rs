@@ -232,6 +232,7 @@ fn a_persons_own_vm_is_not_thrown_away_for_a_field() {
     let shrink = |belonging: Belonging| {
         step_of(
             |snapshot| {
+                snapshot.enrolled = if belonging == Belonging::Alone { None } else { snapshot.enrolled.take() };
                 snapshot.belonging = belonging;
                 snapshot.assigned = Assigned::Known(with_disk(32));
             },
@@ -296,7 +297,7 @@ fn what_only_a_person_can_change_holds_nothing_else_up() {
     let mut there = old();
     Arc::make_mut(&mut there.model).storage_profile.data_disks = vec![disk(16)];
     let alone = |snapshot: &mut InstanceSnapshot, wished: &ModelView| {
-        snapshot.belonging = Belonging::Alone;
+        (snapshot.belonging, snapshot.enrolled) = (Belonging::Alone, None);
         snapshot.assigned = Assigned::Known(wished.clone());
     };
     let held = step_of(|snapshot| alone(snapshot, &wished), running(&there));

@@ -75,7 +75,7 @@ fn a_person_gets_it_back_by_operation_or_by_its_power_state() {
 fn one_that_was_deleted_goes_when_its_set_knows() {
     assert_eq!(plan(&deleted()).step, Step::Wait(Wait::EvictionNote), "its set lets it go");
     let mut alone = deleted();
-    alone.belonging = Belonging::Alone;
+    (alone.belonging, alone.enrolled) = (Belonging::Alone, None);
     assert_eq!(plan(&alone).step, Step::Discard);
     let mut going = deleted();
     going.life = MemberLife::Terminating;

@@ -2,13 +2,15 @@
 
 use scaleset_crds::condition::Reason;
 use scaleset_crds::vocabulary::OrchestrationMode;
-use scaleset_planning::instance::{Enrolment, Step, plan};
+use scaleset_planning::instance::{Enrolment, InstancePlan, Step, Wait, plan};
 use scaleset_planning::limits::{profile_refusal, single_placement_group};
 use scaleset_planning::membership::{MemberShape, MemberStanding, SetShape, detach_refusal, move_refusal, refusal};
-use scaleset_planning::snapshot::{Belonging, Failure, Maintenance, MemberLife, Origin};
+use scaleset_planning::plan::Action;
+use scaleset_planning::snapshot::{Belonging, Failure, Maintenance, MemberLife, Origin, SetLife, SizeMaintenance};
 use scaleset_planning::status::instance::{InstanceOutcome, instance_status};
+use scaleset_planning::view::HardwareView;
 
-use crate::fleet::{member, profile, snapshot};
+use crate::fleet::{audited, member, profile, snapshot};
 use crate::instance::{flexible_snapshot, running_hardware};
 
 /// A regional Flexible set that takes existing VMs.
@@ -27,7 +29,7 @@ pub(crate) fn open_set() -> SetShape<'static> {
 }
 
 pub(crate) const fn vm(standing: MemberStanding) -> MemberShape<'static> {
-    let (size, maintenance) = ("Standard_D2s_v3", Some(Maintenance::MemoryPreserving));
+    let (size, maintenance) = ("Standard_D2s_v3", SizeMaintenance::Known(Maintenance::MemoryPreserving));
     MemberShape { location: "eastus", zone: None, fault_domain: None, size, maintenance, standing }
 }
 
@@ -72,6 +74,22 @@ fn a_vm_that_runs_joins_where_azure_lets_it() {
 }
 
 #[test]
+fn where_a_set_has_zones_or_domains_by_now_is_no_matter_for_its_members() {
+    let zones = ["1".to_owned(), "2".to_owned()];
+    let zonal = SetShape { zones: &zones, ..open_set() };
+    let choosing = |standing| MemberShape { fault_domain: Some(1), ..vm(standing) };
+    for standing in [MemberStanding::Newcomer, MemberStanding::Attaching] {
+        for refused in
+            [refusal(Some(&zonal), "demo", &vm(standing)), refusal(Some(&open_set()), "demo", &choosing(standing))]
+        {
+            assert_eq!(told(refused).map(|(reason, _)| reason), Some(Reason::InvalidParameter), "{standing:?}");
+        }
+    }
+    assert_eq!(refusal(Some(&zonal), "demo", &vm(MemberStanding::Accepted)), None);
+    assert_eq!(refusal(Some(&open_set()), "demo", &choosing(MemberStanding::Accepted)), None);
+}
+
+#[test]
 fn a_member_leaves_under_the_rules_by_which_it_would_join() {
     let open = open_set();
     assert_eq!(detach_refusal(Some(&open)), None);
@@ -105,9 +123,10 @@ fn marks_follow_the_membership_and_hardware_is_not_touched() {
         (Belonging::HandMade { scale_set: demo() }, Some("other"), join),
         (Belonging::HandMade { scale_set: demo() }, Some("demo"), None),
         (Belonging::Made { scale_set: demo() }, Some("demo"), None),
-        (Belonging::Leaving { scale_set: demo() }, Some("demo"), leave),
+        (Belonging::Leaving { scale_set: demo() }, Some("demo"), leave.clone()),
         (Belonging::Leaving { scale_set: demo() }, None, None),
         (Belonging::Alone, None, None),
+        (Belonging::Alone, Some("demo"), leave),
         (Belonging::Refused { scale_set: demo(), refusal: refused }, None, None),
     ];
     for (belonging, enrolled, expected) in cases {
@@ -125,18 +144,22 @@ fn the_status_says_whose_member_it_is_and_why_it_stays_one() {
     let outcome =
         InstanceOutcome { hardware: running_hardware(), failure: None, operation_failure: None, restore_refusal: None };
     let cases = [
-        (Belonging::HandMade { scale_set: demo() }, None, Some("demo"), ("True", "Accepted")),
-        (Belonging::Leaving { scale_set: demo() }, None, None, ("False", "NoScaleSet")),
+        (Belonging::HandMade { scale_set: demo() }, Some("demo"), None, Some("demo"), ("True", "Accepted")),
+        // The record goes last: without it nobody would know that the marks are yet to go.
+        (Belonging::Leaving { scale_set: demo() }, Some("demo"), None, Some("demo"), ("True", "Accepted")),
+        (Belonging::Leaving { scale_set: demo() }, None, None, None, ("False", "NoScaleSet")),
         (
             Belonging::HandMade { scale_set: demo() },
+            Some("demo"),
             Some(move_refusal("demo", "other")),
             Some("demo"),
             ("True", "PropertyChangeNotAllowed"),
         ),
     ];
-    for (belonging, kept, set, expected) in cases {
+    for (belonging, enrolled, kept, set, expected) in cases {
         let mut snapshot = flexible_snapshot(running_hardware());
         (snapshot.belonging, snapshot.kept) = (belonging.clone(), kept);
+        snapshot.enrolled = enrolled.map(str::to_owned);
         let status = instance_status(&snapshot, &Step::None, &outcome);
         assert_eq!(status.scale_set.as_deref(), set, "{belonging:?}");
         let member = status.conditions.iter().find(|condition| condition.type_ == "Member").expect("it is told");
@@ -149,8 +172,8 @@ fn the_status_says_whose_member_it_is_and_why_it_stays_one() {
 #[test]
 fn what_the_size_of_a_vm_allows_in_a_flexible_set() {
     let preserving = || vm(MemberStanding::Newcomer);
-    let other =
-        || MemberShape { size: "Standard_M64s", maintenance: Some(Maintenance::NotMemoryPreserving), ..preserving() };
+    let not_preserving = SizeMaintenance::Known(Maintenance::NotMemoryPreserving);
+    let other = || MemberShape { size: "Standard_M64s", maintenance: not_preserving, ..preserving() };
     let one = open_set();
     let several = SetShape { fault_domain_count: 3, single_placement_group: None, ..open_set() };
     let of_preserving = SetShape { single_placement_group: Some(false), ..several.clone() };
@@ -184,6 +207,64 @@ fn what_the_size_of_a_vm_allows_in_a_flexible_set() {
     for vm in [preserving(), other()] {
         assert!(accepted(&zonal, &MemberShape { zone: Some("2"), ..vm }));
     }
+}
+
+#[test]
+fn a_size_that_nobody_knows_is_waited_for_and_one_that_is_not_offered_is_refused() {
+    let several = SetShape { fault_domain_count: 3, ..open_set() };
+    let of = |maintenance, standing| MemberShape { size: "Standard_M64s", maintenance, ..vm(standing) };
+    for (maintenance, expected, said) in [
+        (
+            SizeMaintenance::Unseen,
+            Reason::HardwareUnavailable,
+            "spec.vmSize: eastus has not told yet what Standard_M64s needs, wait until it answers",
+        ),
+        (SizeMaintenance::NotOffered, Reason::SkuNotAvailable, "spec.vmSize: Standard_M64s is not offered in eastus"),
+    ] {
+        for standing in [MemberStanding::Newcomer, MemberStanding::Attaching] {
+            let (reason, message) =
+                told(refusal(Some(&several), "demo", &of(maintenance, standing))).expect("it waits");
+            assert_eq!((reason, message.as_str()), (expected, said), "{standing:?}");
+        }
+        assert_eq!(refusal(Some(&several), "demo", &of(maintenance, MemberStanding::Accepted)), None);
+        let mut newcomer = flexible_snapshot(HardwareView::Absent);
+        let refusal = Failure { reason: expected, message: said.to_owned() };
+        newcomer.belonging = Belonging::Refused { scale_set: "demo".to_owned(), refusal: refusal.clone() };
+        newcomer.enrolled = None;
+        let InstancePlan { step, wake_after, .. } = plan(&newcomer);
+        if expected == Reason::HardwareUnavailable {
+            assert_eq!(step, Step::Wait(Wait::HardwareUnknown));
+        } else {
+            assert_eq!((step, wake_after.is_some()), (Step::Hold(refusal), true), "only the region can end it");
+        }
+    }
+}
+
+#[test]
+fn a_size_that_the_region_does_not_have_decides_nothing() {
+    let mut snapshot = snapshot(&[], 0);
+    snapshot.set.mode = OrchestrationMode::Flexible;
+    let by_hand = |number: i64, size: &str| {
+        let mut made = member(number, None, None, "own");
+        (made.origin, made.vm_size) = (Origin::Hand, Some(size.to_owned()));
+        made
+    };
+    snapshot.members = vec![by_hand(0, "Standard_Nope")];
+    assert_eq!(single_placement_group(&snapshot, 3), None);
+    snapshot.members.push(by_hand(1, "Standard_M64s"));
+    assert_eq!(single_placement_group(&snapshot, 3), Some(true));
+}
+
+#[test]
+fn a_set_that_is_deleted_lets_those_leave_first_who_wish_to() {
+    let mut snapshot = snapshot(&[], 0);
+    (snapshot.set.mode, snapshot.set.life) = (OrchestrationMode::Flexible, SetLife::Terminating);
+    snapshot.leaving = vec!["newvm".to_owned()];
+    let waiting = audited(&snapshot);
+    assert!(waiting.actions.is_empty(), "{waiting}");
+    assert_eq!(waiting.holds[0].message, "wait until they have left: newvm");
+    snapshot.leaving.clear();
+    assert!(matches!(audited(&snapshot).actions.as_slice(), [Action::RemoveFinalizer]));
 }
 
 #[test]

@@ -300,6 +300,7 @@ impl Growth {
             | Action::AssignRevision(_)
             | Action::ReplaceOsDisk(_)
             | Action::MarkMember(_)
+            | Action::MarkForDeletion(_)
             | Action::SeatMember(_)
             | Action::DeleteRevision { .. }
             | Action::RemoveFinalizer => panic!("a growth has no {action}"),

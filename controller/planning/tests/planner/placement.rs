@@ -242,6 +242,32 @@ fn best_effort_mends_what_an_outage_left() {
     assert_eq!(afterwards(&set), counts(&[("1", 2), ("2", 2), ("3", 1)]), "those without a zone go first");
 }
 
+#[test]
+fn a_zone_that_is_down_opens_no_second_group_in_the_others() {
+    let mut snapshot = snapshot(&ZONES, 250);
+    snapshot.set.platform_fault_domain_count = Some(5);
+    snapshot.set.single_placement_group = Some(true);
+    let turn = |snapshot: &mut ScaleSetSnapshot, state| {
+        snapshot.region.as_mut().expect("it is known").zones.insert("3".to_owned(), state);
+    };
+    turn(&mut snapshot, ZoneFacts::Unavailable);
+    let plan = audited(&snapshot);
+    assert_eq!(created_by_zone(&plan), counts(&[("1", 100), ("2", 100)]));
+    assert!(created(&plan).iter().all(|member| matches!(member.placement_group.as_deref(), Some("1-0" | "2-0"))));
+    let held = plan.holds.first().expect("the rest is held");
+    assert_eq!((held.reason, held.count), (Reason::ZonalAllocationFailed, 50), "{held:?}");
+    assert_eq!(
+        held.message,
+        "50 more than single placement groups of 100 have room for in zones 1, 2; spec.singlePlacementGroup is true"
+    );
+    assert!(plan.wake_after.is_some(), "only the region can end it: look again");
+    crate::surging::obey_some(&mut snapshot, &plan, usize::MAX);
+    let held = audited(&snapshot);
+    assert!(created(&held).is_empty() && held.holds.iter().any(|hold| hold.count == 50), "{held}");
+    turn(&mut snapshot, ZoneFacts::Available);
+    assert_eq!(created_by_zone(&audited(&snapshot)), counts(&[("3", 50)]));
+}
+
 /// Makes a set of some shape.
 type Shape = fn(&mut ScaleSetSnapshot);
 
@@ -262,12 +288,18 @@ fn a_set_holds_what_its_mode_its_groups_and_its_image_allow() {
     };
     let flexible: Shape = |snapshot| snapshot.set.mode = OrchestrationMode::Flexible;
     let none: Shape = |_| {};
-    let table: [(&str, usize, Shape); 5] = [
+    let unsaid: Shape = |snapshot| {
+        snapshot.set.mode = OrchestrationMode::Flexible;
+        snapshot.set.platform_fault_domain_count = Some(2);
+        change_profile(snapshot, crate::fleet::profile("Standard_M64s"));
+    };
+    let table: [(&str, usize, Shape); 6] = [
         ("a Uniform set", 1_000, none),
         ("a Flexible set", 1_000, flexible),
         ("an own image", 600, own_image),
         ("a single placement group", 100, one_group),
         ("a size without memory-preserving maintenance over fault domains", 200, other_size),
+        ("such a size, before the first VM has decided on the placement group", 200, unsaid),
     ];
     for (case, most, change) in table {
         let with = |target: usize| {

@@ -9,13 +9,14 @@ use scaleset_crds::instance::{PendingChange, ProtectionPolicy};
 use scaleset_crds::spot::{EvictionPolicy, SpotProfile};
 use scaleset_crds::vocabulary::{HealthState, Impact, OrchestrationMode, PowerState, ProvisioningState};
 use scaleset_crds::{FlexVM, InstanceStatus, ScaleSet, ScaleSetVM, labels};
-use scaleset_planning::membership::{MemberShape, MemberStanding};
+use scaleset_planning::membership::{MemberShape, MemberStanding, detach_refusal};
 use scaleset_planning::snapshot::{
-    Evicted, Failure, GuestAgent, Looked, Maintenance, Member, MemberKind, MemberLife, MemberReport, Observation,
-    Origin, OsDiskReport, OsDiskWish, Pending, Protection, Revision, RollMark, ShutdownRule,
+    Evicted, Failure, GuestAgent, Looked, Member, MemberKind, MemberLife, MemberReport, Observation, Origin,
+    OsDiskReport, OsDiskWish, Pending, Protection, Revision, RollMark, ShutdownRule, SizeMaintenance,
 };
 use scaleset_planning::view::Health;
 
+use super::set_shape;
 use crate::scale_set::observe::Observed;
 
 pub(super) fn members(observed: &Observed, revisions: &[Revision]) -> Vec<Member> {
@@ -56,15 +57,33 @@ fn uniform_member(set: &ScaleSet, vm: &ScaleSetVM) -> Member {
     }
 }
 
-/// Members are the FlexVMs that the set made, and those made by hand that were accepted, until they have left. Nor is one a
-/// member that another set made and left behind.
-fn flexible_member(set: &ScaleSet, revisions: &[Revision], vm: &FlexVM) -> Option<Member> {
-    let spec = &vm.spec;
+/// Names of the FlexVMs that wish to leave the set and may, sorted: they count no more, although its marks are on them.
+pub(super) fn leaving(observed: &Observed) -> Vec<String> {
+    let set = &observed.set;
+    let leaving = observed.members.flex_vms.iter().filter(|vm| enrolled(set, vm).is_some() && is_leaving(set, vm));
+    let mut names: Vec<String> = leaving.map(|vm| vm.name_any()).collect();
+    names.sort();
+    names
+}
+
+/// Who made a FlexVM that the set has, until the record and the marks of that are off it: those that the set made, and those
+/// made by hand that were accepted. One that another set made and left behind is nobody's.
+fn enrolled(set: &ScaleSet, vm: &FlexVM) -> Option<Origin> {
     let origin = origin(&vm.metadata, set.metadata.uid.as_deref()?)?;
     let accepted = vm.status.as_ref().and_then(|status| status.scale_set.as_ref());
-    if origin == Origin::Hand && accepted != set.metadata.name.as_ref() {
-        return None;
-    }
+    (origin == Origin::Set || accepted == set.metadata.name.as_ref()).then_some(origin)
+}
+
+/// Whether it is a person's wish that a FlexVM is no member, and nothing speaks against it.
+fn is_leaving(set: &ScaleSet, vm: &FlexVM) -> bool {
+    let wished = vm.spec.scale_set_ref.as_ref().map(|reference| &reference.name);
+    wished != set.metadata.name.as_ref() && detach_refusal(Some(&set_shape(set))).is_none()
+}
+
+/// Members are the FlexVMs that the set has and that do not leave it.
+fn flexible_member(set: &ScaleSet, revisions: &[Revision], vm: &FlexVM) -> Option<Member> {
+    let spec = &vm.spec;
+    let origin = enrolled(set, vm).filter(|_| !is_leaving(set, vm))?;
     let placed = Placed {
         zone: spec.zone.clone(),
         fault_domain: spec.platform_fault_domain,
@@ -91,7 +110,7 @@ fn followed(vm: &FlexVM, origin: Origin, revisions: &[Revision]) -> Option<Strin
 }
 
 /// The VM, as far as membership depends on it.
-pub(crate) fn member_shape(vm: &FlexVM, maintenance: Option<Maintenance>) -> MemberShape<'_> {
+pub(crate) fn member_shape(vm: &FlexVM, maintenance: SizeMaintenance) -> MemberShape<'_> {
     let spec = &vm.spec;
     let wished = spec.scale_set_ref.as_ref().map(|reference| reference.name.as_str());
     let accepted = vm.status.as_ref().and_then(|status| status.scale_set.as_deref());
