@@ -26,6 +26,8 @@ mod requests;
 mod rolling;
 #[path = "planner/scale_in.rs"]
 mod scale_in;
+#[path = "planner/scheduled_event.rs"]
+mod scheduled_event;
 #[path = "planner/spot.rs"]
 mod spot;
 #[path = "planner/starvation.rs"]
