@@ -38,6 +38,8 @@ mod respread;
 mod rolling;
 #[path = "planner/scale_in.rs"]
 mod scale_in;
+#[path = "planner/scheduled_event.rs"]
+mod scheduled_event;
 #[path = "planner/spot.rs"]
 mod spot;
 #[path = "planner/spot_placement.rs"]

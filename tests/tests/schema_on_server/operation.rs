@@ -76,17 +76,5 @@ pub fn cases() -> Vec<Case> {
             "parameters.skipShutdown",
             "InvalidParameter: skipShutdown must only be set where type is PowerOff",
         ),
-        case(
-            json!({"type": "ApproveScheduledEvent", "parameters": {"eventId": "e"}}),
-            json!({"type": "ApproveScheduledEvent"}),
-            "instanceIds",
-            named,
-        ),
-        case(
-            json!({"type": "ApproveScheduledEvent", "instanceIds": ["0"]}),
-            json!({"type": "Restart", "parameters": {"eventId": "e"}}),
-            "parameters.eventId",
-            "InvalidParameter: eventId must only be set where type is ApproveScheduledEvent",
-        ),
     ]
 }

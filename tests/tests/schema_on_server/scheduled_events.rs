@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::case::{Case, LegalChange, When};
-use crate::objects::uniform_set;
+use crate::case::{Case, LegalChange, When, accepting};
+use crate::objects::{operation, uniform_set};
 use crate::profile::of_both;
 
 fn notification(profile: &Value) -> Value {
@@ -12,6 +12,35 @@ fn notification(profile: &Value) -> Value {
 
 /// Every rule about them.
 pub fn cases() -> Vec<Case> {
+    [notices(), approvals()].concat()
+}
+
+fn approvals() -> Vec<Case> {
+    let case = |accepted: Value, refused: Value, field: &str, message: &str| {
+        accepting(operation(), When::OnCreation, json!({"spec": accepted})).refusing(
+            json!({"spec": refused}),
+            &format!("spec.{field}"),
+            message,
+        )
+    };
+    vec![
+        case(
+            json!({"type": "ApproveScheduledEvent", "parameters": {"eventId": "e"}}),
+            json!({"type": "ApproveScheduledEvent"}),
+            "instanceIds",
+            "InvalidParameter: instanceIds must name the VMs of a ManualUpgrade, a Delete, a SimulateEviction and an \
+             ApproveScheduledEvent without parameters.eventId, or be [\"*\"] for all",
+        ),
+        case(
+            json!({"type": "ApproveScheduledEvent", "instanceIds": ["0"]}),
+            json!({"type": "Restart", "parameters": {"eventId": "e"}}),
+            "parameters.eventId",
+            "InvalidParameter: eventId must only be set where type is ApproveScheduledEvent",
+        ),
+    ]
+}
+
+fn notices() -> Vec<Case> {
     let field = "scheduledEventsProfile";
     let timeout = format!("{field}.terminateNotificationProfile.notBeforeTimeoutSeconds");
     let range = "InvalidParameter: notBeforeTimeoutSeconds must be 300 to 900";

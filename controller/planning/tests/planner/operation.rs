@@ -26,7 +26,7 @@ fn now() -> Timestamp {
     Timestamp::from_second(1_000).expect("a second is a timestamp")
 }
 
-fn member(id: &str) -> OperationMember {
+pub(crate) fn member(id: &str) -> OperationMember {
     OperationMember {
         kind: MemberKind::ScaleSetVM,
         name: format!("web-{id}"),
@@ -82,7 +82,7 @@ fn spec(operation_type: OperationType, ids: &[&str]) -> ScaleSetOperationSpec {
     .expect("the spec is whole")
 }
 
-fn asked(operation_type: OperationType, ids: &[&str]) -> OperationSnapshot {
+pub(crate) fn asked(operation_type: OperationType, ids: &[&str]) -> OperationSnapshot {
     OperationSnapshot {
         wall_now: now(),
         uid: "operation".to_owned(),
@@ -96,7 +96,7 @@ fn asked(operation_type: OperationType, ids: &[&str]) -> OperationSnapshot {
     }
 }
 
-fn with(mut snapshot: OperationSnapshot, change: impl FnOnce(&mut OperationSet)) -> OperationSnapshot {
+pub(crate) fn with(mut snapshot: OperationSnapshot, change: impl FnOnce(&mut OperationSet)) -> OperationSnapshot {
     match &mut snapshot.target {
         OperationTargetFacts::ScaleSet(set) => change(set),
         OperationTargetFacts::Missing | OperationTargetFacts::FlexVM(_) => panic!("it is about a set"),
@@ -105,7 +105,7 @@ fn with(mut snapshot: OperationSnapshot, change: impl FnOnce(&mut OperationSet))
 }
 
 /// The same operation after a pass that has written its status.
-fn after(mut snapshot: OperationSnapshot) -> OperationSnapshot {
+pub(crate) fn after(mut snapshot: OperationSnapshot) -> OperationSnapshot {
     let OperationPlan { step, wake_after: _ } = plan(&snapshot);
     if let Some(status) = operation_status(&snapshot, &step) {
         snapshot.status = status;
@@ -113,7 +113,7 @@ fn after(mut snapshot: OperationSnapshot) -> OperationSnapshot {
     snapshot
 }
 
-fn settled_on(snapshot: &OperationSnapshot) -> Vec<&str> {
+pub(crate) fn settled_on(snapshot: &OperationSnapshot) -> Vec<&str> {
     snapshot.status.instances.iter().map(|instance| instance.instance_id.as_str()).collect()
 }
 
@@ -122,7 +122,7 @@ fn condition(snapshot: &OperationSnapshot, name: &str) -> (String, String, Strin
     (found.status.clone(), found.reason.clone(), found.message.clone())
 }
 
-fn refused(snapshot: OperationSnapshot) -> (String, String) {
+pub(crate) fn refused(snapshot: OperationSnapshot) -> (String, String) {
     let ended = after(snapshot);
     let (status, reason, message) = condition(&ended, "Failed");
     assert_eq!(status, "True", "{reason}: {message}");
@@ -130,11 +130,11 @@ fn refused(snapshot: OperationSnapshot) -> (String, String) {
     (reason, message)
 }
 
-fn earlier(operation_type: OperationType, scope: OperationScope) -> EarlierOperation {
+pub(crate) fn earlier(operation_type: OperationType, scope: OperationScope) -> EarlierOperation {
     EarlierOperation { name: "first".to_owned(), operation_type, scope }
 }
 
-fn these(ids: &[&str]) -> OperationScope {
+pub(crate) fn these(ids: &[&str]) -> OperationScope {
     OperationScope::These(ids.iter().map(|id| (*id).to_owned()).collect())
 }
 
