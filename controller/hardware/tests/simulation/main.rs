@@ -16,6 +16,7 @@ mod perform;
 mod region;
 mod reservation;
 mod reservation_histories;
+mod reservation_membership;
 mod spot;
 mod surplus;
 mod termination;
