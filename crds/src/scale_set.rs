@@ -10,9 +10,7 @@ use crate::instance::InstanceViewStatus;
 use crate::os_upgrade::{AutomaticOsUpgradePolicy, FailedImageVersion, OsUpgradeHistoryEntry};
 use crate::profile::VirtualMachineProfile;
 use crate::rolling_upgrade::{FailedRevision, RollingUpgradePolicy, RollingUpgradeStatus};
-use crate::rules::{
-    self, health, os_upgrade, overprovision, reservation, rolling_upgrade, scale_set as refuse, spot,
-};
+use crate::rules::{self, health, os_upgrade, overprovision, reservation, rolling_upgrade, scale_set as refuse, spot};
 use crate::scheduled_event::ScheduledEventsSummary;
 use crate::spot::{EvictedMember, PriorityMixPolicy, SpotRestorePolicy};
 use crate::vocabulary::{MaxDisruption, OrchestrationMode, ScaleInRule, UpgradeMode};

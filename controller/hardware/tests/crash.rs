@@ -16,8 +16,8 @@ use scaleset_hardware::sim::{
     Call, ClockSource, LatencySource, Outcome, RegionSource, Simulation, SimulationOptions, Storage,
 };
 use scaleset_hardware::{
-    CreateRequest, Hardware, Machine, Owner, Placement, QuotaRule, ReservationGroupRequest, ReservationRequest, Shutdown,
-    Target,
+    CreateRequest, Hardware, Machine, Owner, Placement, QuotaRule, ReservationGroupRequest, ReservationRequest,
+    Shutdown, Target,
 };
 
 /// Names the store that the child works on.

@@ -111,7 +111,9 @@ impl SetShape<'_> {
     /// The first VM decides whether there is a single placement group.
     fn decided_by(&mut self, vm: &MemberShape<'_>) {
         let needs_one = match vm.maintenance {
-            SizeMaintenance::Known(maintenance) => Some(limits::needs_single_group(maintenance, self.fault_domain_count)),
+            SizeMaintenance::Known(maintenance) => {
+                Some(limits::needs_single_group(maintenance, self.fault_domain_count))
+            }
             SizeMaintenance::NotOffered | SizeMaintenance::Unseen => None,
         };
         self.single_placement_group = self.single_placement_group.or(needs_one);

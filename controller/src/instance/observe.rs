@@ -155,7 +155,13 @@ async fn applicants(
     let key = ObjectKey { namespace: set.metadata.namespace.clone().unwrap_or_default(), name: name(&set.metadata) };
     let members = context.cluster.members(&key, set.metadata.uid.as_deref().unwrap_or_default());
     let there = members.flex_vms.into_iter().filter(|other| other.metadata.deletion_timestamp.is_none());
-    let others = there.filter(|other| name(&other.metadata) != name(&vm.metadata));
+    // Who wishes to leave, or for another set, is no applicant here.
+    let stays = |other: &Arc<FlexVM>| {
+        let wished = other.spec.scale_set_ref.as_ref().map(|reference| &reference.name);
+        let taken = other.status.as_ref().and_then(|status| status.scale_set.as_ref());
+        wished == Some(&key.name) || taken == Some(&key.name)
+    };
+    let others = there.filter(|other| name(&other.metadata) != name(&vm.metadata) && stays(other));
     let others = others.map(|other| (Arc::clone(&other), maintenance(&other))).collect();
     Ok(Applicants { own: maintenance(vm), others })
 }

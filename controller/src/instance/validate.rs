@@ -12,8 +12,8 @@ use scaleset_crds::{FlexVM, ScaleSet, ScaleSetVM, labels};
 use scaleset_planning::membership::{Applicant, SetShape, detach_refusal, move_refusal, refusal_among};
 use scaleset_planning::scale_set::prefix;
 use scaleset_planning::snapshot::{
-    Assigned, Belonging, Birth, EvictionNote, Failure, InstanceRequest, InstanceSnapshot, MemberKind,
-    MemberLife, Origin, OsDiskWish, ReleaseRule, RequestedOperation, SizeMaintenance,
+    Assigned, Belonging, Birth, EvictionNote, Failure, InstanceRequest, InstanceSnapshot, MemberKind, MemberLife,
+    Origin, OsDiskWish, ReleaseRule, RequestedOperation, SizeMaintenance,
 };
 use scaleset_planning::view::{ModelView, QuotaRule};
 use scaleset_planning::{naming, revision};

@@ -54,12 +54,8 @@ fn notices() -> Vec<Case> {
         profile
     };
     let spot = "OperationNotAllowed: terminateNotificationProfile.enable must not be true where priority is Spot";
-    [
-        of_range(300, 299),
-        of_range(900, 901),
-        of_both(When::OnCreation, &of_spot(false), &of_spot(true), field, spot),
-    ]
-    .concat()
+    [of_range(300, 299), of_range(900, 901), of_both(When::OnCreation, &of_spot(false), &of_spot(true), field, spot)]
+        .concat()
 }
 
 /// What may change.

@@ -16,7 +16,11 @@ fn preserving(standing: MemberStanding) -> MemberShape<'static> {
 }
 
 fn other(standing: MemberStanding) -> MemberShape<'static> {
-    MemberShape { size: "Standard_M64s", maintenance: SizeMaintenance::Known(Maintenance::NotMemoryPreserving), ..vm(standing) }
+    MemberShape {
+        size: "Standard_M64s",
+        maintenance: SizeMaintenance::Known(Maintenance::NotMemoryPreserving),
+        ..vm(standing)
+    }
 }
 
 /// Names of those that are taken, each judged alone on what everybody sees, in the order of `all`.

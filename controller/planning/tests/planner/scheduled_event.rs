@@ -13,7 +13,7 @@ use scaleset_planning::instance::{Step, Wait, plan};
 use scaleset_planning::operation::OperationStep;
 use scaleset_planning::snapshot::{
     Failure, InstanceRequest, InstanceSnapshot, Member, MemberLife, OperationSnapshot, OperationTargetFacts,
-    Protection, ReleaseRule, RequestedOperation, ScaleSetSnapshot, SetLife,
+    Protection, ReleaseRule, RequestedOperation, ScaleSetSnapshot, SetLife, ShutdownRule,
 };
 use scaleset_planning::status::instance::{InstanceOutcome, instance_status};
 use scaleset_planning::status::scale_set::{ScaleSetOutcome, scale_set_status};
@@ -40,7 +40,7 @@ fn approving(event_id: Option<&str>) -> Option<RequestedOperation> {
 
 fn outcome(snapshot: &InstanceSnapshot, operation_failure: Option<Reason>) -> InstanceOutcome {
     let operation_failure = operation_failure.map(|reason| Failure { reason, message: "no".to_owned() });
-    InstanceOutcome { hardware: snapshot.hardware.clone(), failure: None, operation_failure }
+    InstanceOutcome { hardware: snapshot.hardware.clone(), failure: None, operation_failure, restore_refusal: None }
 }
 
 fn status(snapshot: &InstanceSnapshot) -> InstanceStatus {
@@ -69,7 +69,7 @@ fn a_deletion_that_was_announced_is_waited_for() {
     waits.release = ReleaseRule::MayAbandon;
     assert_eq!(plan(&waits).step, notice, "its hardware answers");
     waits.hardware = HardwareView::Unknown { message: "no answer".to_owned() };
-    assert_eq!(plan(&waits).step, Step::Release(ReleaseRule::MayAbandon));
+    assert_eq!(plan(&waits).step, Step::Release(ReleaseRule::MayAbandon, ShutdownRule::Graceful));
 }
 
 #[test]
@@ -120,7 +120,11 @@ fn an_approval_overtakes_everything_and_is_recorded() {
     }
     let mut gone = told(NoticeStage::Scheduled, OperationState::Succeeded);
     (gone.hardware, gone.operation) = (HardwareView::Absent, approving(None));
-    assert_eq!(plan(&gone).step, Step::Release(ReleaseRule::HardwareFirst), "there is nothing to approve any more");
+    assert_eq!(
+        plan(&gone).step,
+        Step::Release(ReleaseRule::HardwareFirst, ShutdownRule::Graceful),
+        "there is nothing to approve any more"
+    );
 }
 
 fn approval(ids: &[&str], event_id: Option<&str>) -> OperationSnapshot {

@@ -31,11 +31,7 @@ pub(super) fn misplaced(before: &Seen, now: &Seen) -> Vec<String> {
             continue;
         }
         findings.extend(uneven_zones(set, &alone, &placed));
-        findings.extend(if is_all_spot(set) {
-            scattered(&alone, &placed)
-        } else {
-            uneven_domains(&alone, &placed)
-        });
+        findings.extend(if is_all_spot(set) { scattered(&alone, &placed) } else { uneven_domains(&alone, &placed) });
     }
     findings
 }
