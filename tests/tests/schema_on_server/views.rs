@@ -238,9 +238,9 @@ fn bounds_and_unknown_fields_are_refused_without_a_rule() {
             let error = answer.expect_err(expected).to_string();
             assert!(error.contains(expected), "{change}: {error}");
         }
-        let overprovisioned = merged(&named(&uniform_set(), "bounds"), &json!({"spec": {"overprovision": true}}));
-        let (text, success) = apply(server, &overprovisioned);
-        assert!(!success && text.contains("unknown field \"spec.overprovision\""), "{text}");
+        let unknown = merged(&named(&uniform_set(), "bounds"), &json!({"spec": {"availabilitySet": "web"}}));
+        let (text, success) = apply(server, &unknown);
+        assert!(!success && text.contains("unknown field \"spec.availabilitySet\""), "{text}");
     });
 }
 
