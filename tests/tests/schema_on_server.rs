@@ -23,10 +23,11 @@ mod rules;
 mod scale_set;
 #[path = "schema_on_server/scale_set_vm.rs"]
 mod scale_set_vm;
-#[path = "schema_on_server/spot.rs"]
+#[path = "schema_on_server/scheduled_events.rs"]
 mod scheduled_events;
 #[path = "schema_on_server/server.rs"]
 mod server;
+#[path = "schema_on_server/spot.rs"]
 mod spot;
 #[path = "schema_on_server/views.rs"]
 mod views;
