@@ -4,6 +4,7 @@
 mod evictions;
 mod held;
 mod placed;
+mod reserved;
 mod rest;
 mod seen;
 mod steady;
@@ -17,6 +18,7 @@ use super::stage::{Stage, took_effect};
 use evictions::{Evictions, beyond_their_share};
 use held::unexplained;
 use placed::misplaced;
+use reserved::overpromised;
 pub use rest::{balanced, converged};
 use seen::{MemberSeen, Protected, Seen, text};
 use steady::Steady;
@@ -86,6 +88,9 @@ impl Judge {
         }
         if let (Some(machines), Some(steady)) = (&observed, &self.steady) {
             findings.extend(steady.findings(machines, &now));
+        }
+        if let Some(machines) = &observed {
+            findings.extend(overpromised(stage, machines));
         }
         let machines = observed.unwrap_or_default();
         machines_have_objects(&machines, &now, &mut findings);
@@ -229,7 +234,12 @@ fn one_create_for_each_object(stage: &Stage, findings: &mut Vec<String>) {
             | Call::Observe
             | Call::ObserveAll
             | Call::Catalog
-            | Call::Headroom => {}
+            | Call::Headroom
+            | Call::PutReservationGroup
+            | Call::Reserve
+            | Call::ReleaseReservation
+            | Call::DeleteReservationGroup
+            | Call::ObserveReservationGroup => {}
         }
     }
 }

@@ -284,6 +284,10 @@ impl Stage {
             Call::ReplaceOsDisk,
             Call::Perform,
             Call::Delete,
+            Call::PutReservationGroup,
+            Call::Reserve,
+            Call::ReleaseReservation,
+            Call::DeleteReservationGroup,
         ];
         let calls = self.hardware.calls();
         changing.iter().filter_map(|call| calls.get(call)).map(|count| count.accepted + count.unchanged).sum()
