@@ -11,10 +11,13 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use scaleset_crds::VirtualMachineModel;
+use scaleset_crds::reservation::{CapacityReservationGroupReference, ReservationState};
 use scaleset_hardware::sim::{
     Call, ClockSource, LatencySource, Outcome, RegionSource, Simulation, SimulationOptions, Storage,
 };
-use scaleset_hardware::{CreateRequest, Hardware, Owner, Placement, Target};
+use scaleset_hardware::{
+    CreateRequest, Hardware, Machine, Owner, Placement, ReservationGroupRequest, ReservationRequest, Target,
+};
 
 /// Names the store that the child works on.
 const STORE: &str = "SCALESET_HARDWARE_CRASH_STORE";
@@ -24,6 +27,9 @@ const FIRST: &str = "SCALESET_HARDWARE_CRASH_FIRST";
 const TASKS: usize = 16;
 /// Machines of one child; it is killed long before.
 const MACHINES: usize = 100_000;
+/// The group that some of them draw on, and how many it has reserved.
+const GROUP: &str = "group";
+const RESERVED: i32 = 40;
 /// Lines after which the child is killed, round by round.
 const KILLED_AFTER: [usize; 8] = [1, 2, 17, 64, 131, 250, 401, 703];
 
@@ -75,6 +81,7 @@ fn compare(store: &Path, told: &BTreeMap<String, Vec<String>>) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let simulation = open(store);
     let machines = runtime.block_on(simulation.observe_all()).expect("everything can be observed").machines;
+    compare_slots(&runtime, &simulation, &machines);
     let journal = simulation.journal().expect("the journal can be read");
     let sequences: Vec<u64> = journal.iter().map(|entry| entry.sequence).collect();
     assert!(sequences.iter().copied().eq(1..=journal.len() as u64), "the journal has gaps: {sequences:?}");
@@ -95,16 +102,56 @@ fn compare(store: &Path, told: &BTreeMap<String, Vec<String>>) {
     }
 }
 
+/// Every slot is held by one machine or set aside, and every machine that draws on the group is listed once.
+fn compare_slots(runtime: &tokio::runtime::Runtime, simulation: &Simulation, machines: &BTreeMap<String, Machine>) {
+    let draws = |(uid, machine): (&String, &Machine)| Some((uid.clone(), machine.capacity_reservation.as_ref()?.state));
+    let drawing: BTreeMap<String, ReservationState> = machines.iter().filter_map(draws).collect();
+    let group = runtime.block_on(simulation.observe_reservation_group(GROUP)).expect("the group can be observed");
+    let reservations = group.map(|group| group.reservations).unwrap_or_default();
+    let Some(reservation) = reservations.first() else {
+        assert!(drawing.is_empty(), "machines draw on a reservation that is gone: {drawing:?}");
+        return;
+    };
+    assert_eq!(reservation.current_capacity, RESERVED);
+    let listed = reservation.machines.iter().map(|machine| (machine.uid.clone(), machine.state));
+    assert_eq!(listed.collect::<BTreeMap<_, _>>(), drawing, "machines and group differ");
+    let guaranteed = drawing.values().filter(|state| **state == ReservationState::Allocated).count();
+    assert_eq!(guaranteed, drawing.len().min(RESERVED.unsigned_abs() as usize), "slots are lost, or given out twice");
+    let named = machines.keys().filter(|uid| uid.starts_with("slot-"));
+    assert!(named.eq(drawing.keys()), "a machine has lost its reservation");
+}
+
 fn work_until_killed(store: &Path) {
     let first: usize = std::env::var(FIRST).ok().and_then(|first| first.parse().ok()).unwrap_or(0);
     let simulation = open(store);
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
+        reserve(&simulation).await;
         let tasks: Vec<_> = (0..TASKS).map(|task| tokio::spawn(work(simulation.clone(), first + task))).collect();
         for task in tasks {
             task.await.expect("no call panics");
         }
     });
+}
+
+/// Makes the group and its reservation, where they are not there yet.
+async fn reserve(simulation: &Simulation) {
+    let target = Target { uid: GROUP.to_owned(), generation: 1 };
+    let group = ReservationGroupRequest {
+        namespace: "default".to_owned(),
+        name: GROUP.to_owned(),
+        location: "eastus".to_owned(),
+        zones: Vec::new(),
+        shared_with: Vec::new(),
+    };
+    simulation.put_reservation_group(target.clone(), group).await.expect("the group can be made");
+    let wanted = ReservationRequest {
+        name: "small".to_owned(),
+        vm_size: "Standard_D2s_v3".to_owned(),
+        zone: None,
+        capacity: RESERVED,
+    };
+    simulation.reserve(target, wanted).await.expect("there is room");
 }
 
 /// Creates machines, and deletes every other one.
@@ -116,6 +163,17 @@ async fn work(simulation: Simulation, first: usize) {
         tell("created", &uid);
         simulation.delete(target).await.expect("a machine can be deleted");
         tell("deleted", &uid);
+        if number % 4 == 2 {
+            let drawing = format!("slot-{number:07}");
+            let target = Target { uid: drawing.clone(), generation: 1 };
+            let request = CreateRequest { model: drawing_model(), ..request(target.clone()) };
+            simulation.create(request).await.expect("there is room");
+            tell("created", &drawing);
+            if number % 8 == 2 {
+                simulation.delete(target).await.expect("a machine can be deleted");
+                tell("deleted", &drawing);
+            }
+        }
         if number % 4 == 0 {
             let kept = format!("kept-{number:07}");
             simulation.create(request(Target { uid: kept.clone(), generation: 1 })).await.expect("there is room");
@@ -161,6 +219,16 @@ fn request(target: Target) -> CreateRequest {
         model_revision: "web-1".to_owned(),
         model: model(),
     }
+}
+
+/// The model of a machine that draws on the group.
+fn drawing_model() -> Arc<VirtualMachineModel> {
+    let group = CapacityReservationGroupReference { name: GROUP.to_owned(), namespace: None };
+    Arc::new(VirtualMachineModel {
+        vm_size: "Standard_D2s_v3".to_owned(),
+        capacity_reservation_group_ref: Some(group),
+        ..VirtualMachineModel::clone(&model())
+    })
 }
 
 fn model() -> Arc<VirtualMachineModel> {

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use crate::fixture::{Fixture, request, target};
+use crate::reservation::{GROUP, group_request, reserved, small};
 
 struct Endpoint {
     fixture: Fixture,
@@ -51,6 +52,7 @@ async fn the_index_names_every_route_that_answers() {
     for route in index.as_object().unwrap().keys() {
         let (method, path) = route.split_once(' ').unwrap();
         let path = path.split('?').next().unwrap().replace("{machine}", "a").replace("{location}", "testland");
+        let path = path.replace("{group}", "default:reserved");
         let path = path.replace("load-balancers/{name}", "load-balancers/front").replace("{name}", "x");
         let (status, answer) = endpoint.ask(method.parse().unwrap(), &path, "").await;
         assert_ne!(status, StatusCode::METHOD_NOT_ALLOWED, "{route}");
@@ -237,4 +239,30 @@ async fn it_listens_on_loopback_only() {
     assert!(refused.to_string().contains("it has no authentication; use 127.0.0.1"), "{refused}");
     let loopback = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     serve(loopback, fixture.simulation, std::future::ready(())).await.unwrap();
+}
+
+#[tokio::test]
+async fn reservation_groups_are_shown_with_their_machines_and_hosts_with_what_is_set_aside() {
+    let endpoint = Endpoint::new().await;
+    assert_eq!(endpoint.get("/reservation-groups").await, json!([]));
+    let simulation = &endpoint.fixture.simulation;
+    simulation.put_reservation_group(target(GROUP, 1), group_request()).await.unwrap();
+    simulation.reserve(target(GROUP, 1), small(3)).await.unwrap();
+    endpoint.fixture.running_as(reserved("b")).await;
+    let group = endpoint.get("/reservation-groups/default:reserved").await;
+    assert_eq!(endpoint.get("/reservation-groups").await, json!([group]));
+    assert_eq!(endpoint.get("/reservation-groups/group-uid").await, group);
+    let reservation = &group["reservations"][0];
+    assert_eq!(reservation["currentCapacity"], 3);
+    assert_eq!(reservation["machines"][0]["state"], "Allocated");
+    let of_machine = endpoint.get("/machines/b").await["capacityReservation"].take();
+    let told =
+        json!({"groupNamespace": "default", "group": "reserved", "reservation": "small-1", "state": "Allocated"});
+    assert_eq!(of_machine, told);
+    let hosts = endpoint.get("/regions/testland").await["hosts"].take();
+    let aside = hosts.as_array().unwrap().iter().filter_map(|host| host["setAsideVcpus"].as_i64());
+    assert_eq!(aside.sum::<i64>(), 2);
+    let (status, answer) = endpoint.ask(Method::GET, "/reservation-groups/default:none", "").await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert_eq!(answer["error"]["message"], "no group default:none, neither a uid nor namespace:name");
 }

@@ -15,4 +15,5 @@ mod perform;
 mod region;
 mod reservation;
 mod reservation_histories;
+mod reservation_membership;
 mod spot;

@@ -53,6 +53,11 @@ fn a_value_that_makes_no_sense_is_refused_with_its_field_and_the_mend() {
         ("name: Medium", "name: Small", "region file test.yaml, sizes: Small stands there twice; keep one of them"),
         ("vcpus: 32", "vcpus: 0", "region file test.yaml, sizes[Huge].vcpus: is 0; give at least 1"),
         (
+            "reservationFaultDomainCount: 5",
+            "reservationFaultDomainCount: 6",
+            "region file test.yaml, sizes[Large].reservationFaultDomainCount: is 6; give 1 to 5, or leave it out where the size cannot be reserved",
+        ),
+        (
             "versions: [22.04.1, 22.04.2]",
             "versions: []",
             "region file test.yaml, images[Canonical:ubuntu-server:22_04-lts].versions: is empty; give at least one",
@@ -154,14 +159,15 @@ async fn the_embedded_regions_are_what_the_documentation_says() {
         catalog.regions.iter().map(|(name, region)| (name.as_str(), region.zones.len())).collect();
     assert_eq!(zones, [("centralindia", 3), ("eastus", 3), ("northcentralus", 0)]);
     let sizes = &catalog.regions["eastus"].sizes;
-    for (size, memory_preserving) in [
-        ("Standard_B1s", true),
-        ("Standard_D2s_v3", true),
-        ("Standard_E2s_v5", true),
-        ("Standard_F2s_v2", true),
-        ("Standard_M128s", false),
-        ("Standard_NC6s_v3", false),
+    for (size, memory_preserving, reservable) in [
+        ("Standard_B1s", true, None),
+        ("Standard_D2s_v3", true, Some(3)),
+        ("Standard_E2s_v5", true, Some(3)),
+        ("Standard_F2s_v2", true, Some(3)),
+        ("Standard_M128s", false, Some(1)),
+        ("Standard_NC6s_v3", false, Some(1)),
     ] {
+        assert_eq!(sizes[size].reservation_fault_domain_count, reservable, "{size}");
         assert_eq!(sizes[size].memory_preserving, memory_preserving, "{size}");
     }
     assert_eq!(sizes["Standard_NC24s_v3"].zones, ["1", "2"]);

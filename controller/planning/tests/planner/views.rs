@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 fn full() -> Value {
     json!({
         "vmSize": "Standard_D2s_v3",
+        "capacityReservationGroupRef": {"name": "reserved"},
         "osProfile": {
             "adminUsername": "azureuser",
             "adminPasswordSecretRef": {"name": "s", "key": "password"},
@@ -44,6 +45,7 @@ fn each_changed_field_is_one_difference_with_its_cost() {
     let nic = "/networkProfile/networkInterfaces/0";
     let table = [
         ("/vmSize".to_owned(), json!("Standard_D4s_v3"), "vmSize", Impact::Restart),
+        ("/capacityReservationGroupRef/name".to_owned(), json!("other"), "capacityReservationGroupRef", Impact::Online),
         ("/osProfile/adminUsername".to_owned(), json!("other"), "osProfile.adminUsername", Impact::Immutable),
         (
             "/osProfile/adminPasswordSecretRef/key".to_owned(),

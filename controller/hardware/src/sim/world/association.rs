@@ -82,7 +82,7 @@ impl World {
         let same_group = current.zip(wanted.as_ref()).is_some_and(|(now, then)| now.group == then.group);
         if record.host.is_some() && !same_group {
             self.may_leave_allocated(current)?;
-            self.may_join_allocated(record, wanted.as_ref())?;
+            may_join_allocated(record, wanted.as_ref())?;
         }
         if let Some(key) = &wanted {
             if record.host.is_some() {
@@ -258,18 +258,6 @@ impl World {
         Err(refused("OperationNotAllowed", message))
     }
 
-    /// A regional machine of a Uniform set is associated only while it has no hardware.
-    fn may_join_allocated(&self, record: &Record, wanted: Option<&ReservationKey>) -> Result<(), HardwareError> {
-        let regional = record.placement.zone.is_none() && record.owner.kind == "ScaleSetVM";
-        match wanted {
-            Some(_) if regional => {
-                let message = "a regional machine of a Uniform set with hardware cannot be associated with a capacity reservation group: deallocate it first";
-                Err(refused("OperationNotAllowed", message.to_owned()))
-            }
-            Some(_) | None => Ok(()),
-        }
-    }
-
     /// What a machine that goes to another reservation no longer counts for.
     fn given_up(&self, record: &Record) -> Result<Option<Claim>, HardwareError> {
         let model = self.model(record);
@@ -287,5 +275,17 @@ impl World {
             let others = self.reserved(&association.key).is_some_and(|reserved| !reserved.overallocated().is_empty());
             association.state == ReservationState::Allocated && !others
         })
+    }
+}
+
+/// A regional machine of a Uniform set is associated only while it has no hardware.
+fn may_join_allocated(record: &Record, wanted: Option<&ReservationKey>) -> Result<(), HardwareError> {
+    let regional = record.placement.zone.is_none() && record.owner.kind == "ScaleSetVM";
+    match wanted {
+        Some(_) if regional => {
+            let message = "a regional machine of a Uniform set with hardware cannot be associated with a capacity reservation group: deallocate it first";
+            Err(refused("OperationNotAllowed", message.to_owned()))
+        }
+        Some(_) | None => Ok(()),
     }
 }

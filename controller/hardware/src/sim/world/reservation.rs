@@ -32,7 +32,7 @@ impl World {
     ) -> Result<Effect, HardwareError> {
         let ReservationGroupRequest { namespace, name, location, zones, shared_with } = request;
         if let Some(group) = self.groups.get(&target.uid) {
-            self.fence_group(group, target)?;
+            fence_group(group, target)?;
             if (&group.namespace, &group.name) != (&namespace, &name)
                 || group.location != location
                 || group.zones != zones
@@ -72,7 +72,7 @@ impl World {
     ) -> Result<Effect, HardwareError> {
         let ReservationRequest { name, vm_size, zone, capacity } = request;
         let group = self.groups.get(&target.uid).ok_or_else(|| no_group(&target.uid))?;
-        self.fence_group(group, target)?;
+        fence_group(group, target)?;
         if *capacity < 0 {
             return Err(refused("InvalidParameter", format!("capacity {capacity} is out of range: 0 and up")));
         }
@@ -102,7 +102,7 @@ impl World {
         let Some(group) = self.groups.get(&target.uid) else {
             return Ok((Deletion::Gone, Effect::Unchanged));
         };
-        self.fence_group(group, target)?;
+        fence_group(group, target)?;
         let Some(reserved) = group.reservations.get(name) else {
             return Ok((Deletion::Gone, Effect::Unchanged));
         };
@@ -137,7 +137,7 @@ impl World {
         let Some(group) = self.groups.get(&target.uid) else {
             return Ok((Deletion::Gone, Effect::Unchanged));
         };
-        self.fence_group(group, target)?;
+        fence_group(group, target)?;
         if !group.reservations.is_empty() {
             let associated: usize = group.reservations.values().map(|reserved| reserved.members.len()).sum();
             let message = format!(
@@ -375,14 +375,6 @@ impl World {
         self.claim(&reserved.vm_size, Priority::Regular, &place(&group.location, reserved.zone.as_ref()))
     }
 
-    fn fence_group(&self, group: &GroupRecord, target: &Target) -> Result<(), HardwareError> {
-        let GroupRecord { uid, generation: seen, .. } = group;
-        if target.generation < *seen {
-            return Err(HardwareError::Stale { uid: uid.clone(), generation: target.generation, seen: *seen });
-        }
-        Ok(())
-    }
-
     /// Changes a group for a call, and notes the call's generation.
     fn change_group(&mut self, target: &Target, change: impl FnOnce(&mut GroupRecord)) {
         if let Some(group) = self.groups.get_mut(&target.uid) {
@@ -434,4 +426,12 @@ fn place(location: &str, zone: Option<&String>) -> Placement {
 
 fn no_group(uid: &str) -> HardwareError {
     refused("ResourceNotFound", format!("there is no capacity reservation group {uid}"))
+}
+
+fn fence_group(group: &GroupRecord, target: &Target) -> Result<(), HardwareError> {
+    let GroupRecord { uid, generation: seen, .. } = group;
+    if target.generation < *seen {
+        return Err(HardwareError::Stale { uid: uid.clone(), generation: target.generation, seen: *seen });
+    }
+    Ok(())
 }

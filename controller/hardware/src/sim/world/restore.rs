@@ -166,13 +166,11 @@ impl World {
         }
         let associated = record.reservation.clone().map(|association| (association, record.host.clone()));
         self.machines.insert(uid.clone(), Box::new(record));
-        match associated {
-            Some((association, host)) => self.readmit_member(&uid, association, host),
-            None => {
-                self.follow(&uid, now);
-                Ok(())
-            }
+        if let Some((association, host)) = associated {
+            return self.readmit_member(&uid, association, host);
         }
+        self.follow(&uid, now);
+        Ok(())
     }
 }
 
