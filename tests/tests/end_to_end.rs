@@ -28,6 +28,8 @@ mod placement;
 mod plugin;
 #[path = "end_to_end/refusals.rs"]
 mod refusals;
+#[path = "end_to_end/reservation.rs"]
+mod reservation;
 #[path = "end_to_end/rights.rs"]
 mod rights;
 #[path = "end_to_end/rolling.rs"]

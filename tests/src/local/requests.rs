@@ -89,7 +89,9 @@ impl RequestKind {
     /// Whether it is about what the controller works with: our kinds, revisions, events.
     pub fn is_ours(&self) -> bool {
         let resource = self.resource.split('/').next().unwrap_or_default();
-        ["scalesets", "scalesetvms", "flexvms", "controllerrevisions", "events"].contains(&resource)
+        let ours =
+            ["scalesets", "scalesetvms", "flexvms", "capacityreservationgroups", "controllerrevisions", "events"];
+        ours.contains(&resource)
     }
 }
 

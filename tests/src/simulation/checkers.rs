@@ -5,6 +5,7 @@ mod evictions;
 mod held;
 mod notices;
 mod placed;
+mod reserved;
 mod rest;
 mod seen;
 mod steady;
@@ -20,6 +21,7 @@ use evictions::{Evictions, beyond_their_share};
 use held::unexplained;
 use notices::Notices;
 use placed::misplaced;
+use reserved::overpromised;
 pub use rest::{balanced, converged};
 use seen::{MemberSeen, Protected, Seen, text};
 use steady::Steady;
@@ -93,6 +95,9 @@ impl Judge {
         }
         if let (Some(machines), Some(steady)) = (&observed, &self.steady) {
             findings.extend(steady.findings(machines, &now));
+        }
+        if let Some(machines) = &observed {
+            findings.extend(overpromised(stage, machines));
         }
         let machines = observed.unwrap_or_default();
         findings.extend(surplus::extensions_too_early(&now, &machines));
@@ -244,7 +249,12 @@ fn one_create_for_each_object(stage: &Stage, findings: &mut Vec<String>) {
             | Call::ObserveReservationGroup
             | Call::ObserveAll
             | Call::Catalog
-            | Call::Headroom => {}
+            | Call::Headroom
+            | Call::PutReservationGroup
+            | Call::Reserve
+            | Call::ReleaseReservation
+            | Call::DeleteReservationGroup
+            | Call::ObserveReservationGroup => {}
         }
     }
 }

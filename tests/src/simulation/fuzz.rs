@@ -9,6 +9,9 @@ use scaleset_controller::cluster::Kind;
 use super::checkers::converged;
 use super::random::Random;
 use super::script::{Setting, Teller};
+use reserving::Reserving;
+
+mod reserving;
 
 /// How many commands a story has before it heals.
 const COMMANDS: usize = 24;
@@ -26,10 +29,14 @@ pub fn play_seed(seed: u64, setting: Setting<'_>, told: &Mutex<Vec<String>>) -> 
         operations: 0,
         versions: 0,
         spot: false,
+        // Draws of its own, so that what it adds changes nothing else of a story.
+        reserving: Reserving::new(seed),
     };
     author.begin();
+    author.begin_reserving();
     for _ in 0..COMMANDS {
         author.next_command();
+        author.reserve();
     }
     author.heal();
     let findings = converged(author.teller.stage());
@@ -47,6 +54,7 @@ struct Author<'story> {
     versions: usize,
     /// Whether there is a set of Spot VMs.
     spot: bool,
+    reserving: Reserving,
 }
 
 impl Author<'_> {
@@ -355,6 +363,7 @@ impl Author<'_> {
         }
         self.tell("api reliable");
         self.tell("lag 0");
+        self.end_reserving();
         // A change that the ceiling refuses would wait for a person.
         self.tell("change web ceiling=Replace");
         self.tell("change demo ceiling=Replace");

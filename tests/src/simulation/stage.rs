@@ -286,6 +286,10 @@ impl Stage {
             Call::ApproveEvent,
             Call::Delete,
             Call::Count,
+            Call::PutReservationGroup,
+            Call::Reserve,
+            Call::ReleaseReservation,
+            Call::DeleteReservationGroup,
         ];
         let calls = self.hardware.calls();
         changing.iter().filter_map(|call| calls.get(call)).map(|count| count.accepted + count.unchanged).sum()

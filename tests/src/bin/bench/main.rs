@@ -5,12 +5,14 @@
 //! counts, never seconds. The report goes to standard output and to `docs/benchmarks.md`; the exit code says whether
 //! every target was met.
 //!
-//! `bench rollouts` measures upgrades alone, on a simulated cluster: it needs no API server, and writes no page.
+//! `bench rollouts` measures upgrades alone, on a simulated cluster: it needs no API server. `bench reservations` measures
+//! capacity reservation groups alone. Neither writes a page.
 
 mod floor;
 mod ours;
 mod planning;
 mod report;
+mod reserved;
 mod rollout;
 
 use std::env;
@@ -22,7 +24,9 @@ use scaleset_tests::local::cluster::{LocalCluster, client_from, workspace};
 
 use floor::Floor;
 use ours::{Ours, Round};
-use report::{Report, Simulated, planning_verdicts, rollout_verdicts, rollouts_met};
+use report::{
+    Report, Simulated, planning_verdicts, reservation_verdicts, reservations_met, rollout_verdicts, rollouts_met,
+};
 
 /// Instances in each round.
 const INSTANCES: usize = 1_000;
@@ -41,6 +45,9 @@ const ORDER: [Arm; 8] = [Arm::Floor, Arm::Ours, Arm::Ours, Arm::Floor, Arm::Floo
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
+    if env::args().nth(1).as_deref() == Some("reservations") {
+        return reservations().await;
+    }
     println!("upgrading simulated fleets");
     let rollouts = tokio::task::spawn_blocking(rollout::measure).await??;
     println!("\n{}", rollout_verdicts(&rollouts));
@@ -60,6 +67,15 @@ async fn main() -> anyhow::Result<ExitCode> {
     fs::write(workspace().join("docs/benchmarks.md"), report.page())?;
     println!("written to docs/benchmarks.md");
     Ok(if report.all_met() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn reservations() -> anyhow::Result<ExitCode> {
+    println!("starting a control plane, building the controller");
+    let cluster = tokio::task::spawn_blocking(LocalCluster::installed).await??;
+    let admin = cluster.client().await?;
+    let reserved = Ours { cluster: &cluster, admin: &admin }.reserved("reserved", INSTANCES).await?;
+    println!("\n{}", reservation_verdicts(&reserved));
+    Ok(if reservations_met(&reserved) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn measure(
@@ -90,5 +106,6 @@ async fn measure(
             }
         }
     }
+    report.reserved = Some(ours.reserved("reserved", INSTANCES).await?);
     Ok(report)
 }

@@ -18,7 +18,7 @@ use scaleset_tests::local::requests::{RequestKind, Requests};
 use scaleset_tests::local::until;
 use serde_json::json;
 
-const NAME: &str = "web";
+pub(crate) const NAME: &str = "web";
 const LIMIT: Duration = Duration::from_mins(2);
 /// How long a converged set is watched.
 const QUIET: Duration = Duration::from_mins(1);
@@ -64,13 +64,18 @@ impl Ours<'_> {
     /// Runs a round in a namespace of its own, with a controller of its own.
     pub(crate) async fn run(&self, namespace: &str, instances: usize, round: Round) -> anyhow::Result<OursRound> {
         make_namespace(self.admin, namespace).await?;
-        let settings =
-            Settings { kubeconfig: self.cluster.controller_kubeconfig()?, region_file: None, latency: Latency::Zero };
-        let controller = LocalController::start(settings).await?;
+        let controller = self.controller().await?;
         let measured = self.measure(&controller, namespace, instances, round).await;
         let measured = measured.with_context(|| format!("the end of its log:\n{}", controller.log_tail(20)));
         controller.kill().await?;
         measured
+    }
+
+    /// A controller whose hardware takes no time.
+    pub(crate) async fn controller(&self) -> anyhow::Result<LocalController> {
+        let settings =
+            Settings { kubeconfig: self.cluster.controller_kubeconfig()?, region_file: None, latency: Latency::Zero };
+        LocalController::start(settings).await
     }
 
     async fn measure(
@@ -108,7 +113,7 @@ impl Ours<'_> {
     }
 
     /// Waits until the last write of the upswing is through, then counts for a minute.
-    async fn quiet_minute(&self) -> anyhow::Result<Requests> {
+    pub(crate) async fn quiet_minute(&self) -> anyhow::Result<Requests> {
         let settle = Duration::from_secs(2);
         until("nothing is written any more", LIMIT, async || {
             let before = Requests::of(self.admin).await?;
@@ -136,7 +141,7 @@ fn spent(processes: &[(&'static str, ProcessId)]) -> anyhow::Result<BTreeMap<&'s
 }
 
 /// Watches the set until it is Ready with so many instances.
-async fn ready(sets: &Api<ScaleSet>, instances: usize) -> anyhow::Result<()> {
+pub(crate) async fn ready(sets: &Api<ScaleSet>, instances: usize) -> anyhow::Result<()> {
     let count = i32::try_from(instances)?;
     let limit = u32::try_from(LIMIT.as_secs())?;
     let parameters = WatchParams::default().fields(&format!("metadata.name={NAME}")).timeout(limit);

@@ -7,6 +7,7 @@ use scaleset_tests::local::requests::RequestKind;
 use crate::floor::FloorRound;
 use crate::ours::OursRound;
 use crate::planning::Planning;
+use crate::reserved::Reserved;
 use crate::rollout::{Online, Rolling, Rollouts};
 
 const READING: &str = "\
@@ -66,22 +67,30 @@ pub(crate) struct Report {
     instances: usize,
     pub(crate) floors: Vec<FloorRound>,
     pub(crate) ours: Vec<OursRound>,
+    pub(crate) reserved: Option<Reserved>,
     simulated: Simulated,
 }
 
 impl Report {
     pub(crate) const fn new(instances: usize, simulated: Simulated) -> Self {
-        Self { instances, floors: Vec::new(), ours: Vec::new(), simulated }
+        Self { instances, floors: Vec::new(), ours: Vec::new(), reserved: None, simulated }
     }
 
     pub(crate) fn all_met(&self) -> bool {
         let Simulated { rollouts, planning } = &self.simulated;
-        self.judged().iter().chain(&judged(rollouts)).chain(&judged_planning(planning)).all(|verdict| verdict.met)
+        let reserved = self.reserved.iter().flat_map(judged_reservations).collect::<Vec<Verdict>>();
+        self.judged()
+            .iter()
+            .chain(&reserved)
+            .chain(&judged(rollouts))
+            .chain(&judged_planning(planning))
+            .all(|verdict| verdict.met)
     }
 
     /// One line for each promise.
     pub(crate) fn verdicts(&self) -> String {
-        table(&self.judged())
+        let reserved = self.reserved.iter().flat_map(judged_reservations);
+        table(&self.judged().into_iter().chain(reserved).collect::<Vec<Verdict>>())
     }
 
     /// The whole page.
@@ -178,6 +187,29 @@ fn judged(rollouts: &Rollouts) -> Vec<Verdict> {
         verdicts.push(verdict(what, target, measured, met));
     }
     verdicts
+}
+
+/// One line for each promise about capacity reservation groups.
+pub(crate) fn reservation_verdicts(reserved: &Reserved) -> String {
+    table(&judged_reservations(reserved))
+}
+
+/// Whether each of them is kept.
+pub(crate) fn reservations_met(reserved: &Reserved) -> bool {
+    judged_reservations(reserved).iter().all(|verdict| verdict.met)
+}
+
+/// One write more than there are seconds: the first comes at once.
+fn judged_reservations(reserved: &Reserved) -> Vec<Verdict> {
+    let Reserved { seconds, writes, quiet_writes } = reserved;
+    let most = seconds.ceil() + 1.0;
+    #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+    let met = *writes as f64 <= most;
+    let told = format!("{writes} in {seconds:.2} s");
+    vec![
+        verdict("status writes of a reservation group while 1,000 VMs that use it boot", "≤ 1 a second", told, met),
+        verdict("the same in 60 s in which nothing changes", "0", quiet_writes.to_string(), *quiet_writes == 0),
+    ]
 }
 
 /// One line for each promise about planning.

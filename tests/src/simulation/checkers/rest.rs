@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use scaleset_crds::vocabulary::PowerState;
 use scaleset_hardware::Machine;
 
+use super::reserved::unlike_their_objects;
 use super::seen::{MemberSeen, Protected, Seen, SetSeen, text};
 use super::surplus::unsettled_at_rest;
 use crate::simulation::stage::Stage;
@@ -25,6 +26,7 @@ pub fn converged(stage: &Stage) -> Vec<String> {
         findings.extend(older_images(set, &members, &machines));
         findings.extend(status_differs(set, &now, uid));
     }
+    findings.extend(unlike_their_objects(stage, &machines));
     let left = now.operations.values().filter(|operation| !operation.ended);
     findings.extend(left.map(|operation| format!("operation {} has not ended", operation.name)));
     findings.extend(machines.keys().filter(|uid| !now.members.contains_key(*uid)).map(|uid| format!("{uid} is left")));
