@@ -33,9 +33,9 @@ fn told(stage: NoticeStage, operation: OperationState) -> InstanceSnapshot {
     InstanceSnapshot { life: MemberLife::Terminating, ..snapshot(HardwareView::Present(Box::new(view))) }
 }
 
-fn approving(event_id: Option<&str>) -> Option<RequestedOperation> {
+fn approving(event_id: Option<&str>) -> RequestedOperation {
     let event_id = event_id.map(str::to_owned);
-    Some(RequestedOperation { uid: "o".to_owned(), request: InstanceRequest::ApproveScheduledEvent, event_id })
+    RequestedOperation { uid: "o".to_owned(), request: InstanceRequest::ApproveScheduledEvent, event_id }
 }
 
 fn outcome(snapshot: &InstanceSnapshot, operation_failure: Option<Reason>) -> InstanceOutcome {
@@ -82,7 +82,7 @@ fn the_status_names_the_event_and_what_ends_the_wait() {
         not_before: Some(Time(at(300))),
         event_source: EventSource::User,
     };
-    assert_eq!(waits.scheduled_events, [event.clone()]);
+    assert_eq!(waits.scheduled_events, std::slice::from_ref(&event));
     assert_eq!(waits.provisioning_state, Some(ProvisioningState::Deleting));
     let ready = find(&waits.conditions, InstanceCondition::Ready.as_str()).expect("every condition is written");
     assert_eq!(
@@ -111,7 +111,7 @@ fn an_approval_overtakes_everything_and_is_recorded() {
     for life in [MemberLife::Terminating, MemberLife::Live] {
         for operation in [OperationState::Succeeded, OperationState::Updating] {
             let mut snapshot = told(NoticeStage::Scheduled, operation);
-            (snapshot.life, snapshot.operation) = (life, approving(Some("e")));
+            (snapshot.life, snapshot.operation) = (life, Some(approving(Some("e"))));
             assert_eq!(plan(&snapshot).step, approve, "{life:?}");
             assert_eq!(records(&snapshot, None), Some(RecordState::Succeeded));
             assert_eq!(records(&snapshot, Some(Reason::InvalidParameter)), Some(RecordState::Failed));
@@ -119,7 +119,7 @@ fn an_approval_overtakes_everything_and_is_recorded() {
         }
     }
     let mut gone = told(NoticeStage::Scheduled, OperationState::Succeeded);
-    (gone.hardware, gone.operation) = (HardwareView::Absent, approving(None));
+    (gone.hardware, gone.operation) = (HardwareView::Absent, Some(approving(None)));
     assert_eq!(
         plan(&gone).step,
         Step::Release(ReleaseRule::HardwareFirst, ShutdownRule::Graceful),
@@ -268,7 +268,7 @@ fn the_incarnation_rises_with_each_change_of_the_events() {
         |_| {},
         |snapshot| leaves(&mut snapshot.members[1], 300),
         |snapshot| snapshot.members[0].report.scheduled_events[0].event_status = EventStatus::Started,
-        |snapshot| snapshot.members.retain(|member| member.is_live()),
+        |snapshot| snapshot.members.retain(Member::is_live),
     ];
     for step in steps {
         step(&mut snapshot);
