@@ -15,13 +15,13 @@ use crate::fixture::{Fixture, REGION, model, placement, refusal, request, reques
 /// One host of 8 vCPUs in the zone; Small (1 vCPU) and Medium (4) can be Spot.
 fn narrow() -> String {
     let host = "{name: general, count: 2, vcpus: 8, memoryMiB: 16384}";
-    let medium = "{name: Medium, family: standardA, vcpus: 4, memoryMiB: 4096, memoryPreserving: true}";
+    let medium = "{name: Medium, family: standardA, vcpus: 4, memoryMiB: 4096, memoryPreserving: true, reservationFaultDomainCount: 2}";
     assert!(REGION.contains(host) && REGION.contains(medium));
     REGION
         .replace(host, "{name: general, count: 1, vcpus: 8, memoryMiB: 16384}")
         .replace(
             medium,
-            "{name: Medium, family: standardA, vcpus: 4, memoryMiB: 4096, memoryPreserving: true, spotPrice: \"0.08\"}",
+            "{name: Medium, family: standardA, vcpus: 4, memoryMiB: 4096, memoryPreserving: true, reservationFaultDomainCount: 2, spotPrice: \"0.08\"}",
         )
         .replace("spot: 3", "spot: 100")
 }
