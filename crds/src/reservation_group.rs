@@ -18,7 +18,6 @@ pub const NAMES_MAX: usize = 1_000;
 
 /// Capacity that is set aside for VMs which name the group, by size and zone. The capacity of a reservation is there for
 /// them whatever else the region runs; VMs beyond it take what is free, without the promise.
-#[expect(clippy::duplicated_attributes, reason = "columns have types, and several have the same")]
 #[derive(Clone, Debug, PartialEq, CustomResource, Serialize, Deserialize, KubeSchema)]
 #[kube(
     group = "compute.scaleset.io",

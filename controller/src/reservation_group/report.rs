@@ -90,7 +90,7 @@ fn notices(
     for action in done {
         match action {
             GroupAction::Reserve(_) => {
-                notices.push(notice(EventType::Normal, "Reserved", "Reserve", action.to_string()))
+                notices.push(notice(EventType::Normal, "Reserved", "Reserve", action.to_string()));
             }
             GroupAction::Release { name: _ } => {
                 notices.push(notice(EventType::Normal, "Released", "Release", action.to_string()));

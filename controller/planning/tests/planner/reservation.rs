@@ -75,10 +75,10 @@ fn creations(snapshot: &ScaleSetSnapshot) -> usize {
 fn refusal(snapshot: &ScaleSetSnapshot) -> Option<(Reason, String)> {
     let plan = plan(snapshot);
     let newest = newest(snapshot);
-    let follows = |action: &Action| match action {
-        Action::CreateMember(member) => member.revision == newest,
-        Action::AssignRevision(assignment) => assignment.revision == newest,
-        _ => false,
+    let follows = |action: &Action| {
+        let made = if let Action::CreateMember(member) = action { Some(&member.revision) } else { None };
+        let given = if let Action::AssignRevision(assignment) = action { Some(&assignment.revision) } else { None };
+        made.or(given) == Some(&newest)
     };
     let paths = ["capacityReservationGroupRef", "platformFaultDomainCount"];
     let hold = plan.holds.iter().find(|hold| paths.iter().any(|path| hold.message.contains(path)))?;
@@ -86,8 +86,8 @@ fn refusal(snapshot: &ScaleSetSnapshot) -> Option<(Reason, String)> {
     Some((hold.reason, hold.message.clone()))
 }
 
-fn using(state: ReservationState) -> Option<InstanceReservation> {
-    Some(InstanceReservation { group: "reserved".to_owned(), reservation: "d2s-z1".to_owned(), state })
+fn using(state: ReservationState) -> InstanceReservation {
+    InstanceReservation { group: "reserved".to_owned(), reservation: "d2s-z1".to_owned(), state }
 }
 
 #[test]
@@ -142,10 +142,10 @@ fn deallocated_members_need_no_slot() {
     let newest = newest(&snapshot);
     snapshot.members = spread(&[(Some("1"), 3)], &newest);
     for member in &mut snapshot.members {
-        member.report.reservation = using(ReservationState::Allocated);
+        member.report.reservation = Some(using(ReservationState::Allocated));
     }
     snapshot.members[2].power_wish = PowerWish::Deallocated;
-    snapshot.members[2].report.reservation = using(ReservationState::Associated);
+    snapshot.members[2].report.reservation = Some(using(ReservationState::Associated));
     let own = scaleset_planning::reservation::own_use(&snapshot);
     let forecast =
         scaleset_planning::reservation::forecast(&snapshot, &plan(&snapshot), &own).expect("it names a group");
@@ -269,7 +269,7 @@ fn whoever_holds_a_slot_leaves_its_group_only_without_hardware_or_without_capaci
         snapshot.revisions[0].number = 3;
         snapshot.revisions.sort_by_key(|revision| revision.number);
         let mut holder = member(0, Some("1"), None, &with_group);
-        holder.report.reservation = using(state);
+        holder.report.reservation = Some(using(state));
         snapshot.members = vec![holder];
         let told = refusal(&snapshot);
         assert_eq!(told.is_some(), refused, "{state:?}: {told:?}");

@@ -286,14 +286,12 @@ impl<'pass> Verdicts<'pass> {
     }
 
     fn capacity_satisfied(&self) -> Verdict {
-        match self.capacity_failure() {
-            Some(failure) => Verdict::new(Truth::False, failure.reason, failure.message),
-            None => {
-                let reserved = forecast_told(self.snapshot, self.plan, &own_use(self.snapshot));
-                let reserved = reserved.map_or_else(String::new, |told| format!("; {told}"));
-                Verdict::new(Truth::True, Reason::Allocated, format!("nothing waits for room{reserved}"))
-            }
+        if let Some(failure) = self.capacity_failure() {
+            return Verdict::new(Truth::False, failure.reason, failure.message);
         }
+        let reserved = forecast_told(self.snapshot, self.plan, &own_use(self.snapshot));
+        let reserved = reserved.map_or_else(String::new, |told| format!("; {told}"));
+        Verdict::new(Truth::True, Reason::Allocated, format!("nothing waits for room{reserved}"))
     }
 
     fn capacity_failure(&self) -> Option<Failure> {
