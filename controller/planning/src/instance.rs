@@ -34,6 +34,7 @@
 pub(crate) mod eviction;
 pub(crate) mod operation;
 mod os_disk;
+mod reservation;
 pub(crate) mod scheduled_event;
 
 pub use operation::is_final;
@@ -336,6 +337,7 @@ fn continue_with(snapshot: &InstanceSnapshot, model: &ModelView, view: &Instance
             .unwrap_or_else(|| retry(snapshot, model, view, code, *attempts)),
         OperationState::Succeeded => eviction::price_first(model, view)
             .or_else(|| operation::requested(snapshot, Some(model), view))
+            .or_else(|| reservation::down_first(snapshot, model, view))
             .unwrap_or_else(|| settle(snapshot, model, view)),
     }
 }

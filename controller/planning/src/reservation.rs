@@ -27,6 +27,8 @@ pub struct ReservedGroup {
     pub zones: Vec<String>,
     /// Its reservations, sorted by name.
     pub reservations: Vec<ReservedRoom>,
+    /// Sizes and zones of those that are wished for and are not reserved as yet.
+    pub pending: Vec<(String, Option<String>)>,
 }
 
 /// A reservation of such a group.
@@ -139,10 +141,8 @@ pub fn forecast(
     let profile = snapshot.set.profile.as_deref()?;
     let reference = profile.capacity_reservation_group_ref.as_ref()?;
     let group = group_of(snapshot, reference)?;
-    let leaves = |member: &&Member| {
-        let removals = plan.actions.iter().filter_map(Action::removal);
-        removals.into_iter().any(|removal| removal.name == member.name)
-    };
+    let leaves =
+        |member: &&Member| plan.actions.iter().filter_map(Action::removal).any(|removal| removal.name == member.name);
     let mut wished: BTreeMap<Option<String>, i64> = BTreeMap::new();
     let staying = snapshot.members.iter().filter(|member| member.is_made() && member.is_live() && !leaves(member));
     for member in staying.filter(|member| member.power_wish != PowerWish::Deallocated) {
@@ -237,6 +237,10 @@ fn reserved_size(
     for zone in zones {
         let place = zone.as_ref().map_or_else(String::new, |zone| format!(" in zone {zone}"));
         let Some(room) = group.reservations.iter().find(|room| room.vm_size == *size && room.zone == zone) else {
+            if group.pending.contains(&(size.clone(), zone.clone())) {
+                let message = format!("{PATH}: group {name} has not reserved {size}{place} yet");
+                return Some(Failure { reason: Reason::Waiting, message });
+            }
             let message = format!("{PATH}: group {name} has no reservation of {size}{place}; add one, 0 is enough");
             return Some(Failure { reason: Reason::OperationNotAllowed, message });
         };

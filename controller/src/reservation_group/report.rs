@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use scaleset_crds::ReservationGroupStatus;
-use scaleset_crds::condition::{ReservationGroupCondition, find};
+use scaleset_crds::condition::{Reason, ReservationGroupCondition, find};
 use scaleset_planning::reservation_group::{GroupAction, ReservationGroupPlan};
 use scaleset_planning::snapshot::ReservationGroupSnapshot;
 use scaleset_planning::status::reservation_group::reservation_group_status;
@@ -89,7 +90,7 @@ fn notices(
     for action in done {
         match action {
             GroupAction::Reserve(_) => {
-                notices.push(notice(EventType::Normal, "Reserved", "Reserve", action.to_string()))
+                notices.push(notice(EventType::Normal, "Reserved", "Reserve", action.to_string()));
             }
             GroupAction::Release { name: _ } => {
                 notices.push(notice(EventType::Normal, "Released", "Release", action.to_string()));
@@ -102,8 +103,9 @@ fn notices(
     }
     let news = |condition: ReservationGroupCondition, truth: &str| {
         let now = find(&status.conditions, condition.as_str()).filter(|now| now.status == truth)?;
-        let same = find(&before.conditions, condition.as_str())
-            .is_some_and(|before| (&before.status, &before.reason) == (&now.status, &now.reason));
+        let same = find(&before.conditions, condition.as_str()).is_some_and(|before| {
+            same_news(before, now) || (is_beyond(condition) && before.reason == Reason::HardwareUnavailable.as_str())
+        });
         (!same).then(|| (now.reason.clone(), now.message.clone()))
     };
     let ordinary = ["Creating", "Deleting"];
@@ -116,4 +118,13 @@ fn notices(
         notices.push(notice(EventType::Warning, &reason, "Allocate", note));
     }
     notices
+}
+
+fn same_news(one: &Condition, two: &Condition) -> bool {
+    (&one.status, &one.reason) == (&two.status, &two.reason)
+}
+
+/// Hardware that answers again tells no news of who is beyond.
+fn is_beyond(condition: ReservationGroupCondition) -> bool {
+    condition == ReservationGroupCondition::Overallocated
 }

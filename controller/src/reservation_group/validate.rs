@@ -136,7 +136,10 @@ pub(crate) fn reserved_group(group: &CapacityReservationGroup, namespace: &str) 
     let known = group.status.iter().flat_map(|status| &status.capacity_reservations);
     let mut reservations: Vec<ReservedRoom> = known.filter_map(room).collect();
     reservations.sort_by(|one, two| one.name.cmp(&two.name));
+    let is_there = |wish: &&CapacityReservation| reservations.iter().any(|room| room.name == wish.name);
+    let pending = spec.reservations.iter().filter(|wish| !is_there(wish));
     Some(ReservedGroup {
+        pending: pending.map(|wish| (wish.vm_size.clone(), wish.zone.clone())).collect(),
         location: spec.location.clone(),
         zones: sorted(spec.zones.clone().unwrap_or_default()),
         reservations,

@@ -339,6 +339,11 @@ impl Author<'_> {
 
     fn break_machine(&mut self) {
         let machines = self.teller.stage().machines();
+        // The size of a reserved machine is its reservation's.
+        let is_reserved = |name: &str| {
+            let mut reserved = machines.values().filter(|machine| machine.capacity_reservation.is_some());
+            reserved.any(|machine| machine.owner.name == name)
+        };
         let idle: Vec<String> = machines
             .values()
             .filter(|machine| machine.power == scaleset_crds::vocabulary::PowerState::Running)
@@ -351,6 +356,7 @@ impl Author<'_> {
         let name = self.random.pick(&idle).clone();
         let what =
             *self.random.pick(&["vanish NAME", "crash NAME", "drift NAME size=Standard_D8s_v3", "drift NAME tag=x"]);
+        let what = if is_reserved(&name) { what.replace("size=Standard_D8s_v3", "tag=x") } else { what.to_owned() };
         self.tell(&what.replace("NAME", &name));
     }
 

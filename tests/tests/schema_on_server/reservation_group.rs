@@ -31,14 +31,14 @@ fn regional() -> Value {
 
 /// Every rule of the kind.
 pub fn cases() -> Vec<Case> {
+    [of_changes(), of_reservations()].concat()
+}
+
+fn of_changes() -> Vec<Case> {
     let first = || reservation("d2s-z1", "Standard_D2s_v3", Some("1"), 40);
     let changed = |accepted: Value, refused: Value, field: &str, message: &str| {
         accepting(reservation_group(), When::OnChange, accepted).refusing(refused, field, message)
     };
-    let always = |before: Value, accepted: Value, refused: Value, field: &str, message: &str| {
-        accepting(before, When::Always, accepted).refusing(refused, field, message)
-    };
-    let second = |size: &str, zone: &str| reserving(&[first(), reservation("second", size, Some(zone), 1)]);
     let other_zone = reservation("d2s-z1", "Standard_D2s_v3", Some("2"), 40);
     let other_size = reservation("d2s-z1", "Standard_D4s_v3", Some("1"), 40);
     vec![
@@ -71,6 +71,16 @@ pub fn cases() -> Vec<Case> {
             "spec.reservations[].zone",
             "PropertyChangeNotAllowed: zone cannot be changed after creation",
         ),
+    ]
+}
+
+fn of_reservations() -> Vec<Case> {
+    let first = || reservation("d2s-z1", "Standard_D2s_v3", Some("1"), 40);
+    let always = |before: Value, accepted: Value, refused: Value, field: &str, message: &str| {
+        accepting(before, When::Always, accepted).refusing(refused, field, message)
+    };
+    let second = |size: &str, zone: &str| reserving(&[first(), reservation("second", size, Some(zone), 1)]);
+    vec![
         always(
             reservation_group(),
             second("Standard_D2s_v3", "2"),

@@ -7,14 +7,17 @@ use scaleset_crds::condition::{Reason, ScaleSetCondition, find};
 use scaleset_crds::reservation::{CapacityReservationGroupReference, ReservationState};
 use scaleset_crds::reservation_group::InstanceReservation;
 use scaleset_crds::vocabulary::{OrchestrationMode, PowerState, PowerWish};
+use scaleset_planning::instance::{self, Step};
 use scaleset_planning::plan::Action;
 use scaleset_planning::reservation::{Coverage, ReservedGroup, ReservedRoom, coverage};
 use scaleset_planning::revision;
 use scaleset_planning::scale_set::plan;
-use scaleset_planning::snapshot::{Overprovision, Revision, ScaleSetSnapshot};
+use scaleset_planning::snapshot::{Assigned, Overprovision, Revision, ScaleSetSnapshot, ShutdownRule};
 use scaleset_planning::status::scale_set::{ScaleSetOutcome, scale_set_status};
+use scaleset_planning::view::HardwareView;
 
 use crate::fleet::{member, newest, snapshot, spread};
+use crate::instance::{flexible_snapshot, running_hardware};
 
 const SIZE: &str = "Standard_D2s_v3";
 
@@ -34,6 +37,7 @@ fn group(rooms: &[ReservedRoom]) -> ReservedGroup {
         location: "eastus".to_owned(),
         zones: rooms.iter().filter_map(|room| room.zone.clone()).collect(),
         reservations: rooms.to_vec(),
+        pending: Vec::new(),
     }
 }
 
@@ -71,10 +75,10 @@ fn creations(snapshot: &ScaleSetSnapshot) -> usize {
 fn refusal(snapshot: &ScaleSetSnapshot) -> Option<(Reason, String)> {
     let plan = plan(snapshot);
     let newest = newest(snapshot);
-    let follows = |action: &Action| match action {
-        Action::CreateMember(member) => member.revision == newest,
-        Action::AssignRevision(assignment) => assignment.revision == newest,
-        _ => false,
+    let follows = |action: &Action| {
+        let made = if let Action::CreateMember(member) = action { Some(&member.revision) } else { None };
+        let given = if let Action::AssignRevision(assignment) = action { Some(&assignment.revision) } else { None };
+        made.or(given) == Some(&newest)
     };
     let paths = ["capacityReservationGroupRef", "platformFaultDomainCount"];
     let hold = plan.holds.iter().find(|hold| paths.iter().any(|path| hold.message.contains(path)))?;
@@ -89,8 +93,8 @@ fn nobody_extra_takes_a_slot_that_is_set_aside() {
     assert_eq!(creations(&snapshot), 10);
 }
 
-fn using(state: ReservationState) -> Option<InstanceReservation> {
-    Some(InstanceReservation { group: "reserved".to_owned(), reservation: "d2s-z1".to_owned(), state })
+fn using(state: ReservationState) -> InstanceReservation {
+    InstanceReservation { group: "reserved".to_owned(), reservation: "d2s-z1".to_owned(), state }
 }
 
 #[test]
@@ -145,10 +149,10 @@ fn deallocated_members_need_no_slot() {
     let newest = newest(&snapshot);
     snapshot.members = spread(&[(Some("1"), 3)], &newest);
     for member in &mut snapshot.members {
-        member.report.reservation = using(ReservationState::Allocated);
+        member.report.reservation = Some(using(ReservationState::Allocated));
     }
     snapshot.members[2].power_wish = PowerWish::Deallocated;
-    snapshot.members[2].report.reservation = using(ReservationState::Associated);
+    snapshot.members[2].report.reservation = Some(using(ReservationState::Associated));
     let own = scaleset_planning::reservation::own_use(&snapshot);
     let forecast =
         scaleset_planning::reservation::forecast(&snapshot, &plan(&snapshot), &own).expect("it names a group");
@@ -195,6 +199,11 @@ fn place_size_and_spreading_must_fit() {
         let message = format!("spec.virtualMachineProfile.capacityReservationGroupRef: {message}");
         assert_eq!(refusal(&snapshot), Some((reason, message)));
     }
+    let pending = vec![(SIZE.to_owned(), Some("3".to_owned()))];
+    let not_yet = ReservedGroup { reservations: article().reservations[..2].to_vec(), pending, ..article() };
+    let (reason, message) = refusal(&naming(&["1", "2", "3"], 3, Some(not_yet))).expect("it waits");
+    assert_eq!(reason, Reason::Waiting);
+    assert!(message.contains("group reserved has not reserved Standard_D2s_v3 in zone 3 yet"), "{message}");
     let mut fixed = naming(&["1", "2", "3"], 3, Some(article()));
     fixed.set.platform_fault_domain_count = Some(5);
     let message = "spec.platformFaultDomainCount: 5 is more than 1, the most with reservation d2s-z1 of group reserved";
@@ -267,9 +276,27 @@ fn whoever_holds_a_slot_leaves_its_group_only_without_hardware_or_without_capaci
         snapshot.revisions[0].number = 3;
         snapshot.revisions.sort_by_key(|revision| revision.number);
         let mut holder = member(0, Some("1"), None, &with_group);
-        holder.report.reservation = using(state);
+        holder.report.reservation = Some(using(state));
         snapshot.members = vec![holder];
         let told = refusal(&snapshot);
         assert_eq!(told.is_some(), refused, "{state:?}: {told:?}");
     }
+}
+
+/// With hardware it may not be let go, and would wait for what waits for it.
+#[test]
+fn a_vm_that_is_wished_down_goes_down_before_it_changes_its_group() {
+    let mut hardware = running_hardware();
+    if let HardwareView::Present(view) = &mut hardware {
+        view.host = Some("host".to_owned());
+    }
+    let mut snapshot = flexible_snapshot(hardware);
+    let Assigned::Known(model) = &mut snapshot.assigned else { panic!("its model is known") };
+    let mut changed = (*model.model).clone();
+    changed.capacity_reservation_group_ref =
+        Some(CapacityReservationGroupReference { name: "reserved".to_owned(), namespace: None });
+    model.model = Arc::new(changed);
+    assert!(matches!(instance::plan(&snapshot).step, Step::UpdateOnline(_)));
+    snapshot.power_wish = PowerWish::Deallocated;
+    assert_eq!(instance::plan(&snapshot).step, Step::SetPower(PowerWish::Deallocated, ShutdownRule::Graceful));
 }

@@ -161,6 +161,13 @@ fn the_time_of_a_failure_stays_while_it_fails_again() {
 }
 
 #[test]
+fn a_lost_answer_of_a_call_that_was_carried_out_is_no_failure() {
+    let lost = Failure { reason: Reason::HardwareUnavailable, message: "lost".to_owned() };
+    let snapshot = snapshot(vec![wish("a", 5)], vec![there("a", 5, Vec::new())]);
+    assert_eq!(told(&status(&snapshot, &[("a", lost)]), "Ready"), pair("True", "Ready"));
+}
+
+#[test]
 fn what_cannot_be_reserved_waits_for_a_person() {
     let refused = Failure { reason: Reason::NotSupported, message: "Standard_B1s cannot be reserved".to_owned() };
     let snapshot = snapshot(vec![wish("a", 5)], Vec::new());

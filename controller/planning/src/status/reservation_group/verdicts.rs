@@ -80,6 +80,8 @@ impl Verdicts<'_> {
     /// What the hardware has refused, by reservation, in this pass or before.
     fn refusals(&self) -> Vec<(String, Failure)> {
         let mut found = self.outcome.refusals.clone();
+        // A call whose answer was lost has done what it was for.
+        found.retain(|name, _| !self.is_satisfied(name));
         for there in self.there() {
             if let Some(failure) = &there.failure {
                 found.entry(there.name.clone()).or_insert_with(|| failure.clone());
@@ -96,6 +98,12 @@ impl Verdicts<'_> {
             (name, Failure { reason: failure.reason, message })
         };
         found.into_iter().map(told).collect()
+    }
+
+    fn is_satisfied(&self, name: &str) -> bool {
+        let wished = self.snapshot.reservations.iter().find(|wish| wish.name == name).map(|wish| wish.capacity);
+        let there = self.there().iter().find(|there| there.name == name && there.failure.is_none());
+        there.is_some_and(|there| wished == Some(there.current_capacity))
     }
 
     /// Reservations that do not have what is wished, and nobody has refused it.
