@@ -242,11 +242,6 @@ fn one_create_for_each_object(stage: &Stage, findings: &mut Vec<String>) {
             | Call::Perform
             | Call::ApproveEvent
             | Call::Observe
-            | Call::PutReservationGroup
-            | Call::Reserve
-            | Call::ReleaseReservation
-            | Call::DeleteReservationGroup
-            | Call::ObserveReservationGroup
             | Call::ObserveAll
             | Call::Catalog
             | Call::Headroom

@@ -27,7 +27,8 @@ pub(super) fn misplaced(before: &Seen, now: &Seen) -> Vec<String> {
         // Where some members have the place of two, and where that has ended before its time, the count is not clear.
         let beside = |member: &&MemberSeen| members.iter().any(|other| other.name == member.replaces);
         let (paired, alone): (Vec<&MemberSeen>, Vec<&MemberSeen>) = members.iter().copied().partition(beside);
-        if !paired.is_empty() && !(goes_forward(set) && paired.iter().all(|new| is_sound(new))) {
+        let is_clear = paired.is_empty() || (goes_forward(set) && paired.iter().all(|new| is_sound(new)));
+        if !is_clear {
             continue;
         }
         findings.extend(uneven_zones(set, &alone, &placed));
