@@ -31,8 +31,8 @@ fn passes_over_what_is_converged_write_nothing_and_list_nothing() {
         assert_eq!(asked.only(touches).total(), 12, "ours, by kubectl: {asked}");
         let others = asked.only(|kind| kind.is_write() && !touches(kind));
         assert_eq!(others.total(), 0, "{others}");
-        // kubectl lists the three kinds once each, to find what it annotates.
-        assert_eq!(asked.only(RequestKind::is_list).total(), 3, "{asked}");
+        // kubectl lists the four kinds once each, to find what it annotates.
+        assert_eq!(asked.only(RequestKind::is_list).total(), 4, "{asked}");
         Ok(())
     });
 }
