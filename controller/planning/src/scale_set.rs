@@ -4,6 +4,7 @@
 //! decide is put together here, so that no two of them touch one member. Upgrades come before scale, because a member that is replaced is created anew by
 //! scaling out, at the newest revision, in a later pass.
 
+mod deletion;
 mod evictions;
 mod forced_deletion;
 mod growth;
@@ -39,9 +40,9 @@ use crate::unsettled;
 use crate::upgrade::rolling::surge::{Surge, replaced_by};
 use crate::upgrade::rolling::{RollingDecision, RollingInput, Target};
 use crate::upgrade::{self, Outdated, UpgradeDecision, UpgradeInput, automatic, manual, outdated, rolling};
-use crate::wording::some_names;
 use crate::zone_balance;
 
+use deletion::plan_deletion;
 pub use evictions::lowered;
 use evictions::{Evictions, hold_lowered, plan_evictions};
 use growth::Growth;
@@ -107,26 +108,6 @@ fn next_number(snapshot: &ScaleSetSnapshot) -> i64 {
     let in_cluster = snapshot.members.iter().filter_map(|member| member.sequence).max();
     let known = in_cluster.max(snapshot.highest_hardware_number).map_or(0, |highest| highest + 1);
     snapshot.status.next_instance_id.unwrap_or(0).max(known)
-}
-
-fn plan_deletion(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan) {
-    let by_hand: Vec<&str> =
-        snapshot.members.iter().filter(|member| !member.is_made()).map(|member| member.name.as_str()).collect();
-    if !by_hand.is_empty() {
-        let message = format!("{} made by hand must be deleted first: {}", by_hand.len(), some_names(&by_hand));
-        hold(plan, Reason::OperationNotAllowed, by_hand.len(), &message);
-        return;
-    }
-    let live = snapshot.members.iter().filter(|member| member.is_live());
-    plan.actions
-        .extend(live.map(|member| remove(member, RemovalCause::SetDeleted, "the set is being deleted".to_owned())));
-    if !snapshot.leaving.is_empty() {
-        let names: Vec<&str> = snapshot.leaving.iter().map(String::as_str).collect();
-        // With the set its owner would be gone, and with the owner the VM.
-        hold(plan, Reason::Waiting, names.len(), &format!("wait until they have left: {}", some_names(&names)));
-    } else if snapshot.members.is_empty() && snapshot.set.finalizer == FinalizerState::Held {
-        plan.actions.push(Action::RemoveFinalizer);
-    }
 }
 
 /// Extras are in `all` alone: nothing but their own step knows of them.

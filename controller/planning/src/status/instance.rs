@@ -2,21 +2,21 @@
 //!
 //! While the hardware does not answer, what was last known of it stays; only the conditions say that it is unknown.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use scaleset_crds::InstanceStatus;
 use scaleset_crds::condition::{FlexVMCondition, InstanceCondition, Reason, find, keep_transition_times};
 use scaleset_crds::instance::{
-    ExtensionView, InstanceView as InstanceViewStatusField, InstanceViewStatus, PendingChange, VirtualMachineAgent,
-    VirtualMachineHealth,
+    ExtensionView, InstanceView as InstanceViewStatusField, PendingChange, VirtualMachineAgent,
 };
-use scaleset_crds::vocabulary::{HealthState, Impact, PowerState, PowerWish, ProvisioningState, StatusLevel};
+use scaleset_crds::vocabulary::{HealthState, Impact, PowerState, PowerWish, ProvisioningState};
 
-use super::{Truth, Verdict, cut, whole_seconds};
+use super::{Truth, Verdict};
 use crate::instance::{Step, Wait, operation};
 use crate::remedy::needs_a_person;
 use crate::snapshot::{Assigned, Belonging, Failure, InstanceSnapshot, MemberKind, MemberLife};
-use crate::view::{HardwareView, Health, InstanceView, OperationState, ReportedHealth, ViewDiff, diff};
+use crate::view::{HardwareView, Health, InstanceView, OperationState, ViewDiff, diff};
 
+mod codes;
 mod market;
 mod notice;
 
@@ -171,59 +171,11 @@ fn run_time_details(snapshot: &InstanceSnapshot, view: &InstanceView) -> Instanc
         os_version: view.os_version.clone(),
         image_version: Some(view.image_version.clone()),
         vm_agent: view.vm_agent_version.clone().map(|version| VirtualMachineAgent { version }),
-        vm_health: view.reported_health.map(health),
+        vm_health: view.reported_health.map(codes::health),
         disks: view.disks.clone(),
         extensions: extensions.collect(),
-        statuses: statuses(snapshot, view),
+        statuses: codes::statuses(view, provisioning_state(snapshot, view)),
     }
-}
-
-fn health(health: ReportedHealth) -> VirtualMachineHealth {
-    let ReportedHealth { state, since } = health;
-    let level = match state {
-        HealthState::Initializing | HealthState::Healthy => StatusLevel::Info,
-        HealthState::Unhealthy => StatusLevel::Error,
-        HealthState::Unknown => StatusLevel::Warning,
-    };
-    VirtualMachineHealth {
-        status: InstanceViewStatus {
-            code: format!("HealthState/{}", state.code()),
-            level,
-            display_status: format!("{state:?}"),
-            message: None,
-            time: Some(Time(whole_seconds(since))),
-        },
-    }
-}
-
-fn statuses(snapshot: &InstanceSnapshot, view: &InstanceView) -> Vec<InstanceViewStatus> {
-    let provisioning = provisioning_state(snapshot, view).code();
-    let time = Some(Time(whole_seconds(view.changed_at)));
-    let (code, level, message) = match &view.operation {
-        OperationState::Failed { code, message, attempts: _ } => {
-            (format!("ProvisioningState/{provisioning}/{code}"), StatusLevel::Error, Some(cut(message)))
-        }
-        OperationState::Creating | OperationState::Updating | OperationState::Succeeded | OperationState::Deleting => {
-            (format!("ProvisioningState/{provisioning}"), StatusLevel::Info, None)
-        }
-    };
-    let power = view.power.code();
-    vec![
-        InstanceViewStatus {
-            code,
-            level,
-            display_status: format!("Provisioning {provisioning}"),
-            message,
-            time: time.clone(),
-        },
-        InstanceViewStatus {
-            code: format!("PowerState/{power}"),
-            level: StatusLevel::Info,
-            display_status: format!("VM {power}"),
-            message: None,
-            time,
-        },
-    ]
 }
 
 fn application_healthy(health: Health) -> Verdict {
