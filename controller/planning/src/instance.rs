@@ -263,14 +263,17 @@ fn wished_group(snapshot: &InstanceSnapshot) -> Option<String> {
     }
 }
 
-/// Hardware that is being deleted already is waited for, not asked again.
+/// Hardware that is being deleted already is waited for, not asked again, unless its power may be cut.
 fn release(snapshot: &InstanceSnapshot) -> Decision {
     if let Some(decision) = scheduled_event::awaited(snapshot) {
         return decision;
     }
     match &snapshot.hardware {
         HardwareView::Present(view) if view.is_deleted_by_eviction() => eviction::released(snapshot, view),
-        HardwareView::Present(view) if view.operation == OperationState::Deleting => {
+        // One whose guest need not be asked is not left to it: a notice of deletion has begun the gentle way.
+        HardwareView::Present(view)
+            if view.operation == OperationState::Deleting && snapshot.shutdown == ShutdownRule::Graceful =>
+        {
             decide(Step::Wait(Wait::HardwareBusy), &busy(view))
         }
         HardwareView::Unknown { message } if eviction::may_be_unnoted(snapshot) => {

@@ -16,6 +16,7 @@ use scaleset_crds::vocabulary::{PowerState, ProvisioningState, Surplus};
 use scaleset_crds::{ScaleSetStatus, VirtualMachineProfile};
 
 use crate::limits;
+use crate::scale_set::pairs_among;
 use crate::snapshot::{Evicted, Member, Overprovision, Protection, ScaleSetSnapshot};
 
 /// Fewest extras of a growth.
@@ -34,8 +35,11 @@ pub(crate) fn reached(counted: &ScaleSetSnapshot, target: i32) -> Option<i32> {
         Overprovision::Off => return None,
         Overprovision::On | Overprovision::ExtensionsOnKept => {}
     }
-    let made = counted.members.iter().filter(|member| member.is_made() && member.is_live()).count();
-    let all = usize::try_from(target).is_ok_and(|target| made >= target);
+    let made = counted.members.iter().filter(|member| member.is_made() && member.is_live());
+    let made: Vec<Member> = made.cloned().collect();
+    // A pair of a surge has one place.
+    let all = |target| made.len() - pairs_among(counted, target, &made) >= target;
+    let all = usize::try_from(target).is_ok_and(all);
     Some(if all { target } else { reached_before(&counted.status).min(target) })
 }
 

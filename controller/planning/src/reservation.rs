@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use scaleset_crds::VirtualMachineProfile;
 use scaleset_crds::condition::Reason;
 use scaleset_crds::reservation::{CapacityReservationGroupReference, ReservationState};
+use scaleset_crds::reservation_group::InstanceReservation;
 use scaleset_crds::vocabulary::{OrchestrationMode, PowerState, PowerWish};
 
 use crate::limits;
@@ -290,22 +291,34 @@ fn must_be_deallocated(
     })
 }
 
-/// A VM that holds a slot leaves its group only when it is deallocated, or when nothing is reserved any more.
+/// Whether nothing is set aside any more in the reservation that a member draws on, as far as its group can be seen.
+fn is_reduced_to_nothing(snapshot: &ScaleSetSnapshot, there: &InstanceReservation) -> bool {
+    let (namespace, group) = there.group.split_once('/').unwrap_or((&snapshot.set.namespace, &there.group));
+    let group = snapshot.reservation_groups.get(&(namespace.to_owned(), group.to_owned()));
+    let room = group.and_then(|group| group.reservations.iter().find(|room| room.name == there.reservation));
+    room.is_some_and(|room| room.current_capacity == 0)
+}
+
+/// A VM that holds hardware leaves its group only when it is deallocated, or when its reservation is known to be reduced to
+/// nothing.
 fn still_held(snapshot: &ScaleSetSnapshot, profile: &VirtualMachineProfile) -> Option<Failure> {
     let wished =
         profile.capacity_reservation_group_ref.as_ref().map(|reference| group_name(reference, &snapshot.set.namespace));
     let mut holding: Vec<(&str, &str)> = Vec::new();
     for member in snapshot.members.iter().filter(|member| member.is_made() && member.is_live()) {
         let Some(there) = &member.report.reservation else { continue };
-        if there.state == ReservationState::Allocated && Some(&there.group) != wished.as_ref() {
+        let has_hardware = match there.state {
+            ReservationState::Allocated | ReservationState::Overallocated => true,
+            ReservationState::Associated => false,
+        };
+        if has_hardware && Some(&there.group) != wished.as_ref() && !is_reduced_to_nothing(snapshot, there) {
             holding.push((&member.name, &there.group));
         }
     }
     let (_, group) = holding.first()?;
     let names: Vec<&str> = holding.iter().map(|(name, _)| *name).collect();
     let message = format!(
-        "{PATH}: {} VMs hold reserved capacity of group {group} ({}); deallocate them, or reduce its capacity to 0, before \
-         they leave it",
+        "{PATH}: {} VMs of group {group} run ({}); deallocate them, or reduce its capacity to 0, before they leave it",
         names.len(),
         some_names(&names)
     );

@@ -121,12 +121,26 @@ fn plan_live(snapshot: &ReservationGroupSnapshot, view: &GroupView, plan: &mut R
     if *view == GroupView::Absent || facts.shared_with != snapshot.shared_with {
         plan.actions.push(GroupAction::Put { shared_with: snapshot.shared_with.clone() });
     }
-    let wished = |name: &str| snapshot.reservations.iter().any(|wish| wish.name == name);
-    for reservation in facts.reservations.iter().filter(|reservation| !wished(&reservation.name)) {
-        give_up(snapshot, reservation, "it is taken out of spec.reservations", plan);
+    let named = |name: &str| snapshot.reservations.iter().any(|wish| wish.name == name);
+    let wished = |there: &ReservationFacts| snapshot.reservations.iter().any(|wish| wish.is_for(there));
+    for reservation in facts.reservations.iter().filter(|reservation| !wished(reservation)) {
+        let why = if named(&reservation.name) {
+            "spec.reservations has another size or zone under its name"
+        } else {
+            "it is taken out of spec.reservations"
+        };
+        give_up(snapshot, reservation, why, plan);
     }
+    let given_up = |name: &str, plan: &ReservationGroupPlan| {
+        plan.actions.iter().any(|action| matches!(action, GroupAction::Release { name: released } if released == name))
+    };
     for wish in &snapshot.reservations {
         let there = facts.reservations.iter().find(|reservation| reservation.name == wish.name);
+        if there.is_some_and(|there| !wish.is_for(there)) && !given_up(&wish.name, plan) {
+            // Its name is taken until the other one is free.
+            continue;
+        }
+        let there = there.filter(|there| wish.is_for(there));
         match there.map_or(Due::Now, |there| due(wish, there, snapshot.now)) {
             Due::Now => plan.actions.push(GroupAction::Reserve(wish.clone())),
             Due::After(wait) => plan.wake_after = Some(plan.wake_after.map_or(wait, |sooner| sooner.min(wait))),

@@ -47,8 +47,8 @@ pub use evictions::lowered;
 use evictions::{Evictions, hold_lowered, plan_evictions};
 use growth::Growth;
 use os_upgrade::{is_for_image, plan_os_upgrade};
-pub(crate) use successors::surge_of;
 use successors::{Places, mark_successors, surge_input, take_places};
+pub(crate) use successors::{pairs_among, surge_of};
 use uncounted::{unbalanced, uncounted};
 
 /// Members created in one pass; more wait for the next, so that a changed wish is noticed in between.

@@ -45,7 +45,7 @@ pub(crate) fn surge_of<'pass>(
 }
 
 /// How many pairs there are among `members` before the plan, of a set that is to have `target`.
-pub(super) fn pairs_among(snapshot: &ScaleSetSnapshot, target: usize, members: &[Member]) -> usize {
+pub(crate) fn pairs_among(snapshot: &ScaleSetSnapshot, target: usize, members: &[Member]) -> usize {
     let rolling = snapshot.status.rolling_upgrade.as_ref();
     let rolling = rolling.filter(|_| snapshot.set.upgrade_mode == UpgradeMode::Rolling);
     Surge::of(members, surge_input_of(snapshot, target, None), rolling).pairs.len()

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use scaleset_crds::condition::Reason;
 
-use super::{hold, leaving, remove};
+use super::{hold, leaving, remove, surge_of};
 use crate::overprovision::{ZoneOutcome, ZoneRace, has_come_up, may_lose};
 use crate::placement;
 use crate::plan::{Action, Keeping, RemovalCause, ScaleSetPlan};
@@ -89,7 +89,10 @@ fn races<'member>(
     let gone = leaving(plan);
     let touched: BTreeSet<&str> = plan.actions.iter().filter_map(Action::member).collect();
     let made = || snapshot.members.iter().filter(|member| member.is_made());
-    let staying = made().filter(|member| member.is_live() && !gone.contains(&member.name)).count();
+    let staying: Vec<Member> =
+        made().filter(|member| member.is_live() && !gone.contains(&member.name)).cloned().collect();
+    // A pair of a surge has one place.
+    let staying = staying.len() - surge_of(snapshot, plan, &staying).pairs.len();
     let target = usize::try_from(plan.effective.target).unwrap_or(0);
     let mut races = Races::new();
     for member in snapshot.members.iter().filter(|member| member.is_undecided()) {

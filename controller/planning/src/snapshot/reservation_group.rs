@@ -50,6 +50,14 @@ pub struct ReservationWish {
     pub capacity: i32,
 }
 
+impl ReservationWish {
+    /// Whether a reservation is the one that is wished for: one of the same name, size and zone. These never change, but a
+    /// name can be taken out of the spec and come back for something else.
+    pub fn is_for(&self, there: &ReservationFacts) -> bool {
+        self.name == there.name && self.vm_size == there.vm_size && self.zone == there.zone
+    }
+}
+
 /// What is known of a group at the hardware. Unknown is not absent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GroupView {

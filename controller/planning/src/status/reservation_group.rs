@@ -107,7 +107,7 @@ fn reservations(
 }
 
 fn reservation(snapshot: &ReservationGroupSnapshot, there: &ReservationFacts) -> CapacityReservationStatus {
-    let wished = snapshot.reservations.iter().any(|wish| wish.name == there.name);
+    let wished = snapshot.reservations.iter().any(|wish| wish.is_for(there));
     let provisioning_state = match (&there.failure, snapshot.life) {
         (_, MemberLife::Terminating) => ProvisioningState::Deleting,
         (_, MemberLife::Live) if !wished => ProvisioningState::Deleting,

@@ -1,9 +1,10 @@
 //! Scale-in that does not ask the guests: the mark comes first, does nothing by itself, and is nobody else's.
 
-use scaleset_planning::instance::{Step, plan};
+use scaleset_planning::instance::{Step, Wait, plan};
 use scaleset_planning::plan::{Action, ScaleSetPlan};
 use scaleset_planning::snapshot::{MemberLife, Protection, ReleaseRule, ScaleSetSnapshot, SetLife, ShutdownRule};
 use scaleset_planning::status::scale_set::{ScaleSetOutcome, scale_set_status};
+use scaleset_planning::view::{HardwareView, OperationState};
 
 use crate::fleet::{audited, deleted, newest, snapshot, spread};
 use crate::instance::running_hardware;
@@ -76,5 +77,19 @@ fn the_mark_decides_how_the_guest_is_stopped_and_only_once_its_object_is_deleted
     vm.shutdown = ShutdownRule::Skip;
     assert_eq!(plan(&vm).step, Step::None, "alone it does nothing");
     vm.life = MemberLife::Terminating;
+    assert_eq!(plan(&vm).step, Step::Release(ReleaseRule::HardwareFirst, ShutdownRule::Skip));
+}
+
+/// The hardware begins a deletion by itself when its notice is over, and asks the guest.
+#[test]
+fn a_forced_deletion_is_not_left_to_the_gentle_one_that_a_notice_ends_in() {
+    let mut hardware = running_hardware();
+    if let HardwareView::Present(view) = &mut hardware {
+        view.operation = OperationState::Deleting;
+    }
+    let mut vm = crate::instance::snapshot(hardware);
+    vm.life = MemberLife::Terminating;
+    assert_eq!(plan(&vm).step, Step::Wait(Wait::HardwareBusy));
+    vm.shutdown = ShutdownRule::Skip;
     assert_eq!(plan(&vm).step, Step::Release(ReleaseRule::HardwareFirst, ShutdownRule::Skip));
 }

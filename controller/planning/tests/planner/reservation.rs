@@ -264,13 +264,14 @@ fn a_new_regional_set_that_boots_is_not_in_its_own_way() {
 }
 
 #[test]
-fn whoever_holds_a_slot_leaves_its_group_only_without_hardware_or_without_capacity() {
-    for (state, refused) in [
-        (ReservationState::Allocated, true),
-        (ReservationState::Overallocated, false),
-        (ReservationState::Associated, false),
+fn whoever_runs_leaves_its_group_only_without_hardware_or_without_capacity() {
+    for (state, capacity, refused) in [
+        (ReservationState::Allocated, 1, true),
+        (ReservationState::Overallocated, 1, true),
+        (ReservationState::Overallocated, 0, false),
+        (ReservationState::Associated, 1, false),
     ] {
-        let mut snapshot = naming(&["1"], 1, Some(group(&[room(Some("1"), 1, 1)])));
+        let mut snapshot = naming(&["1"], 1, Some(group(&[room(Some("1"), capacity, 1)])));
         let with_group = newest(&snapshot);
         snapshot.set.profile = Some(Arc::clone(&snapshot.revisions[0].profile));
         snapshot.revisions[0].number = 3;
@@ -279,7 +280,7 @@ fn whoever_holds_a_slot_leaves_its_group_only_without_hardware_or_without_capaci
         holder.report.reservation = Some(using(state));
         snapshot.members = vec![holder];
         let told = refusal(&snapshot);
-        assert_eq!(told.is_some(), refused, "{state:?}: {told:?}");
+        assert_eq!(told.is_some(), refused, "{state:?} of {capacity}: {told:?}");
     }
 }
 

@@ -102,6 +102,22 @@ fn what_is_as_wished_is_left_alone() {
     assert_eq!(told(&status, "Reconciling"), pair("False", "Converged"));
 }
 
+/// Its size never changes, but its name can be taken out and come back for another one.
+#[test]
+fn a_name_that_comes_back_for_another_size_is_not_taken_for_the_old_reservation() {
+    let other = ReservationWish { vm_size: "Standard_D4s_v3".to_owned(), ..wish("a", 5) };
+    let free = snapshot(vec![other.clone()], vec![there("a", 5, Vec::new())]);
+    assert_eq!(actions(&free), ["release reservation a", "reserve a: 5 x Standard_D4s_v3"]);
+    let used = there("a", 5, vec![vm("default", "one", ReservationState::Allocated)]);
+    let held = snapshot(vec![other], vec![used]);
+    assert_eq!(actions(&held), Vec::<String>::new(), "its name is taken");
+    let status = status(&held, &[]);
+    assert_eq!(told(&status, "Ready"), pair("False", "OperationNotAllowed"));
+    assert_eq!(told(&status, "Reserved"), pair("False", "Creating"));
+    let ready = find(&status.conditions, "Ready").expect("it is there");
+    assert!(ready.message.contains("another size or zone under its name"), "{}", ready.message);
+}
+
 #[test]
 fn what_goes_comes_before_what_takes_its_place() {
     let snapshot = snapshot(vec![wish("b", 5)], vec![there("a", 5, Vec::new())]);

@@ -70,11 +70,13 @@ pub(crate) fn obey_one(snapshot: &mut ScaleSetSnapshot, action: &Action) {
         Action::CreateMember(new) => {
             let mut made = member(new.number, new.zone.as_deref(), new.fault_domain, &new.revision);
             made.roll.clone_from(&new.roll);
+            made.surplus = new.surplus;
             made.placement_group.clone_from(&new.placement_group);
             made.report.provisioning = ProvisioningState::Creating;
             made.report.power = PowerState::Creating;
             made.report.running_revision = None;
             made.report.healthy_on_revision = None;
+            made.report.healthy_on_os_disk = None;
             made.report.health = Health::Missing;
             snapshot.members.push(made);
         }

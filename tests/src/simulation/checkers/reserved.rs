@@ -90,7 +90,12 @@ pub(super) fn unlike_their_objects(stage: &Stage, machines: &BTreeMap<String, Ma
             findings.push(format!("group {name}: its status is of an older generation"));
         }
         for wish in object["spec"]["reservations"].as_array().into_iter().flatten() {
-            let there = group.reservations.iter().find(|there| there.name == wish["name"].as_str().unwrap_or_default());
+            let there = group.reservations.iter().find(|there| {
+                let zone = there.zone.as_deref();
+                there.name == text(&wish["name"])
+                    && there.vm_size == text(&wish["vmSize"])
+                    && zone == wish["zone"].as_str()
+            });
             if there.map(|there| i64::from(there.current_capacity)) != wish["capacity"].as_i64() {
                 findings.push(format!("group {name}: {wish} is wished, there is {there:?}"));
             }

@@ -101,15 +101,15 @@ impl Verdicts<'_> {
     }
 
     fn is_satisfied(&self, name: &str) -> bool {
-        let wished = self.snapshot.reservations.iter().find(|wish| wish.name == name).map(|wish| wish.capacity);
-        let there = self.there().iter().find(|there| there.name == name && there.failure.is_none());
-        there.is_some_and(|there| wished == Some(there.current_capacity))
+        let Some(wish) = self.snapshot.reservations.iter().find(|wish| wish.name == name) else { return false };
+        let there = self.there().iter().find(|there| wish.is_for(there) && there.failure.is_none());
+        there.is_some_and(|there| wish.capacity == there.current_capacity)
     }
 
     /// Reservations that do not have what is wished, and nobody has refused it.
     fn missing(&self) -> Option<Failure> {
         let lacks = |wish: &&ReservationWish| {
-            let there = self.there().iter().find(|there| there.name == wish.name);
+            let there = self.there().iter().find(|there| wish.is_for(there));
             there.is_none_or(|there| there.current_capacity != wish.capacity)
         };
         let lacking = self.snapshot.reservations.iter().filter(lacks).count();
@@ -127,9 +127,8 @@ impl Verdicts<'_> {
 
     fn counts(&self) -> String {
         let wished: i64 = self.snapshot.reservations.iter().map(|wish| i64::from(wish.capacity)).sum();
-        let names = |wish: &ReservationWish, there: &&ReservationFacts| there.name == wish.name;
         let current = self.snapshot.reservations.iter().filter_map(|wish| {
-            self.there().iter().find(|there| names(wish, there)).map(|there| i64::from(there.current_capacity))
+            self.there().iter().find(|there| wish.is_for(there)).map(|there| i64::from(there.current_capacity))
         });
         let current: i64 = current.sum();
         format!("{current} of {wished} reserved in {} reservations", self.snapshot.reservations.len())
