@@ -3,14 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt};
 use scaleset_crds::VirtualMachineModel;
+use scaleset_crds::reservation::ReservationState;
 use scaleset_crds::spot::{EvictionPolicy, EvictionReason, MaxPrice, SpotTerms};
 use scaleset_crds::vocabulary::{PowerState, PowerWish};
 use scaleset_hardware::sim::{Call, ClockSource, JournalEntry, Outcome, Simulation, VirtualClock};
-use scaleset_hardware::{CreateRequest, Deletion, Hardware, HardwareError, Machine, Shutdown, UpdateMethod};
+use scaleset_hardware::{Change, CreateRequest, Deletion, Hardware, HardwareError, Machine, Shutdown, UpdateMethod};
 
 use crate::durable::open_with;
 use crate::fixture::{Fixture, REGION, model, placement, refusal, request, request_of, target};
+use crate::reservation::{GROUP, group_request, power, reservation_of, reserved_model, state_of};
 
 /// One host of 8 vCPUs in the zone; Small (1 vCPU) and Medium (4) can be Spot.
 fn narrow() -> String {
@@ -161,6 +165,104 @@ async fn what_nobody_waits_for_any_more_is_free_for_all() {
     assert!(start(simulation, "small-0").await.is_err());
     fixture.advance(3_600);
     start(simulation, "small-0").await.unwrap();
+}
+
+#[tokio::test]
+async fn new_slots_take_no_room_that_was_promised() {
+    let fixture = full().await;
+    let simulation = &fixture.simulation;
+    simulation.create(sized("new", "Medium")).await.unwrap_err();
+    fixture.finish();
+    simulation.put_reservation_group(target(GROUP, 1), group_request()).await.unwrap();
+    // The host of the other fault domain is empty: both slots go there, although one in each would be spread better.
+    let reserve = |capacity| simulation.reserve(target(GROUP, 1), reservation_of("Medium", Some("1"), capacity));
+    reserve(2).await.unwrap();
+    assert_eq!(
+        refusal(reserve(3).await),
+        "ZonalAllocationFailed: 1 more Medium are to be reserved, 4 vcpus and 4096 mib each; testland zone 1 has 2 hosts up for standardA with room for 0"
+    );
+    simulation.create(sized("new", "Medium")).await.unwrap();
+}
+
+/// A machine in the first fault domain of zone 1 that draws on the group.
+fn reserved(uid: &str) -> CreateRequest {
+    CreateRequest { placement: placement(Some("1"), Some(0)), ..request_of(uid, reserved_model("Small")) }
+}
+
+/// A slot that a machine leaves behind is no room for its new size: with it the Spot machine's room would be enough.
+#[tokio::test]
+async fn nobody_goes_for_a_size_that_the_slot_left_behind_makes_impossible() {
+    let fixture = Fixture::with(&narrow());
+    let simulation = &fixture.simulation;
+    simulation.put_reservation_group(target(GROUP, 1), group_request()).await.unwrap();
+    for (size, capacity) in [("Small", 1), ("Large", 0)] {
+        simulation.reserve(target(GROUP, 1), reservation_of(size, Some("1"), capacity)).await.unwrap();
+    }
+    fixture.running_as(reserved("grows")).await;
+    fixture.running_as(spot("medium", "Medium")).await;
+    let larger = Arc::new(reserved_model("Large"));
+    let resize = || simulation.update(target("grows", 1), "revision-2", Arc::clone(&larger), UpdateMethod::Restart);
+    assert_eq!(
+        refusal(resize().await),
+        "ZonalAllocationFailed: Large needs 8 vcpus and 8192 mib on one host, testland zone 1 fault domain 0 has 1 hosts up for standardB with 3 vcpus free, at most 3 on one"
+    );
+    assert_eq!(told(simulation).await, Vec::<String>::new());
+
+    // Where nothing is reserved it leaves no slot behind: its room and the Spot machine's are enough.
+    simulation.reserve(target(GROUP, 1), reservation_of("Small", Some("1"), 0)).await.unwrap();
+    let refused = refusal(resize().await);
+    assert!(refused.ends_with("; 1 Spot VM is being evicted on testland-z1-fd0-general-00 to make room"), "{refused}");
+    fixture.finish();
+    resize().await.unwrap();
+}
+
+/// Who was told that it has changed since this was asked last.
+fn announced(simulation: &Simulation, changes: &mut BoxStream<'static, Change>) -> Vec<String> {
+    simulation.settle();
+    let mut told = Vec::new();
+    while let Some(Some(change)) = changes.next().now_or_never() {
+        if let Change::Machine { uid, owner: _ } = change {
+            told.push(uid);
+        }
+    }
+    told
+}
+
+#[tokio::test]
+async fn whoever_waits_for_room_is_told_when_reserved_machines_and_slots_give_some_back() {
+    let fixture = Fixture::with(&narrow());
+    let simulation = &fixture.simulation;
+    simulation.put_reservation_group(target(GROUP, 1), group_request()).await.unwrap();
+    let reserve = |capacity| simulation.reserve(target(GROUP, 1), reservation_of("Small", Some("1"), capacity));
+    reserve(1).await.unwrap();
+    for uid in ["first", "beyond"] {
+        fixture.running_as(reserved(uid)).await;
+    }
+    assert_eq!(state_of(&fixture, "beyond").await, Some(ReservationState::Overallocated));
+    fixture.running_as(spot("medium", "Medium")).await;
+    simulation.create(sized("regular", "Small")).await.unwrap();
+    let refused = refusal(simulation.create(sized("waits", "Medium")).await);
+    assert!(refused.contains("1 Spot VM is being evicted"), "{refused}");
+    fixture.finish();
+
+    let mut changes = simulation.changes();
+    announced(simulation, &mut changes);
+    let is_told = |told: Vec<String>| told.iter().any(|uid| uid == "waits");
+    power(&fixture, "first", PowerWish::Deallocated).await.unwrap();
+    assert!(is_told(announced(simulation, &mut changes)), "its slot went to the one beyond it, whose room is general");
+    power(&fixture, "beyond", PowerWish::Deallocated).await.unwrap();
+    assert!(!is_told(announced(simulation, &mut changes)), "a slot that stays free is nobody's room");
+    reserve(0).await.unwrap();
+    assert!(is_told(announced(simulation, &mut changes)), "the slot was given up");
+    power(&fixture, "beyond", PowerWish::Running).await.unwrap();
+    announced(simulation, &mut changes);
+    simulation.delete(target("beyond", 1), Shutdown::Skip).await.unwrap();
+    assert!(is_told(announced(simulation, &mut changes)), "it held general room");
+    reserve(1).await.unwrap();
+    simulation.delete(target("first", 1), Shutdown::Skip).await.unwrap();
+    announced(simulation, &mut changes);
+    simulation.release_reservation(target(GROUP, 1), "small-1").await.unwrap();
+    assert!(!is_told(announced(simulation, &mut changes)), "the slot was on the emptier host, where nobody waits");
 }
 
 #[tokio::test]

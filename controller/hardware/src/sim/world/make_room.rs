@@ -31,7 +31,7 @@ pub(super) struct Asked {
     pub(super) size: String,
     pub(super) claim: Claim,
     pub(super) placement: Placement,
-    /// The host that it is on and what it holds there.
+    /// The host that it is on and what it would give back there.
     pub(super) current: Option<(String, Claim)>,
 }
 
@@ -89,7 +89,7 @@ impl World {
             size: size.to_owned(),
             claim: claim_of(self.sizes.get(size)?, priority),
             placement: record.placement.clone(),
-            current: record.host.clone().map(|host| (host, held)),
+            current: record.host.clone().map(|host| (host, self.given_back(record, held))),
         })
     }
 
@@ -202,6 +202,26 @@ impl World {
             let region = self.regions.values_mut().find(|region| region.hosts.get(&promise.host).is_some());
             if let Some(region) = region {
                 region.hosts.promises.give(&uid, promise);
+            }
+        }
+    }
+
+    /// What is free on the hosts of a location that somebody waits for.
+    pub(super) fn awaited_room(&self, location: &str) -> BTreeMap<String, Room> {
+        let Some(region) = self.regions.get(location) else { return BTreeMap::new() };
+        let room = |(_, promise): (&String, &Promise)| {
+            let host = region.hosts.get(&promise.host)?;
+            Some((promise.host.clone(), Room { vcpus: host.free_vcpus, memory_mib: host.free_memory_mib }))
+        };
+        region.hosts.promises.iter().filter_map(room).collect()
+    }
+
+    /// Whoever waits for room on hosts where more is free than `before` is told so.
+    pub(super) fn announce_more_than(&mut self, before: &BTreeMap<String, Room>, location: &str) {
+        for (host, now) in self.awaited_room(location) {
+            let more = |before: &Room| now.vcpus > before.vcpus || now.memory_mib > before.memory_mib;
+            if before.get(&host).is_some_and(more) {
+                self.announce_room(location, &host);
             }
         }
     }

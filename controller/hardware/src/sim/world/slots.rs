@@ -14,7 +14,7 @@ use super::{World, claim_of, priority_of};
 use crate::sim::placement::Hosts;
 use crate::sim::quota::Claim;
 use crate::sim::reservation::{Association, Freed, GroupRecord, Member, ReservationKey, Reserved, Taking};
-use crate::sim::vm::OperationKind;
+use crate::sim::vm::{OperationKind, Record};
 
 /// Whose room it was that was taken or given back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,19 +182,26 @@ impl World {
         }
     }
 
-    /// Does something to a reservation and the hosts of its region.
+    /// Does something to a reservation and the hosts of its region. Whoever waits for general room is told where it makes
+    /// some.
     pub(super) fn with_reservation<T: Default>(
         &mut self,
         key: &ReservationKey,
         change: impl FnOnce(&mut Reserved, &mut Hosts, &Claim) -> T,
     ) -> T {
+        let Some(location) = self.groups.get(&key.group).map(|group| group.location.clone()) else {
+            return T::default();
+        };
+        let before = self.awaited_room(&location);
         let Some(group) = self.groups.get_mut(&key.group) else { return T::default() };
-        let region = self.regions.get_mut(&group.location);
+        let region = self.regions.get_mut(&location);
         let Some((region, reserved)) = region.zip(group.reservations.get_mut(&key.reservation)) else {
             return T::default();
         };
         let Some(size) = self.sizes.get(&reserved.vm_size) else { return T::default() };
-        change(reserved, &mut region.hosts, &claim_of(size, Priority::Regular))
+        let done = change(reserved, &mut region.hosts, &claim_of(size, Priority::Regular));
+        self.announce_more_than(&before, &location);
+        done
     }
 
     /// Brings what a reservation counts against the quotas up to date.
@@ -237,9 +244,10 @@ impl World {
         }
     }
 
-    /// Counts a machine with hardware against the quotas by itself, or no more.
+    /// Counts a machine with hardware against the quotas by itself, or no more; one that is exempt never counts so.
     fn charge_machine(&mut self, uid: &str, charge: Charge) {
-        let Some(record) = self.machines.get(uid).filter(|record| record.host.is_some()) else { return };
+        let counts = |record: &&Box<Record>| record.host.is_some() && record.quota.is_counted();
+        let Some(record) = self.machines.get(uid).filter(counts) else { return };
         let model = self.models.get(record.model);
         let Some(size) = self.sizes.get(&model.vm_size) else { return };
         let claim = claim_of(size, priority_of(model));
