@@ -38,6 +38,13 @@ pub struct ReservationGroupPlan {
     pub wake_after: Option<Duration>,
 }
 
+impl ReservationGroupPlan {
+    fn releases(&self, reservation: &str) -> bool {
+        let is_it = |action: &GroupAction| matches!(action, GroupAction::Release { name } if name == reservation);
+        self.actions.iter().any(is_it)
+    }
+}
+
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GroupAction {
@@ -100,6 +107,12 @@ fn plan_deletion(snapshot: &ReservationGroupSnapshot, view: &GroupView, plan: &m
         }
         for reservation in &facts.reservations {
             give_up(snapshot, reservation, "the group is being deleted", plan);
+            // Less is always to be had: with nothing reserved, VMs that run may leave.
+            let wish = snapshot.reservations.iter().find(|wish| wish.is_for(reservation));
+            let lowered = wish.filter(|wish| wish.capacity < reservation.current_capacity);
+            if let Some(wish) = lowered.filter(|_| !plan.releases(&reservation.name)) {
+                plan.actions.push(GroupAction::Reserve(wish.clone()));
+            }
         }
         if !plan.holds.is_empty() {
             return;
@@ -131,12 +144,9 @@ fn plan_live(snapshot: &ReservationGroupSnapshot, view: &GroupView, plan: &mut R
         };
         give_up(snapshot, reservation, why, plan);
     }
-    let given_up = |name: &str, plan: &ReservationGroupPlan| {
-        plan.actions.iter().any(|action| matches!(action, GroupAction::Release { name: released } if released == name))
-    };
     for wish in &snapshot.reservations {
         let there = facts.reservations.iter().find(|reservation| reservation.name == wish.name);
-        if there.is_some_and(|there| !wish.is_for(there)) && !given_up(&wish.name, plan) {
+        if there.is_some_and(|there| !wish.is_for(there)) && !plan.releases(&wish.name) {
             // Its name is taken until the other one is free.
             continue;
         }
@@ -188,9 +198,14 @@ fn give_up(
         return;
     }
     let names: Vec<&str> = users.iter().map(String::as_str).collect();
+    let while_they_may = if snapshot.reservations.iter().any(|wish| wish.is_for(reservation)) {
+        "while they are deallocated or the capacity is 0"
+    } else {
+        "while they are deallocated"
+    };
     let message = format!(
         "reservation {}: {why}, but {} VMs are associated with it ({}); delete them, or take \
-         capacityReservationGroupRef out of them while they are deallocated or the capacity is 0",
+         capacityReservationGroupRef out of them {while_they_may}",
         reservation.name,
         users.len(),
         some_names(&names)

@@ -67,7 +67,10 @@ fn waits_for<'member>(member: &'member Member, newest: Option<&str>) -> Option<(
     let done = report.provisioning == ProvisioningState::Succeeded;
     match report.evicted {
         Evicted::Deallocated(EvictionReason::Capacity) => {
-            return Some((Reason::Evicted, "evicted for capacity; the operation Start gets it back"));
+            return Some((
+                Reason::Evicted,
+                "evicted for capacity; spotRestorePolicy or the operation Start gets it back",
+            ));
         }
         Evicted::Deallocated(EvictionReason::Price) => {
             return Some((Reason::Evicted, "evicted for the price; the operation Start gets it back"));

@@ -33,7 +33,7 @@ pub(crate) fn no_move_between_sets() -> Rule {
         "!has(self.scaleSetRef) || !has(oldSelf.scaleSetRef) || self.scaleSetRef.name == oldSelf.scaleSetRef.name",
         Code::PropertyChangeNotAllowed,
         ".scaleSetRef",
-        "scaleSetRef cannot change from one set to another; the VM must be detached first",
+        "scaleSetRef cannot change from one set to another; set it to null first, then to the other set",
     )
 }
 

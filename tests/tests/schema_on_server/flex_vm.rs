@@ -73,7 +73,7 @@ fn membership() -> Vec<Case> {
             member.clone(),
             json!({"scaleSetRef": {"name": "other"}}),
             field,
-            "PropertyChangeNotAllowed: scaleSetRef cannot change from one set to another; the VM must be detached first",
+            "PropertyChangeNotAllowed: scaleSetRef cannot change from one set to another; set it to null first, then to the other set",
         ),
         change(
             merged(&member, &json!({"spec": {"platformFaultDomain": 1}})),

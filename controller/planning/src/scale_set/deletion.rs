@@ -14,7 +14,8 @@ pub(super) fn plan_deletion(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan
     let by_hand: Vec<&str> =
         snapshot.members.iter().filter(|member| !member.is_made()).map(|member| member.name.as_str()).collect();
     if !by_hand.is_empty() {
-        let message = format!("{} made by hand must be deleted first: {}", by_hand.len(), some_names(&by_hand));
+        let message =
+            format!("{} made by hand must be deleted or detached first: {}", by_hand.len(), some_names(&by_hand));
         hold(plan, Reason::OperationNotAllowed, by_hand.len(), &message);
         return;
     }

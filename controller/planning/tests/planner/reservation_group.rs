@@ -119,6 +119,20 @@ fn a_name_that_comes_back_for_another_size_is_not_taken_for_the_old_reservation(
 }
 
 #[test]
+fn a_group_that_is_being_deleted_is_still_lowered_so_that_vms_may_leave_it() {
+    let used = there("a", 5, vec![vm("default", "one", ReservationState::Allocated)]);
+    let mut going = snapshot(vec![wish("a", 0)], vec![used, there("b", 2, Vec::new())]);
+    going.life = MemberLife::Terminating;
+    assert_eq!(actions(&going), ["reserve a: 0 x Standard_D2s_v3", "release reservation b"]);
+    going.reservations = vec![wish("a", 9)];
+    assert_eq!(actions(&going), ["release reservation b"], "nothing more is reserved");
+    let held = |snapshot: &ReservationGroupSnapshot| plan(snapshot).holds[0].message.clone();
+    assert!(held(&going).ends_with("while they are deallocated or the capacity is 0"), "{}", held(&going));
+    (going.life, going.reservations) = (MemberLife::Live, Vec::new());
+    assert!(held(&going).ends_with("while they are deallocated"), "{}", held(&going));
+}
+
+#[test]
 fn what_goes_comes_before_what_takes_its_place() {
     let snapshot = snapshot(vec![wish("b", 5)], vec![there("a", 5, Vec::new())]);
     assert_eq!(actions(&snapshot), ["release reservation a", "reserve b: 5 x Standard_D2s_v3"]);
@@ -133,7 +147,7 @@ fn what_is_taken_out_stays_while_it_is_in_use() {
     assert_eq!(
         plan.holds[0].message,
         "reservation a: it is taken out of spec.reservations, but 1 VMs are associated with it (default/FlexVM/one); delete \
-         them, or take capacityReservationGroupRef out of them while they are deallocated or the capacity is 0"
+         them, or take capacityReservationGroupRef out of them while they are deallocated"
     );
     let status = status(&snapshot, &[]);
     assert_eq!(told(&status, "Ready"), pair("False", "OperationNotAllowed"));

@@ -131,7 +131,7 @@ fn members_of_one_blocker_tell_their_own_stories() {
     assert_eq!((status.blockers.len(), blocker.code.as_str(), blocker.count), (1, Reason::Evicted.as_str(), 3));
     assert_eq!(
         blocker.message,
-        "3 not as wished: 2 (web-1, web-2): evicted for capacity; the operation Start gets it back; 1 (web-0): evicted for \
+        "3 not as wished: 2 (web-1, web-2): evicted for capacity; spotRestorePolicy or the operation Start gets it back; 1 (web-0): evicted for \
          the price; the operation Start gets it back"
     );
 }
