@@ -8,14 +8,14 @@ use scaleset_crds::reservation::{CapacityReservationGroupReference, ReservationS
 use scaleset_crds::vocabulary::PowerWish;
 use scaleset_hardware::sim::Drift;
 use scaleset_hardware::{
-    Change, CreateRequest, Deletion, Hardware, OperationAction, OperationRequest, Owner, ReservationGroupRequest,
-    Shutdown, UpdateMethod,
+    Change, CreateRequest, Deletion, Hardware, OperationAction, OperationRequest, Owner, QuotaRule,
+    ReservationGroupRequest, Shutdown, UpdateMethod,
 };
 
-use crate::fixture::{Fixture, model, placement, refusal, request, request_of, target};
+use crate::fixture::{Fixture, REGION, model, placement, refusal, request, request_of, target};
 use crate::reservation::{
     GROUP, counts, draws_on, group_request, power, reference, reservation_of, reserved, reserved_model, small,
-    state_of, usage, with_reservation,
+    state_of, usage, with_group, with_reservation,
 };
 
 #[tokio::test]
@@ -65,6 +65,26 @@ async fn nobody_leaves_with_hardware_unless_nothing_is_reserved() {
     fixture.simulation.reserve(target(GROUP, 1), small(1)).await.unwrap();
     draws_on(&fixture, "a", Some(reference(None))).await.unwrap();
     assert_eq!(counts(&fixture.simulation).await, (1, 1, 0, 0));
+    assert_eq!(usage(&fixture, "regional total").await, 1);
+}
+
+/// A machine that counts against no quota has nothing to give back when a reservation counts it, and takes nothing after.
+#[tokio::test]
+async fn an_exempt_machine_brings_no_quota_and_takes_none_along() {
+    let extra = |uid: &str| CreateRequest { quota: QuotaRule::Exempt, ..request(uid) };
+    let fixture = with_group(&REGION.replace("regionalTotal: 200", "regionalTotal: 2")).await;
+    fixture.simulation.reserve(target(GROUP, 1), small(0)).await.unwrap();
+    fixture.running("counted").await;
+    fixture.running_as(extra("a")).await;
+    fixture.running_as(extra("b")).await;
+    assert_eq!(usage(&fixture, "regional total").await, 1);
+    draws_on(&fixture, "a", Some(reference(None))).await.unwrap();
+    assert_eq!(usage(&fixture, "regional total").await, 2, "the reservation counts it");
+    assert_eq!(
+        refusal(draws_on(&fixture, "b", Some(reference(None))).await),
+        "QuotaExceeded: regional total vcpu quota: limit 2, usage 2, additional required 1, minimum new limit 3"
+    );
+    draws_on(&fixture, "a", None).await.unwrap();
     assert_eq!(usage(&fixture, "regional total").await, 1);
 }
 

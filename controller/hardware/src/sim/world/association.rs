@@ -265,7 +265,7 @@ impl World {
         let held = self.claim(&model.vm_size, priority_of(model), &record.placement)?;
         let counts = match record.reservation.as_ref().and_then(|association| self.reserved(&association.key)) {
             Some(reserved) => reserved.units_with(-1) < reserved.units(),
-            None => record.host.is_some(),
+            None => record.host.is_some() && record.quota.is_counted(),
         };
         Ok(counts.then_some(held))
     }
