@@ -11,6 +11,7 @@ use scaleset_hardware::{CreateRequest, Deletion, Hardware, HardwareError, Machin
 
 use crate::durable::open_with;
 use crate::fixture::{Fixture, REGION, model, placement, refusal, request, request_of, target};
+use crate::reservation::{GROUP, group_request, reservation_of};
 
 /// One host of 8 vCPUs in the zone; Small (1 vCPU) and Medium (4) can be Spot.
 fn narrow() -> String {
@@ -161,6 +162,23 @@ async fn what_nobody_waits_for_any_more_is_free_for_all() {
     assert!(start(simulation, "small-0").await.is_err());
     fixture.advance(3_600);
     start(simulation, "small-0").await.unwrap();
+}
+
+#[tokio::test]
+async fn new_slots_take_no_room_that_was_promised() {
+    let fixture = full().await;
+    let simulation = &fixture.simulation;
+    simulation.create(sized("new", "Medium")).await.unwrap_err();
+    fixture.finish();
+    simulation.put_reservation_group(target(GROUP, 1), group_request()).await.unwrap();
+    // The host of the other fault domain is empty: both slots go there, although one in each would be spread better.
+    let reserve = |capacity| simulation.reserve(target(GROUP, 1), reservation_of("Medium", Some("1"), capacity));
+    reserve(2).await.unwrap();
+    assert_eq!(
+        refusal(reserve(3).await),
+        "ZonalAllocationFailed: 1 more Medium are to be reserved, 4 vcpus and 4096 mib each; testland zone 1 has 2 hosts up for standardA with room for 0"
+    );
+    simulation.create(sized("new", "Medium")).await.unwrap();
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use super::{Domain, Host, HostCondition, Hosts, Need, allocation_code};
+use super::{Domain, Host, HostCondition, Hosts, Need, Room, allocation_code};
 use crate::error::HardwareError;
 use crate::sim::quota::Claim;
 
@@ -117,6 +117,7 @@ impl Hosts {
         self.get(name).map(|host| host.domain.clone())
     }
 
+    /// The hosts that new slots can be on, with the room that nobody was promised.
     fn suited(&self, need: &SlotNeed<'_>) -> BTreeMap<&String, Host> {
         let SlotNeed { size: _, claim, zone, fault_domain_count, count: _ } = need;
         let suits = |host: &Host| {
@@ -124,7 +125,12 @@ impl Hosts {
                 && zone.is_none_or(|zone| host.domain.zone.as_deref() == Some(zone))
                 && (*fault_domain_count == 1 || host.domain.fault_domain < *fault_domain_count)
         };
-        self.by_name.iter().filter(|(_, host)| suits(host)).map(|(name, host)| (name, host.clone())).collect()
+        let suited = self.by_name.iter().filter(|(_, host)| suits(host));
+        let beside_promises = suited.map(|(name, host)| {
+            let Room { vcpus, memory_mib } = self.free_for(name, host, "");
+            (name, Host { free_vcpus: vcpus, free_memory_mib: memory_mib, ..host.clone() })
+        });
+        beside_promises.collect()
     }
 
     fn no_room_for(&self, need: &SlotNeed<'_>, fit: usize) -> HardwareError {
