@@ -11,7 +11,7 @@ use scaleset_hardware::{CreateRequest, Deletion, Hardware, HardwareError, Machin
 
 use crate::durable::open_with;
 use crate::fixture::{Fixture, REGION, model, placement, refusal, request, request_of, target};
-use crate::reservation::{GROUP, group_request, reservation_of};
+use crate::reservation::{GROUP, group_request, reservation_of, reserved_model};
 
 /// One host of 8 vCPUs in the zone; Small (1 vCPU) and Medium (4) can be Spot.
 fn narrow() -> String {
@@ -179,6 +179,38 @@ async fn new_slots_take_no_room_that_was_promised() {
         "ZonalAllocationFailed: 1 more Medium are to be reserved, 4 vcpus and 4096 mib each; testland zone 1 has 2 hosts up for standardA with room for 0"
     );
     simulation.create(sized("new", "Medium")).await.unwrap();
+}
+
+/// A machine in the first fault domain of zone 1 that draws on the group.
+fn reserved(uid: &str) -> CreateRequest {
+    CreateRequest { placement: placement(Some("1"), Some(0)), ..request_of(uid, reserved_model("Small")) }
+}
+
+/// A slot that a machine leaves behind is no room for its new size: with it the Spot machine's room would be enough.
+#[tokio::test]
+async fn nobody_goes_for_a_size_that_the_slot_left_behind_makes_impossible() {
+    let fixture = Fixture::with(&narrow());
+    let simulation = &fixture.simulation;
+    simulation.put_reservation_group(target(GROUP, 1), group_request()).await.unwrap();
+    for (size, capacity) in [("Small", 1), ("Large", 0)] {
+        simulation.reserve(target(GROUP, 1), reservation_of(size, Some("1"), capacity)).await.unwrap();
+    }
+    fixture.running_as(reserved("grows")).await;
+    fixture.running_as(spot("medium", "Medium")).await;
+    let larger = Arc::new(reserved_model("Large"));
+    let resize = || simulation.update(target("grows", 1), "revision-2", Arc::clone(&larger), UpdateMethod::Restart);
+    assert_eq!(
+        refusal(resize().await),
+        "ZonalAllocationFailed: Large needs 8 vcpus and 8192 mib on one host, testland zone 1 fault domain 0 has 1 hosts up for standardB with 3 vcpus free, at most 3 on one"
+    );
+    assert_eq!(told(simulation).await, Vec::<String>::new());
+
+    // Where nothing is reserved it leaves no slot behind: its room and the Spot machine's are enough.
+    simulation.reserve(target(GROUP, 1), reservation_of("Small", Some("1"), 0)).await.unwrap();
+    let refused = refusal(resize().await);
+    assert!(refused.ends_with("; 1 Spot VM is being evicted on testland-z1-fd0-general-00 to make room"), "{refused}");
+    fixture.finish();
+    resize().await.unwrap();
 }
 
 #[tokio::test]

@@ -133,16 +133,14 @@ impl World {
             return Ok(host.to_owned());
         }
         let hosts = &self.region(&need.placement.location)?.hosts;
-        let nothing;
-        let current = match need.current {
-            // The slot that it leaves stays where it is, unless somebody else brings room for it.
-            Some((host, held)) if self.leaves_a_slot(record) => {
-                nothing = Claim { vcpus: 0, memory_mib: 0, ..held.clone() };
-                Some((host, &nothing))
-            }
-            current => current,
-        };
-        hosts.resize(&Need { current, ..*need })
+        let current = need.current.map(|(host, held)| (host, self.given_back(record, held.clone())));
+        hosts.resize(&Need { current: current.as_ref().map(|(host, given_back)| (*host, given_back)), ..*need })
+    }
+
+    /// What a machine that leaves its place gives back on its host as general room, of what it holds there: nothing where
+    /// its slot stays, since nobody else brings room for it.
+    pub(super) fn given_back(&self, record: &Record, held: Claim) -> Claim {
+        if self.leaves_a_slot(record) { Claim { vcpus: 0, memory_mib: 0, ..held } } else { held }
     }
 
     /// Sizes of the group that an associated machine can take only after it was deallocated.

@@ -31,7 +31,7 @@ pub(super) struct Asked {
     pub(super) size: String,
     pub(super) claim: Claim,
     pub(super) placement: Placement,
-    /// The host that it is on and what it holds there.
+    /// The host that it is on and what it would give back there.
     pub(super) current: Option<(String, Claim)>,
 }
 
@@ -89,7 +89,7 @@ impl World {
             size: size.to_owned(),
             claim: claim_of(self.sizes.get(size)?, priority),
             placement: record.placement.clone(),
-            current: record.host.clone().map(|host| (host, held)),
+            current: record.host.clone().map(|host| (host, self.given_back(record, held))),
         })
     }
 
