@@ -3,15 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt};
 use scaleset_crds::VirtualMachineModel;
+use scaleset_crds::reservation::ReservationState;
 use scaleset_crds::spot::{EvictionPolicy, EvictionReason, MaxPrice, SpotTerms};
 use scaleset_crds::vocabulary::{PowerState, PowerWish};
 use scaleset_hardware::sim::{Call, ClockSource, JournalEntry, Outcome, Simulation, VirtualClock};
-use scaleset_hardware::{CreateRequest, Deletion, Hardware, HardwareError, Machine, Shutdown, UpdateMethod};
+use scaleset_hardware::{Change, CreateRequest, Deletion, Hardware, HardwareError, Machine, Shutdown, UpdateMethod};
 
 use crate::durable::open_with;
 use crate::fixture::{Fixture, REGION, model, placement, refusal, request, request_of, target};
-use crate::reservation::{GROUP, group_request, reservation_of, reserved_model};
+use crate::reservation::{GROUP, group_request, power, reservation_of, reserved_model, state_of};
 
 /// One host of 8 vCPUs in the zone; Small (1 vCPU) and Medium (4) can be Spot.
 fn narrow() -> String {
@@ -211,6 +214,55 @@ async fn nobody_goes_for_a_size_that_the_slot_left_behind_makes_impossible() {
     assert!(refused.ends_with("; 1 Spot VM is being evicted on testland-z1-fd0-general-00 to make room"), "{refused}");
     fixture.finish();
     resize().await.unwrap();
+}
+
+/// Who was told that it has changed since this was asked last.
+fn announced(simulation: &Simulation, changes: &mut BoxStream<'static, Change>) -> Vec<String> {
+    simulation.settle();
+    let mut told = Vec::new();
+    while let Some(Some(change)) = changes.next().now_or_never() {
+        if let Change::Machine { uid, owner: _ } = change {
+            told.push(uid);
+        }
+    }
+    told
+}
+
+#[tokio::test]
+async fn whoever_waits_for_room_is_told_when_reserved_machines_and_slots_give_some_back() {
+    let fixture = Fixture::with(&narrow());
+    let simulation = &fixture.simulation;
+    simulation.put_reservation_group(target(GROUP, 1), group_request()).await.unwrap();
+    let reserve = |capacity| simulation.reserve(target(GROUP, 1), reservation_of("Small", Some("1"), capacity));
+    reserve(1).await.unwrap();
+    for uid in ["first", "beyond"] {
+        fixture.running_as(reserved(uid)).await;
+    }
+    assert_eq!(state_of(&fixture, "beyond").await, Some(ReservationState::Overallocated));
+    fixture.running_as(spot("medium", "Medium")).await;
+    simulation.create(sized("regular", "Small")).await.unwrap();
+    let refused = refusal(simulation.create(sized("waits", "Medium")).await);
+    assert!(refused.contains("1 Spot VM is being evicted"), "{refused}");
+    fixture.finish();
+
+    let mut changes = simulation.changes();
+    announced(simulation, &mut changes);
+    let is_told = |told: Vec<String>| told.iter().any(|uid| uid == "waits");
+    power(&fixture, "first", PowerWish::Deallocated).await.unwrap();
+    assert!(is_told(announced(simulation, &mut changes)), "its slot went to the one beyond it, whose room is general");
+    power(&fixture, "beyond", PowerWish::Deallocated).await.unwrap();
+    assert!(!is_told(announced(simulation, &mut changes)), "a slot that stays free is nobody's room");
+    reserve(0).await.unwrap();
+    assert!(is_told(announced(simulation, &mut changes)), "the slot was given up");
+    power(&fixture, "beyond", PowerWish::Running).await.unwrap();
+    announced(simulation, &mut changes);
+    simulation.delete(target("beyond", 1), Shutdown::Skip).await.unwrap();
+    assert!(is_told(announced(simulation, &mut changes)), "it held general room");
+    reserve(1).await.unwrap();
+    simulation.delete(target("first", 1), Shutdown::Skip).await.unwrap();
+    announced(simulation, &mut changes);
+    simulation.release_reservation(target(GROUP, 1), "small-1").await.unwrap();
+    assert!(!is_told(announced(simulation, &mut changes)), "the slot was on the emptier host, where nobody waits");
 }
 
 #[tokio::test]

@@ -206,6 +206,26 @@ impl World {
         }
     }
 
+    /// What is free on the hosts of a location that somebody waits for.
+    pub(super) fn awaited_room(&self, location: &str) -> BTreeMap<String, Room> {
+        let Some(region) = self.regions.get(location) else { return BTreeMap::new() };
+        let room = |(_, promise): (&String, &Promise)| {
+            let host = region.hosts.get(&promise.host)?;
+            Some((promise.host.clone(), Room { vcpus: host.free_vcpus, memory_mib: host.free_memory_mib }))
+        };
+        region.hosts.promises.iter().filter_map(room).collect()
+    }
+
+    /// Whoever waits for room on hosts where more is free than `before` is told so.
+    pub(super) fn announce_more_than(&mut self, before: &BTreeMap<String, Room>, location: &str) {
+        for (host, now) in self.awaited_room(location) {
+            let more = |before: &Room| now.vcpus > before.vcpus || now.memory_mib > before.memory_mib;
+            if before.get(&host).is_some_and(more) {
+                self.announce_room(location, &host);
+            }
+        }
+    }
+
     /// Whoever waits for room on a host is told that some has come.
     pub(super) fn announce_room(&mut self, location: &str, host: &str) {
         let Some(region) = self.regions.get(location) else { return };

@@ -182,19 +182,26 @@ impl World {
         }
     }
 
-    /// Does something to a reservation and the hosts of its region.
+    /// Does something to a reservation and the hosts of its region. Whoever waits for general room is told where it makes
+    /// some.
     pub(super) fn with_reservation<T: Default>(
         &mut self,
         key: &ReservationKey,
         change: impl FnOnce(&mut Reserved, &mut Hosts, &Claim) -> T,
     ) -> T {
+        let Some(location) = self.groups.get(&key.group).map(|group| group.location.clone()) else {
+            return T::default();
+        };
+        let before = self.awaited_room(&location);
         let Some(group) = self.groups.get_mut(&key.group) else { return T::default() };
-        let region = self.regions.get_mut(&group.location);
+        let region = self.regions.get_mut(&location);
         let Some((region, reserved)) = region.zip(group.reservations.get_mut(&key.reservation)) else {
             return T::default();
         };
         let Some(size) = self.sizes.get(&reserved.vm_size) else { return T::default() };
-        change(reserved, &mut region.hosts, &claim_of(size, Priority::Regular))
+        let done = change(reserved, &mut region.hosts, &claim_of(size, Priority::Regular));
+        self.announce_more_than(&before, &location);
+        done
     }
 
     /// Brings what a reservation counts against the quotas up to date.
