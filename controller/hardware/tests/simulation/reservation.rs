@@ -197,6 +197,11 @@ async fn a_raise_that_fails_leaves_it_failed_until_the_capacity_is_put_back() {
         ReservationProvisioning::Failed { code: "ZonalAllocationFailed".to_owned(), message: refused.to_owned() };
     assert_eq!(failed.provisioning, cause);
     assert_eq!(fixture.seconds(failed.provisioning_time), 145);
+    fixture.advance(300);
+    assert_eq!(refusal(fixture.simulation.reserve(target(GROUP, 2), small(40)).await), refused);
+    let again = first(&fixture.simulation).await;
+    assert_eq!(fixture.seconds(again.provisioning_time), 445, "whoever waits between tries counts from the last one");
+    assert_eq!(again.provisioning, failed.provisioning);
     assert_eq!(state_of(&fixture, "a").await, Some(ReservationState::Allocated), "what runs is left alone");
     assert_eq!(
         refusal(fixture.simulation.create(reserved("b")).await),

@@ -251,8 +251,8 @@ impl World {
         };
         let failed = failure.is_some();
         if let Some(reserved) = self.reservation_mut(key) {
-            let same = reserved.failure == failure && reserved.capacity == capacity;
-            reserved.decided_at = if same { reserved.decided_at } else { now };
+            // Also where the same is refused again: the next try is due so long after the last one.
+            reserved.decided_at = now;
             (reserved.capacity, reserved.failure) = (capacity, failure);
         }
         if !failed {

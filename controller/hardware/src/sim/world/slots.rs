@@ -246,8 +246,8 @@ impl World {
 
     /// Counts a machine with hardware against the quotas by itself, or no more; one that is exempt never counts so.
     fn charge_machine(&mut self, uid: &str, charge: Charge) {
-        let counts = |record: &&Box<Record>| record.host.is_some() && record.quota.is_counted();
-        let Some(record) = self.machines.get(uid).filter(counts) else { return };
+        let record = self.machines.get(uid).filter(|record| record.host.is_some() && record.quota.is_counted());
+        let Some(record) = record else { return };
         let model = self.models.get(record.model);
         let Some(size) = self.sizes.get(&model.vm_size) else { return };
         let claim = claim_of(size, priority_of(model));
