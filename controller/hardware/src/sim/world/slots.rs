@@ -14,7 +14,7 @@ use super::{World, claim_of, priority_of};
 use crate::sim::placement::Hosts;
 use crate::sim::quota::Claim;
 use crate::sim::reservation::{Association, Freed, GroupRecord, Member, ReservationKey, Reserved, Taking};
-use crate::sim::vm::{OperationKind, Record};
+use crate::sim::vm::OperationKind;
 
 /// Whose room it was that was taken or given back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
