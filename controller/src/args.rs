@@ -95,6 +95,14 @@ mod tests {
     }
 
     #[test]
+    fn a_sudden_scale_in_waits_unless_it_is_allowed() {
+        let parse = |flag: &[&str]| Args::try_parse_from(["scaleset-controller"].iter().chain(flag));
+        assert_eq!(parse(&[]).unwrap().sudden_scale_in, SuddenScaleIn::Hold);
+        assert_eq!(parse(&["--sudden-scale-in=allow"]).unwrap().sudden_scale_in, SuddenScaleIn::Allow);
+        assert!(parse(&["--sudden-scale-in=never"]).is_err());
+    }
+
+    #[test]
     fn an_empty_kubeconfig_is_accepted_as_none() {
         let args = Args::try_parse_from(["scaleset-controller", "--kubeconfig="]).unwrap();
         assert_eq!(args.kubeconfig, Some(PathBuf::new()));

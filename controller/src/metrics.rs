@@ -245,6 +245,8 @@ impl Metrics {
 
 #[cfg(test)]
 mod tests {
+    use scaleset_crds::vocabulary::ProvisioningState;
+
     use super::*;
 
     #[test]
@@ -274,5 +276,45 @@ mod tests {
         metrics.blocked(&set("web"), &BTreeMap::new());
         let text = metrics.text();
         assert!(!text.contains("web") && text.contains(&line("db", "AllowanceSpent", 2)), "the set is gone: {text}");
+    }
+
+    #[test]
+    fn reservations_are_told_by_group_size_and_zone_and_vanish_with_them() {
+        let metrics = Metrics::default();
+        let group = ObjectKey { namespace: "default".to_owned(), name: "d2s".to_owned() };
+        let in_zone = |zone: &str, current_capacity, allocated, unused, overallocated| CapacityReservationStatus {
+            name: format!("d2s-z{zone}"),
+            reservation_id: None,
+            vm_size: "Standard_D2s_v3".to_owned(),
+            zone: Some(zone.to_owned()),
+            provisioning_state: ProvisioningState::Succeeded,
+            provisioning_time: None,
+            platform_fault_domain_count: None,
+            current_capacity,
+            associated: allocated,
+            allocated,
+            unused,
+            overallocated,
+        };
+        let line = |name: &str, zone: &str, count: usize| {
+            let labels = format!(r#"namespace="default",group="d2s",size="Standard_D2s_v3",zone="{zone}""#);
+            format!("scaleset_{name}{{{labels}}} {count}\n")
+        };
+        metrics.reserved(&group, &[in_zone("1", 40, 25, 15, 0), in_zone("2", 20, 25, 0, 5)]);
+        let text = metrics.text();
+        for (name, in_one, in_two) in [
+            ("reserved", 40, 20),
+            ("reservation_allocated", 25, 25),
+            ("reservation_overallocated", 0, 5),
+            ("reservation_unused", 15, 0),
+        ] {
+            assert!(
+                text.contains(&line(name, "1", in_one)) && text.contains(&line(name, "2", in_two)),
+                "{name}: {text}"
+            );
+        }
+        metrics.reserved(&group, &[in_zone("1", 40, 25, 15, 0)]);
+        let text = metrics.text();
+        assert!(text.contains(&line("reserved", "1", 40)) && !text.contains(r#"zone="2""#), "{text}");
     }
 }

@@ -83,7 +83,13 @@ pub(super) fn judge_extras(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, fin
         }
     }
     let gone = |member: &&Member| removed.iter().any(|(other, _)| other.name == member.name);
-    let staying = snapshot.members.iter().filter(live).filter(|member| !is_extra(member) && !gone(member)).count();
+    let stays = |member: &&Member| live(member) && !is_extra(member) && !gone(member);
+    // A new one beside the member that it is to replace has the same place.
+    let beside = |member: &&Member| {
+        let old = member.roll.as_ref().and_then(|roll| roll.replaces.as_deref());
+        old.is_some_and(|old| snapshot.members.iter().any(|other| other.name == old && stays(&other)))
+    };
+    let staying = snapshot.members.iter().filter(stays).filter(|member| !beside(member)).count();
     let target = usize::try_from(plan.effective.target).unwrap_or(0);
     if !kept.is_empty() && staying + kept.len() > target {
         findings.push(format!("keeps {} extras beside {staying} members, the target is {target}", kept.len()));
