@@ -91,8 +91,10 @@ fn races<'member>(
     let made = || snapshot.members.iter().filter(|member| member.is_made());
     let staying: Vec<Member> =
         made().filter(|member| member.is_live() && !gone.contains(&member.name)).cloned().collect();
-    // A pair of a surge has one place.
-    let staying = staying.len() - surge_of(snapshot, plan, &staying).pairs.len();
+    // A pair of a surge has one place, and nobody of it races: its old one goes when its new one is well.
+    let surge = surge_of(snapshot, plan, &staying);
+    let paired: BTreeSet<&str> = surge.pairs.iter().map(|pair| pair.old.name.as_str()).collect();
+    let staying = staying.len() - surge.pairs.len();
     let target = usize::try_from(plan.effective.target).unwrap_or(0);
     let mut races = Races::new();
     for member in snapshot.members.iter().filter(|member| member.is_undecided()) {
@@ -106,11 +108,11 @@ fn races<'member>(
         let why = if rule == Overprovision::Off { Use::SwitchedOff } else { Use::MoreThanTarget };
         return (races, why);
     }
+    let busy = |member: &Member| touched.contains(member.name.as_str()) || paired.contains(member.name.as_str());
     let mut missing = target - staying;
     for (zone, race) in &mut races {
         let here = || made().filter(|member| member.zone == *zone);
-        race.pending =
-            here().filter(|member| may_lose(member, rule) && !touched.contains(member.name.as_str())).collect();
+        race.pending = here().filter(|member| may_lose(member, rule) && !busy(member)).collect();
         let leaves = |member: &&Member| !member.is_live() || gone.contains(&member.name);
         race.vacant = here().filter(leaves).count().min(missing);
         missing -= race.vacant;
