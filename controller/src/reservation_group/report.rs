@@ -30,18 +30,20 @@ pub(super) async fn report(
         context.metrics.reserved(key, &[]);
         return Ok(Wake::OnChange);
     }
+    // The views are as old as their facts: the pace counts from here, not from the end of the write.
+    let begun = Instant::now();
     let status = reservation_group_status(snapshot, plan, &executed.outcome);
     context.metrics.reserved(key, &status.capacity_reservations);
     let mut wake = plan.wake_after.map_or(Wake::OnChange, |after| Wake::After(context.hardware.wall_duration(after)));
     if status != snapshot.status {
-        let wait = context.group_pace.wait(&observed.id.uid, Instant::now());
+        let wait = context.group_pace.wait(&observed.id.uid, begun);
         if wait.is_zero() || turned(&status, &snapshot.status) {
             for notice in notices(observed, &status, &snapshot.status, &executed.done) {
                 if let Err(error) = context.cluster.publish(notice).await {
                     warn!(group = %key.name, error = %error, "event lost");
                 }
             }
-            write(context, observed, &status).await?;
+            write(context, observed, &status, begun).await?;
         } else {
             wake = wake.sooner(Wake::After(wait));
         }
@@ -49,10 +51,15 @@ pub(super) async fn report(
     executed.retry.map_or(Ok(wake), Err)
 }
 
-async fn write(context: &Context, observed: &Observed, status: &ReservationGroupStatus) -> Result<(), ClusterError> {
+async fn write(
+    context: &Context,
+    observed: &Observed,
+    status: &ReservationGroupStatus,
+    begun: Instant,
+) -> Result<(), ClusterError> {
     let value = serde_json::to_value(status).expect("a status is plain data");
     match context.cluster.apply_status(&observed.id.uid, &observed.id, value).await {
-        Ok(()) => context.group_pace.note(&observed.id.uid, Instant::now()),
+        Ok(()) => context.group_pace.note(&observed.id.uid, begun),
         Err(ClusterError::Gone { .. }) => {}
         Err(error) => return Err(error),
     }

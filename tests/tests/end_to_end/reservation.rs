@@ -9,13 +9,13 @@ use scaleset_crds::labels;
 use scaleset_crds::reservation::ReservationState;
 use scaleset_crds::reservation_group::ReservationTotals;
 use scaleset_crds::vocabulary::PowerState;
-use scaleset_crds::{CapacityReservationGroup, ScaleSet};
+use scaleset_crds::{CapacityReservationGroup, FlexVM, ScaleSet};
 use scaleset_hardware::sim::Call;
 use scaleset_tests::local::hardware::effective;
 use scaleset_tests::local::plugin::{Answer, Plugin};
 use serde_json::{Value, json};
 
-use crate::scene::{Scene, profile, uniform, vm};
+use crate::scene::{Scene, flexible, profile, uniform, vm};
 use crate::world::{run, run_alone};
 
 const SIZE: &str = "Standard_D2s_v3";
@@ -175,6 +175,51 @@ fn a_regional_set_is_deallocated_associated_and_started() {
         assert_eq!(holders(scene).await?, (2, 1));
         scene.kubectl(&["delete", "sset", "web", "--timeout=60s"])?;
         scene.kubectl(&["delete", "crg", "d2s", "--timeout=60s"])?;
+        scene.no_machines().await
+    });
+}
+
+#[test]
+fn members_of_a_set_without_a_profile_use_a_group_each_for_itself() {
+    run("reserve-members", async |scene| {
+        scene.apply(&regional("d2s", 2))?;
+        condition(scene, "d2s", ("Ready", "True", "Ready")).await?;
+        let bare = json!({
+            "virtualMachineProfile": null, "platformFaultDomainCount": 1, "singlePlacementGroup": false,
+        });
+        scene.apply(&flexible("demo", 0, bare))?;
+        let mut states = Vec::new();
+        for name in ["one", "two", "three"] {
+            let mut change = reference("d2s");
+            change["scaleSetRef"] = json!({"name": "demo"});
+            scene.apply(&vm(name, change))?;
+            let status = scene.flex_vm_settled(name).await?.status.context("it has one")?;
+            assert_eq!(status.scale_set.as_deref(), Some("demo"), "{name} is a member");
+            states.push(status.capacity_reservation.context("it uses one")?.state);
+        }
+        let (allocated, beyond) = (ReservationState::Allocated, ReservationState::Overallocated);
+        assert_eq!(states, [allocated, allocated, beyond], "a full reservation blocks nobody");
+        counts(scene, "d2s", [2, 3, 3, 0, 1]).await?;
+        let listed = get(scene, "d2s").await?.status.context("it has one")?.virtual_machines_associated;
+        assert_eq!(listed, ["one", "three", "two"].map(|name| format!("reserve-members/FlexVM/{name}")));
+
+        // The slot of one that is deallocated goes to the one that runs beyond.
+        scene.patch::<FlexVM>("one", json!({"spec": {"powerState": "Deallocated"}})).await?;
+        counts(scene, "d2s", [2, 3, 2, 0, 0]).await?;
+        let expected = [("one", ReservationState::Associated), ("two", allocated), ("three", allocated)];
+        for (name, state) in expected {
+            scene
+                .until(&format!("{name} is told as {state:?}"), async || {
+                    let status = scene.flex_vm(name).await?.status.unwrap_or_default();
+                    let told = status.capacity_reservation.context("it uses one")?.state;
+                    ensure!(told == state, "it is {told:?}");
+                    Ok(())
+                })
+                .await?;
+        }
+        scene.kubectl(&["delete", "fvm", "--all", "--timeout=60s"])?;
+        scene.kubectl(&["delete", "crg", "d2s", "--timeout=60s"])?;
+        scene.kubectl(&["delete", "sset", "demo", "--timeout=60s"])?;
         scene.no_machines().await
     });
 }

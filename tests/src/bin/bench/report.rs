@@ -201,7 +201,7 @@ pub(crate) fn reservations_met(reserved: &Reserved) -> bool {
 
 /// One write more than there are seconds: the first comes at once.
 fn judged_reservations(reserved: &Reserved) -> Vec<Verdict> {
-    let Reserved { seconds, writes, quiet_writes } = reserved;
+    let Reserved { seconds, writes, quiet_writes, longest_behind_seconds } = reserved;
     let most = seconds.ceil() + 1.0;
     #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
     let met = *writes as f64 <= most;
@@ -209,6 +209,12 @@ fn judged_reservations(reserved: &Reserved) -> Vec<Verdict> {
     vec![
         verdict("status writes of a reservation group while 1,000 VMs that use it boot", "≤ 1 a second", told, met),
         verdict("the same in 60 s in which nothing changes", "0", quiet_writes.to_string(), *quiet_writes == 0),
+        verdict(
+            "longest time for which its count of allocated VMs is behind the hardware",
+            "≤ 1 s between two writes, and ≤ 0.5 s for the write",
+            format!("{longest_behind_seconds:.2} s"),
+            *longest_behind_seconds <= 1.5,
+        ),
     ]
 }
 
