@@ -10,7 +10,7 @@ use crate::plan::Hold;
 use crate::wording::some_names;
 
 /// Those on which an upgrade may start, and those whose event runs.
-pub(crate) fn apart(waiting: &[Outdated<'_>]) -> (Vec<Outdated<'_>>, Vec<Outdated<'_>>) {
+pub(crate) fn apart<'pass>(waiting: &[Outdated<'pass>]) -> (Vec<Outdated<'pass>>, Vec<Outdated<'pass>>) {
     waiting.iter().cloned().partition(|outdated| !outdated.member.is_disturbed())
 }
 

@@ -102,7 +102,7 @@ fn an_event_of_several_members_counts_once() {
     snapshot.members.iter_mut().for_each(|member| member.report.scheduled_events = vec![told.clone()]);
     let plan = audited(&snapshot);
     let status = scale_set_status(&snapshot, &plan, &ScaleSetOutcome::default());
-    let summary = status.scheduled_events.expect("they were told");
+    let summary = status.scheduled_events.clone().expect("they were told");
     assert_eq!((summary.count, summary.document_incarnation), (1, 1));
     assert_eq!(status.available_replicas, Some(3), "they work on");
     snapshot.members.iter_mut().for_each(disturbed);
@@ -206,7 +206,7 @@ fn the_status_says_what_is_done_and_why() {
     let scheduled = told(NoticeStage::Scheduled, DisruptionCause::Maintenance, OperationState::Succeeded);
     let (events, reason, _) = status(&scheduled);
     assert_eq!(events, [event(EventType::Reboot, EventStatus::Scheduled, EventSource::Platform)]);
-    assert_eq!(reason, "NoHealthSource", "it runs on");
+    assert_eq!(reason, "Ready", "it runs on");
     let begun = told(NoticeStage::Started, DisruptionCause::HardwareFailure, OperationState::Updating);
     let (events, reason, message) = status(&begun);
     assert_eq!((events[0].event_status, events[0].not_before.clone()), (EventStatus::Started, None));
