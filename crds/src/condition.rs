@@ -212,6 +212,10 @@ closed_enum! {
         Evicted,
         /// Members that go were told of it, and go when their notice is approved or its time is over.
         DeletionNotice,
+        /// Members were told that their OS disk is replaced, which comes when it is approved or its time is over.
+        ImageNotice,
+        /// A scheduled event runs on VMs: their hosts are maintained or have failed, or they restart. No upgrade starts on them.
+        HostMaintenance,
         /// The VM is stopped or deallocated as wished.
         StoppedByWish,
         /// The model names no health source.

@@ -153,6 +153,10 @@ impl FlexVMSpec {
                 .scheduled_events_profile
                 .as_ref()
                 .and_then(ScheduledEventsProfile::terminate_notification),
+            os_image_notification: self
+                .scheduled_events_profile
+                .as_ref()
+                .and_then(ScheduledEventsProfile::os_image_notification),
             tags: self.tags.clone(),
         }
     }

@@ -83,6 +83,11 @@ pub const IMPACT_TABLE: &[ImpactRow] = &[
         Impact::Online,
         "deletions that are asked for from then on are announced so",
     ),
+    row(
+        "scheduledEventsProfile.osImageNotificationProfile",
+        Impact::Online,
+        "replacements of the OS disk that are asked for from then on are announced so",
+    ),
     row("tags", Impact::None, "nothing on the VM notices"),
 ];
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::health::HealthProbe;
 use crate::reservation::CapacityReservationGroupReference;
 use crate::rules::{self, health, profile as refuse, reservation, scheduled_event};
-use crate::scheduled_event::{ScheduledEventsProfile, TerminateNotification};
+use crate::scheduled_event::{OsImageNotification, ScheduledEventsProfile, TerminateNotification};
 use crate::spot::{Priority, SpotProfile, SpotTerms};
 use crate::vocabulary::{ApplicationProtocol, OsType, StorageAccountType};
 
@@ -350,6 +350,9 @@ pub struct VirtualMachineModel {
     /// Notice of a deletion; none where it comes without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub terminate_notification: Option<TerminateNotification>,
+    /// Notice before the OS disk is replaced; none where that comes without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub os_image_notification: Option<OsImageNotification>,
     /// Tags.
     #[serde(default)]
     pub tags: BTreeMap<String, String>,
@@ -379,7 +382,10 @@ impl VirtualMachineProfile {
             storage_profile,
             network_profile,
             extensions,
-            terminate_notification: scheduled_events_profile.and_then(|profile| profile.terminate_notification()),
+            terminate_notification: scheduled_events_profile
+                .as_ref()
+                .and_then(|events| events.terminate_notification()),
+            os_image_notification: scheduled_events_profile.and_then(|events| events.os_image_notification()),
             tags,
         }
     }

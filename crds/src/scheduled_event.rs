@@ -1,7 +1,7 @@
 //! What is about to be done to a VM, announced before it is done, and what a profile says of such notices.
 //!
-//! Sources: Azure's "Scheduled Events" and "Terminate notification for Azure Virtual Machine Scale Set instances". Events
-//! that are over vanish.
+//! Sources: Azure's "Scheduled Events", "Terminate notification for Azure Virtual Machine Scale Set instances" and its REST
+//! reference (`osImageNotificationProfile`). Events that are over vanish.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::KubeSchema;
@@ -12,6 +12,8 @@ use crate::rules::scheduled_event as refuse;
 
 /// Seconds between the wish to delete a VM and its deletion, where the profile does not say.
 const NOT_BEFORE_TIMEOUT_SECONDS: i32 = 300;
+/// Seconds between the wish to replace the OS disk of a VM and its replacement: Azure knows no other.
+const IMAGE_NOT_BEFORE_TIMEOUT_SECONDS: i32 = 900;
 
 /// Which events VMs are told of before they come about.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -20,6 +22,32 @@ pub struct ScheduledEventsProfile {
     /// Notice of a deletion; none by default. Not for Spot VMs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub terminate_notification_profile: Option<TerminateNotificationProfile>,
+    /// Notice before the OS disk is replaced, by a reimage or an upgrade of the OS image; none by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub os_image_notification_profile: Option<OsImageNotificationProfile>,
+}
+
+/// Whether a VM is told before its OS disk is replaced, and for how long that waits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = refuse::image_not_before_timeout_range())]
+pub struct OsImageNotificationProfile {
+    /// Whether the replacement of the OS disk of a VM that runs is announced by an event `Reboot` and waits until the event
+    /// is approved or its time is over, default false.
+    #[serde(default)]
+    pub enable: bool,
+    /// Seconds of scenario time that it waits for an approval: 900 (default), nothing else.
+    #[serde(default = "image_not_before_timeout_seconds")]
+    #[schemars(range(min = -1_000_000, max = 1_000_000))]
+    pub not_before_timeout_seconds: i32,
+}
+
+/// What a VM with OS image notification has agreed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OsImageNotification {
+    /// Seconds of scenario time between the notice and the replacement.
+    pub not_before_timeout_seconds: i32,
 }
 
 /// Whether a VM is told before it is deleted, and for how long its deletion waits.
@@ -49,11 +77,23 @@ pub struct TerminateNotification {
 impl ScheduledEventsProfile {
     /// What it says of deletions; none where they are not announced.
     pub fn terminate_notification(&self) -> Option<TerminateNotification> {
-        let Self { terminate_notification_profile } = self;
+        let Self { terminate_notification_profile, os_image_notification_profile: _ } = self;
         let profile = terminate_notification_profile.as_ref()?;
         let TerminateNotificationProfile { enable, not_before_timeout_seconds } = *profile;
         enable.then_some(TerminateNotification { not_before_timeout_seconds })
     }
+
+    /// What it says of replacements of the OS disk; none where they are not announced.
+    pub fn os_image_notification(&self) -> Option<OsImageNotification> {
+        let Self { terminate_notification_profile: _, os_image_notification_profile } = self;
+        let profile = os_image_notification_profile.as_ref()?;
+        let OsImageNotificationProfile { enable, not_before_timeout_seconds } = *profile;
+        enable.then_some(OsImageNotification { not_before_timeout_seconds })
+    }
+}
+
+const fn image_not_before_timeout_seconds() -> i32 {
+    IMAGE_NOT_BEFORE_TIMEOUT_SECONDS
 }
 
 const fn not_before_timeout_seconds() -> i32 {
@@ -64,7 +104,10 @@ const fn not_before_timeout_seconds() -> i32 {
 #[expect(missing_docs, reason = "documented at the field")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum EventType {
+    Freeze,
     Preempt,
+    Reboot,
+    Redeploy,
     Terminate,
 }
 
@@ -86,10 +129,11 @@ pub enum EventSource {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ScheduledEvent {
-    /// Its id.
+    /// Its id; VMs that are concerned together have the same, and one approval is for all of them.
     #[schemars(length(max = 64))]
     pub event_id: String,
-    /// Preempt: the Spot VM is evicted. Terminate: the VM is deleted.
+    /// Freeze: the VM pauses for some seconds. Preempt: the Spot VM is evicted. Reboot: the VM restarts. Redeploy: it restarts
+    /// on another host. Terminate: the VM is deleted.
     pub event_type: EventType,
     /// Scheduled, or Started.
     pub event_status: EventStatus,
@@ -98,6 +142,25 @@ pub struct ScheduledEvent {
     pub not_before: Option<Time>,
     /// Platform: the region does it by itself; User: somebody asked for it.
     pub event_source: EventSource,
+    /// Why, in a few words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub description: Option<String>,
+    /// Whether it was approved and waits for VMs of the same set whose notice ends no later.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub approved: bool,
+}
+
+impl ScheduledEvent {
+    /// Whether the host of the VM is being maintained, or the VM restarts: it does not do its work meanwhile.
+    pub fn disturbs_now(&self) -> bool {
+        let Self { event_id: _, event_type, event_status, not_before: _, event_source: _, description: _, approved: _ } =
+            self;
+        match (event_type, event_status) {
+            (EventType::Freeze | EventType::Reboot | EventType::Redeploy, EventStatus::Started) => true,
+            (EventType::Preempt | EventType::Terminate, EventStatus::Started) | (_, EventStatus::Scheduled) => false,
+        }
+    }
 }
 
 /// The events of all members of a set, as Azure's document of scheduled events has them for a placement group.
@@ -106,7 +169,7 @@ pub struct ScheduledEvent {
 pub struct ScheduledEventsSummary {
     /// Rises by one whenever an event comes, begins or is over.
     pub document_incarnation: i64,
-    /// Events that are not over.
+    /// Events that are not over; one that concerns several VMs counts once.
     pub count: i32,
     /// Digest of these events, by which a change is noticed.
     #[schemars(length(max = 64))]

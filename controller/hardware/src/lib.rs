@@ -34,8 +34,8 @@ pub use catalog::Catalog;
 pub use error::HardwareError;
 pub use headroom::Headroom;
 pub use machine::{
-    ApplicationHealthReport, Change, Eviction, ExtensionState, Health, Inventory, Machine, NoticeStage, Owner,
-    Placement, PreemptNotice, Provisioning, QuotaRule, Seat, TerminateNotice,
+    ApplicationHealthReport, Change, Disruption, DisruptionCause, DisruptionNotice, Eviction, ExtensionState, Health,
+    Inventory, Machine, NoticeStage, Owner, Placement, PreemptNotice, Provisioning, QuotaRule, Seat, TerminateNotice,
 };
 pub use reservation::{
     AssociatedMachine, MachineReservation, Reservation, ReservationGroup, ReservationGroupRequest,
@@ -188,7 +188,9 @@ pub trait Hardware: Send + Sync {
     async fn perform(&self, target: Target, operation: OperationRequest) -> Result<Machine, HardwareError>;
 
     /// Replaces the OS disk by a fresh one of the model's image and applies the whole model. Id, data disks and
-    /// addresses stay.
+    /// addresses stay. A machine that runs and whose applied model has an OS image notification is told first, here and where
+    /// else a fresh OS disk comes: it stays as it is, and the same call after the notice has its effect
+    /// ([`Machine::disruption_notice`]).
     async fn reimage(
         &self,
         target: Target,
@@ -207,7 +209,7 @@ pub trait Hardware: Send + Sync {
     ) -> Result<Machine, HardwareError>;
 
     /// Approves the scheduled event of that id, or with `None` every one that the machine has: what was announced begins at
-    /// once, a deletion after those of its set whose notice ends no later. What was approved before is left as it is; an
+    /// once, on every machine that has the event, a deletion after those of its set whose notice ends no later. What was approved before is left as it is; an
     /// event that the machine does not have is refused.
     async fn approve_event(&self, target: Target, event_id: Option<&str>) -> Result<Machine, HardwareError>;
 

@@ -172,6 +172,9 @@ pub struct Machine {
     /// The notice that it is about to be evicted.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub preempt_notice: Option<PreemptNotice>,
+    /// The notice that it is about to pause or to restart, until that is over.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub disruption_notice: Option<DisruptionNotice>,
     /// The notice that it is deleted, from the wish to delete it until it is gone.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub terminate_notice: Option<TerminateNotice>,
@@ -205,15 +208,54 @@ pub struct TerminateNotice {
     pub stage: NoticeStage,
 }
 
-/// How far an announced deletion is.
+/// How far what was announced is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NoticeStage {
-    /// Nobody has approved it.
+    /// Nobody has approved it, and its time is not over.
     Scheduled,
-    /// It was approved, and waits for another machine of its set, whose notice ends no later.
+    /// A deletion: it was approved, and waits for another machine of its set, whose notice ends no later. A disruption: it
+    /// may begin, and waits for the end of another operation, or for the call that it was announced for.
     Approved,
-    /// The machine is being deleted.
+    /// It is being done.
     Started,
+}
+
+/// The notice of a disruption that leaves the machine what it is (Azure: scheduled events, `Freeze`, `Reboot`, `Redeploy`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DisruptionNotice {
+    /// Id of the event; machines that are disturbed together have the same.
+    pub event_id: String,
+    /// What is done.
+    pub disruption: Disruption,
+    /// Why.
+    pub cause: DisruptionCause,
+    /// When it begins at the earliest without an approval, scenario time.
+    pub not_before: Timestamp,
+    /// How far it is.
+    pub stage: NoticeStage,
+}
+
+/// What is done to a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Disruption {
+    /// It pauses for some seconds.
+    Freeze,
+    /// It restarts.
+    Reboot,
+    /// It restarts on another host, where one has room.
+    Redeploy,
+}
+
+/// Why a machine is disturbed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DisruptionCause {
+    /// Its host is maintained.
+    Maintenance,
+    /// Its hardware has failed: it was not told before.
+    HardwareFailure,
+    /// Its OS disk is to be replaced, as somebody has asked for.
+    OsImage,
 }
 
 /// An eviction.

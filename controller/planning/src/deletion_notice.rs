@@ -18,7 +18,7 @@ pub(crate) fn hold(members: &[Member]) -> Option<Hold> {
         .collect();
     let names: Vec<&str> = told.iter().map(|(name, _)| *name).collect();
     let first = told.iter().filter_map(|(_, not_before)| *not_before).min();
-    let until = first.map(|first| format!(", or until {first} for the first")).unwrap_or_default();
+    let until = first.map(|first| format!(", or until {first} scenario time for the first")).unwrap_or_default();
     (!told.is_empty()).then(|| Hold {
         reason: Reason::DeletionNotice,
         count: told.len(),
@@ -38,6 +38,7 @@ pub(crate) fn count(members: &[Member]) -> usize {
 fn awaited(member: &Member) -> Option<&ScheduledEvent> {
     member.report.scheduled_events.iter().find(|event| match (event.event_type, event.event_status) {
         (EventType::Terminate, EventStatus::Scheduled) => true,
-        (EventType::Terminate, EventStatus::Started) | (EventType::Preempt, _) => false,
+        (EventType::Terminate, EventStatus::Started)
+        | (EventType::Freeze | EventType::Preempt | EventType::Reboot | EventType::Redeploy, _) => false,
     })
 }

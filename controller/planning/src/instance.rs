@@ -21,7 +21,8 @@
 //!   │ settled
 //! another OS disk wished ──► replace it
 //!   │ it has the one
-//! differs from its model ──► recreate | reimage | restart | apply online; a size that its host cannot hold: deallocate first
+//! differs from its model ──► recreate | reimage | restart | apply online; a size that its host cannot hold: deallocate first;
+//!   │                        a replacement of the OS disk that was announced waits for its notice
 //!   │ equal
 //! power differs from the wish ──► start, stop or deallocate; what was evicted waits, or is started again where its set says so
 //!   │ equal
@@ -40,7 +41,7 @@ pub(crate) mod scheduled_event;
 
 pub use operation::is_final;
 use retry::retry;
-pub use scheduled_event::said;
+pub use scheduled_event::{disruption_said, said};
 
 use std::time::Duration;
 
@@ -186,11 +187,13 @@ pub enum Wait {
     EvictionNote,
     /// The notice of its deletion is approved, or its time is over.
     DeletionNotice,
+    /// The same before its OS disk is replaced.
+    ImageNotice,
 }
 
 /// Plans one pass over an instance.
 pub fn plan(snapshot: &InstanceSnapshot) -> InstancePlan {
-    let (step, reason, wake_after) = next_step(snapshot);
+    let (step, reason, wake_after) = scheduled_event::told_first(snapshot, next_step(snapshot));
     InstancePlan { step, reason, wake_after }
 }
 

@@ -15,6 +15,7 @@
 pub mod audit;
 pub mod budget;
 mod deletion_notice;
+mod image_notice;
 pub mod instance;
 pub mod limits;
 pub mod membership;
@@ -37,5 +38,5 @@ pub mod sudden_drop;
 mod unsettled;
 pub mod upgrade;
 pub mod view;
-mod wording;
+pub mod wording;
 mod zone_balance;

@@ -87,6 +87,8 @@ const fn remedy(reason: Reason) -> Remedy {
         | Reason::Evicted
         | Reason::MaxPriceChangeNotAllowedForAllocatedVMs
         | Reason::DeletionNotice
+        | Reason::HostMaintenance
+        | Reason::ImageNotice
         | Reason::StoppedByWish
         | Reason::NoHealthSource
         | Reason::Orphaning

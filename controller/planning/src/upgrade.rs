@@ -1,6 +1,7 @@
 //! Which outdated members take the newest model, and how: the policies are siblings.
 
 pub mod automatic;
+pub(crate) mod maintenance;
 pub mod manual;
 pub(crate) mod os_image;
 pub mod rolling;

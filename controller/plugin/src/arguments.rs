@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use clap_complete::engine::ArgValueCandidates;
 
@@ -209,12 +209,13 @@ pub(crate) enum EventsVerb {
         #[arg(short, long, default_value = "table")]
         output: Output,
     },
-    /// Approve scheduled events: what was announced begins at once. Also of VMs that are being deleted.
+    /// Approve scheduled events: what was announced begins at once, on every VM of the event. Also of VMs that are being deleted.
+    #[command(group(ArgGroup::new("which").args(["event_id", "instance_ids", "vm"]).required(true).multiple(true)))]
     Approve {
         #[command(flatten)]
         target: AskedTarget,
         /// The event, as in `events list`; without it, every event of the VMs of --instance-ids or --vm.
-        #[arg(long, value_name = "ID", required_unless_present_any = ["instance_ids", "vm"])]
+        #[arg(long, value_name = "ID")]
         event_id: Option<String>,
         #[command(flatten)]
         wait: WaitOptions,
@@ -223,12 +224,13 @@ pub(crate) enum EventsVerb {
 
 /// A set, or one VM by itself.
 #[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
 pub(crate) struct SetOrVm {
     /// The set.
-    #[arg(required_unless_present = "vm", add = ArgValueCandidates::new(set_names))]
+    #[arg(add = ArgValueCandidates::new(set_names))]
     pub(crate) name: Option<String>,
     /// One FlexVM by its own name, in a set or alone.
-    #[arg(long, value_name = "NAME", conflicts_with = "name")]
+    #[arg(long, value_name = "NAME")]
     pub(crate) vm: Option<String>,
 }
 
@@ -346,6 +348,18 @@ mod tests {
             &["events", "approve", "web"],
         ] {
             assert!(parse(illegal).is_err(), "{illegal:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_told_with_every_way_to_say_it() {
+        for (words, ways) in [
+            (&["events", "list"][..], "<NAME|--vm <NAME>>"),
+            (&["events", "approve", "web"], "<--event-id <ID>|--instance-ids <INSTANCE_IDS>...|--vm <NAME>>"),
+        ] {
+            let refused = Arguments::try_parse_from([&["kubectl-scaleset"], words].concat());
+            let message = refused.expect_err("something is missing").to_string();
+            assert!(message.contains(ways), "{message}");
         }
     }
 }

@@ -2,11 +2,12 @@
 
 use crate::error::told;
 use scaleset_crds::reservation_group::InstanceReservation;
+use scaleset_crds::scheduled_event::EventType;
 use scaleset_hardware::machine::{ApplicationHealthReport, ExtensionState};
 use scaleset_hardware::{HardwareError, Machine, MachineReservation, Placement, Provisioning};
 use scaleset_planning::view::{
-    Eviction, HardwareView, InstanceView, NoticeStage, OperationState, PreemptNotice, QuotaRule, ReportedHealth,
-    TerminateNotice,
+    DisruptionCause, DisruptionNotice, Eviction, HardwareView, InstanceView, NoticeStage, OperationState,
+    PreemptNotice, QuotaRule, ReportedHealth, TerminateNotice,
 };
 
 /// Unknown where the hardware did not answer, absent only where it is sure.
@@ -59,6 +60,7 @@ pub(super) fn present(machine: &Machine) -> HardwareView {
             let scaleset_hardware::PreemptNotice { event_id, not_before, reason } = notice;
             PreemptNotice { event_id, not_before, reason }
         }),
+        disruption_notice: machine.disruption_notice.map(disruption),
         terminate_notice: machine.terminate_notice.map(|notice| {
             let scaleset_hardware::TerminateNotice { event_id, not_before, stage } = notice;
             TerminateNotice { event_id, not_before, stage: notice_stage(stage) }
@@ -92,6 +94,25 @@ const fn extension_code(state: ExtensionState) -> &'static str {
         ExtensionState::Transitioning => "ProvisioningState/transitioning",
         ExtensionState::Succeeded => "ProvisioningState/succeeded",
         ExtensionState::Failed => "ProvisioningState/failed",
+    }
+}
+
+fn disruption(notice: scaleset_hardware::DisruptionNotice) -> DisruptionNotice {
+    let scaleset_hardware::DisruptionNotice { event_id, disruption, cause, not_before, stage } = notice;
+    DisruptionNotice {
+        event_id,
+        event_type: match disruption {
+            scaleset_hardware::Disruption::Freeze => EventType::Freeze,
+            scaleset_hardware::Disruption::Reboot => EventType::Reboot,
+            scaleset_hardware::Disruption::Redeploy => EventType::Redeploy,
+        },
+        cause: match cause {
+            scaleset_hardware::DisruptionCause::Maintenance => DisruptionCause::Maintenance,
+            scaleset_hardware::DisruptionCause::HardwareFailure => DisruptionCause::HardwareFailure,
+            scaleset_hardware::DisruptionCause::OsImage => DisruptionCause::OsImage,
+        },
+        not_before,
+        stage: notice_stage(stage),
     }
 }
 

@@ -1,7 +1,9 @@
 //! Writes the status once, tells decisions as events, says when to look again.
 
+use jiff::Timestamp;
 use scaleset_crds::condition::{FlexVMCondition, InstanceCondition, find};
-use scaleset_planning::instance::{Enrolment, InstancePlan, Step, said};
+use scaleset_crds::scheduled_event::EventType as ScheduledEventType;
+use scaleset_planning::instance::{Enrolment, InstancePlan, Step, disruption_said, said};
 use scaleset_planning::snapshot::{Belonging, Failure, InstanceSnapshot};
 use scaleset_planning::status::instance::instance_status;
 use scaleset_planning::view::HardwareView;
@@ -82,7 +84,7 @@ fn notice(
         let note = format!("let go as the annotation asks; its hardware {} may still be there", observed.id.uid);
         return notice(EventType::Warning, "HardwareAbandoned", note);
     }
-    if let Some((event_type, reason, note)) = market_news(snapshot, executed).or_else(|| leaving(snapshot, executed)) {
+    if let Some((event_type, reason, note)) = news(snapshot, executed) {
         return notice(event_type, reason, note);
     }
     let told = |code: &str| {
@@ -111,10 +113,13 @@ fn notice(
         | Step::Recreate
         | Step::SetPower(_, _)
         | Step::Discard
+        | Step::Restore
         | Step::Perform(_, _)
         | Step::ApproveEvent(_)
         | Step::Enroll(Enrolment::Leave)
-            if executed.retry.is_none() && executed.outcome.operation_failure.is_none() =>
+            if executed.retry.is_none()
+                && executed.outcome.operation_failure.is_none()
+                && executed.outcome.restore_refusal.is_none() =>
         {
             notice(EventType::Normal, name(&plan.step), plan.reason.clone())
         }
@@ -143,16 +148,28 @@ fn notice(
 /// What is told of a VM, how, and under which reason.
 type News = (EventType, &'static str, String);
 
+/// What a VM was told of since the last pass, told once.
+fn news(snapshot: &InstanceSnapshot, executed: &Executed) -> Option<News> {
+    let market = market_news(snapshot, executed);
+    market.or_else(|| leaving(snapshot, executed)).or_else(|| disturbed(snapshot, executed))
+}
+
+/// Whole seconds, as the API has them.
+fn second(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).expect("a timestamp's second is a timestamp")
+}
+
 /// That a Spot VM is about to be evicted, or was, told once.
 fn market_news(snapshot: &InstanceSnapshot, executed: &Executed) -> Option<News> {
     let HardwareView::Present(view) = &executed.outcome.hardware else { return None };
     match (&view.preempt_notice, view.eviction) {
         (Some(notice), _) if !is_told(snapshot, &notice.event_id) => {
-            let note = format!("is evicted at {}: {:?}", notice.not_before, notice.reason);
+            let note = format!("is evicted at {} scenario time: {:?}", second(notice.not_before), notice.reason);
             Some((EventType::Warning, "Preempt", note))
         }
         (_, Some(eviction)) if snapshot.status.eviction.is_none() => {
-            Some((EventType::Warning, "Evicted", format!("evicted at {}: {:?}", eviction.time, eviction.reason)))
+            let note = format!("evicted at {} scenario time: {:?}", second(eviction.time), eviction.reason);
+            Some((EventType::Warning, "Evicted", note))
         }
         (Some(_) | None, Some(_) | None) => None,
     }
@@ -163,6 +180,20 @@ fn leaving(snapshot: &InstanceSnapshot, executed: &Executed) -> Option<News> {
     let HardwareView::Present(view) = &executed.outcome.hardware else { return None };
     let notice = view.awaited_notice().filter(|notice| !is_told(snapshot, &notice.event_id))?;
     Some((EventType::Normal, "Terminate", said(notice)))
+}
+
+/// That a VM is about to pause or to restart, or that it does without having been told, told once.
+fn disturbed(snapshot: &InstanceSnapshot, executed: &Executed) -> Option<News> {
+    let HardwareView::Present(view) = &executed.outcome.hardware else { return None };
+    let notice = view.disruption_notice.as_ref().filter(|notice| !is_told(snapshot, &notice.event_id))?;
+    let reason = match notice.event_type {
+        ScheduledEventType::Freeze => "Freeze",
+        ScheduledEventType::Reboot => "Reboot",
+        ScheduledEventType::Redeploy => "Redeploy",
+        ScheduledEventType::Preempt => "Preempt",
+        ScheduledEventType::Terminate => "Terminate",
+    };
+    Some((EventType::Warning, reason, disruption_said(notice)))
 }
 
 fn is_told(snapshot: &InstanceSnapshot, event_id: &str) -> bool {

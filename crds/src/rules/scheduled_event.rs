@@ -1,7 +1,7 @@
 //! Rules of scheduled events.
 //!
 //! Source: Azure's "Terminate notification for Azure Virtual Machine Scale Set instances": 5 to 15 minutes, and not for Spot
-//! VMs, which have a notice of their own.
+//! VMs, which have a notice of their own; the REST reference: an OS image notification knows 15 minutes alone.
 
 use kube::core::Rule;
 
@@ -14,6 +14,16 @@ pub(crate) fn not_before_timeout_range() -> Rule {
         Code::InvalidParameter,
         ".notBeforeTimeoutSeconds",
         "notBeforeTimeoutSeconds must be 300 to 900",
+    )
+}
+
+/// How long the replacement of an OS disk can wait.
+pub(crate) fn image_not_before_timeout_range() -> Rule {
+    require(
+        "self.notBeforeTimeoutSeconds == 900",
+        Code::InvalidParameter,
+        ".notBeforeTimeoutSeconds",
+        "notBeforeTimeoutSeconds must be 900",
     )
 }
 

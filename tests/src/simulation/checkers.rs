@@ -3,6 +3,7 @@
 
 mod evictions;
 mod held;
+mod maintenance;
 mod notices;
 mod placed;
 mod reserved;
@@ -19,6 +20,7 @@ use scaleset_hardware::{Hardware, Machine};
 use super::stage::{Stage, took_effect};
 use evictions::{Evictions, beyond_their_share};
 use held::unexplained;
+use maintenance::Maintenances;
 use notices::Notices;
 use placed::misplaced;
 use reserved::overpromised;
@@ -38,6 +40,7 @@ pub struct Judge {
     steady: Option<Steady>,
     evictions: Evictions,
     notices: Notices,
+    maintenances: Maintenances,
     /// Whether the cache was behind in the round before.
     lagged: bool,
     effects: u64,
@@ -87,8 +90,10 @@ impl Judge {
             one_create_for_each_object(stage, &mut findings);
             operations_are_performed_once(stage, &mut findings);
             self.notices.read(&stage.journal());
+            self.maintenances.read(&stage.journal());
         }
         findings.extend(self.notices.findings(stage.hardware.now(), &now, observed.as_ref()));
+        findings.extend(self.maintenances.findings(stage.hardware.now(), observed.as_ref()));
         self.effects = stage.effects();
         if let Some(machines) = observed.as_ref().filter(|_| stage.is_still()) {
             findings.extend(unexplained(&now, machines));

@@ -5,6 +5,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use scaleset_controller::cluster::Kind;
+use scaleset_hardware::Machine;
 
 use super::checkers::converged;
 use super::random::Random;
@@ -28,6 +29,7 @@ pub fn play_seed(seed: u64, setting: Setting<'_>, told: &Mutex<Vec<String>>) -> 
         vms: 0,
         operations: 0,
         versions: 0,
+        maintenances: 0,
         spot: false,
         // Draws of its own, so that what it adds changes nothing else of a story.
         reserving: Reserving::new(seed),
@@ -52,6 +54,7 @@ struct Author<'story> {
     vms: usize,
     operations: usize,
     versions: usize,
+    maintenances: usize,
     /// Whether there is a set of Spot VMs.
     spot: bool,
     reserving: Reserving,
@@ -160,7 +163,7 @@ impl Author<'_> {
             18 => self.approve(),
             19 | 20 => self.publish(),
             21..=24 => self.trade(),
-            _ => {}
+            _ => self.maintain(),
         }
         let pause = match self.random.below(4) {
             0 => "step 1".to_owned(),
@@ -168,6 +171,14 @@ impl Author<'_> {
             _ => format!("settle-for {}", 20 + self.random.below(200)),
         };
         self.tell(&pause);
+    }
+
+    /// Hosts are maintained, or fail.
+    fn maintain(&mut self) {
+        self.maintenances += 1;
+        let kind = *self.random.pick(&["Freeze", "Reboot", "Redeploy", "HardwareFailure"]);
+        let place = *self.random.pick(&["eastus", "eastus zone=1", "eastus zone=2 fd=0", "centralindia"]);
+        self.tell(&format!("maintain hosts-{} {kind} {place}", self.maintenances));
     }
 
     fn set(&mut self) -> &'static str {
@@ -196,6 +207,8 @@ impl Author<'_> {
             "notice=300",
             "notice=900",
             "notice=0",
+            "image-notice=true",
+            "image-notice=false",
         ]);
         self.tell(&format!("change {set} {change}"));
     }
@@ -277,7 +290,8 @@ impl Author<'_> {
         self.operations += 1;
         let name = format!("op-{}", self.operations);
         let machines = self.teller.stage().machines();
-        let told = machines.values().filter(|machine| machine.terminate_notice.is_some());
+        let is_told = |machine: &&Machine| machine.terminate_notice.is_some() || machine.disruption_notice.is_some();
+        let told = machines.values().filter(is_told);
         let told: Vec<String> = told.map(|machine| machine.owner.name.clone()).collect();
         let line = match self.random.below(4) {
             0 => format!("operate {name} web ApproveScheduledEvent ids=*"),

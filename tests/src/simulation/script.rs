@@ -23,6 +23,8 @@
 //! calls heal                                      … and work again
 //! spot-price eastus Standard_D2s_v3 0.05 | usual  what an hour of a Spot VM costs
 //! spot-pressure eastus zone=2 evict=3 | over      Spot capacity is needed by others: so many VMs are evicted, none gets in
+//! maintain hosts Reboot eastus zone=2 host=…      hosts are maintained, or fail (HardwareFailure): by region, zone, fd, host
+//! maintain hosts over                             nobody else is told of it
 //! publish Canonical:ubuntu-server:22_04-lts 22.04.9
 //! settle                                          passes run, and time between them, until nothing moves
 //! settle-for 90                                   the same, for so many seconds of scenario time at most
@@ -55,7 +57,7 @@ use serde_json::{Value, json};
 use super::checkers::Judge;
 use super::cluster::{Cascade, CrashPoint, Trouble};
 use super::stage::{Limit, Order, Rest, Stage};
-use spec::{flex_vm_spec, merge, operation_spec, option, profile, spec_of};
+use spec::{flex_vm_spec, maintenance, merge, operation_spec, option, profile, spec_of};
 
 /// What a story is played with.
 #[derive(Clone, Copy, Debug)]
@@ -235,6 +237,10 @@ impl Teller {
                     evict: option(options, "evict").map(|count| count.parse().expect("it is a count")),
                 };
                 stage.block_on(hardware.set_spot_pressure(location, pressure))
+            }
+            ("maintain", [name, "over"]) => stage.block_on(hardware.end_maintenance(name)),
+            ("maintain", [name, kind, location, options @ ..]) => {
+                stage.block_on(hardware.begin_maintenance(name, maintenance([kind, location], options)))
             }
             ("publish", [image, version]) => stage.block_on(hardware.publish_image(image, version)),
             ("zone", [location, zone, "down"]) => {

@@ -10,6 +10,10 @@ fn notification(profile: &Value) -> Value {
     json!({"scheduledEventsProfile": {"terminateNotificationProfile": profile}})
 }
 
+fn image_notification(profile: &Value) -> Value {
+    json!({"scheduledEventsProfile": {"osImageNotificationProfile": profile}})
+}
+
 /// Every rule about them.
 pub fn cases() -> Vec<Case> {
     [notices(), approvals()].concat()
@@ -54,13 +58,21 @@ fn notices() -> Vec<Case> {
         profile
     };
     let spot = "OperationNotAllowed: terminateNotificationProfile.enable must not be true where priority is Spot";
-    [of_range(300, 299), of_range(900, 901), of_both(When::OnCreation, &of_spot(false), &of_spot(true), field, spot)]
-        .concat()
+    let image = format!("{field}.osImageNotificationProfile.notBeforeTimeoutSeconds");
+    let of_image = |refused: i32| {
+        let seconds = |seconds: i32| image_notification(&json!({"enable": true, "notBeforeTimeoutSeconds": seconds}));
+        let message = "InvalidParameter: notBeforeTimeoutSeconds must be 900";
+        of_both(When::OnCreation, &seconds(900), &seconds(refused), &image, message)
+    };
+    let of_spot = of_both(When::OnCreation, &of_spot(false), &of_spot(true), field, spot);
+    [of_range(300, 299), of_range(900, 901), of_image(899), of_image(901), of_spot].concat()
 }
 
 /// What may change.
 pub fn legal_changes() -> Vec<LegalChange> {
     let profiles = [json!({"enable": true}), json!({"enable": true, "notBeforeTimeoutSeconds": 600}), json!(null)];
-    let change = |profile: &Value| json!({"spec": {"virtualMachineProfile": notification(profile)}});
-    profiles.iter().map(|profile| LegalChange { before: uniform_set(), change: change(profile) }).collect()
+    let images = [json!({"enable": true}), json!({"enable": true, "notBeforeTimeoutSeconds": 900}), json!(null)];
+    let all = profiles.iter().map(notification).chain(images.iter().map(image_notification));
+    let change = |profile: Value| json!({"spec": {"virtualMachineProfile": profile}});
+    all.map(|profile| LegalChange { before: uniform_set(), change: change(profile) }).collect()
 }

@@ -103,7 +103,7 @@ impl Simulation {
         self.inner.settled().0.calls().clone()
     }
 
-    async fn control(
+    pub(super) async fn control(
         &self,
         uid: &str,
         detail: String,

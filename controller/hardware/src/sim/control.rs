@@ -5,6 +5,7 @@
 
 mod extract;
 mod machine;
+mod maintenance;
 mod reservation;
 mod spot;
 mod world;
@@ -38,6 +39,8 @@ pub fn router(simulation: Simulation) -> Router {
         .route("/regions/{location}/spot-prices/{size}", put(spot::set_price).merge(delete(spot::clear_price)))
         .route("/spot-pressures", get(spot::pressures))
         .route("/spot-pressures/{name}", put(spot::set_pressure).merge(delete(spot::clear_pressure)))
+        .route("/maintenances", get(maintenance::list))
+        .route("/maintenances/{name}", put(maintenance::begin).merge(delete(maintenance::end)))
         .route("/faults", get(world::faults))
         .route("/faults/{name}", put(world::set_fault).merge(delete(world::clear_fault)))
         .route("/images", post(world::publish))

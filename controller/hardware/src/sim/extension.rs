@@ -13,6 +13,9 @@ use serde::{Deserialize, Serialize};
 use crate::machine::ExtensionState;
 use crate::sim::vm::Failure;
 
+/// Code of the failure of an extension (Azure).
+pub(crate) const EXTENSION_FAILURE: &str = "VMExtensionProvisioningError";
+
 /// One run of one extension.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum ExtensionRun {
@@ -123,7 +126,7 @@ fn failure(name: &str, blocked_by: Option<&str>) -> Failure {
         Some(other) => format!("extension {name} did not run because {other} failed"),
         None => format!("extension {name} failed"),
     };
-    Failure { code: "VMExtensionProvisioningError".to_owned(), message }
+    Failure { code: EXTENSION_FAILURE.to_owned(), message }
 }
 
 #[cfg(test)]

@@ -103,6 +103,7 @@ pub(crate) fn applied(
         network_profile,
         extensions,
         terminate_notification,
+        os_image_notification,
         tags,
     } = wanted;
     let StorageProfile { image_reference: _, os_disk: _, data_disks } = storage_profile;
@@ -122,6 +123,7 @@ pub(crate) fn applied(
         network_profile: network_profile.clone(),
         extensions: extensions.clone(),
         terminate_notification: *terminate_notification,
+        os_image_notification: *os_image_notification,
         tags: tags.clone(),
     }
 }

@@ -37,9 +37,10 @@ use serde::{Deserialize, Serialize};
 use crate::UpdateMethod;
 use crate::machine::{Eviction, Health, Machine, Owner, Placement, PreemptNotice, Provisioning, QuotaRule};
 use crate::sim::application::{self, Answer, ApplicationRule};
-use crate::sim::extension::{ExtensionRun, RunResult};
+use crate::sim::extension::{EXTENSION_FAILURE, ExtensionRun, RunResult};
 use crate::sim::fault::Subject;
 use crate::sim::health::Watch;
+use crate::sim::maintenance::Announced;
 use crate::sim::model::ModelKey;
 use crate::sim::reservation::Association;
 use crate::sim::spot::{Evicted, Preemption};
@@ -101,7 +102,10 @@ pub(crate) struct Record {
     /// The notice of its deletion.
     #[serde(default)]
     pub(crate) termination: Option<Box<Termination>>,
-    /// Id of the eviction's event that was approved last.
+    /// What it was told of that is about to be done to it.
+    #[serde(default)]
+    pub(crate) announced: Option<Box<Announced>>,
+    /// Id of the event that was approved last, unless that was a deletion.
     #[serde(default)]
     pub(crate) approved_event: Option<String>,
     /// The reservation that it is associated with.
@@ -170,6 +174,7 @@ pub(crate) enum OperationKind {
     Reimage,
     Restart,
     Redeploy,
+    Freeze,
     Delete,
 }
 
@@ -217,6 +222,7 @@ impl OperationKind {
             Self::Reimage => "being reimaged",
             Self::Restart => "restarting",
             Self::Redeploy => "being redeployed",
+            Self::Freeze => "pausing for maintenance of its host",
             Self::Delete => "being deleted",
         }
     }
@@ -260,7 +266,8 @@ impl Record {
                 | OperationKind::Power(_)
                 | OperationKind::Reimage
                 | OperationKind::Restart
-                | OperationKind::Redeploy,
+                | OperationKind::Redeploy
+                | OperationKind::Freeze,
                 _,
             ) if !self.is_idle(now) => Provisioning::Updating,
             (_, Some(Failure { code, message })) => {
@@ -291,7 +298,8 @@ impl Record {
         let evicted = self.preemption.as_ref().map(|preemption| preemption.at);
         let terminated = self.termination.as_ref().filter(|termination| termination.is_pending());
         let goes = terminated.map(|termination| termination.not_before);
-        self.instants().filter(|instant| *instant > now).chain(said).chain(evicted).chain(goes).min()
+        let told = self.announced.as_ref().and_then(|announced| announced.next_change(&self.operation, now));
+        self.instants().filter(|instant| *instant > now).chain(said).chain(evicted).chain(goes).chain(told).min()
     }
 
     /// What fault selectors are held against.
@@ -355,6 +363,7 @@ impl Record {
                 let Preemption { event_id, reason, at } = &**preemption;
                 PreemptNotice { event_id: event_id.clone(), not_before: *at, reason: *reason }
             }),
+            disruption_notice: self.announced.as_ref().map(|announced| announced.view(now)),
             terminate_notice: self.termination.as_ref().map(|termination| termination.view()),
             eviction: self.evicted.map(|Evicted { at, reason }| Eviction { time: at, reason }),
         }
@@ -432,6 +441,13 @@ impl Record {
         let power = self.operation.power.iter().map(|step| step.at);
         let extensions = self.extensions.values().filter_map(ExtensionRun::ends_at);
         power.chain(extensions).chain([self.operation.started_at, self.operation.ends_at])
+    }
+}
+
+impl Failure {
+    /// Whether an extension has failed, rather than the machine's start.
+    pub(crate) fn is_of_extension(&self) -> bool {
+        self.code == EXTENSION_FAILURE
     }
 }
 

@@ -13,6 +13,7 @@ mod change;
 mod control;
 mod disturb;
 mod health;
+mod maintenance;
 mod make_room;
 mod offer;
 mod operation;
@@ -39,6 +40,7 @@ use crate::sim::application::ApplicationRule;
 use crate::sim::fault::{Fault, Outage};
 use crate::sim::journal::Call;
 use crate::sim::latency::Latencies;
+use crate::sim::maintenance::Ongoing;
 use crate::sim::model::{ModelKey, Models, Usage};
 use crate::sim::placement::{HostCondition, Hosts};
 use crate::sim::quota::{Claim, QuotaLedger};
@@ -83,10 +85,14 @@ pub(crate) struct World {
     /// Prices that came through the control endpoint, by location and size.
     spot_prices: BTreeMap<String, BTreeMap<String, Price>>,
     spot_pressures: BTreeMap<String, SpotPressure>,
+    /// Maintenance of hosts that goes on, by name.
+    maintenances: BTreeMap<String, Ongoing>,
     /// When a host last went down or came back.
     host_changes: BTreeMap<String, Timestamp>,
     /// When which machine changes by itself next.
     due: Agenda,
+    /// When which maintenance is looked at next.
+    rounds: Agenda,
     /// When which machine gives a reserved slot back.
     releases: Agenda,
     catalog: Arc<Catalog>,
@@ -133,16 +139,24 @@ impl World {
     pub(crate) fn settle(&mut self, now: Timestamp) {
         self.regions.values_mut().for_each(|region| region.hosts.promises.forget_old(now));
         self.settle_releases(now);
-        while let Some(uid) = self.due.pop_due(now) {
+        loop {
+            let (machine, round) = (self.due.next(), self.rounds.next());
+            // What machines do comes first: the next group is told of it once the one before is done.
+            if round.is_some_and(|round| round <= now && machine.is_none_or(|machine| round < machine)) {
+                self.maintain_due(now);
+                continue;
+            }
+            let Some(uid) = self.due.pop_due(now) else { return };
             self.announce(&uid);
             self.terminate_due(&uid, now);
+            self.disrupt_due(&uid, now);
             self.follow(&uid, now);
         }
     }
 
     /// The next instant at which something changes by itself.
     pub(crate) fn next_event_at(&self) -> Option<Timestamp> {
-        self.due.next()
+        self.due.next().into_iter().chain(self.rounds.next()).min()
     }
 
     /// The machine as it is now.
@@ -285,6 +299,10 @@ impl World {
             self.remove(uid);
             return;
         }
+        if record.announced.as_ref().is_some_and(|announced| announced.is_over(record, now)) {
+            self.machines.entry(uid.to_owned()).and_modify(|record| record.announced = None);
+        }
+        let Some(record) = self.machines.get(uid) else { return };
         if record.is_deleted(now) {
             self.release_evicted(uid);
         } else if record.has_released_host(now) {

@@ -128,6 +128,7 @@ pub fn model() -> VirtualMachineModel {
         network_profile: NetworkProfile { network_interfaces: vec![interface("nic01", "default")], health_probe: None },
         extensions: Vec::new(),
         terminate_notification: None,
+        os_image_notification: None,
         tags: std::collections::BTreeMap::new(),
     }
 }

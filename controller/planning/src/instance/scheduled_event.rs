@@ -1,4 +1,5 @@
-//! What a VM was told of: an approval is passed on at once, and a deletion that was announced is waited for.
+//! What a VM was told of: an approval is passed on at once, and what was announced is waited for: a deletion before
+//! anything else, the replacement of an OS disk where nothing else is to be done.
 //!
 //! Sources: Azure's "Scheduled Events", "Terminate notification for Azure Virtual Machine Scale Set instances". An approval
 //! overtakes whatever else is done to the VM: it is about what happens next.
@@ -9,11 +10,11 @@ use jiff::Timestamp;
 use scaleset_crds::operation::OperationState as RecordState;
 
 use super::operation::State;
-use super::{Decision, Step, Wait, is_final};
-use crate::snapshot::{InstanceRequest, InstanceSnapshot, RequestedOperation};
+use super::{Decision, Perform, Step, Wait, is_final};
+use crate::snapshot::{InstanceRequest, InstanceSnapshot, OsDiskWish, RequestedOperation};
 use crate::status::instance::InstanceOutcome;
 use crate::status::whole_seconds;
-use crate::view::{HardwareView, NoticeStage, TerminateNotice};
+use crate::view::{DisruptionNotice, HardwareView, NoticeStage, TerminateNotice};
 
 /// Events are approved, and a deletion begins, for the hardware to do: nothing else is done meanwhile.
 pub(super) fn awaited(snapshot: &InstanceSnapshot) -> Option<Decision> {
@@ -25,12 +26,45 @@ pub(super) fn awaited(snapshot: &InstanceSnapshot) -> Option<Decision> {
         return Some((Step::ApproveEvent(event_id.clone()), reason, None));
     }
     let notice = view.awaited_notice()?;
-    Some((Step::Wait(Wait::DeletionNotice), said(notice), Some(left(snapshot.now, notice))))
+    Some((Step::Wait(Wait::DeletionNotice), said(notice), Some(left(snapshot.now, notice.not_before))))
 }
 
-/// The hardware says when the deletion begins; this is for what it says in vain.
-fn left(now: Timestamp, notice: &TerminateNotice) -> Duration {
-    let left = Duration::try_from(notice.not_before.duration_since(now)).unwrap_or(Duration::ZERO);
+/// A step that replaces the OS disk of a VM that was told so waits; every other step is taken.
+pub(super) fn told_first(snapshot: &InstanceSnapshot, decision: Decision) -> Decision {
+    let HardwareView::Present(view) = &snapshot.hardware else { return decision };
+    let Some(notice) = view.awaited_replacement() else { return decision };
+    let waits = match &decision.0 {
+        Step::Reimage(_)
+        | Step::ReplaceOsDisk(_, OsDiskWish::Fresh { .. })
+        | Step::Perform(_, Perform::Reimage(_) | Perform::ReimageAll(_)) => true,
+        Step::None
+        | Step::Wait(_)
+        | Step::Hold(_)
+        | Step::AddFinalizer
+        | Step::Enroll(_)
+        | Step::Create(_)
+        | Step::UpdateOnline(_)
+        | Step::UpdateWithRestart(_)
+        | Step::ReplaceOsDisk(_, OsDiskWish::Former { .. })
+        | Step::Recreate
+        | Step::Restore
+        | Step::Discard
+        | Step::Count
+        | Step::SetPower(_, _)
+        | Step::Perform(_, Perform::Restart | Perform::Redeploy | Perform::SimulateEviction)
+        | Step::ApproveEvent(_)
+        | Step::Release(_, _)
+        | Step::Forget => false,
+    };
+    if !waits {
+        return decision;
+    }
+    (Step::Wait(Wait::ImageNotice), disruption_said(notice), Some(left(snapshot.now, notice.not_before)))
+}
+
+/// The hardware says when it begins; this is for what it says in vain.
+fn left(now: Timestamp, not_before: Timestamp) -> Duration {
+    let left = Duration::try_from(not_before.duration_since(now)).unwrap_or(Duration::ZERO);
     left.max(Duration::from_secs(1))
 }
 
@@ -41,7 +75,7 @@ pub fn said(notice: &TerminateNotice) -> String {
     match stage {
         NoticeStage::Scheduled => {
             format!(
-                "notice of deletion: event {event_id}, until {until}; approve it with the operation ApproveScheduledEvent"
+                "notice of deletion: event {event_id}, until {until} scenario time; approve it with the operation ApproveScheduledEvent"
             )
         }
         NoticeStage::Approved => {
@@ -50,6 +84,20 @@ pub fn said(notice: &TerminateNotice) -> String {
             )
         }
         NoticeStage::Started => format!("notice of deletion: event {event_id}, the deletion has begun"),
+    }
+}
+
+/// What is about to be done to a VM, or is being done, and why; and what ends the wait.
+pub fn disruption_said(notice: &DisruptionNotice) -> String {
+    let DisruptionNotice { event_id, event_type, cause, not_before, stage } = notice;
+    let (until, why) = (whole_seconds(*not_before), cause.describe());
+    match stage {
+        NoticeStage::Scheduled => format!(
+            "{event_type:?}, {why}: event {event_id}, not before {until} scenario time; approve it with the operation \
+             ApproveScheduledEvent"
+        ),
+        NoticeStage::Approved => format!("{event_type:?}, {why}: event {event_id}, about to begin"),
+        NoticeStage::Started => format!("{event_type:?}, {why}: event {event_id} has begun"),
     }
 }
 

@@ -308,9 +308,10 @@ impl Member {
     }
 
     /// Whether it does its work, as far as its hardware was seen; a spec that has changed since does not stop it. A running
-    /// VM that is changed in place goes on working. Its health source, where it has one, has the last word.
+    /// VM that is changed in place goes on working; one on which a scheduled event runs does not. Its health source, where it has one, has the last word.
     pub fn availability(&self) -> Availability {
         match (self.running(), self.report.health) {
+            (Availability::Available, _) if self.is_disturbed() => Availability::Unavailable,
             (Availability::Available, Health::NoSource | Health::Known(HealthState::Healthy)) => {
                 Availability::Available
             }
@@ -323,7 +324,12 @@ impl Member {
         }
     }
 
-    /// The same without what its health source says.
+    /// Whether a scheduled event runs on it: it pauses or restarts, with its host or by itself.
+    pub fn is_disturbed(&self) -> bool {
+        self.report.scheduled_events.iter().any(ScheduledEvent::disturbs_now)
+    }
+
+    /// The same without what its health source says, and without the events that run on it.
     pub fn running(&self) -> Availability {
         let MemberReport { observation, provisioning, power, agent, .. } = &self.report;
         match (provisioning, power) {

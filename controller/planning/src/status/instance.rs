@@ -307,6 +307,9 @@ impl Verdicts<'_> {
     }
 
     fn ready(&self) -> Verdict {
+        if let Some(disturbed) = notice::disturbed(&self.outcome.hardware) {
+            return disturbed;
+        }
         let provisioned = self.provisioned();
         if provisioned.truth != Truth::True {
             return provisioned;
@@ -325,9 +328,7 @@ impl Verdicts<'_> {
             return Verdict::new(Truth::Unknown, Reason::Waiting, "the hardware has not been seen");
         };
         match (self.snapshot.power_wish, view.power) {
-            (PowerWish::Running, PowerState::Running) if self.behind_its_model(view) => {
-                Verdict::new(Truth::False, Reason::Updating, "the model that it follows is being applied")
-            }
+            (PowerWish::Running, PowerState::Running) if self.behind_its_model(view) => notice::updating(view),
             (PowerWish::Running, PowerState::Running) => Self::running(view.health()),
             (PowerWish::Stopped, PowerState::Stopped | PowerState::Deallocated)
             | (PowerWish::Deallocated, PowerState::Deallocated) => {

@@ -10,7 +10,7 @@
 
 use scaleset_crds::condition::Reason;
 
-use super::{Outdated, UpgradeDecision, UpgradeInput, only_unborn, outdated, refusal};
+use super::{Outdated, UpgradeDecision, UpgradeInput, maintenance, only_unborn, outdated, refusal};
 use crate::budget::{Allowance, was_healthy};
 use crate::plan::{Action, Hold};
 use crate::snapshot::{Availability, Member, Protection, Revision, UpgradeSwitch};
@@ -28,7 +28,7 @@ enum Price {
 
 /// Upgrades as far as the allowance reaches.
 pub fn decide(input: &UpgradeInput<'_>) -> UpgradeDecision {
-    let (protected, mut waiting): (Vec<_>, Vec<_>) =
+    let (protected, waiting): (Vec<_>, Vec<_>) =
         outdated(input).into_iter().partition(|outdated| outdated.member.protection == Protection::FromSetActions);
     let mut decision = UpgradeDecision::default();
     hold_some(&mut decision, Reason::Protected, protected.len(), "outdated, protected from scale set actions");
@@ -41,6 +41,8 @@ pub fn decide(input: &UpgradeInput<'_>) -> UpgradeDecision {
         hold_some(&mut decision, Reason::Paused, waiting.len(), "outdated, upgradePolicy.paused is true");
         return decision;
     }
+    let (mut waiting, disturbed) = maintenance::apart(&waiting);
+    decision.holds.extend(maintenance::hold(&disturbed, "outdated"));
     waiting.sort_by_key(|outdated| (price(outdated), last_served(input, outdated.member), order(outdated.member)));
     let mut left = input.allowance.left();
     let mut paid_left = input.allowance.total.saturating_sub(input.allowance.in_flight);

@@ -28,7 +28,7 @@ use scaleset_crds::rolling_upgrade::{
 };
 use scaleset_crds::vocabulary::{Impact, RollingUpgradeAction, RollingUpgradeCode};
 
-use super::{Outdated, UpgradeDecision, UpgradeInput};
+use super::{Outdated, UpgradeDecision, UpgradeInput, maintenance};
 use crate::plan::{Action, Assignment};
 use crate::snapshot::{BreachRule, Member, Protection, RollMark, RollingPolicy, UpgradeSwitch};
 use crate::wording::some_names;
@@ -322,8 +322,10 @@ fn next_batch(
         decision.record = Some(record);
         return;
     }
-    let chosen = batch::choose(input, waiting);
-    let rest = waiting.len() - chosen.len();
+    let (ready, disturbed) = maintenance::apart(waiting);
+    decision.decision.holds.extend(maintenance::hold(&disturbed, outdated));
+    let chosen = batch::choose(input, &ready);
+    let rest = ready.len() - chosen.len();
     if chosen.is_empty() {
         let why = format!("{outdated}, {}{}", input.upgrade.allowance, input.upgrade.broken_on_newest());
         hold(decision, Reason::AllowanceSpent, rest, &why);

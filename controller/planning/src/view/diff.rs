@@ -105,6 +105,7 @@ pub fn diff_models(from: &VirtualMachineModel, to: &VirtualMachineModel) -> View
         network_profile,
         extensions,
         terminate_notification,
+        os_image_notification,
         tags,
     } = to;
     found.compare("vmSize", "vmSize", &from.vm_size, vm_size);
@@ -117,6 +118,8 @@ pub fn diff_models(from: &VirtualMachineModel, to: &VirtualMachineModel) -> View
     compare_extensions(&mut found, &from.extensions, extensions);
     let path = "scheduledEventsProfile.terminateNotificationProfile";
     found.compare(path, path, &from.terminate_notification, terminate_notification);
+    let path = "scheduledEventsProfile.osImageNotificationProfile";
+    found.compare(path, path, &from.os_image_notification, os_image_notification);
     found.compare("tags", "tags", &from.tags, tags);
     found.differences.sort();
     ViewDiff { differences: found.differences }

@@ -9,6 +9,8 @@ use scaleset_crds::reservation_group::InstanceReservation;
 use scaleset_crds::spot::EvictionReason;
 use scaleset_crds::vocabulary::{HealthState, PowerState};
 
+use super::disruption::{DisruptionCause, DisruptionNotice};
+
 /// What is known of a VM's hardware. Unknown is not absent: nothing is created or released on an unknown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HardwareView {
@@ -142,6 +144,8 @@ pub struct InstanceView {
     pub capacity_reservation: Option<InstanceReservation>,
     /// The notice that it is about to be evicted.
     pub preempt_notice: Option<PreemptNotice>,
+    /// The notice that it is about to pause or to restart.
+    pub disruption_notice: Option<DisruptionNotice>,
     /// The notice that it is deleted.
     pub terminate_notice: Option<TerminateNotice>,
     /// The eviction that has taken its hardware.
@@ -159,14 +163,14 @@ pub struct TerminateNotice {
     pub stage: NoticeStage,
 }
 
-/// How far an announced deletion is.
+/// How far what was announced is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoticeStage {
-    /// Nobody has approved it.
+    /// Nobody has approved it, and its time is not over.
     Scheduled,
-    /// It was approved, and waits for another VM of the set whose notice ends no later.
+    /// A deletion: it was approved, and waits for another VM of the set whose notice ends no later. Anything else may begin.
     Approved,
-    /// The VM is being deleted.
+    /// It is being done.
     Started,
 }
 
@@ -201,6 +205,21 @@ impl InstanceView {
         self.terminate_notice.as_ref().filter(|notice| match notice.stage {
             NoticeStage::Scheduled | NoticeStage::Approved => true,
             NoticeStage::Started => false,
+        })
+    }
+
+    /// The notice of a replacement of its OS disk, while that may not begin.
+    pub fn awaited_replacement(&self) -> Option<&DisruptionNotice> {
+        let notice = self.disruption_notice.as_ref().filter(|notice| notice.stage == NoticeStage::Scheduled);
+        notice.filter(|notice| notice.cause == DisruptionCause::OsImage)
+    }
+
+    /// What is done to it although nobody has wished for it: its host is maintained, or has failed.
+    pub fn disturbance(&self) -> Option<&DisruptionNotice> {
+        let notice = self.disruption_notice.as_ref().filter(|notice| notice.stage == NoticeStage::Started);
+        notice.filter(|notice| match notice.cause {
+            DisruptionCause::Maintenance | DisruptionCause::HardwareFailure => true,
+            DisruptionCause::OsImage => false,
         })
     }
 

@@ -56,6 +56,7 @@ pub(crate) fn view(model: &ModelView, operation: OperationState, power: PowerSta
         public_ip_address: None,
         capacity_reservation: None,
         preempt_notice: None,
+        disruption_notice: None,
         terminate_notice: None,
         eviction: None,
     }

@@ -207,7 +207,7 @@ fn a_refused_try_is_told_and_the_next_one_comes_thirty_seconds_later() {
         let ready = find(&status.conditions, InstanceCondition::Ready.as_str()).expect("it is written");
         (ready.reason.clone(), ready.message.clone())
     };
-    let message = "evicted, its capacity was needed; tried again until 1970-01-01T00:05:00Z: AllocationFailed: no room";
+    let message = "evicted, its capacity was needed; tried again until 1970-01-01T00:05:00Z scenario time: AllocationFailed: no room";
     assert_eq!(ready(&status), ("Evicted".to_owned(), message.to_owned()));
 
     for (second, step, wake) in [

@@ -81,6 +81,8 @@ fn the_status_names_the_event_and_what_ends_the_wait() {
         event_status: EventStatus::Scheduled,
         not_before: Some(Time(at(300))),
         event_source: EventSource::User,
+        description: None,
+        approved: false,
     };
     assert_eq!(waits.scheduled_events, std::slice::from_ref(&event));
     assert_eq!(waits.provisioning_state, Some(ProvisioningState::Deleting));
@@ -90,7 +92,8 @@ fn the_status_names_the_event_and_what_ends_the_wait() {
         (
             "False",
             "Deleting",
-            "notice of deletion: event e, until 1970-01-01T00:05:00Z; approve it with the operation ApproveScheduledEvent"
+            "notice of deletion: event e, until 1970-01-01T00:05:00Z scenario time; approve it with the operation \
+             ApproveScheduledEvent"
         )
     );
     let begun = status(&told(NoticeStage::Started, OperationState::Deleting));
@@ -208,6 +211,8 @@ fn leaves(member: &mut Member, seconds: i64) {
         event_status: EventStatus::Scheduled,
         not_before: Some(Time(at(seconds))),
         event_source: EventSource::User,
+        description: None,
+        approved: false,
     }];
 }
 
@@ -229,7 +234,7 @@ fn a_set_makes_successors_at_once_and_names_who_waits() {
         (
             2,
             "2 told of their deletion (web-0, web-2), wait for the operation ApproveScheduledEvent, or until \
-             1970-01-01T00:03:20Z for the first"
+             1970-01-01T00:03:20Z scenario time for the first"
         )
     );
     let mut deleted = fleet();

@@ -1,5 +1,6 @@
 //! `name=value` words and the parts of a spec that they say.
 
+use scaleset_hardware::sim::Maintenance;
 use serde_json::{Value, json};
 
 /// The value of `name=value` among the words.
@@ -96,6 +97,9 @@ fn profile_part(name: &str, value: &str) -> Value {
         "notice" => json!({"scheduledEventsProfile": {"terminateNotificationProfile": {
             "enable": number() > 0, "notBeforeTimeoutSeconds": number().max(300),
         }}}),
+        "image-notice" => {
+            json!({"scheduledEventsProfile": {"osImageNotificationProfile": {"enable": value == "true"}}})
+        }
         "tag" => json!({"tags": {"team": value}}),
         other => panic!("nothing is called {other}"),
     }
@@ -114,6 +118,17 @@ pub(super) fn operation_spec(kind: &str, target: &str, operation_type: &str, wor
         spec["parameters"] = json!({"eventId": event_id});
     }
     spec
+}
+
+/// Maintenance of the hosts that the words name.
+pub(super) fn maintenance([kind, location]: [&str; 2], words: &[&str]) -> Maintenance {
+    Maintenance {
+        kind: serde_json::from_value(json!(kind)).expect("it is a kind of maintenance"),
+        location: location.to_owned(),
+        zone: option(words, "zone").map(str::to_owned),
+        fault_domain: option(words, "fd").map(|domain| domain.parse().expect("a fault domain is a number")),
+        host: option(words, "host").map(str::to_owned),
+    }
 }
 
 /// The spec of a FlexVM in `location`, with what the words say of it.

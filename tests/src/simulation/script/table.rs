@@ -46,7 +46,8 @@ fn events(vm: &Value) -> Vec<String> {
     let line = |event: &Value| {
         let [kind, status, not_before, source] =
             ["eventType", "eventStatus", "notBefore", "eventSource"].map(|field| text(&event[field]));
-        format!("{of_vm} event: {kind} {status}, not before {not_before}, {source}")
+        let why = event["description"].as_str().map(|why| format!(": {why}")).unwrap_or_default();
+        format!("{of_vm} event: {kind} {status}, not before {not_before}, {source}{why}")
     };
     events.map(line).collect()
 }

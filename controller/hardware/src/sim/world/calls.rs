@@ -373,6 +373,7 @@ impl World {
             preemption: None,
             evicted: None,
             termination: None,
+            announced: None,
             approved_event: None,
             reservation: None,
             hangs_since: None,

@@ -10,6 +10,7 @@ use scaleset_crds::vocabulary::PowerState;
 
 use super::disturb::Boot;
 use super::health::same_source;
+use super::maintenance::Replacement;
 use super::offer::refused;
 use super::operation::{Drawn, GuestRuns, Occasion, busy, is_down_by_wish};
 use super::{Effect, World, priority_of};
@@ -132,7 +133,27 @@ impl World {
         self.reachable(record)?;
         let model = Arc::clone(wanted);
         let os_disk = OsDiskChange::Fresh(image, Former::Dropped);
-        self.transform(target, Transformation { mark, model, os_disk, data_disks: DataDisks::Kept }, now)
+        self.replace(target, Transformation { mark, model, os_disk, data_disks: DataDisks::Kept }, now)
+    }
+
+    /// The same as [`World::transform`] once the machine need not be told any more; until then it stays as it is. An OS disk
+    /// that is put back comes without a notice.
+    fn replace(
+        &mut self,
+        target: &Target,
+        transformation: Transformation,
+        now: Timestamp,
+    ) -> Result<Effect, HardwareError> {
+        let replacement = match transformation.os_disk {
+            OsDiskChange::Fresh(_, _) => self.announce_replacement(target, now)?,
+            OsDiskChange::Kept | OsDiskChange::Restored(_) => Replacement::Now,
+        };
+        if let Replacement::AfterNotice(effect) = replacement {
+            return Ok(effect);
+        }
+        let effect = self.transform(target, transformation, now)?;
+        self.note_replacement(&target.uid, now);
+        Ok(effect)
     }
 
     /// Gives the machine another OS disk and applies the whole of `wanted`, unless it has that disk, or another one than
@@ -169,7 +190,7 @@ impl World {
             }
         };
         let mark = mark_of(target, OperationKind::Reimage, model_revision, wanted);
-        self.transform(target, Transformation { mark, model, os_disk, data_disks: DataDisks::Kept }, now)
+        self.replace(target, Transformation { mark, model, os_disk, data_disks: DataDisks::Kept }, now)
     }
 
     pub(super) fn unchanged(&mut self, target: &Target) -> Effect {

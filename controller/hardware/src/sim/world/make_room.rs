@@ -244,7 +244,8 @@ fn is_leaving(record: &Record) -> bool {
         | OperationKind::Power(PowerWish::Running | PowerWish::Stopped)
         | OperationKind::Reimage
         | OperationKind::Restart
-        | OperationKind::Redeploy => false,
+        | OperationKind::Redeploy
+        | OperationKind::Freeze => false,
     };
     record.preemption.is_some() || given_up
 }

@@ -168,7 +168,8 @@ fn overtake_eviction(record: &mut Record, kind: OperationKind) {
         | OperationKind::Update(_)
         | OperationKind::Reimage
         | OperationKind::Restart
-        | OperationKind::Redeploy => {}
+        | OperationKind::Redeploy
+        | OperationKind::Freeze => {}
     }
 }
 

@@ -11,6 +11,7 @@ use scaleset_crds::spot::EvictionReason;
 use scaleset_crds::vocabulary::PowerState;
 
 use super::change::{DataDisks, Former, OsDiskChange, Transformation, mark_of};
+use super::maintenance::Replacement;
 use super::offer::refused;
 use super::operation::busy;
 use super::slots::Room;
@@ -76,7 +77,11 @@ impl World {
                 };
                 let model = Arc::clone(model);
                 let os_disk = OsDiskChange::Fresh(image, Former::Dropped);
+                if let Replacement::AfterNotice(effect) = self.announce_replacement(target, now)? {
+                    return Ok(effect);
+                }
                 self.transform(target, Transformation { mark, model, os_disk, data_disks }, now)?;
+                self.note_replacement(&target.uid, now);
             }
         }
         if let Some(record) = self.machines.get_mut(&target.uid) {
@@ -100,7 +105,11 @@ impl World {
     }
 
     /// Another host in the same place, with what the machine takes there.
-    fn other_place(&self, record: &Record, model: &VirtualMachineModel) -> Result<(String, Claim), HardwareError> {
+    pub(super) fn other_place(
+        &self,
+        record: &Record,
+        model: &VirtualMachineModel,
+    ) -> Result<(String, Claim), HardwareError> {
         let claim = self.claim(&model.vm_size, priority_of(model), &record.placement)?;
         let current = record.host.as_deref().unwrap_or_default();
         let need = Need {
@@ -115,7 +124,7 @@ impl World {
         Ok((host, claim))
     }
 
-    fn move_to(&mut self, uid: &str, (host, claim): (String, Claim)) {
+    pub(super) fn move_to(&mut self, uid: &str, (host, claim): (String, Claim)) {
         match self.vacate(uid, Freed::ForItself) {
             Room::Reserved => {}
             Room::General => self.release_host(uid),

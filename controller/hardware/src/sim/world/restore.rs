@@ -13,6 +13,7 @@ use crate::sim::agenda::Agenda;
 use crate::sim::clock::Anchor;
 use crate::sim::fault::{Fault, Outage};
 use crate::sim::journal::Call;
+use crate::sim::maintenance::Ongoing;
 use crate::sim::model::{ModelKey, Models};
 use crate::sim::promise::Promise;
 use crate::sim::random::Chance;
@@ -34,6 +35,7 @@ pub(crate) struct Stored {
     pub(crate) host_changes: BTreeMap<String, Timestamp>,
     pub(crate) spot_prices: BTreeMap<String, BTreeMap<String, Price>>,
     pub(crate) spot_pressures: BTreeMap<String, SpotPressure>,
+    pub(crate) maintenances: BTreeMap<String, Ongoing>,
     pub(crate) promises: BTreeMap<String, Promise>,
     pub(crate) published: BTreeMap<String, Vec<String>>,
     pub(crate) calls: BTreeMap<Call, CallCount>,
@@ -57,6 +59,7 @@ impl World {
             host_changes,
             spot_prices,
             spot_pressures,
+            maintenances,
             promises,
             published,
             calls,
@@ -81,8 +84,10 @@ impl World {
             outages,
             spot_prices,
             spot_pressures,
+            maintenances,
             host_changes,
             due: Agenda::default(),
+            rounds: Agenda::default(),
             releases: Agenda::default(),
             catalog: Arc::new(Catalog::default()),
             sequence,
@@ -102,6 +107,7 @@ impl World {
             world.readmit(record, now)?;
         }
         world.resume_reservations(now);
+        world.resume_maintenances();
         let unused = world.models.drop_unused();
         world.writes.extend(unused.into_iter().map(Write::RemoveModel));
         world.apply_outages();

@@ -241,7 +241,8 @@ impl World {
             | OperationKind::Update(_)
             | OperationKind::Reimage
             | OperationKind::Restart
-            | OperationKind::Redeploy => scheduler.deallocate(),
+            | OperationKind::Redeploy
+            | OperationKind::Freeze => scheduler.deallocate(),
         });
         let mark = Mark { kind, generation, model_revision: String::new(), wanted: 0 };
         self.begin_at(uid, mark, drawn, (at, now));
@@ -262,7 +263,7 @@ impl World {
 
 /// What was still to come of the operation that an eviction breaks off does not come: extensions wait for the next start,
 /// and a guest that had not booted is not known.
-fn interrupt(record: &mut Record, at: Timestamp) {
+pub(super) fn interrupt(record: &mut Record, at: Timestamp) {
     for run in record.extensions.values_mut().filter(|run| run.ends_at().is_some_and(|ends| ends > at)) {
         *run = ExtensionRun::Waiting;
     }

@@ -63,11 +63,15 @@ impl World {
         let terminates = terminates.map(|termination| termination.stage);
         let preempted = record.preemption.as_ref().filter(|preemption| meant(&preemption.event_id));
         let preempted = preempted.map(|preemption| preemption.event_id.clone());
-        let effect = match (terminates, &preempted) {
-            (Some(NoticeStage::Scheduled), _) | (_, Some(_)) => Effect::Changed,
-            (Some(NoticeStage::Approved | NoticeStage::Started), None) => Effect::Unchanged,
-            (None, None) if was_approved(record, event_id) => Effect::Unchanged,
-            (None, None) => return Err(unknown_event(record, event_id)),
+        let announced = record.announced.as_ref().filter(|announced| meant(&announced.event_id));
+        let known = terminates.is_some() || announced.is_some() || was_approved(record, event_id);
+        let announced = announced.filter(|announced| announced.awaits(now)).map(|announced| announced.event_id.clone());
+        let effect = match (terminates, &preempted, &announced) {
+            (Some(NoticeStage::Scheduled), _, _) | (_, Some(_), _) | (_, _, Some(_)) => Effect::Changed,
+            (Some(NoticeStage::Approved | NoticeStage::Started) | None, None, None) if known => Effect::Unchanged,
+            (Some(NoticeStage::Approved | NoticeStage::Started) | None, None, None) => {
+                return Err(unknown_event(record, event_id));
+            }
         };
         if effect == Effect::Unchanged {
             self.note_generation(target);
@@ -85,6 +89,9 @@ impl World {
         let set_uid = record.owner.set_uid.clone();
         self.save(&target.uid);
         self.announce(&target.uid);
+        if let Some(event_id) = &announced {
+            self.release_event(event_id, now);
+        }
         self.follow(&target.uid, now);
         self.begin_approved(&target.uid, set_uid.as_deref(), (now, now));
         Ok(effect)
@@ -140,7 +147,7 @@ impl World {
 }
 
 /// When a notice ends that is given now: a whole second, as events tell it, so that notices of the same deletion end together.
-fn until(now: Timestamp, seconds: i32) -> Timestamp {
+pub(super) fn until(now: Timestamp, seconds: i32) -> Timestamp {
     let end = now + SignedDuration::from_secs(i64::from(seconds));
     let begun = SignedDuration::from_nanos(i64::from(end.subsec_nanosecond()));
     if begun.is_zero() { end } else { end - begun + SignedDuration::from_secs(1) }
@@ -148,7 +155,7 @@ fn until(now: Timestamp, seconds: i32) -> Timestamp {
 
 /// Whether somebody in the guest can hear of an event: it has booted, and runs or is about to run again. Whether it hangs,
 /// or its host is down, does not matter.
-fn hears(record: &Record, now: Timestamp) -> bool {
+pub(super) fn hears(record: &Record, now: Timestamp) -> bool {
     record.runs_from.is_some() && record.guest_is_known(now)
 }
 
@@ -156,7 +163,10 @@ fn hears(record: &Record, now: Timestamp) -> bool {
 fn was_approved(record: &Record, event_id: Option<&str>) -> bool {
     match (&record.approved_event, event_id) {
         (Some(approved), Some(event_id)) => approved == event_id,
-        (Some(_), None) => record.evicted.is_some(),
+        (Some(_), None) => {
+            let restarted = [OperationKind::Freeze, OperationKind::Restart, OperationKind::Redeploy];
+            record.evicted.is_some() || restarted.contains(&record.operation.mark.kind)
+        }
         (None, _) => false,
     }
 }
@@ -164,7 +174,8 @@ fn was_approved(record: &Record, event_id: Option<&str>) -> bool {
 fn unknown_event(record: &Record, event_id: Option<&str>) -> HardwareError {
     let terminates = record.termination.as_ref().map(|termination| &termination.event_id);
     let preempted = record.preemption.as_ref().map(|preemption| &preemption.event_id);
-    let known: Vec<&str> = terminates.into_iter().chain(preempted).map(String::as_str).collect();
+    let announced = record.announced.as_ref().map(|announced| &announced.event_id);
+    let known: Vec<&str> = terminates.into_iter().chain(preempted).chain(announced).map(String::as_str).collect();
     let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
     let unknown = event_id.map(|event_id| format!(" {event_id}")).unwrap_or_default();
     refused("InvalidParameter", format!("the VM has no scheduled event{unknown} to approve, it has: {known}"))

@@ -23,6 +23,8 @@ pub(super) fn preempt(notice: &PreemptNotice) -> ScheduledEvent {
             EvictionReason::Capacity | EvictionReason::Price => EventSource::Platform,
             EvictionReason::Simulated => EventSource::User,
         },
+        description: None,
+        approved: false,
     }
 }
 
@@ -46,7 +48,7 @@ pub(super) fn said(snapshot: &InstanceSnapshot, step: &Step, outcome: &InstanceO
         (Step::Restore | Step::Wait(Wait::Restore), Some(until)) => {
             let refusal = eviction(snapshot, outcome, evicted).restore_refusal;
             let refusal = refusal.map(|refusal| format!(": {refusal}")).unwrap_or_default();
-            format!("evicted, its capacity was needed; tried again until {until}{refusal}")
+            format!("evicted, its capacity was needed; tried again until {until} scenario time{refusal}")
         }
         (_, Some(_) | None) => eviction::said(evicted).to_owned(),
     }

@@ -3,6 +3,8 @@
 //! The incarnation is a record: that something has changed can be told from the digest, how often it has, from nothing.
 //! Source: Azure's "Scheduled Events" (`DocumentIncarnation`).
 
+use std::collections::BTreeSet;
+
 use scaleset_crds::scheduled_event::{ScheduledEvent, ScheduledEventsSummary};
 
 use crate::naming::hex_digest;
@@ -29,6 +31,7 @@ pub(super) fn summary(snapshot: &ScaleSetSnapshot) -> Option<ScheduledEventsSumm
         Some(before) => before.document_incarnation.saturating_add(1),
         None => 1,
     };
-    let count = i32::try_from(events.len()).unwrap_or(i32::MAX);
+    let ids: BTreeSet<&str> = events.iter().map(|(_, event)| event.event_id.as_str()).collect();
+    let count = i32::try_from(ids.len()).unwrap_or(i32::MAX);
     Some(ScheduledEventsSummary { document_incarnation: incarnation, count, digest })
 }

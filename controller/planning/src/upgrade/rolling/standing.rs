@@ -372,7 +372,7 @@ enum Uptake {
 
 /// Where a member stands that the upgrade has touched.
 fn touched(input: &RollingInput<'_>, mark: &RollMark, member: &Member, uptake: Uptake) -> Standing {
-    let until = mark.since + input.policy.health_timeout;
+    let until = mark.since + input.policy.health_timeout + input.notice();
     // Nobody is late for the time in which nobody looked.
     let unseen = member.report.observation == Observation::Unseen || member.report.looked == Looked::BeforeStart;
     if member.is_stopped_by_wish() || (uptake == Uptake::Taken && member.is_settled()) {
@@ -384,6 +384,16 @@ fn touched(input: &RollingInput<'_>, mark: &RollMark, member: &Member, uptake: U
         Standing::Successful
     } else {
         Standing::Failed
+    }
+}
+
+impl RollingInput<'_> {
+    /// How long a VM may wait for an approval before its OS disk is replaced, as the models of the set say.
+    fn notice(&self) -> Duration {
+        let profiles = self.upgrade.revisions.iter().chain([self.upgrade.newest]).map(|revision| &revision.profile);
+        let notices = profiles.filter_map(|profile| profile.scheduled_events_profile.as_ref()?.os_image_notification());
+        let longest = notices.map(|notice| notice.not_before_timeout_seconds).max().unwrap_or(0);
+        Duration::from_secs(u64::try_from(longest).unwrap_or(0))
     }
 }
 
