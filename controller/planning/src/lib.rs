@@ -15,8 +15,10 @@
 pub mod audit;
 pub mod budget;
 mod deletion_notice;
+mod draining;
 pub mod instance;
 pub mod limits;
+mod load_balancer;
 pub mod membership;
 pub mod naming;
 pub mod operation;

@@ -36,6 +36,7 @@ const fn remedy(reason: Reason) -> Remedy {
         | Reason::ScaleInNotConfirmed
         | Reason::VmssDoesNotSupportAttachingExistingVMMultiFD
         | Reason::VmssDoesNotSupportAttachingWithSpg
+        | Reason::VMScaleSetCannotReferenceLoadbalancerWhenLargeScaleOrCrossAZ
         | Reason::RollingUpgradeCancelled => Remedy::Person,
         Reason::AllocationFailed
         | Reason::ZonalAllocationFailed
@@ -87,6 +88,7 @@ const fn remedy(reason: Reason) -> Remedy {
         | Reason::Evicted
         | Reason::MaxPriceChangeNotAllowedForAllocatedVMs
         | Reason::DeletionNotice
+        | Reason::Draining
         | Reason::StoppedByWish
         | Reason::NoHealthSource
         | Reason::Orphaning

@@ -24,6 +24,7 @@ use scaleset_crds::vocabulary::{OrchestrationMode, OsType, RollingUpgradeCode, U
 
 use crate::budget;
 use crate::deletion_notice;
+use crate::draining;
 use crate::limits;
 use crate::naming;
 use crate::placement::{self, Occupancy, Place};
@@ -88,6 +89,7 @@ pub fn plan(snapshot: &ScaleSetSnapshot) -> ScaleSetPlan {
     plan.wake_after = plan.wake_after.into_iter().chain(sudden_drop::look_again(snapshot)).min();
     plan.unsettled = unsettled::holds(&counted.members, plan.effective.newest_revision.as_deref());
     plan.unsettled.extend(deletion_notice::hold(&snapshot.members));
+    plan.unsettled.extend(draining::hold(&snapshot.members));
     plan
 }
 

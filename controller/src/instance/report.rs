@@ -110,6 +110,8 @@ fn notice(
         | Step::ReplaceOsDisk(_, _)
         | Step::Recreate
         | Step::SetPower(_, _)
+        | Step::Drain
+        | Step::Undrain
         | Step::Discard
         | Step::Perform(_, _)
         | Step::ApproveEvent(_)
@@ -133,6 +135,8 @@ fn notice(
         | Step::Count
         | Step::Discard
         | Step::SetPower(_, _)
+        | Step::Drain
+        | Step::Undrain
         | Step::Perform(_, _)
         | Step::ApproveEvent(_)
         | Step::Release(_, _)

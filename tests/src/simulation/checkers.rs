@@ -1,6 +1,7 @@
 //! An independent judge: what must hold after every round, read from the hardware's journal and the objects as they are
 //! stored, without a line of the planner. What must hold once everything is healed and at rest is in [`converged`].
 
+mod drained;
 mod evictions;
 mod held;
 mod notices;
@@ -17,6 +18,7 @@ use scaleset_hardware::sim::Call;
 use scaleset_hardware::{Hardware, Machine};
 
 use super::stage::{Stage, took_effect};
+use drained::Drained;
 use evictions::{Evictions, beyond_their_share};
 use held::unexplained;
 use notices::Notices;
@@ -38,6 +40,7 @@ pub struct Judge {
     steady: Option<Steady>,
     evictions: Evictions,
     notices: Notices,
+    drained: Drained,
     /// Whether the cache was behind in the round before.
     lagged: bool,
     effects: u64,
@@ -87,7 +90,9 @@ impl Judge {
             one_create_for_each_object(stage, &mut findings);
             operations_are_performed_once(stage, &mut findings);
             self.notices.read(&stage.journal());
+            findings.extend(self.drained.findings(&stage.journal()));
         }
+        self.drained.remember(observed.as_ref());
         findings.extend(self.notices.findings(stage.hardware.now(), &now, observed.as_ref()));
         self.effects = stage.effects();
         if let Some(machines) = observed.as_ref().filter(|_| stage.is_still()) {
@@ -237,6 +242,8 @@ fn one_create_for_each_object(stage: &Stage, findings: &mut Vec<String>) {
             | Call::Update
             | Call::SetPower
             | Call::Count
+            | Call::Drain
+            | Call::Undrain
             | Call::Reimage
             | Call::ReplaceOsDisk
             | Call::Perform

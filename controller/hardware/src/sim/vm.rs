@@ -35,12 +35,13 @@ use scaleset_crds::vocabulary::{OsType, PowerState, PowerWish};
 use serde::{Deserialize, Serialize};
 
 use crate::UpdateMethod;
-use crate::machine::{Eviction, Health, Machine, Owner, Placement, PreemptNotice, Provisioning, QuotaRule};
+use crate::machine::{Drain, Eviction, Health, Machine, Owner, Placement, PreemptNotice, Provisioning, QuotaRule};
 use crate::sim::application::{self, Answer, ApplicationRule};
 use crate::sim::extension::{ExtensionRun, RunResult};
 use crate::sim::fault::Subject;
 use crate::sim::health::Watch;
 use crate::sim::model::ModelKey;
+use crate::sim::pool::PoolWatch;
 use crate::sim::reservation::Association;
 use crate::sim::spot::{Evicted, Preemption};
 use crate::sim::termination::Termination;
@@ -88,6 +89,12 @@ pub(crate) struct Record {
     pub(crate) answer: Option<Health>,
     /// What the model's health source hears; none as long as it does not ask.
     pub(crate) watch: Option<Box<Watch>>,
+    /// What the load balancers of its backend pools hear.
+    #[serde(default)]
+    pub(crate) pools: BTreeMap<String, PoolWatch>,
+    /// That it has left them.
+    #[serde(default)]
+    pub(crate) drain: Option<Drain>,
     /// When it was made to hang, if it was.
     pub(crate) hangs_since: Option<Timestamp>,
     /// When somebody last changed it behind the controller's back.
@@ -291,7 +298,8 @@ impl Record {
         let evicted = self.preemption.as_ref().map(|preemption| preemption.at);
         let terminated = self.termination.as_ref().filter(|termination| termination.is_pending());
         let goes = terminated.map(|termination| termination.not_before);
-        self.instants().filter(|instant| *instant > now).chain(said).chain(evicted).chain(goes).min()
+        let in_pools = self.next_change_in_pools(now);
+        self.instants().filter(|instant| *instant > now).chain(said).chain(evicted).chain(goes).chain(in_pools).min()
     }
 
     /// What fault selectors are held against.
@@ -351,6 +359,8 @@ impl Record {
             health: self.visible_health(now, surroundings),
             application_health: watched.and_then(|(watch, source)| watch.report(source, now)),
             capacity_reservation: None,
+            backend_pools: self.pool_members(model, now),
+            drain: self.drain,
             preempt_notice: self.preemption.as_ref().map(|preemption| {
                 let Preemption { event_id, reason, at } = &**preemption;
                 PreemptNotice { event_id: event_id.clone(), not_before: *at, reason: *reason }

@@ -17,6 +17,8 @@ mod make_room;
 mod offer;
 mod operation;
 mod perform;
+mod pool;
+mod requests;
 mod reservation;
 mod restore;
 mod slots;
@@ -44,6 +46,7 @@ use crate::sim::placement::{HostCondition, Hosts};
 use crate::sim::quota::{Claim, QuotaLedger};
 use crate::sim::random::Chance;
 use crate::sim::region::{RegionDefinition, SizeDefinition};
+use crate::sim::requests::{RequestLoad, Requests};
 use crate::sim::reservation::{Freed, GroupRecord};
 use crate::sim::spot::SpotPressure;
 use crate::sim::store::Write;
@@ -83,6 +86,10 @@ pub(crate) struct World {
     /// Prices that came through the control endpoint, by location and size.
     spot_prices: BTreeMap<String, BTreeMap<String, Price>>,
     spot_pressures: BTreeMap<String, SpotPressure>,
+    /// Loads that came through the control endpoint, by location and load balancer.
+    request_loads: BTreeMap<String, BTreeMap<String, Option<RequestLoad>>>,
+    /// What is sent, by location and load balancer.
+    requests: BTreeMap<(String, String), Requests>,
     /// When a host last went down or came back.
     host_changes: BTreeMap<String, Timestamp>,
     /// When which machine changes by itself next.
@@ -129,15 +136,19 @@ pub(crate) struct Region {
 }
 
 impl World {
-    /// Lets what is due at `now` take effect and announces it.
+    /// Lets what is due until `now` take effect, one instant after the other, and announces it. Nothing changes in between.
     pub(crate) fn settle(&mut self, now: Timestamp) {
         self.regions.values_mut().for_each(|region| region.hosts.promises.forget_old(now));
         self.settle_releases(now);
-        while let Some(uid) = self.due.pop_due(now) {
-            self.announce(&uid);
-            self.terminate_due(&uid, now);
-            self.follow(&uid, now);
+        while let Some(at) = self.due.next().filter(|at| *at <= now) {
+            self.pass_requests(at);
+            if let Some(uid) = self.due.pop_due(at) {
+                self.announce(&uid);
+                self.terminate_due(&uid, at);
+                self.follow(&uid, at);
+            }
         }
+        self.pass_requests(now);
     }
 
     /// The next instant at which something changes by itself.
@@ -405,7 +416,7 @@ impl World {
             images: self.images.iter().map(|(family, offer)| (family.clone(), offer.versions.clone())).collect(),
             subnets: definition.subnets.iter().map(|subnet| subnet.name.clone()).collect(),
             network_security_groups: definition.network_security_groups.clone(),
-            load_balancers: definition.load_balancers.iter().map(|balancer| balancer.name.clone()).collect(),
+            load_balancers: definition.load_balancers.iter().map(|one| (one.name.clone(), one.sku)).collect(),
         }
     }
 }

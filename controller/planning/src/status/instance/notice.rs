@@ -4,9 +4,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use scaleset_crds::scheduled_event::{EventSource, EventStatus, EventType, ScheduledEvent};
 
 use super::market;
+use crate::instance::drain;
 use crate::instance::scheduled_event::said;
 use crate::status::whole_seconds;
-use crate::view::{InstanceView, NoticeStage, TerminateNotice};
+use crate::view::{InstanceView, NoticeStage, OperationState, TerminateNotice};
 
 /// Every event that is not over.
 pub(super) fn events(view: &InstanceView) -> Vec<ScheduledEvent> {
@@ -34,5 +35,7 @@ fn terminate(notice: &TerminateNotice) -> ScheduledEvent {
 
 /// What is waited for while a VM goes.
 pub(super) fn leaving(view: &InstanceView) -> String {
-    view.awaited_notice().map_or_else(|| "the hardware is being released".to_owned(), said)
+    let released = || "the hardware is being released".to_owned();
+    let draining = view.drained_at.filter(|_| view.operation != OperationState::Deleting);
+    view.awaited_notice().map(said).or_else(|| draining.map(drain::said)).unwrap_or_else(released)
 }
