@@ -216,6 +216,8 @@ closed_enum! {
         ImageNotice,
         /// A scheduled event runs on VMs: their hosts are maintained or have failed, or they restart. No upgrade starts on them.
         HostMaintenance,
+        /// Members have left their backend pools and wait for what is under way before they are taken down.
+        Draining,
         /// The VM is stopped or deallocated as wished.
         StoppedByWish,
         /// The model names no health source.
@@ -266,6 +268,8 @@ closed_enum! {
         SubnetNotFound,
         /// The subnet has no free address.
         SubnetIsFull,
+        /// Azure: a Basic load balancer serves no set over zones, with several placement groups or of the mode Flexible.
+        VMScaleSetCannotReferenceLoadbalancerWhenLargeScaleOrCrossAZ,
         /// Azure: a set with several fault domains takes no existing VM, and lets none go.
         VmssDoesNotSupportAttachingExistingVMMultiFD,
         /// Azure: a set takes an existing VM, and lets one go, only where `singlePlacementGroup` is false explicitly.

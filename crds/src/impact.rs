@@ -76,6 +76,11 @@ pub const IMPACT_TABLE: &[ImpactRow] = &[
     row("storageProfile.dataDisks[].diskSizeGB(smaller)", Impact::Replace, "a disk cannot shrink"),
     row("storageProfile.dataDisks[].storageAccountType", Impact::Replace, "a disk cannot move to other storage"),
     row("networkProfile.networkInterfaces[]", Impact::Online, "the interface is changed in place"),
+    row(
+        "networkProfile.networkInterfaces[].loadBalancerBackendPools",
+        Impact::Online,
+        "the interface joins the pool, or leaves it; a drain that has begun keeps its time",
+    ),
     row("networkProfile.healthProbe", Impact::Online, "the load balancer asks differently"),
     row("extensions[]", Impact::Online, "the agent runs the extension"),
     row(

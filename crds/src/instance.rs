@@ -5,6 +5,7 @@ use kube::KubeSchema;
 
 use serde::{Deserialize, Serialize};
 
+use crate::load_balancing::PoolMembership;
 use crate::operation::InstanceOperation;
 use crate::reservation_group::InstanceReservation;
 use crate::rules::instance as refuse;
@@ -115,6 +116,11 @@ pub struct InstanceStatus {
     #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["eventId".into()]))]
     pub scheduled_events: Vec<ScheduledEvent>,
+    /// Backend pools that it is a member of, by load balancer; none while it has no hardware.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub load_balancer_pools: Vec<PoolMembership>,
     /// Conditions; all are written on the first pass.
     #[serde(default)]
     #[schemars(length(max = 16))]

@@ -13,6 +13,7 @@ pub mod health;
 pub mod impact;
 pub mod instance;
 pub mod labels;
+pub mod load_balancing;
 pub mod manifests;
 pub mod operation;
 pub mod os_upgrade;

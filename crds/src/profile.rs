@@ -10,6 +10,7 @@ use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::health::HealthProbe;
+use crate::load_balancing::BackendPoolReference;
 use crate::reservation::CapacityReservationGroupReference;
 use crate::rules::{self, health, profile as refuse, reservation, scheduled_event};
 use crate::scheduled_event::{OsImageNotification, ScheduledEventsProfile, TerminateNotification};
@@ -231,6 +232,12 @@ pub struct NetworkInterface {
     /// Whether the interface gets a public address, default false.
     #[serde(default, rename = "publicIPAddress")]
     pub public_ip_address: bool,
+    /// Backend pools of load balancers that the interface joins, at most 8, each load balancer once, none by default. The
+    /// VM gets requests while it runs and the load balancer's probe answers, and leaves the pools before it is taken down.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub load_balancer_backend_pools: Vec<BackendPoolReference>,
 }
 
 /// One extension: a program that the VM's agent runs in the guest.

@@ -13,6 +13,7 @@
 
 pub(crate) mod health;
 pub(crate) mod instance;
+pub(crate) mod load_balancing;
 pub(crate) mod operation;
 pub(crate) mod os_upgrade;
 pub(crate) mod overprovision;

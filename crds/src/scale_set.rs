@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::condition::{ScaleSetCondition, unknown_conditions};
 use crate::instance::InstanceViewStatus;
+use crate::load_balancing::PoolSummary;
 use crate::os_upgrade::{AutomaticOsUpgradePolicy, FailedImageVersion, OsUpgradeHistoryEntry};
 use crate::profile::VirtualMachineProfile;
 use crate::rolling_upgrade::{FailedRevision, RollingUpgradePolicy, RollingUpgradeStatus};
@@ -293,6 +294,11 @@ pub struct ScaleSetStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub zones_summary: Option<String>,
+    /// Members by backend pool, the first 64.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub load_balancer_pools: Vec<PoolSummary>,
     /// What is held back, and by which numbers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]

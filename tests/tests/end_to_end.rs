@@ -16,6 +16,8 @@ mod flexible;
 mod kstatus;
 #[path = "end_to_end/life.rs"]
 mod life;
+#[path = "end_to_end/load_balancing.rs"]
+mod load_balancing;
 #[path = "end_to_end/maintenance.rs"]
 mod maintenance;
 #[path = "end_to_end/operations.rs"]

@@ -9,6 +9,8 @@ mod case;
 mod flex_vm;
 #[path = "schema_on_server/health.rs"]
 mod health;
+#[path = "schema_on_server/load_balancing.rs"]
+mod load_balancing;
 #[path = "schema_on_server/objects.rs"]
 mod objects;
 #[path = "schema_on_server/operation.rs"]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use scaleset_crds::load_balancing::LoadBalancerSku;
 use scaleset_crds::spot::Price;
 use serde::{Deserialize, Serialize};
 
@@ -28,8 +29,8 @@ pub struct Region {
     pub subnets: Vec<String>,
     /// Names of network security groups.
     pub network_security_groups: Vec<String>,
-    /// Names of the load balancers that a health probe may name.
-    pub load_balancers: Vec<String>,
+    /// Load balancers that a backend pool or a health probe may name.
+    pub load_balancers: BTreeMap<String, LoadBalancerSku>,
 }
 
 /// Whether a zone can take machines.

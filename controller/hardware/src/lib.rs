@@ -34,8 +34,9 @@ pub use catalog::Catalog;
 pub use error::HardwareError;
 pub use headroom::Headroom;
 pub use machine::{
-    ApplicationHealthReport, Change, Disruption, DisruptionCause, DisruptionNotice, Eviction, ExtensionState, Health,
-    Inventory, Machine, NoticeStage, Owner, Placement, PreemptNotice, Provisioning, QuotaRule, Seat, TerminateNotice,
+    ApplicationHealthReport, Change, Disruption, DisruptionCause, DisruptionNotice, Drain, Eviction, ExtensionState,
+    Health, Inventory, Machine, NoticeStage, Owner, Placement, PoolMember, PreemptNotice, Provisioning, QuotaRule,
+    Seat, TerminateNotice,
 };
 pub use reservation::{
     AssociatedMachine, MachineReservation, Reservation, ReservationGroup, ReservationGroupRequest,
@@ -207,6 +208,16 @@ pub trait Hardware: Send + Sync {
         model: Arc<VirtualMachineModel>,
         wish: OsDiskWish,
     ) -> Result<Machine, HardwareError>;
+
+    /// Takes the machine out of the backend pools that its model names: it gets no new requests, and those under way have the
+    /// longest of the pools' drain times to end ([`Machine::drain`]); none where nobody could reach it anyway. It is changed
+    /// by any other call just the same: whoever wants to lose nothing waits. It comes back when an operation has taken it
+    /// down and its probes have heard it anew, or with [`Hardware::undrain`]. One that is out, or in none, is left as it is.
+    async fn drain(&self, target: Target) -> Result<Machine, HardwareError>;
+
+    /// Puts the machine back into its backend pools, as if it had never left. One that has not, or that is about to be
+    /// evicted, is left as it is.
+    async fn undrain(&self, target: Target) -> Result<Machine, HardwareError>;
 
     /// Approves the scheduled event of that id, or with `None` every one that the machine has: what was announced begins at
     /// once, on every machine that has the event, a deletion after those of its set whose notice ends no later. What was approved before is left as it is; an

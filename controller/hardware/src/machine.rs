@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use scaleset_crds::VirtualMachineModel;
+use scaleset_crds::load_balancing::PoolMemberState;
 use scaleset_crds::spot::EvictionReason;
 use scaleset_crds::vocabulary::{HealthState, PowerState};
 use serde::{Deserialize, Serialize};
@@ -169,6 +170,12 @@ pub struct Machine {
     /// The reservation that it is associated with.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub capacity_reservation: Option<MachineReservation>,
+    /// The backend pools that it is a member of; none while it has no hardware.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub backend_pools: Vec<PoolMember>,
+    /// That it has left them.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub drain: Option<Drain>,
     /// The notice that it is about to be evicted.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub preempt_notice: Option<PreemptNotice>,
@@ -182,6 +189,26 @@ pub struct Machine {
     /// deleted is told, as being deleted, until somebody asks for its deletion.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub eviction: Option<Eviction>,
+}
+
+/// A machine in a backend pool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PoolMember {
+    /// The load balancer.
+    pub load_balancer: String,
+    /// Whether it gets requests.
+    pub state: PoolMemberState,
+}
+
+/// That a machine has left its backend pools ([`Hardware::drain`](crate::Hardware::drain)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Drain {
+    /// Since when it gets no new requests, scenario time.
+    pub since: Timestamp,
+    /// When those under way have had their time, scenario time.
+    pub drained_at: Timestamp,
 }
 
 /// The notice of an eviction (Azure: scheduled events, `Preempt`).

@@ -29,9 +29,12 @@
 //! done
 //! ```
 //!
+//! A VM in backend pools leaves them before any step that takes it down.
+//!
 //! One step a pass: its effect is observed before the next is decided. When another revision is to be followed is the
 //! set's decision, not made here.
 
+pub(crate) mod drain;
 pub(crate) mod eviction;
 pub(crate) mod operation;
 mod os_disk;
@@ -102,6 +105,10 @@ pub enum Step {
     Count,
     /// Start, stop or deallocate.
     SetPower(PowerWish, ShutdownRule),
+    /// Take it out of its backend pools, so that requests under way end before it goes down.
+    Drain,
+    /// Put it back into its backend pools: it stays up after all.
+    Undrain,
     /// Do what the operation of that uid asks for.
     Perform(String, Perform),
     /// Approve the scheduled event of that id, or all that it has.
@@ -131,6 +138,8 @@ impl Step {
             | Self::Discard
             | Self::Count
             | Self::SetPower(_, _)
+            | Self::Drain
+            | Self::Undrain
             | Self::Perform(_, _)
             | Self::ApproveEvent(_)
             | Self::Release(_, _)
@@ -189,11 +198,14 @@ pub enum Wait {
     DeletionNotice,
     /// The same before its OS disk is replaced.
     ImageNotice,
+    /// Requests under way have had their time.
+    Draining,
 }
 
 /// Plans one pass over an instance.
 pub fn plan(snapshot: &InstanceSnapshot) -> InstancePlan {
-    let (step, reason, wake_after) = scheduled_event::told_first(snapshot, next_step(snapshot));
+    let decided = scheduled_event::told_first(snapshot, next_step(snapshot));
+    let (step, reason, wake_after) = drain::first(snapshot, decided);
     InstancePlan { step, reason, wake_after }
 }
 

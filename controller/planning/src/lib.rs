@@ -15,9 +15,11 @@
 pub mod audit;
 pub mod budget;
 mod deletion_notice;
+mod draining;
 mod image_notice;
 pub mod instance;
 pub mod limits;
+mod load_balancer;
 pub mod membership;
 pub mod naming;
 pub mod operation;

@@ -11,6 +11,7 @@ use scaleset_crds::profile::Extension;
 use scaleset_crds::spot::Priority;
 use scaleset_crds::vocabulary::OrchestrationMode;
 
+use crate::load_balancer;
 use crate::reservation;
 use crate::snapshot::{Failure, Maintenance, Member, RegionFacts, ScaleSetSnapshot, SetFacts, SpotOffer};
 
@@ -145,6 +146,7 @@ pub fn profile_refusal(snapshot: &ScaleSetSnapshot, profile: &VirtualMachineProf
         );
         return refused(Reason::InvalidParameter, message);
     };
+    let single_group = single_placement_group(snapshot, fault_domain_count(snapshot));
     zones_refusal(set, region)
         .or_else(|| fault_domains_refusal(set, region))
         .or_else(|| placement_group_refusal(snapshot, region, profile))
@@ -153,7 +155,7 @@ pub fn profile_refusal(snapshot: &ScaleSetSnapshot, profile: &VirtualMachineProf
         .or_else(|| image_refusal(region, profile))
         .or_else(|| subnet_refusal(region, profile))
         .or_else(|| security_group_refusal(region, profile))
-        .or_else(|| load_balancer_refusal(region, profile))
+        .or_else(|| load_balancer::refusal(set, single_group, region, profile))
         .or_else(|| reservation::refusal(snapshot, profile))
         .or_else(|| extensions_refusal("spec.virtualMachineProfile.extensions", &profile.extensions))
 }
@@ -292,19 +294,6 @@ fn security_group_refusal(region: &RegionFacts, profile: &VirtualMachineProfile)
          there are {}",
         interface.name,
         listed(&region.network_security_groups)
-    );
-    refused(Reason::InvalidParameter, message)
-}
-
-fn load_balancer_refusal(region: &RegionFacts, profile: &VirtualMachineProfile) -> Option<Failure> {
-    let probe = profile.network_profile.health_probe.as_ref()?;
-    if region.load_balancers.contains(&probe.load_balancer) {
-        return None;
-    }
-    let message = format!(
-        "spec.virtualMachineProfile.networkProfile.healthProbe.loadBalancer: {} does not exist; there are {}",
-        probe.load_balancer,
-        listed(&region.load_balancers)
     );
     refused(Reason::InvalidParameter, message)
 }

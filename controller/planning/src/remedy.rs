@@ -36,6 +36,7 @@ const fn remedy(reason: Reason) -> Remedy {
         | Reason::ScaleInNotConfirmed
         | Reason::VmssDoesNotSupportAttachingExistingVMMultiFD
         | Reason::VmssDoesNotSupportAttachingWithSpg
+        | Reason::VMScaleSetCannotReferenceLoadbalancerWhenLargeScaleOrCrossAZ
         | Reason::RollingUpgradeCancelled => Remedy::Person,
         Reason::AllocationFailed
         | Reason::ZonalAllocationFailed
@@ -89,6 +90,7 @@ const fn remedy(reason: Reason) -> Remedy {
         | Reason::DeletionNotice
         | Reason::HostMaintenance
         | Reason::ImageNotice
+        | Reason::Draining
         | Reason::StoppedByWish
         | Reason::NoHealthSource
         | Reason::Orphaning

@@ -24,6 +24,7 @@ use scaleset_crds::vocabulary::{OrchestrationMode, OsType, RollingUpgradeCode, U
 
 use crate::budget;
 use crate::deletion_notice;
+use crate::draining;
 use crate::image_notice;
 use crate::limits;
 use crate::naming;
@@ -90,6 +91,7 @@ pub fn plan(snapshot: &ScaleSetSnapshot) -> ScaleSetPlan {
     plan.unsettled = unsettled::holds(&counted.members, plan.effective.newest_revision.as_deref());
     plan.unsettled.extend(deletion_notice::hold(&snapshot.members));
     plan.unsettled.extend(image_notice::hold(&snapshot.members));
+    plan.unsettled.extend(draining::hold(&snapshot.members));
     plan
 }
 

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use scaleset_crds::load_balancing::LoadBalancerSku;
 use scaleset_crds::vocabulary::{MaxDisruption, OrchestrationMode, ScaleInRule, UpgradeMode};
 use scaleset_crds::{ScaleSetStatus, VirtualMachineProfile};
 
@@ -234,7 +235,7 @@ pub struct RegionFacts {
     /// Network security groups.
     pub network_security_groups: Vec<String>,
     /// Load balancers.
-    pub load_balancers: Vec<String>,
+    pub load_balancers: BTreeMap<String, LoadBalancerSku>,
 }
 
 /// Whether a zone can take VMs.

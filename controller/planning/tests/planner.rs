@@ -14,6 +14,8 @@ mod in_the_middle;
 mod instance;
 #[path = "planner/instance_spot.rs"]
 mod instance_spot;
+#[path = "planner/load_balancing.rs"]
+mod load_balancing;
 #[path = "planner/maintenance.rs"]
 mod maintenance;
 #[path = "planner/membership.rs"]

@@ -3,6 +3,7 @@
 //! Source: Azure's REST reference of `VirtualMachineScaleSetInstanceView` and `VirtualMachineScaleSetVMInstanceView`.
 
 use scaleset_crds::instance::{InstanceView, InstanceViewStatus};
+use scaleset_crds::load_balancing::{PoolMembership, PoolSummary};
 use scaleset_crds::scale_set::ScaleSetInstanceView;
 use scaleset_crds::{InstanceStatus, ScaleSetStatus};
 use serde_json::{Value, json};
@@ -29,6 +30,9 @@ pub(crate) async fn set(cluster: &Cluster, name: &str, output: Output) -> anyhow
                     .map(|summary| vec![extension.name.clone(), summary.code.clone(), summary.count.to_string()])
             }));
             println!("{}", table(&["EXTENSION", "CODE", "VMS"], &rows));
+            if !status.load_balancer_pools.is_empty() {
+                println!("\n{}", pools_of_set(&status.load_balancer_pools));
+            }
             println!("\n{}", statuses(&view.statuses));
             Ok(())
         }
@@ -43,7 +47,24 @@ fn view_of_set(status: &ScaleSetStatus) -> Value {
         "extensions": extensions,
         "statuses": statuses,
         "orchestrationServices": [],
+        "loadBalancerPools": status.load_balancer_pools,
     })
+}
+
+fn pools_of_set(pools: &[PoolSummary]) -> String {
+    let row = |pool: &PoolSummary| {
+        let PoolSummary { name, healthy, draining, total } = pool;
+        vec![name.clone(), healthy.to_string(), draining.to_string(), total.to_string()]
+    };
+    table(&["LOAD BALANCER", "HEALTHY", "DRAINING", "TOTAL"], &pools.iter().map(row).collect::<Vec<_>>())
+}
+
+fn pools_of_instance(pools: &[PoolMembership]) -> String {
+    let row = |pool: &PoolMembership| {
+        let PoolMembership { name, state, drained_at } = pool;
+        vec![name.clone(), format!("{state:?}"), or_none(drained_at.as_ref().map(|at| at.0.to_string()))]
+    };
+    table(&["LOAD BALANCER", "STATE", "DRAINED AT"], &pools.iter().map(row).collect::<Vec<_>>())
 }
 
 pub(crate) async fn instance(cluster: &Cluster, name: &str, id: &str, output: Output) -> anyhow::Result<()> {
@@ -77,6 +98,9 @@ pub(crate) async fn instance(cluster: &Cluster, name: &str, id: &str, output: Ou
                 view.extensions.iter().map(|extension| vec![extension.name.clone(), extension.code.clone()]).collect();
             if !rows.is_empty() {
                 println!("\n{}", table(&["EXTENSION", "CODE"], &rows));
+            }
+            if !status.load_balancer_pools.is_empty() {
+                println!("\n{}", pools_of_instance(&status.load_balancer_pools));
             }
             println!("\n{}", statuses(&view.statuses));
             Ok(())
@@ -115,6 +139,7 @@ fn view_of_instance(status: &InstanceStatus) -> Value {
         "vmHealth": vm_health,
         "statuses": statuses,
         "assignedHost": assigned_host,
+        "loadBalancerPools": (!status.load_balancer_pools.is_empty()).then_some(&status.load_balancer_pools),
     });
     if let Some(fields) = view.as_object_mut() {
         fields.retain(|_, value| !value.is_null());

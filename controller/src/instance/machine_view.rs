@@ -56,6 +56,8 @@ pub(super) fn present(machine: &Machine) -> HardwareView {
         private_ip_address: machine.private_ip_address,
         public_ip_address: machine.public_ip_address,
         capacity_reservation: reservation(&machine.owner.namespace, machine.capacity_reservation),
+        pools: machine.backend_pools.into_iter().map(|member| (member.load_balancer, member.state)).collect(),
+        drained_at: machine.drain.map(|drain| drain.drained_at),
         preempt_notice: machine.preempt_notice.map(|notice| {
             let scaleset_hardware::PreemptNotice { event_id, not_before, reason } = notice;
             PreemptNotice { event_id, not_before, reason }

@@ -112,6 +112,8 @@ fn notice(
         | Step::ReplaceOsDisk(_, _)
         | Step::Recreate
         | Step::SetPower(_, _)
+        | Step::Drain
+        | Step::Undrain
         | Step::Discard
         | Step::Restore
         | Step::Perform(_, _)
@@ -138,6 +140,8 @@ fn notice(
         | Step::Count
         | Step::Discard
         | Step::SetPower(_, _)
+        | Step::Drain
+        | Step::Undrain
         | Step::Perform(_, _)
         | Step::ApproveEvent(_)
         | Step::Release(_, _)

@@ -178,6 +178,7 @@ fn upgrade_refusal(conditions: &[k8s_openapi::apimachinery::pkg::apis::meta::v1:
         Reason::SkuNotAvailable,
         Reason::ImageNotFound,
         Reason::SubnetNotFound,
+        Reason::VMScaleSetCannotReferenceLoadbalancerWhenLargeScaleOrCrossAZ,
     ];
     (up_to_date.status == "False" && refusals.contains(&reason))
         .then(|| Failure { reason, message: up_to_date.message.clone() })

@@ -1,6 +1,7 @@
 //! An independent judge: what must hold after every round, read from the hardware's journal and the objects as they are
 //! stored, without a line of the planner. What must hold once everything is healed and at rest is in [`converged`].
 
+mod drained;
 mod evictions;
 mod held;
 mod maintenance;
@@ -18,6 +19,7 @@ use scaleset_hardware::sim::Call;
 use scaleset_hardware::{Hardware, Machine};
 
 use super::stage::{Stage, took_effect};
+use drained::Drained;
 use evictions::{Evictions, beyond_their_share};
 use held::unexplained;
 use maintenance::Maintenances;
@@ -41,6 +43,7 @@ pub struct Judge {
     evictions: Evictions,
     notices: Notices,
     maintenances: Maintenances,
+    drained: Drained,
     /// Whether the cache was behind in the round before.
     lagged: bool,
     effects: u64,
@@ -91,7 +94,9 @@ impl Judge {
             operations_are_performed_once(stage, &mut findings);
             self.notices.read(&stage.journal());
             self.maintenances.read(&stage.journal());
+            findings.extend(self.drained.findings(&stage.journal()));
         }
+        self.drained.remember(observed.as_ref());
         findings.extend(self.notices.findings(stage.hardware.now(), &now, observed.as_ref()));
         findings.extend(self.maintenances.findings(stage.hardware.now(), observed.as_ref()));
         self.effects = stage.effects();
@@ -242,6 +247,8 @@ fn one_create_for_each_object(stage: &Stage, findings: &mut Vec<String>) {
             | Call::Update
             | Call::SetPower
             | Call::Count
+            | Call::Drain
+            | Call::Undrain
             | Call::Reimage
             | Call::ReplaceOsDisk
             | Call::Perform

@@ -68,6 +68,9 @@ impl Author<'_> {
         self.tell(&format!(
             "set web Uniform eastus zones=1,2,3 replicas={replicas} mode={mode} health=probe overprovision={extras}"
         ));
+        if replicas % 2 == 1 {
+            self.tell("change web pool=default:20");
+        }
         let surge = *self.random.pick(&["0", "1", "50%", "100%"]);
         self.tell(&format!("change web surge={surge}"));
         let rollback = *self.random.pick(&["true", "false"]);

@@ -69,6 +69,9 @@ impl Rollout<'_> {
         self.tell(&format!(
             "set web {mode} webtown {place} replicas={replicas} mode={policy} health={health} image=22.04.1 disk=64"
         ));
+        if replicas % 3 == 0 {
+            self.tell("change web pool=default:15");
+        }
         let batch = *self.random.pick(&[20, 20, 34, 50, 100]);
         let surge = *self.random.pick(&["0", "0", "1", "2", "50%", "100%"]);
         let upgraded = *self.random.pick(&[0, 20, 50, 100]);

@@ -15,7 +15,7 @@
 //! delete web-1 | delete web foreground | orphan   … deletes an object
 //! forget web                                      … loses the record of the next number in a set's status
 //! vanish web-1   drift web-1 size=…               the hardware loses or changes a VM
-//! crash web-1                                     … its guest stops by itself
+//! crash web-1   hang web-1                        … its guest stops by itself, or nobody can reach it any more
 //! unwell web-1 | well web-1                       … its application answers badly, and as scripted again
 //! zone eastus 2 down | up                         … a zone fails and comes back
 //! fail-boot web-3 | heal-boot                     … boots fail, by the beginning of the name
@@ -26,6 +26,8 @@
 //! maintain hosts Reboot eastus zone=2 host=…      hosts are maintained, or fail (HardwareFailure): by region, zone, fd, host
 //! maintain hosts over                             nobody else is told of it
 //! publish Canonical:ubuntu-server:22_04-lts 22.04.9
+//! requests eastus default 4 10                    so many requests a second come through a load balancer, each takes 10 s
+//! requests eastus default | pools web             … what has become of them; the pools of a set
 //! settle                                          passes run, and time between them, until nothing moves
 //! settle-for 90                                   the same, for so many seconds of scenario time at most
 //! step 2                                          so many rounds of all passes, no time between them
@@ -40,6 +42,7 @@
 //! beginning. It ends with one more round of all passes, which must do nothing.
 
 mod group;
+mod load_balancing;
 mod spec;
 mod table;
 
@@ -50,7 +53,8 @@ use super::random::Random;
 use scaleset_controller::cluster::Kind;
 use scaleset_hardware::Health;
 use scaleset_hardware::sim::{
-    BootFailure, ControlError, Drift, Fault, FaultEffect, MachineFault, Outage, RegionFile, Selector, SpotPressure,
+    BootFailure, ControlError, Drift, Fault, FaultEffect, MachineFault, Outage, RegionFile, RequestLoad, Selector,
+    SpotPressure,
 };
 use serde_json::{Value, json};
 
@@ -195,6 +199,14 @@ impl Teller {
                 };
                 self.stage.cluster.trouble(Trouble::Crash { write: number(write), point });
             }
+            ("requests", [location, name]) => {
+                let counts = self.stage.hardware.request_counts(location, name);
+                self.say(&load_balancing::told(name, counts));
+            }
+            ("pools", [set]) => {
+                let set = self.stage.cluster.get(Kind::ScaleSet, set).unwrap_or_default();
+                self.say(&load_balancing::pools(&set["status"]));
+            }
             ("show", []) => self.say(&table::objects(&self.stage)),
             ("revisions", [set]) => self.say(&table::revisions(&self.stage, set)),
             ("images", []) => self.say(&table::images(&self.stage)),
@@ -242,6 +254,12 @@ impl Teller {
             ("maintain", [name, kind, location, options @ ..]) => {
                 stage.block_on(hardware.begin_maintenance(name, maintenance([kind, location], options)))
             }
+            ("requests", [location, name, per_second, each_seconds]) => {
+                let number = |word: &str| u32::try_from(number(word)).expect("a small number");
+                let load = RequestLoad { per_second: number(per_second), each_seconds: number(each_seconds) };
+                stage.block_on(hardware.set_requests(location, name, Some(load)))
+            }
+            ("hang", [name]) => stage.block_on(hardware.fail_machine(&self.uid_of(name), MachineFault::Hang)),
             ("publish", [image, version]) => stage.block_on(hardware.publish_image(image, version)),
             ("zone", [location, zone, "down"]) => {
                 let outage = Outage {

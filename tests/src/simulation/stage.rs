@@ -286,6 +286,8 @@ impl Stage {
             Call::ApproveEvent,
             Call::Delete,
             Call::Count,
+            Call::Drain,
+            Call::Undrain,
             Call::PutReservationGroup,
             Call::Reserve,
             Call::ReleaseReservation,

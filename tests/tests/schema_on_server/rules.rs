@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use crate::case::{Case, LegalChange, Refusal, check, check_legal_change};
 use crate::{
-    flex_vm, health, operation, os_upgrade, overprovision, profile, reservation_group, scale_set, scale_set_vm,
-    scheduled_events, server, spot,
+    flex_vm, health, load_balancing, operation, os_upgrade, overprovision, profile, reservation_group, scale_set,
+    scale_set_vm, scheduled_events, server, spot,
 };
 
 fn cases() -> Vec<Case> {
@@ -17,6 +17,7 @@ fn cases() -> Vec<Case> {
         scale_set::cases(),
         profile::cases(),
         health::cases(),
+        load_balancing::cases(),
         os_upgrade::cases(),
         overprovision::cases(),
         spot::cases(),
@@ -35,6 +36,7 @@ fn legal_changes() -> Vec<LegalChange> {
         scale_set::legal_changes(),
         profile::legal_changes(),
         overprovision::legal_changes(),
+        load_balancing::legal_changes(),
         spot::legal_changes(),
         scheduled_events::legal_changes(),
         scale_set_vm::legal_changes(),

@@ -7,6 +7,7 @@ use super::Simulation;
 use super::fault::{Fault, Outage};
 use super::hardware::{Draft, journal};
 use super::journal::{Call, JournalEntry, Outcome};
+use super::requests::{RequestCounts, RequestLoad};
 use super::spot::SpotPressure;
 use super::store::StoreError;
 use super::world::{CallCount, ControlCode, ControlError, Drift, MachineFault, World};
@@ -54,6 +55,23 @@ impl Simulation {
     /// Takes a pressure on Spot machines away.
     pub async fn clear_spot_pressure(&self, name: &str) -> Result<(), ControlError> {
         self.control("", format!("clear spot pressure {name}"), |world, _| world.clear_spot_pressure(name)).await
+    }
+
+    /// Sends requests through a load balancer from now on, or no more with `None`, whatever the region file says.
+    pub async fn set_requests(
+        &self,
+        location: &str,
+        name: &str,
+        load: Option<RequestLoad>,
+    ) -> Result<(), ControlError> {
+        let said = load.map_or_else(|| "none".to_owned(), |load| text(&load));
+        let detail = format!("requests through {name} in {location}: {said}");
+        self.control("", detail, |world, now| world.set_requests(location, name, load, now)).await
+    }
+
+    /// What has become of the requests of a load balancer; none where none are sent.
+    pub fn request_counts(&self, location: &str, name: &str) -> Option<RequestCounts> {
+        self.inner.settled().0.requests_of(location, name).map(|(_, counts)| counts)
     }
 
     /// Publishes a version of an image (`publisher:offer:sku`, or an image's id); it is the latest from now on.

@@ -4,6 +4,7 @@
 //! `{"error": {"code", "field", "message"}}`. There is no authentication: it listens on loopback only.
 
 mod extract;
+mod load_balancer;
 mod machine;
 mod maintenance;
 mod reservation;
@@ -32,7 +33,11 @@ pub fn router(simulation: Simulation) -> Router {
         .route("/clock", get(world::clock))
         .route("/regions", get(world::regions))
         .route("/regions/{location}", get(world::region))
-        .route("/regions/{location}/load-balancers/{name}", get(world::load_balancer))
+        .route("/regions/{location}/load-balancers/{name}", get(load_balancer::show))
+        .route(
+            "/regions/{location}/load-balancers/{name}/requests",
+            put(load_balancer::set_requests).merge(delete(load_balancer::clear_requests)),
+        )
         .route("/outages", get(world::outages))
         .route("/outages/{name}", put(world::set_outage).merge(delete(world::clear_outage)))
         .route("/regions/{location}/spot-prices", get(spot::prices))

@@ -147,6 +147,22 @@ impl Hardware for Simulation {
         .await
     }
 
+    async fn drain(&self, target: Target) -> Result<Machine, HardwareError> {
+        self.call(Call::Drain, About::Machine(&target.uid), draft(&target, String::new()), |world, now| {
+            let effect = world.drain(&target, now)?;
+            Ok((world.answer(&target.uid, now)?, effect))
+        })
+        .await
+    }
+
+    async fn undrain(&self, target: Target) -> Result<Machine, HardwareError> {
+        self.call(Call::Undrain, About::Machine(&target.uid), draft(&target, String::new()), |world, now| {
+            let effect = world.undrain(&target, now)?;
+            Ok((world.answer(&target.uid, now)?, effect))
+        })
+        .await
+    }
+
     async fn approve_event(&self, target: Target, event_id: Option<&str>) -> Result<Machine, HardwareError> {
         let draft = draft(&target, event_id.unwrap_or("every event").to_owned());
         self.call(Call::ApproveEvent, About::Machine(&target.uid), draft, |world, now| {

@@ -23,6 +23,10 @@ pub enum Call {
     ReplaceOsDisk,
     /// `Hardware::perform`.
     Perform,
+    /// `Hardware::drain`.
+    Drain,
+    /// `Hardware::undrain`.
+    Undrain,
     /// `Hardware::approve_event`.
     ApproveEvent,
     /// `Hardware::delete`.

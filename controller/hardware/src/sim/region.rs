@@ -10,7 +10,10 @@ mod error;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use scaleset_crds::health::HealthProbe;
+use scaleset_crds::load_balancing::LoadBalancerSku;
 use scaleset_crds::spot::Price;
+use scaleset_crds::vocabulary;
 use serde::Deserialize;
 
 pub use error::RegionFileError;
@@ -18,6 +21,7 @@ pub use error::RegionFileError;
 use crate::sim::address::AddressPrefix;
 use crate::sim::application::ApplicationRule;
 use crate::sim::latency::Latencies;
+use crate::sim::requests::RequestLoad;
 
 /// The region file that is used when none is named.
 const EMBEDDED: &str = include_str!("region.yaml");
@@ -156,16 +160,23 @@ pub struct SubnetDefinition {
     pub address_prefix: AddressPrefix,
 }
 
-/// A load balancer: it probes every machine whose primary interface is in its subnet.
+/// A load balancer: it probes every machine whose primary interface is in its subnet, and every one that has joined its
+/// backend pool.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LoadBalancerDefinition {
     /// Name.
     pub name: String,
+    /// What it can do.
+    #[serde(default)]
+    pub sku: LoadBalancerSku,
     /// Subnet of the machines behind it.
     pub subnet: String,
     /// What it asks them.
     pub probe: ProbeDefinition,
+    /// Requests that are sent through it, as long as nothing else is said through the control endpoint; none when absent.
+    #[serde(default)]
+    pub requests: Option<RequestLoad>,
 }
 
 /// The question that a load balancer asks a machine.
@@ -179,6 +190,39 @@ pub struct ProbeDefinition {
     /// Path, for `Http` and `Https`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_path: Option<String>,
+    /// Seconds between two questions, 5 (default) to 300.
+    #[serde(default = "interval_seconds")]
+    pub interval_seconds: i32,
+    /// Bad answers in a row that make a machine unhealthy, 1 to 24, default 2; one good answer makes it healthy.
+    #[serde(default = "number_of_probes")]
+    pub number_of_probes: i32,
+}
+
+const fn interval_seconds() -> i32 {
+    5
+}
+
+const fn number_of_probes() -> i32 {
+    2
+}
+
+impl LoadBalancerDefinition {
+    /// Its probe as a model would name it.
+    pub fn health_probe(&self) -> HealthProbe {
+        let ProbeDefinition { protocol, port, request_path, interval_seconds, number_of_probes } = self.probe.clone();
+        HealthProbe {
+            load_balancer: self.name.clone(),
+            protocol: match protocol {
+                ProbeProtocol::Tcp => vocabulary::ProbeProtocol::Tcp,
+                ProbeProtocol::Http => vocabulary::ProbeProtocol::Http,
+                ProbeProtocol::Https => vocabulary::ProbeProtocol::Https,
+            },
+            port: i32::from(port),
+            request_path,
+            interval_seconds,
+            number_of_probes,
+        }
+    }
 }
 
 /// Protocol of a probe.

@@ -1,5 +1,7 @@
 //! What a simulation looks like from outside: regions with the room that is left, machines, load balancers and clock.
 
+mod load_balancer;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -11,14 +13,15 @@ use super::address::AddressPool;
 use super::fault::{Fault, Outage};
 use super::placement::{Host, HostCondition};
 use super::quota::QuotaUse;
-use super::region::{LoadBalancerDefinition, ProbeDefinition};
 use super::spot::SpotPressure;
 use super::store::JournalPage;
 use super::vm::Record;
 use super::world::{ControlCode, ControlError, Region, World};
 use crate::catalog::Catalog;
-use crate::machine::{Health, Machine};
+use crate::machine::Machine;
 use crate::reservation::ReservationGroup;
+
+pub(crate) use load_balancer::LoadBalancerView;
 
 /// The clock of a simulation.
 #[derive(Clone, Debug, Serialize)]
@@ -91,35 +94,6 @@ struct SubnetView {
     free: u32,
 }
 
-/// A load balancer and what its probe hears.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct LoadBalancerView {
-    name: String,
-    subnet: String,
-    probe: ProbeDefinition,
-    up: usize,
-    down: usize,
-    backends: Vec<Backend>,
-}
-
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Backend {
-    uid: String,
-    owner: String,
-    #[serde(rename = "privateIPAddress")]
-    private_ip_address: String,
-    state: ProbeState,
-}
-
-/// What a probe hears of one machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-enum ProbeState {
-    Up,
-    Down,
-}
-
 impl Simulation {
     pub(crate) fn clock_view(&self) -> ClockView {
         let (world, now) = self.inner.settled();
@@ -147,19 +121,6 @@ impl Simulation {
             images: offered.images,
             hosts: region.hosts.iter().map(|(name, host)| host_view(name, host)).collect(),
         })
-    }
-
-    pub(crate) fn load_balancer(&self, location: &str, name: &str) -> Result<LoadBalancerView, ControlError> {
-        let (world, now) = self.inner.settled();
-        let region = find_region(&world, location)?;
-        let definition = region.definition.load_balancers.iter().find(|balancer| balancer.name == name);
-        let LoadBalancerDefinition { name, subnet, probe } =
-            definition.cloned().ok_or_else(|| not_found("name", format!("{location} has no load balancer {name}")))?;
-        let here = |record: &&Record| record.placement.location == location;
-        let backend = |record: &Record| backend(&world, record, &subnet, now);
-        let backends: Vec<Backend> = world.records().filter(here).filter_map(backend).collect();
-        let up = backends.iter().filter(|backend| backend.state == ProbeState::Up).count();
-        Ok(LoadBalancerView { name, probe, up, down: backends.len() - up, backends, subnet })
     }
 
     /// Machines behind a uid, in the order of their uids.
@@ -314,16 +275,4 @@ fn subnet_view(name: &str, pool: &AddressPool) -> SubnetView {
         used: pool.used(),
         free: pool.free(),
     }
-}
-
-/// The machine as a backend of a load balancer in `subnet`, if its primary interface is in it.
-fn backend(world: &World, record: &Record, subnet: &str, now: Timestamp) -> Option<Backend> {
-    let primary = record.primary_interface(world.model(record))?;
-    let healthy = record.visible_health(now, world.surroundings(record)) == Health::Healthy;
-    (primary.subnet == subnet).then(|| Backend {
-        uid: record.uid.clone(),
-        owner: record.owner.to_string(),
-        private_ip_address: primary.private.to_string(),
-        state: if healthy { ProbeState::Up } else { ProbeState::Down },
-    })
 }

@@ -35,13 +35,14 @@ use scaleset_crds::vocabulary::{OsType, PowerState, PowerWish};
 use serde::{Deserialize, Serialize};
 
 use crate::UpdateMethod;
-use crate::machine::{Eviction, Health, Machine, Owner, Placement, PreemptNotice, Provisioning, QuotaRule};
+use crate::machine::{Drain, Eviction, Health, Machine, Owner, Placement, PreemptNotice, Provisioning, QuotaRule};
 use crate::sim::application::{self, Answer, ApplicationRule};
 use crate::sim::extension::{EXTENSION_FAILURE, ExtensionRun, RunResult};
 use crate::sim::fault::Subject;
 use crate::sim::health::Watch;
 use crate::sim::maintenance::Announced;
 use crate::sim::model::ModelKey;
+use crate::sim::pool::PoolWatch;
 use crate::sim::reservation::Association;
 use crate::sim::spot::{Evicted, Preemption};
 use crate::sim::termination::Termination;
@@ -89,6 +90,12 @@ pub(crate) struct Record {
     pub(crate) answer: Option<Health>,
     /// What the model's health source hears; none as long as it does not ask.
     pub(crate) watch: Option<Box<Watch>>,
+    /// What the load balancers of its backend pools hear.
+    #[serde(default)]
+    pub(crate) pools: BTreeMap<String, PoolWatch>,
+    /// That it has left them.
+    #[serde(default)]
+    pub(crate) drain: Option<Drain>,
     /// When it was made to hang, if it was.
     pub(crate) hangs_since: Option<Timestamp>,
     /// When somebody last changed it behind the controller's back.
@@ -299,7 +306,9 @@ impl Record {
         let terminated = self.termination.as_ref().filter(|termination| termination.is_pending());
         let goes = terminated.map(|termination| termination.not_before);
         let told = self.announced.as_ref().and_then(|announced| announced.next_change(&self.operation, now));
-        self.instants().filter(|instant| *instant > now).chain(said).chain(evicted).chain(goes).chain(told).min()
+        let in_pools = self.next_change_in_pools(now);
+        let by_itself = self.instants().filter(|instant| *instant > now);
+        by_itself.chain(said).chain(evicted).chain(goes).chain(told).chain(in_pools).min()
     }
 
     /// What fault selectors are held against.
@@ -359,6 +368,8 @@ impl Record {
             health: self.visible_health(now, surroundings),
             application_health: watched.and_then(|(watch, source)| watch.report(source, now)),
             capacity_reservation: None,
+            backend_pools: self.pool_members(model, now),
+            drain: self.drain,
             preempt_notice: self.preemption.as_ref().map(|preemption| {
                 let Preemption { event_id, reason, at } = &**preemption;
                 PreemptNotice { event_id: event_id.clone(), not_before: *at, reason: *reason }

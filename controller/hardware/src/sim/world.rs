@@ -18,6 +18,8 @@ mod make_room;
 mod offer;
 mod operation;
 mod perform;
+mod pool;
+mod requests;
 mod reservation;
 mod restore;
 mod slots;
@@ -46,6 +48,7 @@ use crate::sim::placement::{HostCondition, Hosts};
 use crate::sim::quota::{Claim, QuotaLedger};
 use crate::sim::random::Chance;
 use crate::sim::region::{RegionDefinition, SizeDefinition};
+use crate::sim::requests::{RequestLoad, Requests};
 use crate::sim::reservation::{Freed, GroupRecord};
 use crate::sim::spot::SpotPressure;
 use crate::sim::store::Write;
@@ -87,6 +90,10 @@ pub(crate) struct World {
     spot_pressures: BTreeMap<String, SpotPressure>,
     /// Maintenance of hosts that goes on, by name.
     maintenances: BTreeMap<String, Ongoing>,
+    /// Loads that came through the control endpoint, by location and load balancer.
+    request_loads: BTreeMap<String, BTreeMap<String, Option<RequestLoad>>>,
+    /// What is sent, by location and load balancer.
+    requests: BTreeMap<(String, String), Requests>,
     /// When a host last went down or came back.
     host_changes: BTreeMap<String, Timestamp>,
     /// When which machine changes by itself next.
@@ -135,23 +142,28 @@ pub(crate) struct Region {
 }
 
 impl World {
-    /// Lets what is due at `now` take effect and announces it.
+    /// Lets what is due until `now` take effect, one instant after the other, and announces it. Nothing changes in between.
     pub(crate) fn settle(&mut self, now: Timestamp) {
         self.regions.values_mut().for_each(|region| region.hosts.promises.forget_old(now));
         self.settle_releases(now);
         loop {
             let (machine, round) = (self.due.next(), self.rounds.next());
             // What machines do comes first: the next group is told of it once the one before is done.
-            if round.is_some_and(|round| round <= now && machine.is_none_or(|machine| round < machine)) {
+            if let Some(round) = round.filter(|round| *round <= now && machine.is_none_or(|machine| *round < machine)) {
+                self.pass_requests(round);
                 self.maintain_due(now);
                 continue;
             }
-            let Some(uid) = self.due.pop_due(now) else { return };
-            self.announce(&uid);
-            self.terminate_due(&uid, now);
-            self.disrupt_due(&uid, now);
-            self.follow(&uid, now);
+            let Some(at) = machine.filter(|at| *at <= now) else { break };
+            self.pass_requests(at);
+            if let Some(uid) = self.due.pop_due(at) {
+                self.announce(&uid);
+                self.terminate_due(&uid, at);
+                self.disrupt_due(&uid, at);
+                self.follow(&uid, at);
+            }
         }
+        self.pass_requests(now);
     }
 
     /// The next instant at which something changes by itself.
@@ -423,7 +435,7 @@ impl World {
             images: self.images.iter().map(|(family, offer)| (family.clone(), offer.versions.clone())).collect(),
             subnets: definition.subnets.iter().map(|subnet| subnet.name.clone()).collect(),
             network_security_groups: definition.network_security_groups.clone(),
-            load_balancers: definition.load_balancers.iter().map(|balancer| balancer.name.clone()).collect(),
+            load_balancers: definition.load_balancers.iter().map(|one| (one.name.clone(), one.sku)).collect(),
         }
     }
 }

@@ -150,6 +150,7 @@ pub fn interface(name: &str, subnet: &str) -> NetworkInterface {
         subnet: subnet.to_owned(),
         network_security_group: None,
         public_ip_address: true,
+        load_balancer_backend_pools: Vec::new(),
     }
 }
 

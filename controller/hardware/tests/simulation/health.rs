@@ -428,10 +428,8 @@ async fn a_load_balancer_that_the_region_does_not_have_is_refused_and_nothing_is
     assert_eq!(refusal(fixture.simulation.reimage(target("a", 2), "revision-2", wanted).await), expected);
     assert_eq!(fixture.machine("a").await, before);
     let regions = fixture.simulation.catalog().await.unwrap().regions.clone();
-    assert_eq!(
-        (regions["testland"].load_balancers.as_slice(), regions["plainland"].load_balancers.len()),
-        (&["front".to_owned()][..], 0)
-    );
+    assert!(regions["testland"].load_balancers.keys().eq(["front"]));
+    assert!(regions["plainland"].load_balancers.is_empty());
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ mod fixture;
 mod health;
 mod idempotence;
 mod lifecycle;
+mod load_balancing;
 mod maintenance;
 mod make_room;
 mod model;

@@ -171,7 +171,7 @@ async fn the_embedded_regions_are_what_the_documentation_says() {
         assert_eq!(sizes[size].memory_preserving, memory_preserving, "{size}");
     }
     assert_eq!(sizes["Standard_NC24s_v3"].zones, ["1", "2"]);
-    assert_eq!(catalog.regions["eastus"].load_balancers, ["default"]);
+    assert!(catalog.regions["eastus"].load_balancers.keys().eq(["default"]));
     assert!(!catalog.regions["centralindia"].sizes.contains_key("Standard_M128s"));
 }
 

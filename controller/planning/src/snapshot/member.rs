@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use scaleset_crds::condition::Reason;
+use scaleset_crds::load_balancing::{PoolMemberState, PoolMembership};
 use scaleset_crds::reservation_group::InstanceReservation;
 use scaleset_crds::scheduled_event::ScheduledEvent;
 use scaleset_crds::spot::{EvictionReason, Priority};
@@ -256,6 +257,8 @@ pub struct MemberReport {
     pub evicted: Evicted,
     /// Events that it was told of.
     pub scheduled_events: Vec<ScheduledEvent>,
+    /// Backend pools that it is a member of.
+    pub pools: Vec<PoolMembership>,
 }
 
 /// What an eviction has left of a member.
@@ -308,7 +311,8 @@ impl Member {
     }
 
     /// Whether it does its work, as far as its hardware was seen; a spec that has changed since does not stop it. A running
-    /// VM that is changed in place goes on working; one on which a scheduled event runs does not. Its health source, where it has one, has the last word.
+    /// VM that is changed in place goes on working; one that has left its backend pools, or on which a scheduled event runs,
+    /// does not. Its health source, where it has one, has the last word.
     pub fn availability(&self) -> Availability {
         match (self.running(), self.report.health) {
             (Availability::Available, _) if self.is_disturbed() => Availability::Unavailable,
@@ -324,6 +328,11 @@ impl Member {
         }
     }
 
+    /// Whether it has left its backend pools, to be taken down.
+    pub fn is_draining(&self) -> bool {
+        self.report.pools.iter().any(|pool| pool.state == PoolMemberState::Draining)
+    }
+
     /// Whether a scheduled event runs on it: it pauses or restarts, with its host or by itself.
     pub fn is_disturbed(&self) -> bool {
         self.report.scheduled_events.iter().any(ScheduledEvent::disturbs_now)
@@ -334,6 +343,7 @@ impl Member {
         let MemberReport { observation, provisioning, power, agent, .. } = &self.report;
         match (provisioning, power) {
             _ if *observation == Observation::Unseen => Availability::Unknown,
+            _ if self.is_draining() => Availability::Unavailable,
             (ProvisioningState::Unknown, _)
             | (ProvisioningState::Succeeded | ProvisioningState::Updating, PowerState::Unknown) => {
                 Availability::Unknown

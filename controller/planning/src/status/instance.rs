@@ -11,7 +11,7 @@ use scaleset_crds::instance::{
 use scaleset_crds::vocabulary::{HealthState, Impact, PowerState, PowerWish, ProvisioningState};
 
 use super::{Truth, Verdict};
-use crate::instance::{Step, Wait, operation};
+use crate::instance::{Step, Wait, drain, operation};
 use crate::remedy::needs_a_person;
 use crate::snapshot::{Assigned, Belonging, Failure, InstanceSnapshot, MemberKind, MemberLife};
 use crate::view::{HardwareView, Health, InstanceView, OperationState, ViewDiff, diff};
@@ -19,6 +19,7 @@ use crate::view::{HardwareView, Health, InstanceView, OperationState, ViewDiff, 
 mod codes;
 mod market;
 mod notice;
+mod pools;
 
 const PENDING_CHANGES_MAX: usize = 32;
 
@@ -100,6 +101,7 @@ fn of_hardware(snapshot: &InstanceSnapshot, view: &InstanceView) -> InstanceStat
         eviction: None,
         capacity_reservation: view.capacity_reservation.clone(),
         scheduled_events: notice::events(view),
+        load_balancer_pools: pools::memberships(view),
         conditions: Vec::new(),
     }
 }
@@ -328,6 +330,10 @@ impl Verdicts<'_> {
             return Verdict::new(Truth::Unknown, Reason::Waiting, "the hardware has not been seen");
         };
         match (self.snapshot.power_wish, view.power) {
+            (PowerWish::Running, PowerState::Running) if view.drained_at.is_some() => {
+                let said = view.drained_at.map(drain::said).unwrap_or_default();
+                Verdict::new(Truth::False, Reason::Draining, said)
+            }
             (PowerWish::Running, PowerState::Running) if self.behind_its_model(view) => notice::updating(view),
             (PowerWish::Running, PowerState::Running) => Self::running(view.health()),
             (PowerWish::Stopped, PowerState::Stopped | PowerState::Deallocated)

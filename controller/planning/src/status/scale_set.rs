@@ -21,6 +21,7 @@ use crate::snapshot::{Failure, Member, ScaleSetSnapshot};
 use crate::view::Health;
 use verdicts::Verdicts;
 
+mod pools;
 mod scheduled_events;
 mod verdicts;
 
@@ -71,6 +72,7 @@ pub fn scale_set_status(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, outcom
         instance_view: Some(instance_view(snapshot, &verdicts)),
         zones: zones(snapshot),
         zones_summary: Some(zones_summary(snapshot)),
+        load_balancer_pools: pools::summaries(members),
         blockers: blockers(snapshot, plan),
         scale_in: preview(plan),
         conditions,

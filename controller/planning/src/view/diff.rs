@@ -198,13 +198,23 @@ fn compare_network(found: &mut Collector, from: &NetworkProfile, to: &NetworkPro
 }
 
 fn compare_interface(found: &mut Collector, path: &str, from: &NetworkInterface, to: &NetworkInterface) {
-    let NetworkInterface { name: _, primary, subnet, network_security_group, public_ip_address } = to;
+    let NetworkInterface {
+        name: _,
+        primary,
+        subnet,
+        network_security_group,
+        public_ip_address,
+        load_balancer_backend_pools,
+    } = to;
     let row = "networkProfile.networkInterfaces[]";
     found.compare(row, &format!("{path}.primary"), &from.primary, primary);
     found.compare(row, &format!("{path}.subnet"), &from.subnet, subnet);
     let group_path = format!("{path}.networkSecurityGroup");
     found.compare(row, &group_path, &from.network_security_group, network_security_group);
     found.compare(row, &format!("{path}.publicIPAddress"), &from.public_ip_address, public_ip_address);
+    let row = "networkProfile.networkInterfaces[].loadBalancerBackendPools";
+    let pools_path = format!("{path}.loadBalancerBackendPools");
+    found.compare(row, &pools_path, &from.load_balancer_backend_pools, load_balancer_backend_pools);
 }
 
 /// An extension is compared as a whole: whatever changes in it, the agent runs it again.

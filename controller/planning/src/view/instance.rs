@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use scaleset_crds::VirtualMachineModel;
+use scaleset_crds::load_balancing::PoolMemberState;
 use scaleset_crds::reservation_group::InstanceReservation;
 use scaleset_crds::spot::EvictionReason;
 use scaleset_crds::vocabulary::{HealthState, PowerState};
@@ -142,6 +143,10 @@ pub struct InstanceView {
     pub public_ip_address: Option<String>,
     /// The capacity reservation that it is associated with.
     pub capacity_reservation: Option<InstanceReservation>,
+    /// Its state in backend pools, by load balancer; none while it has no hardware.
+    pub pools: BTreeMap<String, PoolMemberState>,
+    /// When requests under way have had their time, scenario time, where it has left its pools.
+    pub drained_at: Option<Timestamp>,
     /// The notice that it is about to be evicted.
     pub preempt_notice: Option<PreemptNotice>,
     /// The notice that it is about to pause or to restart.

@@ -146,6 +146,7 @@ impl Setting {
             reservation: None,
             evicted: Evicted::No,
             scheduled_events: Vec::new(),
+            pools: Vec::new(),
             health,
         }
     }

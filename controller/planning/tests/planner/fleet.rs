@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use scaleset_crds::load_balancing::LoadBalancerSku;
 use scaleset_crds::spot::Priority;
 use scaleset_crds::vocabulary::{
     MaxDisruption, OrchestrationMode, PowerState, PowerWish, ProvisioningState, ScaleInRule, UpgradeMode,
@@ -48,7 +49,7 @@ fn region() -> RegionFacts {
         images: [("Canonical:ubuntu-server:22_04-lts".to_owned(), vec!["22.04.1".to_owned()])].into(),
         subnets: vec!["default".to_owned()],
         network_security_groups: vec!["web-nsg".to_owned()],
-        load_balancers: vec!["web-lb".to_owned()],
+        load_balancers: BTreeMap::from([("web-lb".to_owned(), LoadBalancerSku::Standard)]),
     }
 }
 
@@ -155,6 +156,7 @@ pub(crate) fn member(number: i64, zone: Option<&str>, fault_domain: Option<i32>,
             reservation: None,
             evicted: Evicted::No,
             scheduled_events: Vec::new(),
+            pools: Vec::new(),
         },
     }
 }

@@ -55,6 +55,8 @@ pub(crate) fn view(model: &ModelView, operation: OperationState, power: PowerSta
         private_ip_address: None,
         public_ip_address: None,
         capacity_reservation: None,
+        pools: BTreeMap::new(),
+        drained_at: None,
         preempt_notice: None,
         disruption_notice: None,
         terminate_notice: None,

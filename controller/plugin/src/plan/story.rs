@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use scaleset_crds::VirtualMachineProfile;
+use scaleset_crds::load_balancing::{LoadBalancerSku, drain_timeouts};
 use scaleset_crds::rolling_upgrade::RollingUpgradeStatus;
 use scaleset_crds::vocabulary::{HealthState, Impact, PowerState, PowerWish, ProvisioningState, Surplus, UpgradeMode};
 use scaleset_planning::plan::{Action, Assignment, NewMember, OsDiskAssignment, RemovalCause, ScaleSetPlan};
@@ -354,6 +355,7 @@ fn well(revision: &str, health: Health, wish: PowerWish) -> MemberReport {
         reservation: None,
         evicted: Evicted::No,
         scheduled_events: Vec::new(),
+        pools: Vec::new(),
     }
 }
 
@@ -381,5 +383,7 @@ fn name_all(facts: &mut RegionFacts, profile: &VirtualMachineProfile, zones: &[S
         facts.subnets.push(interface.subnet.clone());
         facts.network_security_groups.extend(interface.network_security_group.clone());
     }
-    facts.load_balancers.extend(profile.network_profile.health_probe.iter().map(|probe| probe.load_balancer.clone()));
+    let pools = drain_timeouts(&profile.network_profile.network_interfaces).into_keys();
+    let probed = profile.network_profile.health_probe.iter().map(|probe| probe.load_balancer.as_str());
+    facts.load_balancers.extend(pools.chain(probed).map(|name| (name.to_owned(), LoadBalancerSku::Standard)));
 }

@@ -281,6 +281,7 @@ fn report(metadata: &ObjectMeta, status: Option<&InstanceStatus>) -> MemberRepor
         reservation: status.and_then(|status| status.capacity_reservation.clone()),
         evicted: Evicted::No,
         scheduled_events: status.map(|status| status.scheduled_events.clone()).unwrap_or_default(),
+        pools: status.map(|status| status.load_balancer_pools.clone()).unwrap_or_default(),
     }
 }
 

@@ -36,6 +36,8 @@ impl Notices {
                 | Call::Update
                 | Call::SetPower
                 | Call::Count
+                | Call::Drain
+                | Call::Undrain
                 | Call::Reimage
                 | Call::ReplaceOsDisk
                 | Call::Perform

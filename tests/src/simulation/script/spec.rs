@@ -3,6 +3,8 @@
 use scaleset_hardware::sim::Maintenance;
 use serde_json::{Value, json};
 
+use super::load_balancing;
+
 /// The value of `name=value` among the words.
 pub(super) fn option<'word>(words: &[&'word str], name: &str) -> Option<&'word str> {
     words.iter().find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
@@ -82,6 +84,7 @@ fn profile_part(name: &str, value: &str) -> Value {
         "subnet" => json!({"networkProfile": {"networkInterfaces": [
             {"name": "nic0", "primary": true, "subnet": value, "publicIPAddress": false}
         ]}}),
+        "pool" => load_balancing::interfaces(value),
         "app" => json!({"extensions": [{
             "name": "app", "publisher": "Microsoft.Azure.Extensions", "type": "CustomScript",
             "typeHandlerVersion": "2.0", "settings": {"commandToExecute": value},

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::extract::{Body, Parameters};
 use crate::sim::store::JournalPage;
-use crate::sim::survey::{ClockView, LoadBalancerView, RegionDetail, RegionView};
+use crate::sim::survey::{ClockView, RegionDetail, RegionView};
 use crate::sim::{Call, CallCount, ControlError, Fault, Outage, Simulation};
 
 /// Entries of the journal in one page, unless another number is asked for.
@@ -38,7 +38,9 @@ pub(super) async fn index() -> Json<Value> {
         "GET /clock": "scenario and wall time, time scale, next event",
         "GET /regions": "regions with room, quotas and subnets",
         "GET /regions/{location}": "the same with sizes, images and every host",
-        "GET /regions/{location}/load-balancers/{name}": "what its probe hears of each machine",
+        "GET /regions/{location}/load-balancers/{name}": "what its probe hears of each machine, its pool, its requests",
+        "PUT /regions/{location}/load-balancers/{name}/requests": "{\"perSecond\", \"eachSeconds\"}: requests are sent",
+        "DELETE /regions/{location}/load-balancers/{name}/requests": "no more requests are sent",
         "GET /machines?location=&namespace=&namePrefix=&after=&limit=": "machines, paged",
         "GET /machines/{machine}": "one machine, by uid or namespace:name",
         "POST /machines/{machine}/fail": "{\"as\": \"Hang\" | \"Crash\"}",
@@ -80,13 +82,6 @@ pub(super) async fn regions(State(simulation): State<Simulation>) -> Json<Vec<Re
 
 pub(super) async fn region(State(simulation): State<Simulation>, Path(location): Path<String>) -> Answer<RegionDetail> {
     simulation.region_detail(&location).map(Json)
-}
-
-pub(super) async fn load_balancer(
-    State(simulation): State<Simulation>,
-    Path((location, name)): Path<(String, String)>,
-) -> Answer<LoadBalancerView> {
-    simulation.load_balancer(&location, &name).map(Json)
 }
 
 pub(super) async fn outages(State(simulation): State<Simulation>) -> Json<BTreeMap<String, Outage>> {

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::error::Problem;
-use super::{ImageDefinition, RegionDefinition, RegionFile, SizeDefinition};
+use super::{ImageDefinition, LoadBalancerDefinition, ProbeDefinition, RegionDefinition, RegionFile, SizeDefinition};
 use crate::sim::application::ApplicationRule;
+use crate::sim::requests::RequestLoad;
 
 /// Hosts of one region; placement looks at each of them for each allocation.
 const MAXIMUM_HOSTS: u64 = 10_000;
@@ -188,8 +189,30 @@ fn check_network(field: &str, region: &RegionDefinition) -> Checked {
             "name one of the region's subnets",
         )?;
         require(balancer.probe.port > 0, &format!("{field}.probe.port"), "is 0", "give 1 to 65535")?;
+        check_asking(&field, balancer)?;
     }
     Ok(())
+}
+
+/// How often a load balancer asks, and what is sent through it.
+fn check_asking(field: &str, balancer: &LoadBalancerDefinition) -> Checked {
+    let ProbeDefinition { protocol: _, port: _, request_path: _, interval_seconds, number_of_probes } = &balancer.probe;
+    require(
+        (5..=300).contains(interval_seconds),
+        &format!("{field}.probe.intervalSeconds"),
+        &format!("is {interval_seconds}"),
+        "give 5 to 300",
+    )?;
+    require(
+        (1..=24).contains(number_of_probes),
+        &format!("{field}.probe.numberOfProbes"),
+        &format!("is {number_of_probes}"),
+        "give 1 to 24",
+    )?;
+    let problem = balancer.requests.and_then(RequestLoad::problem);
+    problem.map_or(Ok(()), |(part, problem)| {
+        require(false, &format!("{field}.requests.{part}"), &problem, "give a number in that range")
+    })
 }
 
 fn require(holds: bool, field: &str, problem: &str, mend: &str) -> Checked {

@@ -78,6 +78,7 @@ fn stored(transaction: &ReadTransaction) -> Result<Stored, Box<redb::Error>> {
         spot_prices: state(transaction, "spotPrices")?.unwrap_or_default(),
         spot_pressures: state(transaction, "spotPressures")?.unwrap_or_default(),
         maintenances: state(transaction, "maintenances")?.unwrap_or_default(),
+        request_loads: state(transaction, "requestLoads")?.unwrap_or_default(),
         promises: state(transaction, "promises")?.unwrap_or_default(),
         calls: state(transaction, "calls")?.unwrap_or_default(),
         anchor: state(transaction, ANCHOR_KEY)?,

@@ -366,6 +366,8 @@ impl World {
             runs_from: course.runs_from(),
             answer: None,
             watch: None,
+            pools: BTreeMap::new(),
+            drain: None,
             operation: compose(mark, now, course, runs.until, runs.failure),
             operations: 1,
             last_operation: None,

@@ -16,13 +16,19 @@ pub(super) enum Heard {
 }
 
 impl World {
-    /// Lets a machine's health source hear what there is to hear from `now` on.
+    /// Lets a machine's health source, and the load balancers of its pools, hear what there is to hear from `now` on.
     pub(super) fn listen(&mut self, uid: &str, now: Timestamp) -> Heard {
-        let watch = self.machines.get(uid).and_then(|record| self.watch_of(record, now));
-        let Some(record) = self.machines.get_mut(uid).filter(|record| record.watch.as_deref() != watch.as_ref()) else {
+        let Some(record) = self.machines.get(uid) else { return Heard::Same };
+        let watch = self.watch_of(record, now).map(Box::new);
+        let pools = self.pool_watches_of(record, now);
+        // Whoever is in no pool any more has nothing to come back to.
+        let drain = record.drain.filter(|_| !pools.is_empty());
+        if record.watch == watch && record.pools == pools && record.drain == drain {
             return Heard::Same;
-        };
-        record.watch = watch.map(Box::new);
+        }
+        if let Some(record) = self.machines.get_mut(uid) {
+            (record.watch, record.pools, record.drain) = (watch, pools, drain);
+        }
         Heard::Changed
     }
 

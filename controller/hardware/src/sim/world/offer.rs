@@ -3,6 +3,7 @@
 
 use scaleset_crds::VirtualMachineModel;
 use scaleset_crds::health::HealthProbe;
+use scaleset_crds::load_balancing::drain_timeouts;
 use scaleset_crds::profile::{ImageReference, NetworkInterface};
 use scaleset_crds::spot::Priority;
 
@@ -122,6 +123,7 @@ impl World {
     pub(super) fn check_model(&self, model: &VirtualMachineModel, location: &str) -> Result<(), HardwareError> {
         let region = self.region(location)?;
         region.check_interfaces(&model.network_profile.network_interfaces)?;
+        region.check_pools(&model.network_profile.network_interfaces)?;
         region.check_probe(model.network_profile.health_probe.as_ref())?;
         extension::ordered(&model.extensions).map(drop).map_err(|problem| refused("InvalidParameter", problem))
     }
@@ -280,9 +282,31 @@ impl Region {
         Err(refused("InvalidParameter", message))
     }
 
+    /// The load balancer of a backend pool that the region does not have.
+    pub(super) fn unknown_pool<'a>(&self, interfaces: &'a [NetworkInterface]) -> Option<&'a str> {
+        let known = |name: &str| self.definition.load_balancers.iter().any(|balancer| balancer.name == name);
+        drain_timeouts(interfaces).into_keys().find(|name| !known(name))
+    }
+
+    fn check_pools(&self, interfaces: &[NetworkInterface]) -> Result<(), HardwareError> {
+        let Some(wanted) = self.unknown_pool(interfaces) else { return Ok(()) };
+        let RegionDefinition { name: location, load_balancers, .. } = &self.definition;
+        let there_are = names(load_balancers.iter().map(|balancer| &balancer.name));
+        let message = format!("{location} has no load balancer {wanted} for a backend pool, there are: {there_are}");
+        Err(refused("InvalidParameter", message))
+    }
+
     fn check_interfaces(&self, interfaces: &[NetworkInterface]) -> Result<(), HardwareError> {
         let RegionDefinition { name: location, network_security_groups: groups, .. } = &self.definition;
-        for NetworkInterface { name, primary: _, subnet, network_security_group, public_ip_address: _ } in interfaces {
+        for NetworkInterface {
+            name,
+            primary: _,
+            subnet,
+            network_security_group,
+            public_ip_address: _,
+            load_balancer_backend_pools: _,
+        } in interfaces
+        {
             if !self.subnets.contains_key(subnet) {
                 let there_are = names(self.subnets.keys());
                 let message = format!("{location} has no subnet {subnet} for interface {name}, there are: {there_are}");

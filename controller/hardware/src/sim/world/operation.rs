@@ -185,6 +185,7 @@ fn restart(record: &mut Record, course: &Course) {
     record.guest_known_from = known_from;
     record.hangs_since = None;
     record.watch = None;
+    record.end_drain();
 }
 
 /// An operation of this course.

@@ -18,6 +18,7 @@ use crate::sim::model::{ModelKey, Models};
 use crate::sim::promise::Promise;
 use crate::sim::random::Chance;
 use crate::sim::region::{ImageDefinition, RegionFile};
+use crate::sim::requests::RequestLoad;
 use crate::sim::reservation::GroupRecord;
 use crate::sim::spot::SpotPressure;
 use crate::sim::store::Write;
@@ -36,6 +37,7 @@ pub(crate) struct Stored {
     pub(crate) spot_prices: BTreeMap<String, BTreeMap<String, Price>>,
     pub(crate) spot_pressures: BTreeMap<String, SpotPressure>,
     pub(crate) maintenances: BTreeMap<String, Ongoing>,
+    pub(crate) request_loads: BTreeMap<String, BTreeMap<String, Option<RequestLoad>>>,
     pub(crate) promises: BTreeMap<String, Promise>,
     pub(crate) published: BTreeMap<String, Vec<String>>,
     pub(crate) calls: BTreeMap<Call, CallCount>,
@@ -60,6 +62,7 @@ impl World {
             spot_prices,
             spot_pressures,
             maintenances,
+            request_loads,
             promises,
             published,
             calls,
@@ -85,6 +88,8 @@ impl World {
             spot_prices,
             spot_pressures,
             maintenances,
+            request_loads,
+            requests: BTreeMap::new(),
             host_changes,
             due: Agenda::default(),
             rounds: Agenda::default(),
@@ -112,11 +117,12 @@ impl World {
         world.writes.extend(unused.into_iter().map(Write::RemoveModel));
         world.apply_outages();
         // Another script than the last time is heard from now on.
-        let watched = world.records().filter(|record| record.watch.is_some());
+        let watched = world.records().filter(|record| record.watch.is_some() || !record.pools.is_empty());
         let watched: Vec<String> = watched.map(|record| record.uid.clone()).collect();
         for uid in &watched {
             world.listen_again(uid, now);
         }
+        world.resume_requests(now);
         Ok(world)
     }
 
@@ -156,6 +162,9 @@ impl World {
             self.regions.get_mut(location).ok_or_else(|| format!("machine {uid} is in location {location}"))?;
         if let Some(probe) = probe.as_ref().filter(|probe| !region.has_balancer(probe)) {
             return Err(format!("machine {uid} is probed by load balancer {}", probe.load_balancer));
+        }
+        if let Some(pool) = region.unknown_pool(&model.network_profile.network_interfaces) {
+            return Err(format!("machine {uid} is in the backend pool of load balancer {pool}"));
         }
         if let Some(host) = &record.host {
             let size = self.sizes.get(size).ok_or_else(|| format!("machine {uid} has size {size}"))?;

@@ -21,7 +21,7 @@ use super::disturb::{Boot, Risk};
 use super::offer::refused;
 use crate::error::HardwareError;
 use crate::headroom::Room;
-use crate::machine::{Change, Placement, QuotaRule};
+use crate::machine::{Change, Drain, Placement, QuotaRule};
 use crate::sim::extension::ExtensionRun;
 use crate::sim::quota::Claim;
 use crate::sim::spot::{Evicted, NOTICE, Preemption, SpotPressure};
@@ -210,6 +210,9 @@ impl World {
         let Some(record) = self.machines.get_mut(uid) else { return };
         if record.preemption.is_none() {
             record.preemption = Some(Box::new(Preemption { event_id, reason, at: now + NOTICE }));
+            if !record.pools.is_empty() {
+                record.drain.get_or_insert(Drain { since: now, drained_at: now + NOTICE });
+            }
         }
         self.save(uid);
         self.follow(uid, now);

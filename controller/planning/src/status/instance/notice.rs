@@ -5,9 +5,11 @@ use scaleset_crds::condition::Reason;
 use scaleset_crds::scheduled_event::{EventSource, EventStatus, EventType, ScheduledEvent};
 
 use super::market;
-use crate::instance::{disruption_said, said};
+use crate::instance::{disruption_said, drain, said};
 use crate::status::{Truth, Verdict, whole_seconds};
-use crate::view::{DisruptionCause, DisruptionNotice, HardwareView, InstanceView, NoticeStage, TerminateNotice};
+use crate::view::{
+    DisruptionCause, DisruptionNotice, HardwareView, InstanceView, NoticeStage, OperationState, TerminateNotice,
+};
 
 /// Every event that is not over.
 pub(super) fn events(view: &InstanceView) -> Vec<ScheduledEvent> {
@@ -75,5 +77,7 @@ pub(super) fn updating(view: &InstanceView) -> Verdict {
 
 /// What is waited for while a VM goes.
 pub(super) fn leaving(view: &InstanceView) -> String {
-    view.awaited_notice().map_or_else(|| "the hardware is being released".to_owned(), said)
+    let released = || "the hardware is being released".to_owned();
+    let draining = view.drained_at.filter(|_| view.operation != OperationState::Deleting);
+    view.awaited_notice().map(said).or_else(|| draining.map(drain::said)).unwrap_or_else(released)
 }

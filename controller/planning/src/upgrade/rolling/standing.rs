@@ -217,7 +217,7 @@ impl<'pass> Census<'pass> {
     }
 
     fn is_going_back(&self, member: &Member) -> bool {
-        let timeout = self.input.policy.health_timeout;
+        let timeout = patience(self.input);
         let in_time = member.roll.as_ref().is_some_and(|mark| mark.since + timeout > self.input.now);
         let under_way = self.awaits_disk(member) || (!member.is_settled() && !member.has_failed());
         in_time && under_way && !member.is_stopped_by_wish()
@@ -289,6 +289,7 @@ fn is_on_its_way(member: &Member) -> bool {
         ProvisioningState::Creating | ProvisioningState::Updating | ProvisioningState::Deleting
     ) || matches!(report.power, PowerState::Creating | PowerState::Starting | PowerState::Stopping)
         || report.health == Health::Known(HealthState::Initializing)
+        || member.is_draining()
 }
 
 /// Whether nothing of the target is missing on a member.
@@ -370,9 +371,18 @@ enum Uptake {
     UnderWay,
 }
 
+/// How long a member may take: requests under way end first, and that is none of its fault.
+fn patience(input: &RollingInput<'_>) -> Duration {
+    let profiles = input.upgrade.revisions.iter().map(|revision| &revision.profile.network_profile);
+    let pools =
+        profiles.flat_map(|profile| &profile.network_interfaces).flat_map(|one| &one.load_balancer_backend_pools);
+    let longest = pools.map(|pool| pool.drain_timeout_seconds).max().and_then(|seconds| u64::try_from(seconds).ok());
+    input.policy.health_timeout + Duration::from_secs(longest.unwrap_or_default())
+}
+
 /// Where a member stands that the upgrade has touched.
 fn touched(input: &RollingInput<'_>, mark: &RollMark, member: &Member, uptake: Uptake) -> Standing {
-    let until = mark.since + input.policy.health_timeout + input.notice();
+    let until = mark.since + patience(input) + input.notice();
     // Nobody is late for the time in which nobody looked.
     let unseen = member.report.observation == Observation::Unseen || member.report.looked == Looked::BeforeStart;
     if member.is_stopped_by_wish() || (uptake == Uptake::Taken && member.is_settled()) {

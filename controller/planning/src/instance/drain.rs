@@ -1,0 +1,128 @@
+//! Leaving backend pools before a VM is taken down: it gets no new requests, and what is under way has its time.
+//!
+//! ```text
+//! a step that takes it down ──► in its pools? ──► leave them ──► wait until it has drained ──► the step
+//! nothing that takes it down, and it has left its pools ──► join them again
+//! ```
+//!
+//! Nobody waits where power is cut, nor for a VM that is down. What the hardware does by itself (a failure, an eviction) is
+//! not held back. See `docs/load-balancing.md`.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use scaleset_crds::load_balancing::drain_timeouts;
+use scaleset_crds::vocabulary::{PowerState, PowerWish};
+
+use super::{Decision, Perform, Step, Wait};
+use crate::snapshot::{InstanceSnapshot, ShutdownRule};
+use crate::status::whole_seconds;
+use crate::view::{HardwareView, InstanceView, OperationState};
+
+/// What a step does to the requests of a VM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Effect {
+    /// It takes the VM down, and its guest is asked first.
+    TakesDown,
+    /// The VM stays as it is.
+    LeavesAlone,
+    /// Neither: it goes on with something else, or cuts the power.
+    Other,
+}
+
+/// What comes to a VM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Traffic {
+    /// It is in no pool, or down.
+    None,
+    /// It may get requests.
+    Comes,
+    /// It gets no new ones, and those under way have until then.
+    EndsAt(Timestamp),
+}
+
+/// What is done instead of a step that would take a VM down while requests come to it.
+pub(super) fn first(snapshot: &InstanceSnapshot, decision: Decision) -> Decision {
+    let HardwareView::Present(view) = &snapshot.hardware else { return decision };
+    let (step, reason, wake_after) = decision;
+    match (effect(&step), traffic(view)) {
+        (Effect::TakesDown, Traffic::Comes) => (Step::Drain, format!("{}: {reason}", leaves(view)), None),
+        (Effect::TakesDown, Traffic::EndsAt(end)) if end > snapshot.now => {
+            let left = Duration::try_from(end.duration_since(snapshot.now)).unwrap_or(Duration::ZERO);
+            (Step::Wait(Wait::Draining), format!("{}: {reason}", said(end)), Some(left))
+        }
+        (Effect::LeavesAlone, Traffic::EndsAt(_)) if view.preempt_notice.is_none() => {
+            (Step::Undrain, format!("stays up after all: {reason}"), None)
+        }
+        (
+            Effect::TakesDown | Effect::LeavesAlone | Effect::Other,
+            Traffic::None | Traffic::Comes | Traffic::EndsAt(_),
+        ) => (step, reason, wake_after),
+    }
+}
+
+/// What a VM waits for that has left its pools.
+pub(crate) fn said(end: Timestamp) -> String {
+    format!("out of its backend pools, what is under way ends by {}", whole_seconds(end))
+}
+
+fn leaves(view: &InstanceView) -> String {
+    let timeouts = drain_timeouts(&view.model.network_profile.network_interfaces);
+    let pools: Vec<&str> = timeouts.keys().copied().collect();
+    let longest = timeouts.values().max().copied().unwrap_or_default();
+    format!("leaves {} first, what is under way has up to {longest} s", pools.join(", "))
+}
+
+/// A VM that is on its way down, or down, gets nothing; of any other the load balancer alone can tell.
+fn traffic(view: &InstanceView) -> Traffic {
+    match (view.power, view.drained_at) {
+        _ if view.pools.is_empty() || view.operation == OperationState::Deleting => Traffic::None,
+        (PowerState::Stopped | PowerState::Deallocated | PowerState::Deallocating, _) => Traffic::None,
+        (_, Some(end)) => Traffic::EndsAt(end),
+        (
+            PowerState::Creating
+            | PowerState::Starting
+            | PowerState::Running
+            | PowerState::Stopping
+            | PowerState::Unknown,
+            None,
+        ) => Traffic::Comes,
+    }
+}
+
+fn effect(step: &Step) -> Effect {
+    match step {
+        Step::UpdateWithRestart(_)
+        | Step::Reimage(_)
+        | Step::ReplaceOsDisk(_, _)
+        | Step::Recreate
+        | Step::SetPower(PowerWish::Stopped | PowerWish::Deallocated, ShutdownRule::Graceful)
+        | Step::Perform(_, Perform::Restart | Perform::Redeploy | Perform::Reimage(_) | Perform::ReimageAll(_))
+        | Step::Release(_, ShutdownRule::Graceful) => Effect::TakesDown,
+        Step::None | Step::Hold(_) | Step::Wait(Wait::Revision | Wait::Backoff) => Effect::LeavesAlone,
+        Step::Wait(
+            Wait::HardwareBusy
+            | Wait::HardwareUnknown
+            | Wait::Evicted
+            | Wait::Restore
+            | Wait::EvictionNote
+            | Wait::DeletionNotice
+            | Wait::Draining,
+        )
+        | Step::AddFinalizer
+        | Step::Enroll(_)
+        | Step::Create(_)
+        | Step::UpdateOnline(_)
+        | Step::Restore
+        | Step::Discard
+        | Step::Count
+        | Step::SetPower(PowerWish::Running, _)
+        | Step::SetPower(PowerWish::Stopped | PowerWish::Deallocated, ShutdownRule::Skip)
+        | Step::Perform(_, Perform::SimulateEviction)
+        | Step::ApproveEvent(_)
+        | Step::Drain
+        | Step::Undrain
+        | Step::Release(_, ShutdownRule::Skip)
+        | Step::Forget => Effect::Other,
+    }
+}
