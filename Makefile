@@ -3,7 +3,7 @@
 XTASK := cargo run $(if $(wildcard $(or $(CARGO_TARGET_DIR),target)/debug/xtask),--quiet) --package xtask --
 
 .DEFAULT_GOAL := help
-.PHONY: help tools check control-plane generate lint test bench run up status down plugin
+.PHONY: help tools check control-plane generate lint test bench run up status down plugin node node-down kind image
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,3 +60,15 @@ status: tools ## Say what of `make up` is running
 
 down: tools ## Stop what `make up` started
 	@$(XTASK) down $(if $(CLEAN),--clean)
+
+node: tools ## Start a control plane and a real node with our image, without a container engine (Linux, root)
+	@$(XTASK) node
+
+node-down: tools ## Stop what `make node` started; nothing is left behind
+	@$(XTASK) node-down
+
+kind: tools ## The same as `make node` in a container, for those who have Docker and kind
+	@$(XTASK) kind
+
+image: tools ## Build our image as an OCI layout and an archive, without a daemon
+	@$(XTASK) image

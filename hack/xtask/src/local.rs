@@ -262,7 +262,8 @@ fn start_control_plane() -> anyhow::Result<ControlPlane> {
     } else {
         say(format_args!("starting {} (about 8 s)", missing.join(", ")));
     }
-    let options = scaleset_control_plane::Options { directory: Some(directory), durability: Durability::Durable };
+    let (directory, durability) = (Some(directory), Durability::Durable);
+    let options = scaleset_control_plane::Options { directory, durability, ..Default::default() };
     Ok(ControlPlane::start(options)?)
 }
 
