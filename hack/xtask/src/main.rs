@@ -44,6 +44,8 @@ enum Command {
     Status,
     /// Start a control plane and a real node in the background, with our image in it.
     Node,
+    /// Build the programs of a node that are missing.
+    NodePrograms,
     /// Stop what `node` started, and remove its files.
     NodeDown,
     /// Create a cluster in a container with kind, with our image in it.
@@ -96,6 +98,10 @@ fn carry_out(command: Command) -> anyhow::Result<()> {
         Command::Node => {
             check::check()?;
             node::up()
+        }
+        Command::NodePrograms => {
+            check::check()?;
+            node::programs()
         }
         Command::NodeDown => node::down(),
         Command::Kind => {

@@ -6,13 +6,13 @@ use anyhow::bail;
 use scaleset_control_plane::{Node, NodeOptions, NodePrograms, workspace_root};
 
 use crate::say::say;
-use crate::{build, image};
+use crate::{build, image, local};
 
 /// Starts a node with our image in it and lets it go on; one that runs already gets the image as it is now.
 pub(crate) fn up() -> anyhow::Result<()> {
     let directory = directory();
-    // Refuses at once where this machine cannot.
-    NodePrograms::locate()?.ensure(|progress| build::show(&progress))?;
+    programs()?;
+    let _starting = local::lock_start()?;
     let image = image::make(&image::default_directory())?;
     if Node::is_kept(&directory)? {
         say("the node runs already");
@@ -34,6 +34,11 @@ pub(crate) fn up() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Builds the programs that are missing, with progress; refuses at once where this machine cannot be a node.
+pub(crate) fn programs() -> anyhow::Result<()> {
+    Ok(NodePrograms::locate()?.ensure(|progress| build::show(&progress))?)
+}
+
 /// Ends what [`up`] started, and removes its files.
 pub(crate) fn down() -> anyhow::Result<()> {
     let directory = directory();
@@ -45,6 +50,14 @@ pub(crate) fn down() -> anyhow::Result<()> {
         bail!("{} holds no node that could be ended; remove it yourself", directory.display());
     }
     say("no node runs here");
+    Ok(())
+}
+
+/// Fails while a node runs whose files would be removed with the rest.
+pub(crate) fn refuse_while_it_runs() -> anyhow::Result<()> {
+    if Node::is_kept(&directory())? {
+        bail!("a node runs here, and its files are in .run as well: `make node-down` first");
+    }
     Ok(())
 }
 

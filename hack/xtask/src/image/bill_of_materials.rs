@@ -1,4 +1,4 @@
-//! What the programs of the image are made of: every crate that is linked into them, as CycloneDX 1.6.
+//! What the programs of the image are made of: every crate that is linked into them, as `CycloneDX` 1.6.
 //!
 //! Read from cargo's own resolution and `Cargo.lock`; crates that only build, derive or test are not in the programs and
 //! not in the list.

@@ -9,7 +9,7 @@ use scaleset_control_plane::Node;
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Two pods under the restricted standard behind a service with a port of the node, and a policy that would cut them off.
-pub const DEPLOYMENT: &str = r#"
+pub const DEPLOYMENT: &str = r"
 apiVersion: v1
 kind: Namespace
 metadata: {name: restricted, labels: {pod-security.kubernetes.io/enforce: restricted}}
@@ -40,10 +40,10 @@ apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata: {name: nobody, namespace: restricted}
 spec: {podSelector: {}, policyTypes: [Ingress, Egress]}
-"#;
+";
 
 /// A pod without rights of its own on the volume, which must be given to its group.
-const CLAIM: &str = r#"
+const CLAIM: &str = r"
 apiVersion: v1
 kind: PersistentVolumeClaim
 metadata: {name: claim, namespace: restricted}
@@ -61,7 +61,7 @@ spec:
       securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
       volumeMounts: [{name: data, mountPath: /data}]
   volumes: [{name: data, persistentVolumeClaim: {claimName: claim}}]
-"#;
+";
 
 /// Waits until both pods have said `line`.
 pub fn logs(node: &Node, line: &str) {
