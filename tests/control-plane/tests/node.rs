@@ -31,8 +31,8 @@ fn alone() -> MutexGuard<'static, ()> {
 
 fn apply(node: &Node, manifest: &str) {
     let path = node.directory().join("manifest.yaml");
-    std::fs::write(&path, manifest).unwrap();
-    node.plane().kubectl(&["apply", "-f", path.to_str().unwrap()]).unwrap();
+    std::fs::write(&path, manifest).expect("the node's directory is ours");
+    node.plane().kubectl(&["apply", "-f", &path.display().to_string()]).expect("the manifest is fine");
 }
 
 #[test]

@@ -50,9 +50,9 @@ impl Machine {
     pub fn look() -> Self {
         let mut seen = BTreeMap::new();
         let lines = |text: &str| text.lines().map(without_counters).collect::<BTreeSet<String>>();
-        seen.insert("mounts".to_owned(), lines(&fs::read_to_string("/proc/mounts").unwrap()));
+        seen.insert("mounts".to_owned(), lines(&fs::read_to_string("/proc/mounts").expect("Linux has it")));
         for (program, arguments) in QUESTIONS {
-            let output = Command::new(program).args(arguments).output().unwrap();
+            let output = Command::new(program).args(arguments).output().expect("a node needs it, too");
             seen.insert(format!("{program} {}", arguments.join(" ")), lines(&String::from_utf8_lossy(&output.stdout)));
         }
         for directory in DIRECTORIES {
@@ -107,7 +107,7 @@ fn control_groups() -> BTreeSet<String> {
 /// The command lines that speak of a directory, but for this process's own.
 fn processes(directory: &Path) -> Vec<String> {
     let told = directory.display().to_string();
-    let lines = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
+    let lines = fs::read_dir("/proc").expect("Linux has it").flatten().filter_map(|entry| {
         let own = entry.file_name().to_string_lossy() == std::process::id().to_string();
         let line = fs::read(entry.path().join("cmdline")).ok()?;
         (!own).then(|| String::from_utf8_lossy(&line).replace('\0', " "))

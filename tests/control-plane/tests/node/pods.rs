@@ -67,7 +67,10 @@ spec:
 pub fn logs(node: &Node, line: &str) {
     let started = Instant::now();
     loop {
-        let said = node.plane().kubectl(&["logs", "-n", "restricted", "-l", "app=probe", "--tail=-1"]).unwrap();
+        let said = node
+            .plane()
+            .kubectl(&["logs", "-n", "restricted", "-l", "app=probe", "--tail=-1"])
+            .expect("pods have logs");
         if said.lines().filter(|said| *said == line).count() == 2 {
             return;
         }
@@ -79,31 +82,34 @@ pub fn logs(node: &Node, line: &str) {
 /// The addresses of the pods.
 pub fn pod_addresses(node: &Node) -> Vec<String> {
     let path = "jsonpath={.items[*].status.podIP}";
-    let said = node.plane().kubectl(&["get", "pods", "-n", "restricted", "-l", "app=probe", "-o", path]).unwrap();
+    let said = node
+        .plane()
+        .kubectl(&["get", "pods", "-n", "restricted", "-l", "app=probe", "-o", path])
+        .expect("pods are listed");
     said.split_whitespace().map(str::to_owned).collect()
 }
 
 /// What a pod answers: its name.
 pub fn said_over_http(address: &str) -> String {
     let address = address.parse().unwrap_or_else(|_| panic!("no address: {address}"));
-    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5)).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-    stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5)).expect("it is reached");
+    stream.set_read_timeout(Some(Duration::from_secs(5))).expect("more than 0 s");
+    stream.write_all(b"GET / HTTP/1.0\r\n\r\n").expect("it listens");
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
+    stream.read_to_string(&mut answer).expect("it answers");
     answer.rsplit("\r\n\r\n").next().unwrap_or_default().trim().to_owned()
 }
 
 /// A claim gets one of the node's volumes, and the pod's group owns it.
 pub fn claim_a_volume(node: &Node) {
     let path = node.directory().join("claim.yaml");
-    std::fs::write(&path, CLAIM).unwrap();
-    let kubectl = |arguments: &[&str]| node.plane().kubectl(arguments).unwrap();
-    kubectl(&["apply", "-f", path.to_str().unwrap()]);
+    std::fs::write(&path, CLAIM).expect("the node's directory is ours");
+    let kubectl = |arguments: &[&str]| node.plane().kubectl(arguments).unwrap_or_else(|error| panic!("{error}"));
+    kubectl(&["apply", "-f", &path.display().to_string()]);
     kubectl(&["wait", "--for=condition=Ready", "pod/holder", "-n", "restricted", "--timeout=60s"]);
     let volume = kubectl(&["get", "pvc", "claim", "-n", "restricted", "-o", "jsonpath={.spec.volumeName}"]);
     let number = volume.strip_prefix("local-").expect("one of the node's");
     let directory = node.directory().join("volumes").join(number);
-    let group = std::os::unix::fs::MetadataExt::gid(&std::fs::metadata(directory).unwrap());
+    let group = std::os::unix::fs::MetadataExt::gid(&std::fs::metadata(directory).expect("the volume is there"));
     assert_eq!(group, 65_532);
 }
