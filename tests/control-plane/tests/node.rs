@@ -61,21 +61,14 @@ fn restricted_pods_run_speak_and_reach_the_api_server_and_nothing_is_left_of_the
     // The plug-in of the pods' network enforces no policy: a test of one would prove nothing here.
     kubectl(&["get", "networkpolicy", "nobody", "-n", "restricted"]);
     claim_a_volume(&node);
+    let refused = node.plane().kubectl(&["run", "root", "-n", "restricted", "--image=localhost/probe:1"]).unwrap_err();
+    assert!(refused.to_string().contains("violates PodSecurity \"restricted:latest\""), "{refused}");
 
     let directory = node.directory().to_owned();
     let plane = node.plane().directory().to_owned();
     drop(node);
     assert!(!directory.exists() && !plane.exists(), "{} {}", directory.display(), plane.display());
     before.assert_is_as_before(&directory);
-}
-
-#[test]
-fn a_pod_that_asks_for_more_than_the_restricted_standard_is_refused() {
-    let _alone = alone();
-    let node = Node::start(NodeOptions::default()).unwrap_or_else(|error| panic!("{error}"));
-    apply(&node, DEPLOYMENT);
-    let refused = node.plane().kubectl(&["run", "root", "-n", "restricted", "--image=localhost/probe:1"]).unwrap_err();
-    assert!(refused.to_string().contains("violates PodSecurity \"restricted:latest\""), "{refused}");
 }
 
 #[test]
