@@ -1,5 +1,5 @@
-//! The programs of the control plane: built once from `hack/control-plane` and kept in the user's cache directory
-//! under the hash of `go.mod`, `go.sum` and the Go version.
+//! The programs of the control plane and of the node: built once from the Go modules in `hack/` and kept in the user's
+//! cache directory under the hash of the module's sources and the Go version.
 //!
 //! A directory of ready programs named by `KUBEBUILDER_ASSETS` comes first; only what it lacks is built. A program is
 //! built under another name and renamed, so an interrupted build goes on where it stopped, and a lock file keeps two
@@ -22,7 +22,7 @@ use crate::workspace::workspace_root;
 const KUBERNETES_VERSION: &str = "v1.37.2";
 const OUTPUT_BYTES_MAX: usize = 4_000;
 
-/// One program of the control plane.
+/// One program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Binary {
     /// File name.
@@ -32,7 +32,7 @@ pub struct Binary {
     pub build_minutes: u32,
 }
 
-/// Every program, in the order in which they are built.
+/// Every program of the control plane, in the order in which they are built.
 pub const BINARIES: [Binary; 5] = [
     Binary { name: "etcd", package: "go.etcd.io/etcd/server/v3", build_minutes: 1 },
     Binary { name: "kube-apiserver", package: "k8s.io/kubernetes/cmd/kube-apiserver", build_minutes: 7 },
@@ -45,9 +45,76 @@ pub const BINARIES: [Binary; 5] = [
     Binary { name: "helm", package: "helm.sh/helm/v4/cmd/helm", build_minutes: 1 },
 ];
 
+/// What of Kubernetes runs on a node and beside it, from the module of the control plane.
+const NODE_BINARIES: [Binary; 3] = [
+    Binary { name: "kube-scheduler", package: "k8s.io/kubernetes/cmd/kube-scheduler", build_minutes: 1 },
+    Binary { name: "kubelet", package: "k8s.io/kubernetes/cmd/kubelet", build_minutes: 2 },
+    Binary { name: "kube-proxy", package: "k8s.io/kubernetes/cmd/kube-proxy", build_minutes: 1 },
+];
+
+/// What runs containers, what answers for names, and the programs of the images that every node needs.
+const RUNTIME_BINARIES: [Binary; 6] = [
+    Binary { name: "containerd", package: "github.com/containerd/containerd/v2/cmd/containerd", build_minutes: 2 },
+    Binary {
+        name: "containerd-shim-runc-v2",
+        package: "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
+        build_minutes: 1,
+    },
+    Binary { name: "ctr", package: "github.com/containerd/containerd/v2/cmd/ctr", build_minutes: 1 },
+    Binary { name: "cluster-dns", package: "./dns", build_minutes: 3 },
+    Binary { name: "pause", package: "./pause", build_minutes: 1 },
+    Binary { name: "probe", package: "./probe", build_minutes: 1 },
+];
+
+/// Programs that are built from one module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProgramSet {
+    /// [`BINARIES`].
+    ControlPlane,
+    /// kubelet, kube-proxy, kube-scheduler.
+    Node,
+    /// containerd, its shim and its client, the name server, and the programs of the images `pause` and `probe`.
+    Runtime,
+}
+
+impl ProgramSet {
+    /// The programs, in the order in which they are built.
+    pub const fn programs(self) -> &'static [Binary] {
+        match self {
+            Self::ControlPlane => &BINARIES,
+            Self::Node => &NODE_BINARIES,
+            Self::Runtime => &RUNTIME_BINARIES,
+        }
+    }
+
+    fn module(self) -> PathBuf {
+        match self {
+            Self::ControlPlane | Self::Node => module_directory(),
+            Self::Runtime => workspace_root().join("hack/node"),
+        }
+    }
+
+    /// The files of the module that decide what is built.
+    const fn sources(self) -> &'static [&'static str] {
+        match self {
+            Self::ControlPlane | Self::Node => &["go.mod", "go.sum"],
+            Self::Runtime => &["go.mod", "go.sum", "dns/main.go", "pause/main.go", "probe/main.go"],
+        }
+    }
+
+    /// File systems that nobody uses here would need C libraries.
+    const fn build_tags(self) -> &'static str {
+        match self {
+            Self::ControlPlane | Self::Node => "",
+            Self::Runtime => "no_btrfs,no_devmapper,no_zfs",
+        }
+    }
+}
+
 /// Where the programs are.
 #[derive(Clone, Debug)]
 pub struct Binaries {
+    set: ProgramSet,
     /// Looked in first.
     assets: Option<PathBuf>,
     /// Where they are built; `None` where `assets` has them all.
@@ -83,19 +150,25 @@ pub enum Progress<'build> {
 }
 
 impl Binaries {
-    /// Finds out where the programs are, or will be.
+    /// Finds out where the programs of the control plane are, or will be.
     pub fn locate() -> Result<Self, ControlPlaneError> {
+        Self::of(ProgramSet::ControlPlane)
+    }
+
+    /// Finds out where the programs of a set are, or will be.
+    pub fn of(set: ProgramSet) -> Result<Self, ControlPlaneError> {
         let assets = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
-        Self::beside(assets, || Ok(cache_root()?.join(cache_key()?)))
+        Self::beside(set, assets, || Ok(cache_root()?.join(cache_key(set)?)))
     }
 
     fn beside(
+        set: ProgramSet,
         assets: Option<PathBuf>,
         cache: impl FnOnce() -> Result<PathBuf, ControlPlaneError>,
     ) -> Result<Self, ControlPlaneError> {
-        let holds_all = |assets: &PathBuf| BINARIES.iter().all(|binary| assets.join(binary.name).is_file());
+        let holds_all = |assets: &PathBuf| set.programs().iter().all(|binary| assets.join(binary.name).is_file());
         let cache = if assets.as_ref().is_some_and(holds_all) { None } else { Some(cache()?) };
-        Ok(Self { assets, cache })
+        Ok(Self { set, assets, cache })
     }
 
     /// The program's path; it may not have been built yet.
@@ -112,7 +185,7 @@ impl Binaries {
 
     /// The programs that are not there.
     pub fn missing(&self) -> Vec<Binary> {
-        BINARIES.into_iter().filter(|binary| !self.path(binary.name).is_file()).collect()
+        self.set.programs().iter().copied().filter(|binary| !self.path(binary.name).is_file()).collect()
     }
 
     /// Builds what is missing, telling `progress` about once a second.
@@ -134,21 +207,26 @@ impl Binaries {
         }
         progress(Progress::Planned { missing: &missing, directory: cache });
         for binary in missing {
-            build(binary, cache, &mut progress)?;
+            build(binary, self.set, cache, &mut progress)?;
         }
         Ok(())
     }
 }
 
-fn build(binary: Binary, cache: &Path, progress: &mut impl FnMut(Progress<'_>)) -> Result<(), ControlPlaneError> {
+fn build(
+    binary: Binary,
+    set: ProgramSet,
+    cache: &Path,
+    progress: &mut impl FnMut(Progress<'_>),
+) -> Result<(), ControlPlaneError> {
     let unfinished = cache.join(format!(".{}.unfinished", binary.name));
     let started = Instant::now();
     let flags = format!("-s -w -X k8s.io/component-base/version.gitVersion={KUBERNETES_VERSION}");
     let mut build = Command::new("go")
-        .args(["build", "-trimpath", "-ldflags", &flags, "-o"])
+        .args(["build", "-trimpath", "-tags", set.build_tags(), "-ldflags", &flags, "-o"])
         .arg(&unfinished)
         .arg(binary.package)
-        .current_dir(module_directory())
+        .current_dir(set.module())
         .env("CGO_ENABLED", "0")
         .env("GOFLAGS", "-mod=readonly")
         .stdin(Stdio::null())
@@ -199,7 +277,7 @@ fn watch(build: &mut Child, mut tell: impl FnMut(Duration)) -> Result<Option<Str
     Ok(Some(said[start..].to_owned()))
 }
 
-/// The Go module that pins the programs.
+/// The Go module that pins the programs of Kubernetes.
 pub fn module_directory() -> PathBuf {
     workspace_root().join("hack/control-plane")
 }
@@ -211,10 +289,10 @@ fn cache_root() -> Result<PathBuf, ControlPlaneError> {
     Ok(base.ok_or_else(missing).map_err(file("cache directory"))?.join("scaleset-control-plane"))
 }
 
-fn cache_key() -> Result<String, ControlPlaneError> {
+fn cache_key(set: ProgramSet) -> Result<String, ControlPlaneError> {
     let mut hash = Sha256::new();
-    for name in ["go.mod", "go.sum"] {
-        let path = module_directory().join(name);
+    for name in set.sources() {
+        let path = set.module().join(name);
         hash.update(fs::read(&path).map_err(file(&path))?);
     }
     hash.update(go_version()?);
@@ -249,7 +327,7 @@ pub fn go_version() -> Result<String, ControlPlaneError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{BINARIES, Binaries};
+    use super::{BINARIES, Binaries, ProgramSet};
 
     #[test]
     fn complete_ready_made_programs_ask_nothing_of_go() {
@@ -260,12 +338,12 @@ mod tests {
             std::fs::write(assets.path().join(binary.name), "").unwrap();
         }
         let cache = assets.path().join("cache");
-        let incomplete = Binaries::beside(directory(), || Ok(cache.clone())).unwrap();
+        let incomplete = Binaries::beside(ProgramSet::ControlPlane, directory(), || Ok(cache.clone())).unwrap();
         assert_eq!(incomplete.missing(), [*last]);
         assert_eq!(incomplete.path(last.name), cache.join(last.name));
         assert_eq!(incomplete.path("etcd"), assets.path().join("etcd"));
         std::fs::write(assets.path().join(last.name), "").unwrap();
-        let complete = Binaries::beside(directory(), || panic!("Go was asked")).unwrap();
+        let complete = Binaries::beside(ProgramSet::ControlPlane, directory(), || panic!("Go was asked")).unwrap();
         assert_eq!(complete.missing(), []);
         complete.ensure(|progress| panic!("{progress:?}")).unwrap();
     }
