@@ -3,7 +3,7 @@
 XTASK := cargo run $(if $(wildcard $(or $(CARGO_TARGET_DIR),target)/debug/xtask),--quiet) --package xtask --
 
 .DEFAULT_GOAL := help
-.PHONY: help tools check control-plane generate lint test bench run up status down plugin
+.PHONY: help tools check control-plane generate lint test test-long bench run up status down plugin
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,11 @@ lint: check ## Formatting and clippy, warnings denied
 
 test: check control-plane ## Run all tests
 	cargo test --workspace
+
+# The lines behind the mark in docs/high-availability.md are what the tries have shown.
+test-long: check control-plane ## Pause leaders a hundred times; the transcript goes to docs/high-availability.md
+	TRIES=100 TRANSCRIPT="$(CURDIR)/docs/high-availability.md" \
+	cargo test --package scaleset-tests --test high_availability -- --nocapture a_leader_that_was_paused
 
 bench: check control-plane ## Measure against the floor of the same run; the report goes to docs/benchmarks.md
 	cargo run --release --package scaleset-tests --bin bench
