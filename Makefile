@@ -45,6 +45,11 @@ lint: check ## Formatting and clippy, warnings denied
 test: check control-plane ## Run all tests
 	cargo test --workspace
 
+# The lines behind the mark in docs/high-availability.md are what the tries have shown.
+test-long: check control-plane test-reproduce ## The tests that take long: build the image twice, pause leaders a hundred times (docs/high-availability.md)
+	TRIES=100 TRANSCRIPT="$(CURDIR)/docs/high-availability.md" \
+	cargo test --package scaleset-tests --test high_availability -- --nocapture a_leader_that_was_paused
+
 bench: check control-plane ## Measure against the floor of the same run; the report goes to docs/benchmarks.md
 	cargo run --release --package scaleset-tests --bin bench
 
@@ -84,5 +89,3 @@ test-image: node-programs image ## Run the tests of the image, one of them in a 
 
 test-reproduce: tools ## Compile the image in two folders and compare (long)
 	@$(XTASK) image-reproduce
-
-test-long: test-reproduce ## Run the tests that take long

@@ -10,6 +10,7 @@ pub mod context;
 pub mod error;
 pub mod health;
 pub mod instance;
+pub mod leader;
 pub mod looked_at;
 pub mod merge_patch;
 pub mod metrics;

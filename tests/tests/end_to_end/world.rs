@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use kube::Client;
 use scaleset_tests::local::cluster::{LocalCluster, workspace};
-use scaleset_tests::local::controller::{Latency, LocalController, Settings};
+use scaleset_tests::local::controller::{HardwarePlace, Latency, LocalController, Settings};
 use scaleset_tests::local::hardware::HardwareEndpoint;
 use tokio::runtime::Runtime;
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
@@ -86,6 +86,7 @@ impl World {
             kubeconfig: cluster.controller_kubeconfig()?,
             region_file: Some(region_file()),
             latency: Latency::TimesFaster(TIMES_FASTER),
+            place: HardwarePlace::Inside,
         };
         let controller = LocalController::start(settings).await?;
         Ok(Self { client: cluster.client().await?, hardware: controller.hardware()?, cluster, controller })
