@@ -12,6 +12,7 @@ pub mod health;
 pub mod instance;
 pub mod looked_at;
 pub mod merge_patch;
+pub mod metered;
 pub mod metrics;
 pub mod operation;
 pub mod pace;

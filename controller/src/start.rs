@@ -24,9 +24,10 @@ use crate::cluster::Kind;
 use crate::cluster::client::{ConnectError, Connection, connect, wait_until_usable};
 use crate::cluster::kubernetes::KubernetesCluster;
 use crate::health::{self, Health, ListenError};
+use crate::metered::Metered;
 use crate::region_maps;
 use crate::runtime::{self, Parts};
-use crate::telemetry::{self, LogLevelError};
+use crate::telemetry::{self, TelemetryError};
 
 const API_PATIENCE: Duration = Duration::from_secs(30);
 const LIST_PATIENCE: Duration = Duration::from_mins(1);
@@ -37,7 +38,7 @@ const MESSAGE_SPACING: Duration = Duration::from_secs(10);
 pub enum StartError {
     /// A flag.
     #[error(transparent)]
-    LogLevel(#[from] LogLevelError),
+    Telemetry(#[from] TelemetryError),
     /// The region file.
     #[error(transparent)]
     Region(#[from] RegionFileError),
@@ -73,10 +74,13 @@ pub enum StartError {
 
 /// Runs until the process is asked to stop; with `--check`, only sees whether it could.
 pub async fn run(args: Args) -> Result<(), StartError> {
-    telemetry::start(args.log_format, &args.log_level)?;
-    if args.check {
-        return check(&args);
-    }
+    let telemetry = telemetry::start(args.log_format, &args.log_level, args.otlp_endpoint.as_deref())?;
+    let ended = if args.check { check(&args) } else { serve(args).await };
+    telemetry.end();
+    ended
+}
+
+async fn serve(args: Args) -> Result<(), StartError> {
     let mut signals = Signals::new().map_err(StartError::Signals)?;
     let hardware = open_hardware(&args)?;
     let health = Health::default();
@@ -129,7 +133,7 @@ async fn work(
         _ = stopping.wait_for(|stop| *stop) => return Ok(()),
     }
     let metrics = health.metrics();
-    let hardware: Arc<dyn Hardware> = Arc::new(hardware);
+    let hardware: Arc<dyn Hardware> = Arc::new(Metered::new(hardware, Arc::clone(&metrics)));
     let region_maps = region_maps::publish(connection.client.clone(), args.namespace, Arc::clone(&hardware));
     let (cluster, changes, mut watches) = KubernetesCluster::start(connection.client, Arc::clone(&metrics));
     health.connected(cluster.clone());

@@ -16,6 +16,8 @@ mod flexible;
 mod kstatus;
 #[path = "end_to_end/life.rs"]
 mod life;
+#[path = "end_to_end/observability.rs"]
+mod observability;
 #[path = "end_to_end/operations.rs"]
 mod operations;
 #[path = "end_to_end/os_upgrade.rs"]
