@@ -3,7 +3,7 @@
 XTASK := cargo run $(if $(wildcard $(or $(CARGO_TARGET_DIR),target)/debug/xtask),--quiet) --package xtask --
 
 .DEFAULT_GOAL := help
-.PHONY: help tools check control-plane generate lint test bench run up status down plugin node node-programs node-down kind image test-node test-image test-reproduce test-long
+.PHONY: help tools check control-plane generate lint test test-alerts bench run up status down plugin node node-programs node-down kind image test-node test-image test-reproduce test-long
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,8 +27,8 @@ check: tools ## Look for Rust, Go, a C compiler, ports and disk
 control-plane: tools ## Build etcd, kube-apiserver, kube-controller-manager, kubectl and helm, once
 	@$(XTASK) control-plane
 
-generate: check ## Generate the manifests of the kinds from their types
-	@cargo run --quiet --package scaleset-crds --bin crdgen -- crds/manifests charts/scaleset-crds/templates
+generate: check ## Generate manifests and reference of the kinds from their types
+	@cargo run --quiet --package scaleset-crds --bin crdgen -- crds/manifests charts/scaleset-crds/templates docs/reference.md
 
 # kubectl finds a plugin by its name on PATH, and its completion by another name of it.
 plugin: tools ## Install `kubectl scaleset` into cargo's folder for programs
@@ -49,6 +49,11 @@ test: check control-plane ## Run all tests
 test-long: check control-plane test-reproduce ## The tests that take long: build the image twice, pause leaders a hundred times (docs/high-availability.md)
 	TRIES=100 TRANSCRIPT="$(CURDIR)/docs/high-availability.md" \
 	cargo test --package scaleset-tests --test high_availability -- --nocapture a_leader_that_was_paused
+
+test-alerts: ## Check the alert rules and run their tests
+	@command -v promtool >/dev/null || { echo "promtool is missing: apt-get install prometheus" >&2; exit 1; }
+	promtool check rules charts/scaleset-controller/alerts/scaleset.yaml
+	promtool test rules tests/alerts/scaleset.yaml
 
 bench: check control-plane ## Measure against the floor of the same run; the report goes to docs/benchmarks.md
 	cargo run --release --package scaleset-tests --bin bench

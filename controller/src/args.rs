@@ -60,6 +60,9 @@ pub struct Args {
     /// What is logged: error, warn, info, debug or trace, also by module (`info,scaleset_controller=debug`).
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub log_level: String,
+    /// Collector that spans are sent to by OTLP over gRPC (`http://localhost:4317`); without it nothing is traced.
+    #[arg(long, value_name = "URL")]
+    pub otlp_endpoint: Option<String>,
     /// Checks the flags and the region file, and ends; nothing is started or written.
     #[arg(long)]
     pub check: bool,

@@ -10,7 +10,7 @@ mod report;
 mod validate;
 
 use scaleset_planning::instance::plan;
-use tracing::debug;
+use tracing::{Instrument, debug, debug_span};
 
 use crate::cluster::{Freshness, ObjectKey};
 use crate::context::{Context, Wake};
@@ -32,10 +32,10 @@ pub async fn reconcile(context: &Context, kind: InstanceKind, key: &ObjectKey) -
     if let Freshness::Behind(wait) = context.cluster.freshness(instance.uid()) {
         return Ok(Wake::After(wait));
     }
-    let observed = observe::observe(context, instance).await;
-    let snapshot = validate::validate(&observed);
-    let plan = plan(&snapshot);
+    let observed = observe::observe(context, instance).instrument(debug_span!("observe")).await;
+    let snapshot = debug_span!("validate").in_scope(|| validate::validate(&observed));
+    let plan = debug_span!("plan").in_scope(|| plan(&snapshot));
     debug!(vm = %key.name, namespace = %key.namespace, step = ?plan.step, reason = %plan.reason, "planned");
-    let executed = execute::execute(context, &observed, &snapshot, &plan).await;
-    report::report(context, &observed, &snapshot, &plan, executed).await
+    let executed = execute::execute(context, &observed, &snapshot, &plan).instrument(debug_span!("execute")).await;
+    report::report(context, &observed, &snapshot, &plan, executed).instrument(debug_span!("report")).await
 }

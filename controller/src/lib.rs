@@ -13,6 +13,7 @@ pub mod instance;
 pub mod leader;
 pub mod looked_at;
 pub mod merge_patch;
+pub mod metered;
 pub mod metrics;
 pub mod operation;
 pub mod pace;

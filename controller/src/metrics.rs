@@ -1,7 +1,16 @@
-//! What the process does and finds in numbers, as Prometheus reads them.
+//! What the process does and finds in numbers, as Prometheus reads them. `docs/metrics.md` lists every name.
+//!
+//! Nothing is told by VM: the number of series grows with the sets, never with the fleet.
+
+mod calls;
+#[cfg(test)]
+mod names;
+mod reservations;
+mod scale_sets;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -9,10 +18,14 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-
 use scaleset_crds::reservation_group::CapacityReservationStatus;
 
 use crate::cluster::{Kind, ObjectKey};
+use calls::Durations;
+use reservations::Reservations;
+use scale_sets::ScaleSets;
+
+pub use scale_sets::SetNumbers;
 
 /// What a write did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +59,8 @@ pub enum Ending {
     Success,
     /// With an error.
     Failure,
+    /// Somebody else had written first.
+    Conflict,
     /// The pass panicked, or took too long.
     Broken,
 }
@@ -55,6 +70,7 @@ impl Ending {
         match self {
             Self::Success => "success",
             Self::Failure => "failure",
+            Self::Conflict => "conflict",
             Self::Broken => "broken",
         }
     }
@@ -85,68 +101,6 @@ struct BlockedLabels {
     code: &'static str,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
-struct ReservationLabels {
-    namespace: String,
-    group: String,
-    size: String,
-    zone: String,
-}
-
-/// VMs by reservation.
-#[derive(Debug, Default)]
-struct Reservations {
-    reserved: Family<ReservationLabels, Gauge>,
-    allocated: Family<ReservationLabels, Gauge>,
-    overallocated: Family<ReservationLabels, Gauge>,
-    unused: Family<ReservationLabels, Gauge>,
-    /// What each group has gauges for.
-    known: Mutex<BTreeMap<ObjectKey, BTreeSet<ReservationLabels>>>,
-}
-
-impl Reservations {
-    fn register(&self, registry: &mut Registry) {
-        let reservations = "by capacity reservation group, size and zone";
-        for (name, what, family) in [
-            ("reserved", "VMs that there is reserved room for", &self.reserved),
-            ("reservation_allocated", "VMs that hold hardware of a reservation or beyond it", &self.allocated),
-            ("reservation_overallocated", "VMs that hold hardware beyond a reservation", &self.overallocated),
-            ("reservation_unused", "Reserved room that no VM uses", &self.unused),
-        ] {
-            registry.register(name, format!("{what}, {reservations}"), family.clone());
-        }
-    }
-
-    fn families(&self) -> [&Family<ReservationLabels, Gauge>; 4] {
-        [&self.reserved, &self.allocated, &self.overallocated, &self.unused]
-    }
-
-    fn tell(&self, group: &ObjectKey, reservations: &[CapacityReservationStatus]) {
-        let mut told = BTreeSet::new();
-        for reservation in reservations {
-            let labels = ReservationLabels {
-                namespace: group.namespace.clone(),
-                group: group.name.clone(),
-                size: reservation.vm_size.clone(),
-                zone: reservation.zone.clone().unwrap_or_default(),
-            };
-            let numbers =
-                [reservation.current_capacity, reservation.allocated, reservation.overallocated, reservation.unused];
-            for (family, number) in self.families().into_iter().zip(numbers) {
-                family.get_or_create(&labels).set(i64::from(number));
-            }
-            told.insert(labels);
-        }
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = if told.is_empty() { known.remove(group) } else { known.insert(group.clone(), told.clone()) };
-        for gone in before.iter().flatten().filter(|labels| !told.contains(*labels)) {
-            for family in self.families() {
-                family.remove(gone);
-            }
-        }
-    }
-}
-
 /// See the module.
 #[derive(Debug)]
 pub struct Metrics {
@@ -161,6 +115,8 @@ pub struct Metrics {
     /// The codes that each set has a gauge for.
     blocked_codes: Mutex<BTreeMap<ObjectKey, BTreeSet<&'static str>>>,
     reservations: Reservations,
+    scale_sets: ScaleSets,
+    durations: Durations,
 }
 
 impl Default for Metrics {
@@ -189,6 +145,9 @@ impl Default for Metrics {
         let blocked_codes = Mutex::default();
         let reservations = Reservations::default();
         reservations.register(&mut registry);
+        let (scale_sets, durations) = (ScaleSets::default(), Durations::default());
+        scale_sets.register(&mut registry);
+        durations.register(&mut registry);
         Self {
             registry,
             writes,
@@ -200,6 +159,8 @@ impl Default for Metrics {
             blocked,
             blocked_codes,
             reservations,
+            scale_sets,
+            durations,
         }
     }
 }
@@ -217,9 +178,36 @@ impl Metrics {
         self.writes.get_or_create(&WriteLabels { kind, verb: verb.as_str(), result: ending.as_str() }).inc();
     }
 
-    /// A pass of that controller has ended.
-    pub fn count_pass(&self, controller: &'static str, ending: Ending) {
+    /// A pass of that controller has ended after so long, wall time.
+    pub fn count_pass(&self, controller: &'static str, ending: Ending, took: Duration) {
         self.passes.get_or_create(&PassLabels { controller, result: ending.as_str() }).inc();
+        self.durations.pass(controller, took);
+    }
+
+    /// A call to the hardware has ended after so long, wall time.
+    pub fn count_call(&self, call: &'static str, ending: Ending, took: Duration) {
+        self.durations.call(call, ending.as_str(), took);
+    }
+
+    /// What a set has, and what may be disturbed of it.
+    pub fn counted(&self, set: &ObjectKey, numbers: &SetNumbers) {
+        self.scale_sets.tell(set, numbers);
+    }
+
+    /// A decision about so many members of a set was carried out; `decision` is the reason of its event.
+    pub fn decided(&self, set: &ObjectKey, decision: &'static str, members: usize) {
+        self.scale_sets.decided(set, decision, members);
+    }
+
+    /// A batch of a rolling upgrade has ended after so long, scenario time.
+    pub fn batch_ended(&self, set: &ObjectKey, took: Duration) {
+        self.scale_sets.batch_ended(set, took);
+    }
+
+    /// A set is gone: nothing is told of it any more.
+    pub fn forget_set(&self, set: &ObjectKey) {
+        self.blocked(set, &BTreeMap::new());
+        self.scale_sets.forget(set);
     }
 
     /// A list of a whole kind has begun.
@@ -265,8 +253,6 @@ impl Metrics {
 
 #[cfg(test)]
 mod tests {
-    use scaleset_crds::vocabulary::ProvisioningState;
-
     use super::*;
 
     #[test]
@@ -296,45 +282,5 @@ mod tests {
         metrics.blocked(&set("web"), &BTreeMap::new());
         let text = metrics.text();
         assert!(!text.contains("web") && text.contains(&line("db", "AllowanceSpent", 2)), "the set is gone: {text}");
-    }
-
-    #[test]
-    fn reservations_are_told_by_group_size_and_zone_and_vanish_with_them() {
-        let metrics = Metrics::default();
-        let group = ObjectKey { namespace: "default".to_owned(), name: "d2s".to_owned() };
-        let in_zone = |zone: &str, current_capacity, allocated, unused, overallocated| CapacityReservationStatus {
-            name: format!("d2s-z{zone}"),
-            reservation_id: None,
-            vm_size: "Standard_D2s_v3".to_owned(),
-            zone: Some(zone.to_owned()),
-            provisioning_state: ProvisioningState::Succeeded,
-            provisioning_time: None,
-            platform_fault_domain_count: None,
-            current_capacity,
-            associated: allocated,
-            allocated,
-            unused,
-            overallocated,
-        };
-        let line = |name: &str, zone: &str, count: usize| {
-            let labels = format!(r#"namespace="default",group="d2s",size="Standard_D2s_v3",zone="{zone}""#);
-            format!("scaleset_{name}{{{labels}}} {count}\n")
-        };
-        metrics.reserved(&group, &[in_zone("1", 40, 25, 15, 0), in_zone("2", 20, 25, 0, 5)]);
-        let text = metrics.text();
-        for (name, in_one, in_two) in [
-            ("reserved", 40, 20),
-            ("reservation_allocated", 25, 25),
-            ("reservation_overallocated", 0, 5),
-            ("reservation_unused", 15, 0),
-        ] {
-            assert!(
-                text.contains(&line(name, "1", in_one)) && text.contains(&line(name, "2", in_two)),
-                "{name}: {text}"
-            );
-        }
-        metrics.reserved(&group, &[in_zone("1", 40, 25, 15, 0)]);
-        let text = metrics.text();
-        assert!(text.contains(&line("reserved", "1", 40)) && !text.contains(r#"zone="2""#), "{text}");
     }
 }

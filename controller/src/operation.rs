@@ -10,7 +10,7 @@ mod report;
 mod validate;
 
 use scaleset_planning::operation::plan;
-use tracing::debug;
+use tracing::{Instrument, debug, debug_span};
 
 use crate::cluster::{Freshness, ObjectKey};
 use crate::context::{Context, Wake};
@@ -26,10 +26,10 @@ pub async fn reconcile(context: &Context, key: &ObjectKey) -> Result<Wake, PassE
     if let Freshness::Behind(wait) = context.cluster.freshness(&uid) {
         return Ok(Wake::After(wait));
     }
-    let observed = observe::observe(context, operation);
-    let snapshot = validate::validate(&observed);
-    let plan = plan(&snapshot);
+    let observed = debug_span!("observe").in_scope(|| observe::observe(context, operation));
+    let snapshot = debug_span!("validate").in_scope(|| validate::validate(&observed));
+    let plan = debug_span!("plan").in_scope(|| plan(&snapshot));
     debug!(operation = %key.name, namespace = %key.namespace, step = ?plan.step, "planned");
-    let executed = execute::execute(context, &observed, &plan).await;
-    report::report(context, &observed, &snapshot, &plan, executed).await
+    let executed = execute::execute(context, &observed, &plan).instrument(debug_span!("execute")).await;
+    report::report(context, &observed, &snapshot, &plan, executed).instrument(debug_span!("report")).await
 }

@@ -8,7 +8,7 @@ mod report;
 mod validate;
 
 use scaleset_planning::reservation_group::plan;
-use tracing::debug;
+use tracing::{Instrument, debug, debug_span};
 
 use crate::cluster::{Freshness, ObjectKey};
 use crate::context::{Context, Wake};
@@ -27,10 +27,10 @@ pub async fn reconcile(context: &Context, key: &ObjectKey) -> Result<Wake, PassE
     if let Freshness::Behind(wait) = context.cluster.freshness(&uid) {
         return Ok(Wake::After(wait));
     }
-    let observed = observe::observe(context, group).await;
-    let snapshot = validate::validate(&observed);
-    let plan = plan(&snapshot);
+    let observed = observe::observe(context, group).instrument(debug_span!("observe")).await;
+    let snapshot = debug_span!("validate").in_scope(|| validate::validate(&observed));
+    let plan = debug_span!("plan").in_scope(|| plan(&snapshot));
     debug!(group = %key.name, namespace = %key.namespace, actions = ?plan.actions, "planned");
-    let executed = execute::execute(context, &observed, &snapshot, &plan).await;
-    report::report(context, &observed, &snapshot, &plan, executed).await
+    let executed = execute::execute(context, &observed, &snapshot, &plan).instrument(debug_span!("execute")).await;
+    report::report(context, &observed, &snapshot, &plan, executed).instrument(debug_span!("report")).await
 }

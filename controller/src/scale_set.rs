@@ -9,8 +9,6 @@ mod observe;
 mod report;
 mod validate;
 
-use std::collections::BTreeMap;
-
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -20,7 +18,7 @@ use scaleset_hardware::Catalog;
 use scaleset_planning::audit::audit;
 use scaleset_planning::scale_set::plan;
 use scaleset_planning::snapshot::ScaleSetSnapshot;
-use tracing::debug;
+use tracing::{Instrument, debug, debug_span};
 
 use crate::cluster::{Freshness, Members, ObjectKey};
 use crate::context::{Context, Wake};
@@ -61,18 +59,18 @@ pub fn named_groups(objects: &SetObjects) -> Vec<ObjectKey> {
 /// with backoff, after the status has been written where it could be.
 pub async fn reconcile(context: &Context, key: &ObjectKey) -> Result<Wake, PassError> {
     let Some(set) = context.cluster.scale_set(key) else {
-        context.metrics.blocked(key, &BTreeMap::new());
+        context.metrics.forget_set(key);
         return Ok(Wake::OnChange);
     };
     let uid = set.metadata.uid.clone().unwrap_or_default();
     if let Freshness::Behind(wait) = context.cluster.freshness(&uid) {
         return Ok(Wake::After(wait));
     }
-    let observed = observe::observe(context, set).await;
-    let snapshot = validate::validate(&observed);
-    let plan = plan(&snapshot);
+    let observed = observe::observe(context, set).instrument(debug_span!("observe")).await;
+    let snapshot = debug_span!("validate").in_scope(|| validate::validate(&observed));
+    let plan = debug_span!("plan").in_scope(|| plan(&snapshot));
     debug_assert_eq!(audit(&snapshot, &plan), Vec::<String>::new(), "the plan breaks a rule: {plan}");
     debug!(set = %key.name, namespace = %key.namespace, plan = %plan, "planned");
-    let executed = execute::execute(context, &observed, &snapshot, &plan).await;
-    report::report(context, &observed, &snapshot, &plan, executed).await
+    let executed = execute::execute(context, &observed, &snapshot, &plan).instrument(debug_span!("execute")).await;
+    report::report(context, &observed, &snapshot, &plan, executed).instrument(debug_span!("report")).await
 }

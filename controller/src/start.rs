@@ -19,7 +19,7 @@ use crate::args::Args;
 use crate::cluster::client::{ConnectError, connect_through};
 use crate::health::{self, Health, ListenError};
 use crate::leader::{Gate, Lost, TimingError};
-use crate::telemetry::{self, LogLevelError};
+use crate::telemetry::{self, TelemetryError};
 use hardware::HardwareSource;
 
 /// Why the controller does not run; each is one line that names the thing and the mend.
@@ -27,7 +27,7 @@ use hardware::HardwareSource;
 pub enum StartError {
     /// A flag.
     #[error(transparent)]
-    LogLevel(#[from] LogLevelError),
+    Telemetry(#[from] TelemetryError),
     /// The region file.
     #[error(transparent)]
     Region(#[from] RegionFileError),
@@ -84,7 +84,13 @@ pub enum StartError {
 
 /// Runs until the process is asked to stop; with `--check`, only sees whether it could.
 pub async fn run(args: Args) -> Result<(), StartError> {
-    telemetry::start(args.log_format, &args.log_level)?;
+    let telemetry = telemetry::start(args.log_format, &args.log_level, args.otlp_endpoint.as_deref())?;
+    let ended = serve(args).await;
+    telemetry.end();
+    ended
+}
+
+async fn serve(args: Args) -> Result<(), StartError> {
     check(&args)?;
     if args.check {
         return Ok(());

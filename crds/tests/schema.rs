@@ -230,6 +230,13 @@ fn the_committed_chart_is_the_generated_one() {
     assert_committed("../charts/scaleset-crds/templates", &chart_templates());
 }
 
+#[test]
+fn the_committed_reference_is_the_generated_one() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference.md");
+    let committed = fs::read_to_string(page).expect("docs/reference.md is there");
+    assert!(committed == scaleset_crds::reference::reference(), "docs/reference.md is stale: run `make generate`");
+}
+
 fn assert_committed(directory: &str, generated: &[(String, String)]) {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join(directory);
     let mut expected: Vec<String> = generated.iter().map(|(name, _)| name.clone()).collect();

@@ -20,6 +20,8 @@ mod life;
 mod load_balancing;
 #[path = "end_to_end/maintenance.rs"]
 mod maintenance;
+#[path = "end_to_end/observability.rs"]
+mod observability;
 #[path = "end_to_end/operations.rs"]
 mod operations;
 #[path = "end_to_end/os_upgrade.rs"]

@@ -15,6 +15,7 @@ use scaleset_crds::rolling_upgrade::{FailedRevision, RollingUpgradeStatus};
 use scaleset_crds::spot::{EvictedMember, Priority};
 use scaleset_crds::vocabulary::{Impact, Surplus};
 
+use crate::budget::Allowance;
 use crate::remedy::{is_capacity, needs_a_person};
 use crate::snapshot::{MemberKind, OsDiskWish, RollMark, ShutdownRule};
 use crate::wording::some_names;
@@ -45,6 +46,8 @@ pub struct ScaleSetPlan {
     pub failed_image_versions: Vec<FailedImageVersion>,
     /// The last upgrades of the OS image, after this plan, the newest first.
     pub os_upgrade_history: Vec<OsUpgradeHistoryEntry>,
+    /// What may be disturbed; `None` where no upgrade is to be decided.
+    pub allowance: Option<Allowance>,
     /// When to look again although nothing changes, scenario time.
     pub wake_after: Option<Duration>,
 }
@@ -461,6 +464,7 @@ impl fmt::Display for ScaleSetPlan {
             failed_revisions: _,
             failed_image_versions: _,
             os_upgrade_history: _,
+            allowance: _,
             wake_after: _,
         } = self;
         for action in actions {

@@ -77,6 +77,7 @@ pub fn plan(snapshot: &ScaleSetSnapshot) -> ScaleSetPlan {
         failed_revisions: revisions.failed,
         failed_image_versions: revisions.failed_image_versions,
         os_upgrade_history: snapshot.status.os_upgrade_history.clone(),
+        allowance: None,
         wake_after: None,
     };
     match snapshot.set.life {
@@ -176,6 +177,7 @@ fn plan_upgrade(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: &R
         input.requested = &requested;
         input.allowance = budget::of_set(&snapshot.members, plan.effective.target, newest, percent, &requested);
     }
+    plan.allowance = Some(input.allowance);
     plan.actions.extend(upgrade::requested(&input));
     let mut places = Places::default();
     let proved_bad = plan.failed_revisions.iter().any(|failed| failed.name == newest.name);

@@ -133,7 +133,9 @@ impl Writer {
                     kind = %kind, namespace = %key.namespace, name = %key.name, verb = verb.as_str(),
                     on_behalf_of, error = %failed.error, outcome = ?failed.outcome, milliseconds, "not written"
                 );
-                self.metrics.count_write(kind.as_str(), verb, Ending::Failure);
+                let conflict = matches!(failed.error, ClusterError::Conflict { .. });
+                let ending = if conflict { Ending::Conflict } else { Ending::Failure };
+                self.metrics.count_write(kind.as_str(), verb, ending);
                 Err(failed)
             }
         }

@@ -9,7 +9,7 @@ use std::fmt::Display;
 use std::hash::Hash;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -54,7 +54,7 @@ enum Ended {
 impl<K: Clone + Eq + Hash + Ord + Display + Send + Sync + 'static> Worker<K> {
     /// Works until `stop` turns true, then waits at most `grace` for what is in flight.
     pub(crate) async fn run(self, mut stop: watch::Receiver<bool>, grace: Duration) {
-        let mut passes: JoinSet<(K, Ended)> = JoinSet::new();
+        let mut passes: JoinSet<(K, Ended, Duration)> = JoinSet::new();
         let mut failures: HashMap<K, u32> = HashMap::new();
         loop {
             tokio::select! {
@@ -71,8 +71,8 @@ impl<K: Clone + Eq + Hash + Ord + Display + Send + Sync + 'static> Worker<K> {
         self.wind_up(passes, grace).await;
     }
 
-    fn finish(&self, ended: Result<(K, Ended), tokio::task::JoinError>, failures: &mut HashMap<K, u32>) {
-        let (key, ended) = match ended {
+    fn finish(&self, ended: Result<(K, Ended, Duration), tokio::task::JoinError>, failures: &mut HashMap<K, u32>) {
+        let (key, ended, took) = match ended {
             Ok(ended) => ended,
             // Panics are caught inside and nobody cancels: this is a defect of this module.
             Err(error) => return error!(controller = self.name, %error, "pass lost"),
@@ -82,7 +82,10 @@ impl<K: Clone + Eq + Hash + Ord + Display + Send + Sync + 'static> Worker<K> {
                 failures.remove(&key);
                 (Ending::Success, wake_after(wake))
             }
-            Ended::Returned(Err(error)) => (Ending::Failure, Some(self.failed(&key, &error, failures))),
+            Ended::Returned(Err(error)) => {
+                let ending = if is_overtaken(&error) { Ending::Conflict } else { Ending::Failure };
+                (ending, Some(self.failed(&key, &error, failures)))
+            }
             Ended::Panicked(message) => {
                 error!(controller = self.name, object = %key, message, "pass panicked");
                 (Ending::Broken, Some(back_off(&key, failures).0))
@@ -92,7 +95,7 @@ impl<K: Clone + Eq + Hash + Ord + Display + Send + Sync + 'static> Worker<K> {
                 (Ending::Broken, Some(back_off(&key, failures).0))
             }
         };
-        self.metrics.count_pass(self.name, ending);
+        self.metrics.count_pass(self.name, ending, took);
         self.queue.done(key, retry);
     }
 
@@ -108,7 +111,7 @@ impl<K: Clone + Eq + Hash + Ord + Display + Send + Sync + 'static> Worker<K> {
         wait
     }
 
-    async fn wind_up(&self, mut passes: JoinSet<(K, Ended)>, grace: Duration) {
+    async fn wind_up(&self, mut passes: JoinSet<(K, Ended, Duration)>, grace: Duration) {
         let in_flight = passes.len();
         let finished = timeout(grace, async { while passes.join_next().await.is_some() {} }).await;
         if finished.is_ok() {
@@ -119,14 +122,15 @@ impl<K: Clone + Eq + Hash + Ord + Display + Send + Sync + 'static> Worker<K> {
     }
 }
 
-async fn attempt<K: Clone>(key: K, reconcile: Reconcile<K>) -> (K, Ended) {
+async fn attempt<K: Clone>(key: K, reconcile: Reconcile<K>) -> (K, Ended, Duration) {
+    let begun = Instant::now();
     let pass = async { reconcile(key.clone()).await };
     let ended = match timeout(PASS_MAX, AssertUnwindSafe(pass).catch_unwind()).await {
         Ok(Ok(returned)) => Ended::Returned(returned),
         Ok(Err(panic)) => Ended::Panicked(panic_message(panic.as_ref())),
         Err(_) => Ended::TimedOut,
     };
-    (key, ended)
+    (key, ended, begun.elapsed())
 }
 
 fn wake_after(wake: Wake) -> Option<Duration> {

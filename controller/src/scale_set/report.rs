@@ -17,6 +17,7 @@ use super::observe::Observed;
 use crate::cluster::{ClusterError, EventType, Notice};
 use crate::context::{Context, Wake};
 use crate::error::PassError;
+use crate::metrics::SetNumbers;
 
 /// Writes what has changed. Counters alone wait for the pace; a condition that turns does not.
 pub(super) async fn report(
@@ -26,7 +27,8 @@ pub(super) async fn report(
     plan: &ScaleSetPlan,
     executed: Executed,
 ) -> Result<Wake, PassError> {
-    context.metrics.blocked(&observed.id.key, &held(plan));
+    let status_after = scale_set_status(snapshot, plan, &executed.outcome);
+    measure(context, observed, &status_after, plan, &executed);
     for notice in notices(observed, plan, &executed) {
         if let Err(error) = context.cluster.publish(notice).await {
             warn!(set = %snapshot.set.name, error = %error, "event lost");
@@ -37,11 +39,11 @@ pub(super) async fn report(
     let said_already = match status {
         StatusSoFar::LetGo => true,
         StatusSoFar::Written => outcome.failures.is_empty(),
-        StatusSoFar::Unwritten => scale_set_status(snapshot, plan, &outcome) == snapshot.status,
+        StatusSoFar::Unwritten => status_after == snapshot.status,
     };
     if !said_already {
         let wait = context.pace.wait(&observed.id.uid, Instant::now());
-        if wait.is_zero() || turned(&scale_set_status(snapshot, plan, &outcome), &snapshot.status) {
+        if wait.is_zero() || turned(&status_after, &snapshot.status) {
             write(context, observed, snapshot, plan, &outcome).await?;
         } else {
             wake = wake.sooner(Wake::After(wait));
@@ -50,6 +52,40 @@ pub(super) async fn report(
     // Hardware that did not answer is asked again with backoff.
     let silence = observed.offer.as_ref().err().cloned().map(PassError::from);
     retry.map(PassError::from).or(silence).map_or(Ok(wake), Err)
+}
+
+/// The numbers of the pass, for whoever scrapes them.
+fn measure(context: &Context, observed: &Observed, status: &ScaleSetStatus, plan: &ScaleSetPlan, executed: &Executed) {
+    let (key, metrics) = (&observed.id.key, &context.metrics);
+    if executed.status == StatusSoFar::LetGo {
+        return metrics.forget_set(key);
+    }
+    metrics.blocked(key, &held(plan));
+    metrics.counted(
+        key,
+        &SetNumbers {
+            desired: status.capacity.unwrap_or_default(),
+            replicas: status.replicas.unwrap_or_default(),
+            ready: status.ready_replicas.unwrap_or_default(),
+            available: status.available_replicas.unwrap_or_default(),
+            updated: status.updated_replicas.unwrap_or_default(),
+            allowance: plan.allowance.map(|allowance| allowance.total),
+            allowance_spent: plan.allowance.map(|allowance| allowance.spent),
+        },
+    );
+    for (decision, _, _, names) in decisions(executed) {
+        if !names.is_empty() {
+            metrics.decided(key, decision, names.len());
+        }
+    }
+    let ended = |roll: &RollingUpgradeStatus| {
+        let batch = roll.batch.as_ref()?;
+        Some((batch.start_time.0, batch.end_time.as_ref()?.0))
+    };
+    let before = observed.set.status.as_ref().and_then(|status| status.rolling_upgrade.as_ref()).and_then(ended);
+    if let Some((begin, end)) = plan.rolling_upgrade.as_ref().and_then(ended).filter(|batch| Some(*batch) != before) {
+        metrics.batch_ended(key, end.duration_since(begin).unsigned_abs());
+    }
 }
 
 /// Members that are held back, by code.
@@ -112,15 +148,8 @@ fn records(status: &ScaleSetStatus) -> ScaleSetStatus {
     }
 }
 
-fn notices(observed: &Observed, plan: &ScaleSetPlan, executed: &Executed) -> Vec<Notice> {
-    let notice = |event_type, reason: &str, action: &str, note: String| Notice {
-        regarding: observed.id.clone(),
-        event_type,
-        reason: reason.to_owned(),
-        action: action.to_owned(),
-        note,
-    };
-    let mut notices = Vec::new();
+/// What was decided about members and carried out: reason of the event, its action, its words, the members.
+fn decisions(executed: &Executed) -> [(&'static str, &'static str, &'static str, Vec<String>); 9] {
     let removed = |cause| -> Vec<String> {
         let of_cause = executed.deleted.iter().filter(|removal| removal.cause == cause);
         of_cause.map(|removal| removal.name.clone()).collect()
@@ -130,7 +159,7 @@ fn notices(observed: &Observed, plan: &ScaleSetPlan, executed: &Executed) -> Vec
     };
     let upgraded = with_disk(|wish| matches!(wish, OsDiskWish::Fresh { .. }));
     let restored = with_disk(|wish| matches!(wish, OsDiskWish::Former { .. }));
-    let decisions = [
+    [
         ("ScaledOut", "Create", "made", executed.created.clone()),
         ("ScaledIn", "Delete", "removing", removed(RemovalCause::ScaleIn)),
         ("Replacing", "Delete", "the newest model needs new VMs, removing", removed(RemovalCause::Replace)),
@@ -140,8 +169,19 @@ fn notices(observed: &Observed, plan: &ScaleSetPlan, executed: &Executed) -> Vec
         ("Upgrading", "Upgrade", "bringing to the newest model", executed.assigned.clone()),
         ("UpgradingOSImage", "Upgrade", "upgrading the OS image of", upgraded),
         ("RestoringOSDisk", "Restore", "not well on the new OS image, restoring the former OS disk of", restored),
-    ];
-    for (reason, action, verb, names) in decisions {
+    ]
+}
+
+fn notices(observed: &Observed, plan: &ScaleSetPlan, executed: &Executed) -> Vec<Notice> {
+    let notice = |event_type, reason: &str, action: &str, note: String| Notice {
+        regarding: observed.id.clone(),
+        event_type,
+        reason: reason.to_owned(),
+        action: action.to_owned(),
+        note,
+    };
+    let mut notices = Vec::new();
+    for (reason, action, verb, names) in decisions(executed) {
         if !names.is_empty() {
             let why = executed.deleted.iter().find(|removal| removal.name == names[0]);
             let why = why.map_or_else(String::new, |removal| format!(": {}", removal.reason));

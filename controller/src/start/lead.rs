@@ -17,6 +17,7 @@ use crate::cluster::client::{Connection, wait_until_usable};
 use crate::cluster::kubernetes::KubernetesCluster;
 use crate::health::{Health, Standing};
 use crate::leader::{Election, Gate, Tenure};
+use crate::metered::Metered;
 use crate::region_maps;
 use crate::runtime::{self, Parts};
 
@@ -98,6 +99,7 @@ async fn elected(start: &Start, tenure: &Tenure, mut stopping: watch::Receiver<b
 async fn passes(start: &Start, hardware: Arc<dyn Hardware>, stopping: watch::Receiver<bool>) -> Result<(), StartError> {
     let Start { connection, args, gate: _, hardware: _, health } = start;
     let metrics = health.metrics();
+    let hardware: Arc<dyn Hardware> = Arc::new(Metered::new(hardware, Arc::clone(&metrics)));
     let region_maps = region_maps::publish(connection.client.clone(), args.namespace.clone(), Arc::clone(&hardware));
     let (cluster, changes, mut watches) = KubernetesCluster::start(connection.client.clone(), Arc::clone(&metrics));
     health.connected(cluster.clone());

@@ -122,6 +122,11 @@ impl LocalController {
         Ok(http(self.endpoints.health)?.request_text(http::Request::get("/readyz").body(Vec::new())?).await?)
     }
 
+    /// Where it tells its health and its metrics.
+    pub const fn health(&self) -> SocketAddr {
+        self.endpoints.health
+    }
+
     /// One counter of its `/metrics`, all label values together.
     pub async fn counter(&self, name: &str) -> anyhow::Result<f64> {
         let request = http::Request::get("/metrics").body(Vec::new())?;

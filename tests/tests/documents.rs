@@ -1,0 +1,87 @@
+//! What the documents promise to list is listed.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use scaleset_crds::condition::Reason;
+use serde_json::Value;
+
+fn read(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn parse(path: &str) -> Value {
+    serde_saphyr::from_str(&read(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The codes that have a row of their own, with a meaning and something to do.
+fn rows(runbook: &str) -> BTreeSet<String> {
+    let row = |line: &str| -> Option<String> {
+        let cells: Vec<&str> = line.strip_prefix('|')?.strip_suffix('|')?.split('|').map(str::trim).collect();
+        let [code, means, to_do] = cells.as_slice() else { return None };
+        let code = code.strip_prefix('`')?.strip_suffix('`')?;
+        (!means.is_empty() && !to_do.is_empty()).then(|| code.to_owned())
+    };
+    runbook.lines().filter_map(row).collect()
+}
+
+/// The codes at the start of the messages of the rules that the API server checks.
+fn refusal_codes(manifest: &Value, codes: &mut BTreeSet<String>) {
+    match manifest {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                if let ("message", Some(message)) = (name.as_str(), value.as_str())
+                    && let Some((code, _)) = message.split_once(": ")
+                    && code.starts_with(|letter: char| letter.is_ascii_uppercase())
+                    && code.chars().all(|letter| letter.is_ascii_alphanumeric())
+                {
+                    codes.insert(code.to_owned());
+                }
+                refusal_codes(value, codes);
+            }
+        }
+        Value::Array(values) => values.iter().for_each(|value| refusal_codes(value, codes)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[test]
+fn every_reason_has_its_row_in_the_runbook() {
+    let rows = rows(&read("docs/runbook.md"));
+    let missing: Vec<&str> =
+        Reason::ALL.iter().map(|reason| reason.as_str()).filter(|reason| !rows.contains(*reason)).collect();
+    assert!(missing.is_empty(), "docs/runbook.md does not say what to do about {missing:?}");
+}
+
+#[test]
+fn every_refusal_of_the_schema_has_its_row_in_the_runbook() {
+    let mut codes = BTreeSet::new();
+    let manifests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crds/manifests");
+    for entry in fs::read_dir(manifests).expect("the manifests are there") {
+        let path = entry.expect("an entry").path();
+        let manifest: Value =
+            serde_saphyr::from_str(&fs::read_to_string(&path).expect("it can be read")).expect("it is YAML");
+        refusal_codes(&manifest, &mut codes);
+    }
+    assert!(codes.len() > 5, "{codes:?}");
+    let rows = rows(&read("docs/runbook.md"));
+    let missing: Vec<&String> = codes.iter().filter(|code| !rows.contains(*code)).collect();
+    assert!(missing.is_empty(), "docs/runbook.md does not say what to do about {missing:?}");
+}
+
+#[test]
+fn every_alert_has_its_section_in_the_runbook() {
+    let alerts = parse("charts/scaleset-controller/alerts/scaleset.yaml");
+    let rules = alerts["groups"].as_array().expect("groups").iter().flat_map(|group| group["rules"].as_array());
+    let rules: Vec<&Value> = rules.flatten().collect();
+    assert!(rules.len() > 5, "{}", rules.len());
+    let runbook = read("docs/runbook.md");
+    for rule in rules {
+        let name = rule["alert"].as_str().expect("a name");
+        assert!(runbook.contains(&format!("\n### {name}\n")), "docs/runbook.md has no section {name}");
+        let link = rule["annotations"]["runbook_url"].as_str().expect("a link");
+        assert_eq!(link, format!("docs/runbook.md#{}", name.to_lowercase()), "it leads to its section");
+    }
+}
