@@ -17,6 +17,7 @@ pub mod manifests;
 pub mod operation;
 pub mod os_upgrade;
 pub mod profile;
+pub mod repairs;
 pub mod reservation;
 pub mod reservation_group;
 pub mod rolling_upgrade;

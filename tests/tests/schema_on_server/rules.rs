@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::case::{Case, LegalChange, Refusal, check, check_legal_change};
 use crate::{
-    flex_vm, health, operation, os_upgrade, overprovision, profile, reservation_group, scale_set, scale_set_vm,
+    flex_vm, health, operation, os_upgrade, overprovision, profile, repairs, reservation_group, scale_set, scale_set_vm,
     scheduled_events, server, spot,
 };
 
@@ -19,6 +19,7 @@ fn cases() -> Vec<Case> {
         health::cases(),
         os_upgrade::cases(),
         overprovision::cases(),
+        repairs::cases(),
         spot::cases(),
         scheduled_events::cases(),
         scale_set_vm::cases(),
@@ -35,6 +36,7 @@ fn legal_changes() -> Vec<LegalChange> {
         scale_set::legal_changes(),
         profile::legal_changes(),
         overprovision::legal_changes(),
+        repairs::legal_changes(),
         spot::legal_changes(),
         scheduled_events::legal_changes(),
         scale_set_vm::legal_changes(),
