@@ -202,6 +202,15 @@ closed_enum! {
         /// An upgrade to the newest version of the image failed; it is not started again until a newer one is published or
         /// the model changes.
         OSImageFailed,
+        /// Unhealthy members wait for their repair: their grace is not over, or others come first.
+        RepairsWait,
+        /// Most members of a zone, a size and an image are down: one repair there proves first that others make sense.
+        RepairBreakerOpen,
+        /// Automatic repairs have suspended themselves, since they did not help; the operation
+        /// `SetOrchestrationServiceState` resumes them.
+        RepairsSuspended,
+        /// A person has suspended automatic repairs.
+        RepairsSuspendedByUser,
         /// Protected members are left as they are.
         Protected,
         /// Members made by hand are left as they are.

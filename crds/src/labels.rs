@@ -25,6 +25,9 @@ pub const ROLLING_UPGRADE: &str = "compute.scaleset.io/rolling-upgrade";
 /// version in the place of the disk NAME. `restore NAME`: the disk NAME, which it had before. It says nothing to a member
 /// whose OS disk was replaced otherwise since.
 pub const OS_DISK: &str = "compute.scaleset.io/os-disk";
+/// Annotation on a member: its last automatic repair that is not known to have mended it. `2 Restart TIME`: the second in a
+/// row, begun then (scenario time, RFC 3339). `2 Replace TIME NAME`, on a new member: it takes the place of NAME.
+pub const REPAIR: &str = "compute.scaleset.io/repair";
 /// Annotation on a member that the set made and is about to scale in, `"true"`: it is then deleted without asking its guest
 /// to shut down. By itself it does nothing.
 pub const FORCE_DELETION: &str = "compute.scaleset.io/force-deletion";

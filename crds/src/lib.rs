@@ -19,6 +19,7 @@ pub mod operation;
 pub mod os_upgrade;
 pub mod profile;
 pub mod reference;
+pub mod repairs;
 pub mod reservation;
 pub mod reservation_group;
 pub mod rolling_upgrade;

@@ -9,7 +9,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::condition::{OperationCondition, unknown_conditions};
-use crate::rules::operation as refuse;
+use crate::repairs::{OrchestrationServiceName, ServiceAction};
+use crate::rules::{operation as refuse, repairs};
 
 /// The instance id that names every VM of a set.
 pub const ALL_INSTANCES: &str = "*";
@@ -61,7 +62,11 @@ pub const FAILURES_MAX: usize = 32;
     validation = refuse::all_stands_alone(),
     validation = refuse::rolling_upgrades_name_none(),
     validation = refuse::skip_shutdown_of_power_off(),
-    validation = refuse::event_id_of_approvals()
+    validation = refuse::event_id_of_approvals(),
+    validation = repairs::service_of_sets(),
+    validation = repairs::service_names_no_instances(),
+    validation = repairs::service_parameters_required(),
+    validation = repairs::service_parameters_of_services()
 )]
 pub struct ScaleSetOperationSpec {
     /// What it is about, in the same namespace. Required. Immutable.
@@ -71,7 +76,8 @@ pub struct ScaleSetOperationSpec {
     /// `ReimageAll` (data disks too; Uniform only), `ManualUpgrade` (to the newest model), `Delete` (the count is
     /// lowered with them), `SimulateEviction` (of Spot VMs) and `ApproveScheduledEvent` (what was announced begins at once;
     /// also on VMs that are going). On a set in mode Rolling: `StartRollingUpgrade` (also after one that was cancelled or has
-    /// faulted) and `CancelRollingUpgrade`.
+    /// faulted) and `CancelRollingUpgrade`. On any set: `SetOrchestrationServiceState` (automatic repairs are suspended or
+    /// resumed).
     #[serde(rename = "type")]
     pub operation_type: OperationType,
     /// VMs of the set by instance id: the number of a Uniform instance, the name of a Flexible VM. A list of only `*`
@@ -117,6 +123,12 @@ pub struct OperationParameters {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub event_id: Option<String>,
+    /// `SetOrchestrationServiceState` only: `AutomaticRepairs`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_name: Option<OrchestrationServiceName>,
+    /// `SetOrchestrationServiceState` only: Suspend or Resume.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<ServiceAction>,
 }
 
 // No doc comments on the variants, see `vocabulary`.
@@ -143,6 +155,7 @@ pub enum OperationType {
     CancelRollingUpgrade,
     SimulateEviction,
     ApproveScheduledEvent,
+    SetOrchestrationServiceState,
 }
 
 #[expect(missing_docs, reason = "documented at the field")]

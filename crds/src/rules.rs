@@ -18,6 +18,7 @@ pub(crate) mod operation;
 pub(crate) mod os_upgrade;
 pub(crate) mod overprovision;
 pub(crate) mod profile;
+pub(crate) mod repairs;
 pub(crate) mod reservation;
 pub(crate) mod reservation_group;
 pub(crate) mod rolling_upgrade;

@@ -10,8 +10,11 @@ use crate::instance::InstanceViewStatus;
 use crate::load_balancing::PoolSummary;
 use crate::os_upgrade::{AutomaticOsUpgradePolicy, FailedImageVersion, OsUpgradeHistoryEntry};
 use crate::profile::VirtualMachineProfile;
+use crate::repairs::{AutomaticRepairsPolicy, OrchestrationService, OrchestrationServiceSummary};
 use crate::rolling_upgrade::{FailedRevision, RollingUpgradePolicy, RollingUpgradeStatus};
-use crate::rules::{self, health, os_upgrade, overprovision, reservation, rolling_upgrade, scale_set as refuse, spot};
+use crate::rules::{
+    self, health, os_upgrade, overprovision, repairs, reservation, rolling_upgrade, scale_set as refuse, spot,
+};
 use crate::scheduled_event::ScheduledEventsSummary;
 use crate::spot::{EvictedMember, PriorityMixPolicy, SpotRestorePolicy};
 use crate::vocabulary::{MaxDisruption, OrchestrationMode, ScaleInRule, UpgradeMode};
@@ -86,7 +89,8 @@ use crate::vocabulary::{MaxDisruption, OrchestrationMode, ScaleInRule, UpgradeMo
     validation = rolling_upgrade::rolling_needs_health(),
     validation = os_upgrade::needs_health(),
     validation = os_upgrade::needs_latest(),
-    validation = os_upgrade::no_surge_in_flexible()
+    validation = os_upgrade::no_surge_in_flexible(),
+    validation = repairs::needs_health()
 )]
 pub struct ScaleSetSpec {
     /// Uniform: instances are children made from the profile. Flexible: instances are `FlexVM`s, made from the profile or
@@ -138,6 +142,9 @@ pub struct ScaleSetSpec {
     /// Which VMs go first when the set shrinks. A change costs existing VMs nothing.
     #[serde(default)]
     pub scale_in_policy: ScaleInPolicy,
+    /// Whether and how unhealthy VMs are repaired. A change costs existing VMs nothing by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub automatic_repairs_policy: Option<AutomaticRepairsPolicy>,
     /// How many VMs of a Spot profile are of regular priority. Flexible only, and not in a single placement group. A change
     /// makes and removes no VM: the next that are made or removed lead towards it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -265,6 +272,11 @@ pub struct ScaleSetStatus {
     #[schemars(length(max = 5))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["number".into()]))]
     pub os_upgrade_history: Vec<OsUpgradeHistoryEntry>,
+    /// What works on the set by itself, and whether it may; a policy that is there has an entry.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["serviceName".into()]))]
+    pub orchestration_services: Vec<OrchestrationService>,
     /// Number that the next member gets; written before the members that use it are created, and never lowered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_instance_id: Option<i64>,
@@ -352,6 +364,11 @@ pub struct ScaleSetInstanceView {
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub extensions: Vec<ExtensionSummary>,
+    /// What works on the set by itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["serviceName".into()]))]
+    pub orchestration_services: Vec<OrchestrationServiceSummary>,
     /// The set's own provisioning.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]

@@ -34,6 +34,8 @@ mod placement;
 mod plugin;
 #[path = "end_to_end/refusals.rs"]
 mod refusals;
+#[path = "end_to_end/repairs.rs"]
+mod repairs;
 #[path = "end_to_end/reservation.rs"]
 mod reservation;
 #[path = "end_to_end/rights.rs"]

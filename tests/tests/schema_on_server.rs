@@ -21,6 +21,8 @@ mod os_upgrade;
 mod overprovision;
 #[path = "schema_on_server/profile.rs"]
 mod profile;
+#[path = "schema_on_server/repairs.rs"]
+mod repairs;
 #[path = "schema_on_server/reservation_group.rs"]
 mod reservation_group;
 #[path = "schema_on_server/rules.rs"]

@@ -1,5 +1,6 @@
 //! Judges a finished plan. Shares no code with the planners: what they count, it counts again in its own way.
 
+mod repairs;
 mod surplus;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +33,7 @@ pub fn audit(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan) -> Vec<String> {
     judge_balance(snapshot, plan, &mut findings);
     judge_mix(snapshot, plan, &mut findings);
     judge_target(snapshot, plan, &mut findings);
+    repairs::judge(snapshot, plan, &mut findings);
     findings
 }
 
@@ -76,6 +78,7 @@ fn judge_names(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &mut 
             | Action::AssignRevision(_)
             | Action::ReplaceOsDisk(_)
             | Action::MarkMember(_)
+            | Action::RepairMember(_)
             | Action::MarkForDeletion(_)
             | Action::KeepMember(_)
             | Action::SeatMember(_)
@@ -94,7 +97,8 @@ fn judge_count(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &mut 
     let live = snapshot.members.iter().filter(|m| m.origin == Origin::Set && m.life == MemberLife::Live).count();
     let creates = plan.actions.iter().filter(|action| matches!(action, Action::CreateMember(_))).count();
     let scale_in = removals(plan).filter(|(_, cause)| *cause == RemovalCause::ScaleIn).count();
-    let replaced = removals(plan).filter(|(_, cause)| *cause == RemovalCause::Replace).count();
+    let makes_place = |cause: RemovalCause| [RemovalCause::Replace, RemovalCause::Repair].contains(&cause);
+    let replaced = removals(plan).filter(|(_, cause)| makes_place(*cause)).count();
     let target = usize::try_from(plan.effective.target).unwrap_or(0);
     if creates > 0 && live + creates > target + replaced + may_surge(snapshot, plan) {
         findings.push(format!("{live} live and {creates} new are more than the target {target}"));
@@ -147,7 +151,9 @@ fn judge_victims(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &mu
                 let noted = plan.evictions.iter().any(|note| note.uid == member.uid);
                 noted && member.report.evicted == Evicted::Deleted
             }
-            RemovalCause::ScaleIn | RemovalCause::Surplus => member.protection == Protection::None,
+            RemovalCause::ScaleIn | RemovalCause::Surplus | RemovalCause::Repair => {
+                member.protection == Protection::None
+            }
             RemovalCause::Replace => member.protection != Protection::FromSetActions,
         };
         if !allowed {
@@ -194,6 +200,7 @@ fn judge_upgrades(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &m
             | Action::CreateMember(_)
             | Action::ReplaceOsDisk(_)
             | Action::MarkMember(_)
+            | Action::RepairMember(_)
             | Action::MarkForDeletion(_)
             | Action::KeepMember(_)
             | Action::SeatMember(_)
@@ -257,6 +264,7 @@ fn judge_ceiling(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &mu
             | Action::CreateMember(_)
             | Action::ReplaceOsDisk(_)
             | Action::MarkMember(_)
+            | Action::RepairMember(_)
             | Action::MarkForDeletion(_)
             | Action::KeepMember(_)
             | Action::SeatMember(_)
@@ -281,7 +289,8 @@ fn asked_for(snapshot: &ScaleSetSnapshot, name: &str) -> bool {
         SetRequest::ManualUpgrade { instances, revision: _ } => instances.contains(&uid),
         SetRequest::Delete { .. }
         | SetRequest::StartRollingUpgrade { .. }
-        | SetRequest::CancelRollingUpgrade { .. } => false,
+        | SetRequest::CancelRollingUpgrade { .. }
+        | SetRequest::SetServiceState(_) => false,
     })
 }
 
@@ -337,6 +346,7 @@ fn judge_balance(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &mu
     for action in &plan.actions {
         if let Action::CreateMember(member) = action
             && member.roll.is_none()
+            && member.repair.is_none()
         {
             let zone = member.zone.as_deref().unwrap_or("");
             usable.insert(zone);
@@ -364,7 +374,9 @@ fn judge_balance(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &mu
 /// was.
 fn judge_mix(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &mut Vec<String>) {
     let Some(mix) = snapshot.set.mix else { return };
-    let going: BTreeSet<&str> = removals(plan).map(|(name, _)| name).collect();
+    // Who is replaced for being unwell leaves its share to the new one.
+    let lost = removals(plan).filter(|(_, cause)| *cause != RemovalCause::Repair);
+    let going: BTreeSet<&str> = lost.map(|(name, _)| name).collect();
     let mut regular = 0;
     let mut all = 0;
     for m in snapshot.members.iter().filter(|m| m.origin == Origin::Set && m.life == MemberLife::Live) {
@@ -376,6 +388,7 @@ fn judge_mix(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &mut Ve
     for action in &plan.actions {
         if let Action::CreateMember(member) = action
             && member.roll.as_ref().is_none_or(|mark| mark.replaces.is_none())
+            && member.repair.is_none()
         {
             new += 1;
             new_regular += usize::from(member.priority == Priority::Regular);

@@ -55,7 +55,8 @@ fn follows(member: &Member, revision: &str) -> bool {
     member.assigned_revision.as_deref() == Some(revision)
 }
 
-fn spends(member: &Member, newest: &Revision) -> bool {
+/// Whether a member spends of the allowance by what it is.
+pub(crate) fn spends(member: &Member, newest: &Revision) -> bool {
     let Revision { name, created, uid: _, resource_version: _, number: _, profile: _ } = newest;
     if member.is_stopped_by_wish() {
         return false;

@@ -4,7 +4,7 @@
 //! names are derived by hashing, maps are ordered. The same snapshot gives the same plan. A planner cannot fail; what
 //! it may not do becomes a [`plan::Hold`] with the numbers that were compared.
 //!
-//! - [`scale_set`] plans for a set: membership, upgrade, scale, in that order;
+//! - [`scale_set`] plans for a set: membership, upgrade, scale, repairs, in that order;
 //! - [`instance`] plans one VM's next step, `ScaleSetVM` and `FlexVM` alike;
 //! - [`reservation_group`] plans for a capacity reservation group;
 //! - [`operation`] plans the next step of what a person has asked for once;
@@ -28,6 +28,7 @@ pub mod placement;
 pub mod plan;
 pub mod priority_mix;
 mod remedy;
+mod repair;
 pub mod reservation;
 pub mod reservation_group;
 mod respread;

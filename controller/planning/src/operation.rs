@@ -18,6 +18,7 @@
 mod approval;
 mod progress;
 mod refusal;
+mod service;
 
 use std::time::Duration;
 
@@ -217,7 +218,9 @@ fn scope(snapshot: &OperationSnapshot) -> OperationScope {
 /// The VMs that `instance_ids` mean. Rolling upgrades are about the set and stand in nobody's way.
 pub fn scope_of_ids(operation_type: OperationType, instance_ids: &[String]) -> OperationScope {
     match operation_type {
-        OperationType::StartRollingUpgrade | OperationType::CancelRollingUpgrade => OperationScope::These([].into()),
+        OperationType::StartRollingUpgrade
+        | OperationType::CancelRollingUpgrade
+        | OperationType::SetOrchestrationServiceState => OperationScope::These([].into()),
         OperationType::Start
         | OperationType::PowerOff
         | OperationType::Restart
@@ -238,7 +241,9 @@ pub fn scope_of_ids(operation_type: OperationType, instance_ids: &[String]) -> O
     }
 }
 
-/// An approval waits for nobody, and nobody for it: what it lets begin may be what others wait for. Two deletions of one set are kept apart although their VMs differ: the set has one mark for the lowered count.
+/// An approval waits for nobody, and nobody for it: what it lets begin may be what others wait for. Two deletions of one
+/// set are kept apart although their VMs differ: the set has one mark for the lowered count. So are two that set the state
+/// of a service.
 fn conflicts(
     snapshot: &OperationSnapshot,
     scope: &OperationScope,
@@ -247,9 +252,9 @@ fn conflicts(
     if approval::is_approval(snapshot) || earlier.operation_type == OperationType::ApproveScheduledEvent {
         return false;
     }
-    let both_delete =
-        snapshot.spec.operation_type == OperationType::Delete && earlier.operation_type == OperationType::Delete;
-    both_delete || scope.overlaps(&earlier.scope)
+    let own = snapshot.spec.operation_type;
+    let one_at_a_time = [OperationType::Delete, OperationType::SetOrchestrationServiceState].contains(&own);
+    (one_at_a_time && own == earlier.operation_type) || scope.overlaps(&earlier.scope)
 }
 
 fn beginning(snapshot: &OperationSnapshot) -> Beginning {

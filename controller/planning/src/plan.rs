@@ -2,7 +2,9 @@
 //!
 //! Execution obeys it and chooses nothing: names, places, revisions and order are settled here.
 
+mod new_member;
 mod place;
+mod repair;
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,15 +13,17 @@ use std::time::Duration;
 use scaleset_crds::VirtualMachineProfile;
 use scaleset_crds::condition::Reason;
 use scaleset_crds::os_upgrade::{FailedImageVersion, OsUpgradeHistoryEntry};
+use scaleset_crds::repairs::OrchestrationService;
 use scaleset_crds::rolling_upgrade::{FailedRevision, RollingUpgradeStatus};
 use scaleset_crds::spot::{EvictedMember, Priority};
 use scaleset_crds::vocabulary::{Impact, Surplus};
 
 use crate::budget::Allowance;
 use crate::remedy::{is_capacity, needs_a_person};
-use crate::snapshot::{MemberKind, OsDiskWish, RollMark, ShutdownRule};
+use crate::snapshot::{MemberKind, OsDiskWish, RepairMark, RollMark, ShutdownRule};
 use crate::wording::some_names;
 pub use place::{Keeping, Seating};
+pub use repair::Repairing;
 
 /// What one pass over a set does and does not do.
 #[derive(Clone, Debug)]
@@ -48,6 +52,8 @@ pub struct ScaleSetPlan {
     pub os_upgrade_history: Vec<OsUpgradeHistoryEntry>,
     /// What may be disturbed; `None` where no upgrade is to be decided.
     pub allowance: Option<Allowance>,
+    /// What works on the set by itself, after this plan.
+    pub orchestration_services: Vec<OrchestrationService>,
     /// When to look again although nothing changes, scenario time.
     pub wake_after: Option<Duration>,
 }
@@ -114,6 +120,8 @@ pub enum Action {
     MarkMember(Marking),
     /// Say on a member how its guest is stopped when it is deleted.
     MarkForDeletion(DeletionMark),
+    /// Let a member be repaired, or end its repair.
+    RepairMember(Repairing),
     /// Let a member of a scale-out stay.
     KeepMember(Keeping),
     /// Give a member without hardware another place in its zone.
@@ -154,6 +162,7 @@ impl Action {
             | Self::AssignRevision(_)
             | Self::ReplaceOsDisk(_)
             | Self::MarkMember(_)
+            | Self::RepairMember(_)
             | Self::KeepMember(_)
             | Self::SeatMember(_)
             | Self::DeleteRevision { .. }
@@ -178,6 +187,7 @@ impl Action {
             | Self::AssignRevision(Assignment { name, .. })
             | Self::ReplaceOsDisk(OsDiskAssignment { name, .. })
             | Self::MarkMember(Marking { name, .. })
+            | Self::RepairMember(Repairing { name, .. })
             | Self::MarkForDeletion(DeletionMark { name, .. })
             | Self::KeepMember(Keeping { name, .. })
             | Self::SeatMember(Seating { name, .. })
@@ -228,6 +238,8 @@ pub struct NewMember {
     pub update_domain: Option<i32>,
     /// The mark of the rolling upgrade in which it takes the place of another.
     pub roll: Option<RollMark>,
+    /// The mark of the repair in which it takes the place of another.
+    pub repair: Option<RepairMark>,
     /// Where it stands in a scale-out that makes more than was asked for.
     pub surplus: Option<Surplus>,
     /// What chose the place, numbers included.
@@ -332,6 +344,8 @@ pub enum RemovalCause {
     ScaleIn,
     /// The new model needs a new VM.
     Replace,
+    /// It is unhealthy, and a new one takes its place.
+    Repair,
     /// An eviction has deleted its hardware.
     Evicted,
     /// The scale-out has made more than the set keeps.
@@ -368,7 +382,7 @@ impl fmt::Display for Action {
                 write!(formatter, "note evictions x{}: {}", names.len(), some_names(&names))
             }
             Self::ReserveNumbers { next } => write!(formatter, "reserve numbers below {next}"),
-            Self::CreateMember(member) => write_new_member(formatter, member),
+            Self::CreateMember(member) => write!(formatter, "{member}"),
             Self::AssignRevision(assignment) => {
                 let Assignment { name, revision, impact, reason, roll: _, kind: _, uid: _, resource_version: _ } =
                     assignment;
@@ -394,6 +408,7 @@ impl fmt::Display for Action {
                     ShutdownRule::Skip => write!(formatter, "mark {name} for a forced deletion: {reason}"),
                 }
             }
+            Self::RepairMember(repairing) => write!(formatter, "{repairing}"),
             Self::KeepMember(keeping) => write!(formatter, "{keeping}"),
             Self::SeatMember(seating) => write!(formatter, "{seating}"),
             Self::DeleteMember(removal) => {
@@ -404,44 +419,6 @@ impl fmt::Display for Action {
             Self::RemoveFinalizer => write!(formatter, "remove finalizer"),
         }
     }
-}
-
-fn write_new_member(formatter: &mut fmt::Formatter<'_>, member: &NewMember) -> fmt::Result {
-    let NewMember {
-        name,
-        computer_name,
-        revision,
-        zone,
-        fault_domain,
-        placement_group,
-        update_domain,
-        reason,
-        priority,
-        surplus,
-        roll: _,
-        kind: _,
-        number: _,
-    } = member;
-    write!(formatter, "create {name} ({computer_name}) at {revision}")?;
-    match priority {
-        Priority::Regular => {}
-        Priority::Spot => write!(formatter, " spot")?,
-    }
-    match surplus {
-        None => {}
-        Some(Surplus::Overprovisioned) => write!(formatter, " extra")?,
-        Some(Surplus::Undecided) => write!(formatter, " undecided")?,
-    }
-    if let Some(zone) = zone {
-        write!(formatter, " zone {zone}")?;
-    }
-    if let Some(domain) = fault_domain {
-        write!(formatter, " fd {domain}")?;
-    }
-    if let (Some(group), Some(domain)) = (placement_group, update_domain) {
-        write!(formatter, " group {group} ud {domain}")?;
-    }
-    write!(formatter, ": {reason}")
 }
 
 impl fmt::Display for Hold {
@@ -465,6 +442,7 @@ impl fmt::Display for ScaleSetPlan {
             failed_image_versions: _,
             os_upgrade_history: _,
             allowance: _,
+            orchestration_services: _,
             wake_after: _,
         } = self;
         for action in actions {

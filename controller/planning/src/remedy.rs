@@ -33,6 +33,7 @@ const fn remedy(reason: Reason) -> Remedy {
         | Reason::RollingUpgradeInProgressWithFailedUpgradedVMs
         | Reason::RevisionFailed
         | Reason::UpdateRefused
+        | Reason::RepairsSuspended
         | Reason::ScaleInNotConfirmed
         | Reason::VmssDoesNotSupportAttachingExistingVMMultiFD
         | Reason::VmssDoesNotSupportAttachingWithSpg
@@ -82,6 +83,9 @@ const fn remedy(reason: Reason) -> Remedy {
         | Reason::RollingBack
         | Reason::OSUpgradeWaits
         | Reason::OSImageFailed
+        | Reason::RepairsWait
+        | Reason::RepairBreakerOpen
+        | Reason::RepairsSuspendedByUser
         | Reason::Protected
         | Reason::HandMadeMember
         | Reason::PendingReimage

@@ -22,7 +22,6 @@ use scaleset_crds::condition::Reason;
 use scaleset_crds::rolling_upgrade::RollingUpgradeStatus;
 use scaleset_crds::vocabulary::{OrchestrationMode, OsType, RollingUpgradeCode, UpgradeMode};
 
-use crate::budget;
 use crate::deletion_notice;
 use crate::draining;
 use crate::image_notice;
@@ -31,6 +30,7 @@ use crate::naming;
 use crate::placement::{self, Occupancy, Place};
 use crate::plan::{Action, Effective, Hold, NewMember, Removal, RemovalCause, ScaleSetPlan};
 use crate::priority_mix::Split;
+use crate::repair;
 use crate::respread;
 use crate::revision;
 use crate::scale_in::{self, ScaleInOrder};
@@ -78,6 +78,7 @@ pub fn plan(snapshot: &ScaleSetSnapshot) -> ScaleSetPlan {
         failed_image_versions: revisions.failed_image_versions,
         os_upgrade_history: snapshot.status.os_upgrade_history.clone(),
         allowance: None,
+        orchestration_services: repair::settled_services(snapshot),
         wake_after: None,
     };
     match snapshot.set.life {
@@ -135,6 +136,7 @@ fn plan_live(snapshot: &ScaleSetSnapshot, all: &ScaleSetSnapshot, plan: &mut Sca
         hold_silence(snapshot, plan, newest.as_ref(), message);
         return;
     }
+    repair::finish(snapshot, plan);
     let owed = newest.as_ref().map_or(0, |newest| plan_upgrade(snapshot, plan, newest));
     let current = newest.as_ref().and_then(|newest| usable_revision(snapshot, plan, newest));
     plan.effective.current_revision = current.as_ref().map(|current| current.name.clone());
@@ -142,6 +144,7 @@ fn plan_live(snapshot: &ScaleSetSnapshot, all: &ScaleSetSnapshot, plan: &mut Sca
     surplus::settle(snapshot, &extras, plan);
     plan_scale(snapshot, plan, newest.as_ref(), &extras);
     mark_successors(snapshot, plan, owed);
+    repair::decide(snapshot, plan, current.as_ref());
     if extras.is_empty() && plan.actions.iter().all(|action| action.member().is_none()) {
         plan.actions.extend(respread::decide(snapshot, plan.effective.fault_domain_count));
     }
@@ -169,13 +172,13 @@ fn plan_upgrade(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: &R
         newest,
         switch: snapshot.set.upgrades,
         max_disruption: snapshot.set.max_disruption,
-        allowance: budget::of_set(&snapshot.members, plan.effective.target, newest, percent, &nobody),
+        allowance: repair::allowance(snapshot, plan.effective.target, newest, percent, &nobody),
     };
     let requested = requests::upgrades(snapshot, newest);
     if upgrade::refusal(&input, &outdated(&input)).is_none() {
         // What costs more than the ceiling is not started by a person's asking either: the policy says so.
         input.requested = &requested;
-        input.allowance = budget::of_set(&snapshot.members, plan.effective.target, newest, percent, &requested);
+        input.allowance = repair::allowance(snapshot, plan.effective.target, newest, percent, &requested);
     }
     plan.allowance = Some(input.allowance);
     plan.actions.extend(upgrade::requested(&input));
@@ -416,13 +419,15 @@ fn create_members(
             placement_group: place.placement_group,
             update_domain: place.update_domain,
             roll: None,
+            repair: None,
             surplus,
             reason: place.reason,
         }));
     }
 }
 
-fn names(snapshot: &ScaleSetSnapshot, profile: &VirtualMachineProfile, number: i64) -> (MemberKind, String, String) {
+/// Kind, name and computer name of the member of that number.
+pub(crate) fn names(snapshot: &ScaleSetSnapshot, profile: &VirtualMachineProfile, number: i64) -> (MemberKind, String, String) {
     let set = &snapshot.set;
     let prefix = prefix(&set.name, profile);
     match set.mode {

@@ -6,6 +6,7 @@ mod member;
 mod operation;
 mod os_upgrade_policy;
 mod overprovision;
+mod repair;
 mod reservation_group;
 mod rolling_policy;
 
@@ -27,11 +28,12 @@ pub use member::{
     Origin, OsDiskReport, OsDiskWish, Pending, Protection, RollMark,
 };
 pub use operation::{
-    EarlierOperation, ImageVersions, InstanceRequest, OperationMember, OperationScope, OperationSet, OperationSnapshot,
+    Asker, EarlierOperation, ImageVersions, InstanceRequest, OperationMember, OperationScope, OperationSet, OperationSnapshot,
     OperationTargetFacts, RequestedOperation, SetOperation, SetRequest, ShutdownRule, SpotHardware,
 };
 pub use os_upgrade_policy::{NewImages, OsUpgradePolicy, RollbackRule};
 pub use overprovision::Overprovision;
+pub use repair::{RepairMark, RepairPolicy, RepairSwitch, RepairUptake};
 pub use reservation_group::{
     AssociatedVm, GroupFacts, GroupView, ReservationFacts, ReservationGroupSnapshot, ReservationWish,
 };
@@ -158,6 +160,8 @@ pub struct SetFacts {
     pub scale_in_shutdown: ShutdownRule,
     /// Whether and how members follow newer versions of their image.
     pub os_upgrades: OsUpgradePolicy,
+    /// Whether and how unhealthy members are repaired.
+    pub repairs: RepairPolicy,
     /// How members of a Spot profile are mixed with regular ones; none where they are not.
     pub mix: Option<PriorityMix>,
     /// The profile.

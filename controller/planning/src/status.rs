@@ -67,7 +67,7 @@ pub(crate) fn whole_seconds(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).expect("a timestamp's second is a timestamp")
 }
 
-fn cut(text: &str) -> String {
+pub(crate) fn cut(text: &str) -> String {
     if text.chars().count() <= MESSAGE_CHARACTERS_MAX {
         return text.to_owned();
     }

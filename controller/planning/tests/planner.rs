@@ -30,6 +30,8 @@ mod overprovision;
 mod overtaken;
 #[path = "planner/placement.rs"]
 mod placement;
+#[path = "planner/repairs.rs"]
+mod repairs;
 #[path = "planner/requests.rs"]
 mod requests;
 #[path = "planner/reservation.rs"]

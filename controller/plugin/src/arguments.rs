@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use clap_complete::engine::ArgValueCandidates;
+use scaleset_crds::repairs::{OrchestrationServiceName, ServiceAction};
 
 use crate::complete::set_names;
 
@@ -72,6 +73,20 @@ pub(crate) enum Command {
     /// Start, cancel or follow a rolling upgrade.
     #[command(subcommand)]
     RollingUpgrade(RollingUpgradeVerb),
+    /// Suspend or resume automatic repairs of a set.
+    SetOrchestrationServiceState {
+        /// The set.
+        #[arg(add = ArgValueCandidates::new(set_names))]
+        name: String,
+        /// The service.
+        #[arg(long, default_value = "AutomaticRepairs")]
+        service_name: ServiceName,
+        /// What to do with it.
+        #[arg(long)]
+        action: ServiceVerb,
+        #[command(flatten)]
+        wait: WaitOptions,
+    },
     /// List what VMs were told of, or approve it.
     #[command(subcommand)]
     Events(EventsVerb),
@@ -298,6 +313,41 @@ pub(crate) struct Change {
     pub(crate) remove: Vec<String>,
 }
 
+/// What works on a set by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "PascalCase")]
+pub(crate) enum ServiceName {
+    /// Repairs of unhealthy VMs.
+    AutomaticRepairs,
+}
+
+/// What is done with a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "PascalCase")]
+pub(crate) enum ServiceVerb {
+    /// It begins nothing any more.
+    Suspend,
+    /// It goes on, and failures begin to count anew.
+    Resume,
+}
+
+impl From<ServiceName> for OrchestrationServiceName {
+    fn from(name: ServiceName) -> Self {
+        match name {
+            ServiceName::AutomaticRepairs => Self::AutomaticRepairs,
+        }
+    }
+}
+
+impl From<ServiceVerb> for ServiceAction {
+    fn from(verb: ServiceVerb) -> Self {
+        match verb {
+            ServiceVerb::Suspend => Self::Suspend,
+            ServiceVerb::Resume => Self::Resume,
+        }
+    }
+}
+
 /// In which form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
@@ -335,6 +385,8 @@ mod tests {
             &["events", "approve", "web", "--instance-ids", "*"],
             &["events", "approve", "--vm", "jumpbox"],
             &["rolling-upgrade", "status", "web", "--context", "kind", "-w"],
+            &["set-orchestration-service-state", "web", "--action", "Suspend"],
+            &["set-orchestration-service-state", "web", "--service-name", "AutomaticRepairs", "--action", "Resume"],
         ] {
             assert!(parse(legal).is_ok(), "{legal:?}: {:?}", parse(legal).err());
         }
@@ -344,6 +396,7 @@ mod tests {
             &["restart", "--instance-ids", "0"],
             &["update-instances", "web"],
             &["scale", "web"],
+            &["set-orchestration-service-state", "web"],
             &["events", "list"],
             &["events", "approve", "web"],
         ] {

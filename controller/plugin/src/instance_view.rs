@@ -4,6 +4,7 @@
 
 use scaleset_crds::instance::{InstanceView, InstanceViewStatus};
 use scaleset_crds::load_balancing::{PoolMembership, PoolSummary};
+use scaleset_crds::repairs::OrchestrationServiceSummary;
 use scaleset_crds::scale_set::ScaleSetInstanceView;
 use scaleset_crds::{InstanceStatus, ScaleSetStatus};
 use serde_json::{Value, json};
@@ -34,19 +35,26 @@ pub(crate) async fn set(cluster: &Cluster, name: &str, output: Output) -> anyhow
                 println!("\n{}", pools_of_set(&status.load_balancer_pools));
             }
             println!("\n{}", statuses(&view.statuses));
+            let service = |service: &OrchestrationServiceSummary| {
+                vec![format!("{:?}", service.service_name), format!("{:?}", service.service_state)]
+            };
+            let services: Vec<Vec<String>> = view.orchestration_services.iter().map(service).collect();
+            if !services.is_empty() {
+                println!("\n{}", table(&["SERVICE", "STATE"], &services));
+            }
             Ok(())
         }
     }
 }
 
 fn view_of_set(status: &ScaleSetStatus) -> Value {
-    let ScaleSetInstanceView { statuses_summary, extensions, statuses } =
+    let ScaleSetInstanceView { statuses_summary, extensions, orchestration_services, statuses } =
         status.instance_view.clone().unwrap_or_default();
     json!({
         "virtualMachine": {"statusesSummary": statuses_summary},
         "extensions": extensions,
         "statuses": statuses,
-        "orchestrationServices": [],
+        "orchestrationServices": orchestration_services,
         "loadBalancerPools": status.load_balancer_pools,
     })
 }

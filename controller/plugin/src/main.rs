@@ -53,7 +53,7 @@ async fn main() -> ExitCode {
 async fn run(cluster: &Cluster, command: Command) -> anyhow::Result<ExitCode> {
     use OperationType::{
         ApproveScheduledEvent, CancelRollingUpgrade, Deallocate, Delete, ManualUpgrade, PowerOff, Redeploy, Reimage,
-        ReimageAll, Restart, SimulateEviction, Start, StartRollingUpgrade,
+        ReimageAll, Restart, SetOrchestrationServiceState, SimulateEviction, Start, StartRollingUpgrade,
     };
     let of = |operation_type, target| Request { operation_type, target, parameters: None };
     let request = match command {
@@ -61,7 +61,7 @@ async fn run(cluster: &Cluster, command: Command) -> anyhow::Result<ExitCode> {
         Command::SimulateEviction(asked) => (of(SimulateEviction, asked.target.into()), asked.wait),
         Command::Stop { asked, skip_shutdown } => {
             let skip = skip_shutdown.then_some(true);
-            let parameters = skip.map(|skip| OperationParameters { skip_shutdown: Some(skip), event_id: None });
+            let parameters = skip.map(|skip| OperationParameters { skip_shutdown: Some(skip), ..OperationParameters::default() });
             (Request { parameters, ..of(PowerOff, asked.target.into()) }, asked.wait)
         }
         Command::Deallocate(asked) => (of(Deallocate, asked.target.into()), asked.wait),
@@ -88,8 +88,17 @@ async fn run(cluster: &Cluster, command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Events(EventsVerb::Approve { target, event_id, wait }) => {
             let parameters =
-                event_id.map(|event_id| OperationParameters { skip_shutdown: None, event_id: Some(event_id) });
+                event_id.map(|event_id| OperationParameters { event_id: Some(event_id), ..OperationParameters::default() });
             (Request { parameters, ..of(ApproveScheduledEvent, target.into()) }, wait)
+        }
+        Command::SetOrchestrationServiceState { name, service_name, action, wait } => {
+            let parameters = OperationParameters {
+                service_name: Some(service_name.into()),
+                action: Some(action.into()),
+                ..OperationParameters::default()
+            };
+            let request = of(SetOrchestrationServiceState, Target::set(name));
+            (Request { parameters: Some(parameters), ..request }, wait)
         }
         Command::Read(read) => return read_or_change(cluster, read).await.map(|()| ExitCode::SUCCESS),
         Command::Completion { .. } => return Ok(ExitCode::SUCCESS),

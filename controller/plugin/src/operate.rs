@@ -163,7 +163,7 @@ mod tests {
         let asked = object(Request {
             operation_type: OperationType::PowerOff,
             target: target.into(),
-            parameters: Some(OperationParameters { skip_shutdown: Some(true), event_id: None }),
+            parameters: Some(OperationParameters { skip_shutdown: Some(true), ..OperationParameters::default() }),
         });
         assert_eq!(asked.metadata.generate_name.as_deref(), Some("jumpbox-poweroff-"));
         assert_eq!(asked.spec.target.kind, OperationTargetKind::FlexVM);

@@ -284,8 +284,13 @@ impl Pass<'_> {
                     labels::MODEL_REVISION,
                 ];
                 let marks: BTreeMap<&str, Option<&str>> = marks.into_iter().map(|mark| (mark, None)).collect();
-                let wishes =
-                    [labels::ROLLING_UPGRADE, labels::OS_DISK, labels::FORCE_DELETION, labels::INSTANCE_NUMBER];
+                let wishes = [
+                    labels::ROLLING_UPGRADE,
+                    labels::OS_DISK,
+                    labels::REPAIR,
+                    labels::FORCE_DELETION,
+                    labels::INSTANCE_NUMBER,
+                ];
                 let wishes: BTreeMap<&str, Option<&str>> = wishes.into_iter().map(|wish| (wish, None)).collect();
                 json!({"metadata": {"ownerReferences": others, "labels": marks, "annotations": wishes}})
             }

@@ -6,13 +6,14 @@ use std::time::Duration;
 use kube::ResourceExt;
 use scaleset_crds::condition::Reason;
 use scaleset_crds::operation::OperationState;
+use scaleset_crds::repairs::RepairAction;
 use scaleset_crds::spot::{EvictionPolicy, Priority, SpotRestorePolicy};
 use scaleset_crds::vocabulary::Surplus;
 use scaleset_crds::{FlexVM, ScaleSet, ScaleSetVM, labels};
 use scaleset_planning::membership::{Applicant, SetShape, detach_refusal, move_refusal, refusal_among};
 use scaleset_planning::scale_set::prefix;
 use scaleset_planning::snapshot::{
-    Assigned, Belonging, Birth, EvictionNote, Failure, InstanceRequest, InstanceSnapshot, MemberKind, MemberLife,
+    Asker, Assigned, Belonging, Birth, EvictionNote, Failure, InstanceRequest, InstanceSnapshot, MemberKind, MemberLife,
     Origin, OsDiskWish, ReleaseRule, RequestedOperation, SizeMaintenance,
 };
 use scaleset_planning::view::{ModelView, QuotaRule};
@@ -20,7 +21,7 @@ use scaleset_planning::{naming, revision};
 
 use super::machine_view::hardware_view;
 use super::observe::{Applicants, Instance, Observed, owning_set};
-use crate::scale_set::{finalizer, is_owned_by, member_shape, origin, profile_of, set_shape, shutdown_of};
+use crate::scale_set::{finalizer, is_owned_by, member_shape, origin, profile_of, repair_of, set_shape, shutdown_of};
 
 /// How long a restoration is tried where the policy does not say.
 const RESTORE_TIMEOUT_SECONDS: i32 = 3_600;
@@ -54,6 +55,7 @@ pub(super) fn validate(observed: &Observed) -> InstanceSnapshot {
         enrolled: wish.enrolled,
         marked_group: metadata.labels.as_ref().and_then(|all| all.get(labels::CAPACITY_RESERVATION_GROUP)).cloned(),
         os_disk_wish: annotation(labels::OS_DISK).and_then(|wish| OsDiskWish::parse(wish)),
+        repair: repair_of(metadata),
         operation: requested(observed),
         power_operation: annotation(labels::POWER_OPERATION).cloned(),
         restore_for: owner(observed).and_then(|set| restore_for(set)),
@@ -64,11 +66,32 @@ pub(super) fn validate(observed: &Observed) -> InstanceSnapshot {
 }
 
 /// The earliest operation that has begun, is for this very object to carry out, and is not recorded as ended here; an
-/// approval of an event before all others.
+/// approval of an event before all others. A repair comes after what people ask for, unless the hardware is at it already: it
+/// is recorded before anything else is done.
 fn requested(observed: &Observed) -> Option<RequestedOperation> {
+    let repair = repair(observed);
+    let machine = observed.machine.as_ref().ok().and_then(Option::as_ref);
+    let is_last = |repair: &&RequestedOperation| machine.is_some_and(|it| it.last_operation.as_ref() == Some(&repair.uid));
+    if let Some(begun) = repair.as_ref().filter(is_last) {
+        return Some(begun.clone());
+    }
     let mut requested: Vec<RequestedOperation> = under_way(observed).collect();
     requested.sort_by_key(|operation| operation.request != InstanceRequest::ApproveScheduledEvent);
-    requested.into_iter().next()
+    requested.into_iter().next().or(repair)
+}
+
+/// What the mark of its set asks for, until it is recorded as ended.
+fn repair(observed: &Observed) -> Option<RequestedOperation> {
+    let mark = repair_of(observed.instance.metadata())?;
+    let request = match mark.action {
+        RepairAction::Replace => return None,
+        RepairAction::Reimage => InstanceRequest::Reimage,
+        RepairAction::Restart => InstanceRequest::Restart,
+    };
+    let uid = mark.key();
+    let records = observed.instance.status().map(|status| status.operations.as_slice()).unwrap_or_default();
+    let ended = records.iter().any(|record| record.uid == uid && record.state != OperationState::InProgress);
+    (!ended).then_some(RequestedOperation { uid, request, event_id: None, asked_by: Asker::Repair })
 }
 
 fn under_way(observed: &Observed) -> impl Iterator<Item = RequestedOperation> {
@@ -83,7 +106,7 @@ fn under_way(observed: &Observed) -> impl Iterator<Item = RequestedOperation> {
         let ended = records.iter().any(|record| record.uid == uid && record.state != OperationState::InProgress);
         let request = InstanceRequest::of_spec(&operation.spec)?;
         let event_id = operation.spec.parameters.as_ref().and_then(|parameters| parameters.event_id.clone());
-        (under_way && meant && !ended).then_some(RequestedOperation { uid, request, event_id })
+        (under_way && meant && !ended).then_some(RequestedOperation { uid, request, event_id, asked_by: Asker::Operation })
     })
 }
 

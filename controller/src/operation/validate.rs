@@ -15,7 +15,7 @@ use scaleset_planning::operation::scope_of_ids;
 use scaleset_planning::scale_set::lowered;
 use scaleset_planning::snapshot::{
     EarlierOperation, Failure, ImageVersions, MemberKind, MemberLife, Observation, OperationMember, OperationScope,
-    OperationSet, OperationSnapshot, OperationTargetFacts, Origin, SetOperation, SetRequest, SpotHardware,
+    OperationSet, OperationSnapshot, OperationTargetFacts, Origin, RepairSwitch, SetOperation, SetRequest, SpotHardware,
     UpgradeSwitch,
 };
 
@@ -147,6 +147,12 @@ fn set_facts(set: &ScaleSet, members: &Members) -> OperationSet {
         upgrade_refusal: upgrade_refusal(&status.conditions),
         holds_upgrades: holds_upgrades(&status.blockers),
         rolling_upgrade: status.rolling_upgrade.clone(),
+        repairs: match &spec.automatic_repairs_policy {
+            None => RepairSwitch::Absent,
+            Some(policy) if policy.enabled => RepairSwitch::On,
+            Some(_) => RepairSwitch::Off,
+        },
+        orchestration_services: status.orchestration_services.clone(),
         noted_evictions: status.evictions.iter().map(|note| note.uid.clone()).collect(),
         members: members_of(set, &uid, members),
         uid,
@@ -293,6 +299,9 @@ pub(crate) fn set_operation(set: &ScaleSet, operation: &ScaleSetOperation) -> Op
         OperationType::StartRollingUpgrade => SetRequest::StartRollingUpgrade { after: status.rolling_upgrade_number? },
         OperationType::CancelRollingUpgrade => {
             SetRequest::CancelRollingUpgrade { number: status.rolling_upgrade_number? }
+        }
+        OperationType::SetOrchestrationServiceState => {
+            SetRequest::SetServiceState(operation.spec.parameters.as_ref()?.action?)
         }
         OperationType::Delete
         | OperationType::Start

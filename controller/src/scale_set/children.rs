@@ -106,11 +106,12 @@ fn metadata(set: &SetFacts, member: &NewMember, profile: &VirtualMachineProfile,
 
 fn annotations(member: &NewMember) -> Option<BTreeMap<String, String>> {
     let roll = member.roll.as_ref().map(|mark| (labels::ROLLING_UPGRADE.to_owned(), mark.to_string()));
+    let repair = member.repair.as_ref().map(|mark| (labels::REPAIR.to_owned(), mark.to_string()));
     let number = match member.kind {
         MemberKind::ScaleSetVM => None,
         MemberKind::FlexVM => Some((labels::INSTANCE_NUMBER.to_owned(), member.number.to_string())),
     };
-    let all: BTreeMap<String, String> = roll.into_iter().chain(number).collect();
+    let all: BTreeMap<String, String> = roll.into_iter().chain(repair).chain(number).collect();
     if all.is_empty() { None } else { Some(all) }
 }
 

@@ -8,7 +8,7 @@ use scaleset_crds::condition::Reason;
 use scaleset_crds::spot::Priority;
 use scaleset_crds::{FINALIZER, VirtualMachineProfile, labels};
 use scaleset_planning::plan::{
-    Action, Assignment, DeletionMark, Keeping, Marking, NewMember, OsDiskAssignment, Removal, RemovalCause,
+    Action, Assignment, DeletionMark, Keeping, Marking, NewMember, OsDiskAssignment, Removal, RemovalCause, Repairing,
     ScaleSetPlan, Seating,
 };
 use scaleset_planning::snapshot::{Failure, MemberKind, OsDiskWish, ScaleSetSnapshot, ShutdownRule};
@@ -35,6 +35,7 @@ pub(super) struct Executed {
     pub(super) deleted: Vec<Removal>,
     pub(super) assigned: Vec<String>,
     pub(super) os_disks: Vec<(String, OsDiskWish)>,
+    pub(super) repairs: Vec<Repairing>,
     pub(super) status: StatusSoFar,
 }
 
@@ -131,6 +132,7 @@ impl Pass<'_> {
             Action::AssignRevision(assignment) => self.assign(assignment).await,
             Action::ReplaceOsDisk(assignment) => self.replace_os_disk(assignment).await,
             Action::MarkMember(marking) => self.mark(marking).await,
+            Action::RepairMember(repairing) => self.repair(repairing).await,
             Action::MarkForDeletion(mark) => self.mark_for_deletion(mark).await,
             Action::KeepMember(keeping) => self.keep(keeping).await,
             Action::SeatMember(seating) => self.seat(seating).await,
@@ -194,6 +196,14 @@ impl Pass<'_> {
         let Marking { kind, name, uid, resource_version, roll, reason: _ } = marking;
         let target = self.target(kind_of(*kind), name, uid, resource_version);
         let patch = json!({"metadata": {"annotations": {labels::ROLLING_UPGRADE: roll.to_string()}}});
+        self.context.cluster.patch(&self.observed.id.uid, &target, patch).await
+    }
+
+    async fn repair(&self, repairing: &Repairing) -> Result<(), ClusterError> {
+        let Repairing { kind, name, uid, resource_version, mark, reason: _ } = repairing;
+        let target = self.target(kind_of(*kind), name, uid, resource_version);
+        let value = mark.as_ref().map(ToString::to_string);
+        let patch = json!({"metadata": {"annotations": {labels::REPAIR: value}}});
         self.context.cluster.patch(&self.observed.id.uid, &target, patch).await
     }
 
@@ -320,6 +330,7 @@ fn note(set: &str, action: &Action, result: Result<Done, ClusterError>, executed
                 Action::ReplaceOsDisk(assignment) => {
                     executed.os_disks.push((assignment.name.clone(), assignment.wish.clone()));
                 }
+                Action::RepairMember(repairing) => executed.repairs.push(repairing.clone()),
                 Action::DeleteMember(removal) => executed.deleted.push(removal.clone()),
                 Action::RemoveFinalizer => executed.status = StatusSoFar::LetGo,
                 Action::NoteEvictions { names: _ } | Action::ReserveNumbers { next: _ } => {
@@ -367,6 +378,7 @@ const fn needed_by_others(action: &Action) -> bool {
         Action::AssignRevision(_)
         | Action::ReplaceOsDisk(_)
         | Action::MarkMember(_)
+        | Action::RepairMember(_)
         | Action::MarkForDeletion(_)
         | Action::KeepMember(_)
         | Action::SeatMember(_)

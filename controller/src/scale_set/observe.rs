@@ -108,10 +108,11 @@ pub(super) async fn observe(context: &Context, set: Arc<ScaleSet>) -> Observed {
     }
 }
 
-/// A rolling upgrade counts members as late; the others do not.
+/// A rolling upgrade counts members as late, and repairs take them for unwell; nothing else depends on it.
 fn looked_at(context: &Context, set: &ScaleSet, members: &Members) -> Option<BTreeSet<String>> {
     let recorded = set.status.as_ref().is_some_and(|status| status.rolling_upgrade.is_some());
-    if !recorded && set.spec.upgrade_policy.mode != UpgradeMode::Rolling {
+    let repairs = set.spec.automatic_repairs_policy.is_some();
+    if !recorded && !repairs && set.spec.upgrade_policy.mode != UpgradeMode::Rolling {
         return None;
     }
     let uniform = members.scale_set_vms.iter().filter_map(|vm| vm.metadata.uid.as_ref());

@@ -34,7 +34,7 @@ pub(super) async fn report(
             warn!(set = %snapshot.set.name, error = %error, "event lost");
         }
     }
-    let Executed { outcome, retry, status, created: _, deleted: _, assigned: _, os_disks: _ } = executed;
+    let Executed { outcome, retry, status, created: _, deleted: _, assigned: _, os_disks: _, repairs: _ } = executed;
     let mut wake = plan.wake_after.map_or(Wake::OnChange, |after| Wake::After(context.hardware.wall_duration(after)));
     let said_already = match status {
         StatusSoFar::LetGo => true,
@@ -142,6 +142,7 @@ fn records(status: &ScaleSetStatus) -> ScaleSetStatus {
         evictions: status.evictions.clone(),
         scheduled_events: status.scheduled_events.clone(),
         revisions: status.revisions.clone(),
+        orchestration_services: status.orchestration_services.clone(),
         rolling_upgrade: status.rolling_upgrade.clone().map(uncounted),
         os_upgrade_history: status.os_upgrade_history.iter().cloned().map(attempt).collect(),
         ..ScaleSetStatus::default()
@@ -163,6 +164,7 @@ fn decisions(executed: &Executed) -> [(&'static str, &'static str, &'static str,
         ("ScaledOut", "Create", "made", executed.created.clone()),
         ("ScaledIn", "Delete", "removing", removed(RemovalCause::ScaleIn)),
         ("Replacing", "Delete", "the newest model needs new VMs, removing", removed(RemovalCause::Replace)),
+        ("Repairing", "Delete", "a new VM takes its place, removing", removed(RemovalCause::Repair)),
         ("Evicted", "Delete", "Spot VMs were evicted, removing", removed(RemovalCause::Evicted)),
         ("Overprovisioned", "Delete", "more were made than are kept, removing", removed(RemovalCause::Surplus)),
         ("Deleting", "Delete", "removing", removed(RemovalCause::SetDeleted)),
@@ -188,6 +190,11 @@ fn notices(observed: &Observed, plan: &ScaleSetPlan, executed: &Executed) -> Vec
             let event_type = if reason == "RestoringOSDisk" { EventType::Warning } else { EventType::Normal };
             notices.push(notice(event_type, reason, action, format!("{verb} {}{why}", list(&names))));
         }
+    }
+    for repairing in &executed.repairs {
+        let Some(mark) = &repairing.mark else { continue };
+        let note = format!("{} of {}, attempt {}: {}", mark.action.as_str(), repairing.name, mark.attempt, repairing.reason);
+        notices.push(notice(EventType::Normal, "Repairing", mark.action.as_str(), note));
     }
     let before = observed.set.status.as_ref();
     let known = |code: &str| before.is_some_and(|status| status.blockers.iter().any(|blocker| blocker.code == code));

@@ -11,6 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
 use scaleset_crds::os_upgrade::AutomaticOsUpgradePolicy;
+use scaleset_crds::repairs::AutomaticRepairsPolicy;
 use scaleset_crds::rolling_upgrade::RollingUpgradePolicy;
 use scaleset_crds::scale_set::UpgradePolicy;
 use scaleset_crds::spot::PriorityMixPolicy;
@@ -23,7 +24,7 @@ use scaleset_planning::priority_mix::PriorityMix;
 use scaleset_planning::reservation::ReservedGroup;
 use scaleset_planning::snapshot::{
     BreachRule, Confirmation, FinalizerState, Headroom, Maintenance, MaxSurge, MemberLife, NewImages, OsUpgradePolicy,
-    Overprovision, Quota, RegionFacts, Revision, RollbackRule, RollingPolicy, ScaleSetSnapshot, SetFacts, SetLife,
+    Overprovision, Quota, RegionFacts, RepairPolicy, RepairSwitch, Revision, RollbackRule, RollingPolicy, ScaleSetSnapshot, SetFacts, SetLife,
     ShutdownRule, SizeFacts, SpotOffer, UnhealthyRule, UpgradeSwitch, ZoneBalance, ZoneFacts, ZoneRule,
 };
 
@@ -32,7 +33,7 @@ use crate::error::{PassError, told};
 use crate::operation::set_operation;
 use crate::reservation_group::reserved_group;
 
-pub(crate) use member::{failure_of, is_owned_by, member_shape, origin, protection, shutdown_of};
+pub(crate) use member::{failure_of, is_owned_by, member_shape, origin, protection, repair_of, shutdown_of};
 
 pub(super) fn validate(observed: &Observed) -> ScaleSetSnapshot {
     let set = &observed.set;
@@ -115,6 +116,7 @@ fn facts(set: &ScaleSet) -> SetFacts {
         max_disruption: spec.upgrade_policy.max_disruption,
         upgrades: if spec.upgrade_policy.paused { UpgradeSwitch::Paused } else { UpgradeSwitch::On },
         os_upgrades: os_upgrades(&spec.upgrade_policy),
+        repairs: repairs(spec.automatic_repairs_policy.as_ref()),
         mix: spec.priority_mix_policy.as_ref().map(priority_mix),
         profile: spec.virtual_machine_profile.clone().map(Arc::new),
     }
@@ -127,6 +129,21 @@ fn overprovision(spec: &ScaleSetSpec) -> Overprovision {
         (OrchestrationMode::Flexible, _) | (OrchestrationMode::Uniform, Some(false)) => Overprovision::Off,
         (OrchestrationMode::Uniform, Some(true) | None) if extensions_wait => Overprovision::ExtensionsOnKept,
         (OrchestrationMode::Uniform, Some(true) | None) => Overprovision::On,
+    }
+}
+
+/// Azure's defaults stand where the spec is silent.
+fn repairs(policy: Option<&AutomaticRepairsPolicy>) -> RepairPolicy {
+    let default = RepairPolicy::default();
+    let Some(policy) = policy else { return default };
+    let AutomaticRepairsPolicy { enabled, grace_period_seconds, repair_action, max_consecutive_failed_repairs } = policy;
+    let seconds = grace_period_seconds.and_then(|seconds| u64::try_from(seconds).ok());
+    let failures = max_consecutive_failed_repairs.and_then(|failures| u32::try_from(failures).ok());
+    RepairPolicy {
+        switch: if *enabled { RepairSwitch::On } else { RepairSwitch::Off },
+        grace: seconds.map_or(default.grace, Duration::from_secs),
+        action: repair_action.unwrap_or_default(),
+        failures_max: failures.unwrap_or(default.failures_max),
     }
 }
 

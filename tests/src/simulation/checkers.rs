@@ -7,6 +7,7 @@ mod held;
 mod maintenance;
 mod notices;
 mod placed;
+mod repaired;
 mod reserved;
 mod rest;
 mod seen;
@@ -25,6 +26,7 @@ use held::unexplained;
 use maintenance::Maintenances;
 use notices::Notices;
 use placed::misplaced;
+use repaired::Repairs;
 use reserved::overpromised;
 pub use rest::{balanced, converged};
 use seen::{MemberSeen, Protected, Seen, text};
@@ -44,6 +46,7 @@ pub struct Judge {
     notices: Notices,
     maintenances: Maintenances,
     drained: Drained,
+    repairs: Repairs,
     /// Whether the cache was behind in the round before.
     lagged: bool,
     effects: u64,
@@ -81,7 +84,10 @@ impl Judge {
         let lags = stage.cluster.lags();
         if !lags && !self.lagged {
             findings.extend(misplaced(&self.before, &now));
+            let by_hand = &self.by_hand;
+            findings.extend(self.repairs.findings(stage.hardware.now(), &self.before, &now, by_hand));
         }
+        self.repairs.see(observed.as_ref());
         self.lagged = lags;
         findings.extend(surplus::too_many(&self.before, &now));
         self.ids_only_rise(&now, &mut findings);
@@ -131,13 +137,13 @@ impl Judge {
         }
     }
 
-    /// A set never makes more members than it is told to and than may surge.
+    /// A set never makes more members than it is told to, than may surge and than wait for the ones that they replace to go.
     fn counts_stay_in_target(&self, now: &Seen, findings: &mut Vec<String>) {
         for (uid, set) in &now.sets {
             let Some(before) = self.before.sets.get(uid) else { continue };
             let (were, are) = (self.before.live_made(uid).count(), now.live_made(uid).count());
             let most = set.target.max(before.target) + set.surge.max(before.surge);
-            let allowed = usize::try_from(most).unwrap_or(0);
+            let allowed = usize::try_from(most).unwrap_or(0) + now.beside_their_predecessors(uid);
             if are > were && are > allowed {
                 findings.push(format!("{} grew from {were} to {are} members, {allowed} are allowed", set.name));
             }

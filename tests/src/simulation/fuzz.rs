@@ -10,8 +10,10 @@ use scaleset_hardware::Machine;
 use super::checkers::converged;
 use super::random::Random;
 use super::script::{Setting, Teller};
+use repairing::Repairing;
 use reserving::Reserving;
 
+mod repairing;
 mod reserving;
 
 /// How many commands a story has before it heals.
@@ -33,12 +35,15 @@ pub fn play_seed(seed: u64, setting: Setting<'_>, told: &Mutex<Vec<String>>) -> 
         spot: false,
         // Draws of its own, so that what it adds changes nothing else of a story.
         reserving: Reserving::new(seed),
+        repairing: Repairing::new(seed),
     };
     author.begin();
     author.begin_reserving();
+    author.begin_repairing();
     for _ in 0..COMMANDS {
         author.next_command();
         author.reserve();
+        author.repair();
     }
     author.heal();
     let findings = converged(author.teller.stage());
@@ -58,6 +63,7 @@ struct Author<'story> {
     /// Whether there is a set of Spot VMs.
     spot: bool,
     reserving: Reserving,
+    repairing: Repairing,
 }
 
 impl Author<'_> {
@@ -387,6 +393,7 @@ impl Author<'_> {
         self.tell("api reliable");
         self.tell("lag 0");
         self.end_reserving();
+        self.all_well();
         // A change that the ceiling refuses would wait for a person.
         self.tell("change web ceiling=Replace");
         self.tell("change demo ceiling=Replace");

@@ -12,6 +12,7 @@
 //! attach newvm demo   detach newvm                … a VM that runs joins a set, or leaves it
 //! operate again web Restart ids=0,1              … creates an operation of that name; without ids it is on the whole target
 //! operate fine web ApproveScheduledEvent event-of=web-2   … approves the event that a VM was told of
+//! operate stop web SetOrchestrationServiceState repairs=Suspend   … suspends automatic repairs, or resumes them
 //! delete web-1 | delete web foreground | orphan   … deletes an object
 //! forget web                                      … loses the record of the next number in a set's status
 //! vanish web-1   drift web-1 size=…               the hardware loses or changes a VM
@@ -19,7 +20,8 @@
 //! unwell web-1 | well web-1                       … its application answers badly, and as scripted again
 //! zone eastus 2 down | up                         … a zone fails and comes back
 //! fail-boot web-3 | heal-boot                     … boots fail, by the beginning of the name
-//! calls observe fail | calls any lose 20          … calls fail, are throttled, or lose their answer, in so many of 100 cases
+//! calls observe fail | calls any lose 20          … calls fail, are throttled, lose their answer, or answer that there is
+//!                                                 nothing (empty), in so many of 100 cases
 //! calls heal                                      … and work again
 //! spot-price eastus Standard_D2s_v3 0.05 | usual  what an hour of a Spot VM costs
 //! spot-pressure eastus zone=2 evict=3 | over      Spot capacity is needed by others: so many VMs are evicted, none gets in
@@ -35,6 +37,7 @@
 //! api unreliable 5 7 | api reliable               so many of 100 writes are refused, as many lose their answer, by a seed
 //! die before 3 | die after 0                      the controller dies at the write of that number, and is started again
 //! show | revisions web                            the objects, as a table; the revisions of a set
+//! services web                                    what works on a set by itself; marks of repairs on its VMs
 //! images | history web                            the image and the disks of each machine; upgrades of a set's OS image
 //! ```
 //!
@@ -209,6 +212,7 @@ impl Teller {
             }
             ("show", []) => self.say(&table::objects(&self.stage)),
             ("revisions", [set]) => self.say(&table::revisions(&self.stage, set)),
+            ("services", [set]) => self.say(&table::services(&self.stage, set)),
             ("images", []) => self.say(&table::images(&self.stage)),
             ("history", [set]) => self.say(&table::os_upgrades(&self.stage, set)),
             _ => {
@@ -387,8 +391,9 @@ fn calls_fault(calls: &str, how: &str, percent: &[&str]) -> Fault {
     let effect = match how {
         "fail" => FaultEffect::FailCalls { calls },
         "lose" => FaultEffect::LoseAnswers { calls },
+        "empty" => FaultEffect::EmptyAnswers { calls },
         "throttle" => FaultEffect::ThrottleCalls { calls, retry_after_seconds: 2.0 },
-        other => panic!("calls fail, lose or throttle, they do not {other}"),
+        other => panic!("calls fail, lose, empty or throttle, they do not {other}"),
     };
     let rate_percent = percent.first().map_or(100.0, |percent| percent.parse().expect("a percentage"));
     Fault { selector: Selector::default(), effect, rate_percent, remaining: None }

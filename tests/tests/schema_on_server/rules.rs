@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::case::{Case, LegalChange, Refusal, check, check_legal_change};
 use crate::{
-    flex_vm, health, load_balancing, operation, os_upgrade, overprovision, profile, reservation_group, scale_set,
+    flex_vm, health, load_balancing, operation, os_upgrade, overprovision, profile, repairs, reservation_group, scale_set,
     scale_set_vm, scheduled_events, server, spot,
 };
 
@@ -20,6 +20,7 @@ fn cases() -> Vec<Case> {
         load_balancing::cases(),
         os_upgrade::cases(),
         overprovision::cases(),
+        repairs::cases(),
         spot::cases(),
         scheduled_events::cases(),
         scale_set_vm::cases(),
@@ -37,6 +38,7 @@ fn legal_changes() -> Vec<LegalChange> {
         profile::legal_changes(),
         overprovision::legal_changes(),
         load_balancing::legal_changes(),
+        repairs::legal_changes(),
         spot::legal_changes(),
         scheduled_events::legal_changes(),
         scale_set_vm::legal_changes(),

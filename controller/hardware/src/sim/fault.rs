@@ -100,6 +100,12 @@ pub enum FaultEffect {
         #[serde(default)]
         calls: Vec<Call>,
     },
+    /// Calls that only read answer that there is nothing; others work as ever.
+    EmptyAnswers {
+        /// Which; all when empty.
+        #[serde(default)]
+        calls: Vec<Call>,
+    },
 }
 
 /// How a boot fails.
@@ -143,6 +149,7 @@ pub(crate) enum Verdict {
     Throttle(SignedDuration),
     Fail,
     LoseAnswer,
+    Empty,
 }
 
 impl Selector {
@@ -171,7 +178,11 @@ impl FaultEffect {
             }
             Self::FailCalls { calls } if among(calls) => Verdict::Fail,
             Self::LoseAnswers { calls } if among(calls) => Verdict::LoseAnswer,
-            Self::ThrottleCalls { .. } | Self::FailCalls { .. } | Self::LoseAnswers { .. } => Verdict::Pass,
+            Self::EmptyAnswers { calls } if among(calls) => Verdict::Empty,
+            Self::ThrottleCalls { .. }
+            | Self::FailCalls { .. }
+            | Self::LoseAnswers { .. }
+            | Self::EmptyAnswers { .. } => Verdict::Pass,
         }
     }
 }

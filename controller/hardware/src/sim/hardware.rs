@@ -318,7 +318,7 @@ impl Simulation {
     }
 
     /// Makes a call that only reads, and returns what it read once that is durable.
-    async fn read<T: Send>(
+    async fn read<T: Default + Send>(
         &self,
         call: Call,
         about: About<'_>,
@@ -334,6 +334,7 @@ impl Simulation {
             let answer = match (admitted.err().or_else(|| refusal(verdict)), verdict) {
                 (Some(refusal), _) => Err(refusal),
                 (None, Verdict::LoseAnswer) => Err(lost()),
+                (None, Verdict::Empty) => Ok((T::default(), 0)),
                 (None, Verdict::Pass | Verdict::Throttle(_) | Verdict::Fail) => Ok(work(&world, now)),
             };
             let count = world.count(call);
@@ -383,7 +384,7 @@ fn draft(target: &Target, detail: String) -> Draft {
 
 fn refusal(verdict: Verdict) -> Option<HardwareError> {
     match verdict {
-        Verdict::Pass | Verdict::LoseAnswer => None,
+        Verdict::Pass | Verdict::LoseAnswer | Verdict::Empty => None,
         Verdict::Throttle(wait) => {
             Some(HardwareError::Throttled { retry_after: Duration::try_from(wait).unwrap_or_default() })
         }

@@ -32,6 +32,7 @@ pub(super) fn of_counted(plan: &ScaleSetPlan) -> ScaleSetPlan {
         | Action::AssignRevision(_)
         | Action::ReplaceOsDisk(_)
         | Action::MarkMember(_)
+        | Action::RepairMember(_)
         | Action::MarkForDeletion(_)
         | Action::KeepMember(_)
         | Action::SeatMember(_)

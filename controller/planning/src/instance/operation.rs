@@ -10,7 +10,7 @@ use scaleset_crds::vocabulary::{PowerState, PowerWish};
 
 use super::scheduled_event::{RecordedBefore, approved};
 use super::{Decision, Perform, Step, decide};
-use crate::snapshot::{Assigned, Failure, InstanceRequest, InstanceSnapshot, RequestedOperation, ShutdownRule};
+use crate::snapshot::{Asker, Assigned, Failure, InstanceRequest, InstanceSnapshot, RepairMark, RequestedOperation, ShutdownRule};
 use crate::status::instance::InstanceOutcome;
 use crate::view::{HardwareView, InstanceView, ModelView, OperationState};
 
@@ -23,7 +23,7 @@ pub(super) fn requested(
     model: Option<&ModelView>,
     view: &InstanceView,
 ) -> Option<Decision> {
-    let RequestedOperation { uid, request, event_id: _ } = snapshot.operation.as_ref()?;
+    let RequestedOperation { uid, request, event_id: _, asked_by } = snapshot.operation.as_ref()?;
     if view.last_operation.as_ref() == Some(uid) {
         return None;
     }
@@ -42,7 +42,11 @@ pub(super) fn requested(
         InstanceRequest::SimulateEviction => Step::Perform(uid.clone(), Perform::SimulateEviction),
         InstanceRequest::ApproveScheduledEvent => return None,
     };
-    Some(decide(step, &format!("operation {:?} asks for it", request.operation_type())))
+    let reason = match asked_by {
+        Asker::Operation => format!("operation {:?} asks for it", request.operation_type()),
+        Asker::Repair => "automatic repair: its application is not well".to_owned(),
+    };
+    Some(decide(step, &reason))
 }
 
 /// How a guest that is to stop is stopped now.
@@ -66,7 +70,9 @@ pub(super) fn shutdown_rule(snapshot: &InstanceSnapshot) -> ShutdownRule {
 /// The records of operations after a step, the latest last.
 pub(crate) fn records(snapshot: &InstanceSnapshot, step: &Step, outcome: &InstanceOutcome) -> Vec<InstanceOperation> {
     let mut records = snapshot.status.operations.clone();
-    let Some(RequestedOperation { uid, request, event_id: _ }) = &snapshot.operation else { return records };
+    let Some(RequestedOperation { uid, request, event_id: _, asked_by: _ }) = &snapshot.operation else {
+        return records;
+    };
     let Some((state, failure)) = state(snapshot, step, outcome) else { return records };
     let (code, message) = failure.map(|failure| (failure.reason.as_str().to_owned(), failure.message)).unzip();
     let record = InstanceOperation { uid: uid.clone(), operation_type: request.operation_type(), state, code, message };
@@ -74,8 +80,12 @@ pub(crate) fn records(snapshot: &InstanceSnapshot, step: &Step, outcome: &Instan
         Some(known) => *known = record,
         None => records.push(record),
     }
-    let beyond = records.len().saturating_sub(RECORDS_MAX);
-    records.drain(..beyond);
+    // Nothing else says that the repair of its mark was carried out.
+    let repair = snapshot.repair.as_ref().map(RepairMark::key);
+    while records.len() > RECORDS_MAX {
+        let oldest = records.iter().position(|record| Some(&record.uid) != repair.as_ref()).unwrap_or(0);
+        records.remove(oldest);
+    }
     records
 }
 

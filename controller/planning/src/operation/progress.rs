@@ -7,6 +7,7 @@ use scaleset_crds::vocabulary::{ProvisioningState, RollingUpgradeCode, UpgradeMo
 
 use super::approval;
 use super::refusal::is_running;
+use super::service;
 use crate::snapshot::{
     Failure, ImageVersions, MemberLife, Observation, OperationMember, OperationSet, OperationSnapshot,
     OperationTargetFacts,
@@ -28,9 +29,11 @@ pub enum Progress {
         /// How the upgrade stands.
         outcome: RollOutcome,
     },
+    /// In the state of a service of the set, which is of no VM.
+    Service(RollOutcome),
 }
 
-/// How a rolling upgrade that an operation is about stands.
+/// How what the set does as a whole stands: a rolling upgrade, or the state of a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RollOutcome {
     /// What was asked for has not come about yet.
@@ -56,6 +59,12 @@ pub(super) fn of(snapshot: &OperationSnapshot) -> Progress {
     match (&snapshot.target, snapshot.spec.operation_type) {
         (OperationTargetFacts::ScaleSet(set), OperationType::StartRollingUpgrade) => started_roll(snapshot, set),
         (OperationTargetFacts::ScaleSet(set), OperationType::CancelRollingUpgrade) => cancelled_roll(snapshot, set),
+        (OperationTargetFacts::ScaleSet(set), OperationType::SetOrchestrationServiceState) => {
+            Progress::Service(service::progress(snapshot, set))
+        }
+        (OperationTargetFacts::Missing, OperationType::SetOrchestrationServiceState) => {
+            Progress::Service(RollOutcome::Failed(gone("the set")))
+        }
         (OperationTargetFacts::Missing, OperationType::StartRollingUpgrade | OperationType::CancelRollingUpgrade) => {
             let outcome = RollOutcome::Failed(gone("the set"));
             Progress::RollingUpgrade { total: 0, succeeded: 0, failed: 0, outcome }
@@ -68,7 +77,7 @@ pub(super) fn of(snapshot: &OperationSnapshot) -> Progress {
     }
 }
 
-fn gone(what: &str) -> Failure {
+pub(super) fn gone(what: &str) -> Failure {
     Failure { reason: Reason::ResourceNotFound, message: format!("{what} is gone") }
 }
 
@@ -92,7 +101,8 @@ fn of_instance(snapshot: &OperationSnapshot, instance: &OperationInstance) -> In
         | OperationType::ReimageAll
         | OperationType::SimulateEviction
         | OperationType::StartRollingUpgrade
-        | OperationType::CancelRollingUpgrade => recorded(snapshot, member),
+        | OperationType::CancelRollingUpgrade
+        | OperationType::SetOrchestrationServiceState => recorded(snapshot, member),
     }
 }
 

@@ -6,7 +6,7 @@ use scaleset_crds::condition::Reason;
 use scaleset_crds::operation::OperationType;
 use scaleset_crds::vocabulary::{OrchestrationMode, RollingUpgradeCode, UpgradeMode};
 
-use super::{approval, scope_of_ids};
+use super::{approval, scope_of_ids, service};
 use crate::snapshot::{
     Failure, ImageVersions, MemberLife, OperationMember, OperationScope, OperationSet, OperationSnapshot,
     OperationTargetFacts, Origin, UpgradeSwitch,
@@ -65,6 +65,7 @@ fn of_type(snapshot: &OperationSnapshot, set: &OperationSet) -> Option<Failure> 
         OperationType::ManualUpgrade => manual_upgrade(snapshot, set),
         OperationType::StartRollingUpgrade => start_rolling_upgrade(set),
         OperationType::CancelRollingUpgrade => cancel_rolling_upgrade(set),
+        OperationType::SetOrchestrationServiceState => service::refusal(set),
         OperationType::Start
         | OperationType::PowerOff
         | OperationType::Restart

@@ -148,7 +148,8 @@ fn is_asked_for(snapshot: &ScaleSetSnapshot, member: &Member) -> bool {
         SetRequest::Delete { instances } => instances.contains(&member.uid),
         SetRequest::ManualUpgrade { .. }
         | SetRequest::StartRollingUpgrade { .. }
-        | SetRequest::CancelRollingUpgrade { .. } => false,
+        | SetRequest::CancelRollingUpgrade { .. }
+        | SetRequest::SetServiceState(_) => false,
     })
 }
 

@@ -28,6 +28,7 @@ pub(super) fn mark_first(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan) {
             RemovalCause::ScaleIn => in_scale_in,
             RemovalCause::Surplus
             | RemovalCause::Replace
+            | RemovalCause::Repair
             | RemovalCause::Evicted
             | RemovalCause::Requested
             | RemovalCause::SetDeleted => ShutdownRule::Graceful,

@@ -15,8 +15,8 @@ use scaleset_crds::rolling_upgrade::RollingUpgradeStatus;
 use scaleset_crds::vocabulary::{OsUpgradeStarter, RollingUpgradeCode, UpgradeMode};
 
 use super::{hold, requests, surge_input};
-use crate::budget;
 use crate::plan::ScaleSetPlan;
+use crate::repair;
 use crate::snapshot::{NewImages, Protection, Revision, ScaleSetSnapshot};
 use crate::upgrade::rolling::{self, ImageTarget, RollRequest, RollingDecision, RollingInput, Scope, Target};
 use crate::upgrade::{UpgradeInput, os_image, outdated};
@@ -35,7 +35,7 @@ pub(super) fn plan_os_upgrade(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPl
     if let Some(target) = target(snapshot, plan, input) {
         let percent = snapshot.set.os_upgrades.rolling.max_batch_percent;
         let allowance =
-            budget::of_set(&snapshot.members, plan.effective.target, input.newest, percent, input.requested);
+            repair::allowance(snapshot, plan.effective.target, input.newest, percent, input.requested);
         let RollingDecision {
             decision,
             surged: _,

@@ -17,7 +17,8 @@ pub(super) fn upgrades(snapshot: &ScaleSetSnapshot, newest: &Revision) -> BTreeS
             SetRequest::ManualUpgrade { .. }
             | SetRequest::Delete { .. }
             | SetRequest::StartRollingUpgrade { .. }
-            | SetRequest::CancelRollingUpgrade { .. } => {}
+            | SetRequest::CancelRollingUpgrade { .. }
+            | SetRequest::SetServiceState(_) => {}
         }
     }
     let follows = |member: &&Member| member.assigned_revision.as_ref() == Some(&newest.name);
@@ -35,7 +36,8 @@ pub(super) fn removals(snapshot: &ScaleSetSnapshot) -> Vec<Action> {
             SetRequest::Delete { instances } => instances,
             SetRequest::ManualUpgrade { .. }
             | SetRequest::StartRollingUpgrade { .. }
-            | SetRequest::CancelRollingUpgrade { .. } => continue,
+            | SetRequest::CancelRollingUpgrade { .. }
+            | SetRequest::SetServiceState(_) => continue,
         };
         let named = snapshot.members.iter().filter(|member| member.is_live() && instances.contains(&member.uid));
         let reason = || format!("operation {} asks for it", operation.name);
@@ -49,7 +51,7 @@ pub(super) fn roll(snapshot: &ScaleSetSnapshot) -> Option<RollRequest> {
     let wishes = snapshot.operations.iter().filter_map(|operation| match operation.request {
         SetRequest::CancelRollingUpgrade { number } => Some((0, RollRequest::Cancel { number })),
         SetRequest::StartRollingUpgrade { after } => Some((1, RollRequest::Start { after })),
-        SetRequest::ManualUpgrade { .. } | SetRequest::Delete { .. } => None,
+        SetRequest::ManualUpgrade { .. } | SetRequest::Delete { .. } | SetRequest::SetServiceState(_) => None,
     });
     wishes.min_by_key(|(rank, _)| *rank).map(|(_, request)| request)
 }

@@ -114,6 +114,7 @@ fn create_successors(
             computer_name,
             revision: newest.name.clone(),
             priority: old.priority,
+            repair: None,
             surplus: None,
             zone: old.zone.clone(),
             fault_domain: old.fault_domain,

@@ -6,7 +6,9 @@ use jiff::Timestamp;
 use scaleset_crds::InstanceStatus;
 use scaleset_crds::vocabulary::PowerWish;
 
-use super::{Failure, FinalizerState, MemberKind, MemberLife, OsDiskWish, RequestedOperation, ShutdownRule};
+use super::{
+    Failure, FinalizerState, MemberKind, MemberLife, OsDiskWish, RepairMark, RequestedOperation, ShutdownRule,
+};
 use crate::view::{HardwareView, ModelView, QuotaRule};
 
 /// Everything that a pass over one instance may look at.
@@ -52,7 +54,9 @@ pub struct InstanceSnapshot {
     pub marked_group: Option<String>,
     /// The OS disk that its set wishes for.
     pub os_disk_wish: Option<OsDiskWish>,
-    /// The operation that it is to carry out now, and has not ended.
+    /// The mark of its last repair.
+    pub repair: Option<RepairMark>,
+    /// What it is to carry out now, and has not ended.
     pub operation: Option<RequestedOperation>,
     /// Uid of the operation that wrote the wish for power last.
     pub power_operation: Option<String>,

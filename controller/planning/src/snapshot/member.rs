@@ -10,7 +10,7 @@ use scaleset_crds::scheduled_event::ScheduledEvent;
 use scaleset_crds::spot::{EvictionReason, Priority};
 use scaleset_crds::vocabulary::{HealthState, PowerState, PowerWish, ProvisioningState, Surplus};
 
-use super::ShutdownRule;
+use super::{RepairMark, RepairUptake, ShutdownRule};
 use crate::view::Health;
 
 /// What a rolling upgrade leaves on each member that it touches, so that it is known after a restart.
@@ -203,6 +203,8 @@ pub struct Member {
     pub roll: Option<RollMark>,
     /// The OS disk that its set wishes for.
     pub os_disk_wish: Option<OsDiskWish>,
+    /// Mark of the last repair that is not known to have mended it.
+    pub repair: Option<RepairMark>,
     /// How its guest is stopped if it is deleted now, by the mark that is on it.
     pub shutdown: ShutdownRule,
     /// Priority.
@@ -253,6 +255,10 @@ pub struct MemberReport {
     pub os_disk: Option<OsDiskReport>,
     /// The capacity reservation that it is associated with.
     pub reservation: Option<InstanceReservation>,
+    /// How far it has come with the repair that its mark asks for.
+    pub repair: RepairUptake,
+    /// When its last operation or its power changed last, scenario time, in whole seconds; none where nobody has seen it.
+    pub changed_at: Option<Timestamp>,
     /// What an eviction has left of it.
     pub evicted: Evicted,
     /// Events that it was told of.

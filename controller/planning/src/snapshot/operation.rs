@@ -4,11 +4,14 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use scaleset_crds::operation::{InstanceOperation, OperationType};
+use scaleset_crds::repairs::{OrchestrationService, ServiceAction};
 use scaleset_crds::rolling_upgrade::{FailedRevision, RollingUpgradeStatus};
 use scaleset_crds::vocabulary::{OrchestrationMode, PowerWish, ProvisioningState, UpgradeMode};
 use scaleset_crds::{OperationStatus, ScaleSetOperationSpec};
 
-use super::{Confirmation, Failure, MemberKind, MemberLife, Observation, Origin, Protection, UpgradeSwitch};
+use super::{
+    Confirmation, Failure, MemberKind, MemberLife, Observation, Origin, Protection, RepairSwitch, UpgradeSwitch,
+};
 
 /// Everything that a pass over an operation may look at.
 #[derive(Clone, Debug)]
@@ -90,6 +93,10 @@ pub struct OperationSet {
     pub holds_upgrades: Option<String>,
     /// The latest rolling upgrade.
     pub rolling_upgrade: Option<RollingUpgradeStatus>,
+    /// Whether automatic repairs are enabled.
+    pub repairs: RepairSwitch,
+    /// What works on it by itself.
+    pub orchestration_services: Vec<OrchestrationService>,
     /// Uids of members that it has noted as evicted with policy Delete; they are no part of its target any more.
     pub noted_evictions: BTreeSet<String>,
     /// Members, sorted by name.
@@ -200,6 +207,8 @@ pub enum SetRequest {
         /// Its number.
         number: i64,
     },
+    /// Suspend automatic repairs, or resume them.
+    SetServiceState(ServiceAction),
 }
 
 /// A started operation that an instance's pass carries out.
@@ -211,6 +220,17 @@ pub struct RequestedOperation {
     pub request: InstanceRequest,
     /// `ApproveScheduledEvent`: the event; none for all that the VM has.
     pub event_id: Option<String>,
+    /// Who asks.
+    pub asked_by: Asker,
+}
+
+/// Who asks a VM for something once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asker {
+    /// A person, by an operation.
+    Operation,
+    /// Its set, which repairs it.
+    Repair,
 }
 
 /// What an instance is asked for.
@@ -294,7 +314,8 @@ impl InstanceRequest {
             OperationType::ManualUpgrade
             | OperationType::Delete
             | OperationType::StartRollingUpgrade
-            | OperationType::CancelRollingUpgrade => None,
+            | OperationType::CancelRollingUpgrade
+            | OperationType::SetOrchestrationServiceState => None,
         }
     }
 }

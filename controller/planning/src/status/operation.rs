@@ -3,7 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use scaleset_crds::OperationStatus;
 use scaleset_crds::condition::{OperationCondition, Reason, keep_transition_times};
-use scaleset_crds::operation::{FAILURES_MAX, OperationFailure};
+use scaleset_crds::operation::{FAILURES_MAX, OperationFailure, OperationType};
 
 use super::{Truth, Verdict, cut, whole_seconds};
 use crate::operation::{Beginning, InstanceProgress, OperationStep, Progress, RollOutcome};
@@ -56,7 +56,8 @@ fn begin(snapshot: &OperationSnapshot, status: &mut OperationStatus, beginning: 
     status.instances = instances;
     status.model_revision = model_revision;
     status.rolling_upgrade_number = rolling_upgrade_number;
-    if total == 0 && rolling_upgrade_number.is_none() {
+    let of_set = snapshot.spec.operation_type == OperationType::SetOrchestrationServiceState;
+    if total == 0 && rolling_upgrade_number.is_none() && !of_set {
         return Standing::Succeeded("there is no VM that it is about".to_owned());
     }
     Standing::UnderWay("has begun".to_owned())
@@ -70,12 +71,17 @@ fn count(status: &mut OperationStatus, progress: &Progress) -> Standing {
             status.succeeded = Some(*succeeded);
             status.failed = Some(*failed);
             status.in_progress = Some(total - succeeded - failed);
-            match outcome {
-                RollOutcome::UnderWay(message) => Standing::UnderWay(message.clone()),
-                RollOutcome::Succeeded(message) => Standing::Succeeded(message.clone()),
-                RollOutcome::Failed(failure) => Standing::Failed(failure.clone()),
-            }
+            standing_of(outcome)
         }
+        Progress::Service(outcome) => standing_of(outcome),
+    }
+}
+
+fn standing_of(outcome: &RollOutcome) -> Standing {
+    match outcome {
+        RollOutcome::UnderWay(message) => Standing::UnderWay(message.clone()),
+        RollOutcome::Succeeded(message) => Standing::Succeeded(message.clone()),
+        RollOutcome::Failed(failure) => Standing::Failed(failure.clone()),
     }
 }
 

@@ -7,6 +7,7 @@ use scaleset_crds::ScaleSetStatus;
 use scaleset_crds::condition::{ScaleSetCondition, keep_transition_times};
 use scaleset_crds::instance::InstanceViewStatus;
 use scaleset_crds::labels;
+use scaleset_crds::repairs::{OrchestrationService, OrchestrationServiceSummary};
 use scaleset_crds::scale_set::{
     Blocker, ExtensionSummary, RevisionsStatus, ScaleInCandidate, ScaleInPreview, ScaleSetInstanceView, StatusCount,
     ZoneCount,
@@ -64,12 +65,16 @@ pub fn scale_set_status(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, outcom
         evictions: plan.evictions.clone(),
         rolling_upgrade: plan.rolling_upgrade.clone(),
         os_upgrade_history: plan.os_upgrade_history.clone(),
+        orchestration_services: plan.orchestration_services.clone(),
         next_instance_id: next_instance_id(snapshot, plan),
         platform_fault_domain_count: limits::is_fault_domain_count_known(snapshot)
             .then_some(effective.fault_domain_count),
         single_placement_group: effective.single_placement_group,
         scheduled_events: scheduled_events::summary(snapshot),
-        instance_view: Some(instance_view(snapshot, &verdicts)),
+        instance_view: Some(ScaleSetInstanceView {
+            orchestration_services: plan.orchestration_services.iter().map(service_summary).collect(),
+            ..instance_view(snapshot, &verdicts)
+        }),
         zones: zones(snapshot),
         zones_summary: Some(zones_summary(snapshot)),
         load_balancer_pools: pools::summaries(members),
@@ -142,8 +147,15 @@ fn instance_view(snapshot: &ScaleSetSnapshot, verdicts: &Verdicts<'_>) -> ScaleS
     ScaleSetInstanceView {
         statuses_summary: codes.into_iter().map(|(code, count)| StatusCount { code, count }).collect(),
         extensions: extensions.collect(),
+        orchestration_services: Vec::new(),
         statuses: vec![own_status(snapshot, verdicts)],
     }
+}
+
+fn service_summary(service: &OrchestrationService) -> OrchestrationServiceSummary {
+    let OrchestrationService { service_name, service_state, suspended_by: _, last_status_change_time: _, message: _ } =
+        service;
+    OrchestrationServiceSummary { service_name: *service_name, service_state: *service_state }
 }
 
 /// The set's own provisioning, as Azure tells it.

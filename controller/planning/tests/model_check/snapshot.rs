@@ -14,7 +14,7 @@ use scaleset_planning::revision;
 use scaleset_planning::scale_set::plan;
 use scaleset_planning::snapshot::{
     Evicted, Failure, GuestAgent, Headroom, Looked, Member, MemberLife, MemberReport, Observation, Pending, Quota,
-    Revision, RollMark, ScaleSetSnapshot,
+    RepairUptake, Revision, RollMark, ScaleSetSnapshot,
 };
 use scaleset_planning::status::scale_set::{ScaleSetOutcome, scale_set_status};
 use scaleset_planning::view::Health;
@@ -144,6 +144,8 @@ impl Setting {
             extensions: BTreeMap::new(),
             os_disk: None,
             reservation: None,
+            repair: RepairUptake::Done,
+            changed_at: None,
             evicted: Evicted::No,
             scheduled_events: Vec::new(),
             pools: Vec::new(),
@@ -197,6 +199,7 @@ fn write(action: &Action) -> Write {
         | Action::MarkForDeletion(_)
         | Action::NoteEvictions { .. }
         | Action::ReplaceOsDisk(_)
+        | Action::RepairMember(_)
         | Action::KeepMember(_)
         | Action::SeatMember(_)
         | Action::RenumberRevision { .. }

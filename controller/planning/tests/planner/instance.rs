@@ -90,6 +90,7 @@ pub(crate) fn snapshot(hardware: HardwareView) -> InstanceSnapshot {
         enrolled: Some("web".to_owned()),
         marked_group: None,
         os_disk_wish: None,
+        repair: None,
         operation: None,
         power_operation: None,
         restore_for: None,

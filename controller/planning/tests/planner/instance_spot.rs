@@ -9,7 +9,7 @@ use scaleset_crds::spot::{EvictionPolicy, EvictionReason, SpotTerms};
 use scaleset_crds::vocabulary::{PowerState, PowerWish};
 use scaleset_planning::instance::{Perform, Step, Wait, plan};
 use scaleset_planning::snapshot::{
-    Assigned, Belonging, EvictionNote, InstanceRequest, InstanceSnapshot, MemberLife, ReleaseRule, RequestedOperation,
+    Asker, Assigned, Belonging, EvictionNote, InstanceRequest, InstanceSnapshot, MemberLife, ReleaseRule, RequestedOperation,
     ShutdownRule,
 };
 use scaleset_planning::status::instance::{InstanceOutcome, instance_status};
@@ -33,7 +33,7 @@ fn deleted() -> InstanceSnapshot {
 }
 
 fn asked(request: InstanceRequest) -> RequestedOperation {
-    RequestedOperation { uid: "o".to_owned(), request, event_id: None }
+    RequestedOperation { uid: "o".to_owned(), request, event_id: None, asked_by: Asker::Operation }
 }
 
 #[test]

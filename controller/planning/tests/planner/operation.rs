@@ -16,8 +16,8 @@ use scaleset_crds::{OperationStatus, ScaleSetOperationSpec};
 use scaleset_planning::operation::{OperationPlan, OperationStep, OperationWrite, plan};
 use scaleset_planning::snapshot::{
     Confirmation, EarlierOperation, Failure, ImageVersions, MemberKind, MemberLife, Observation, OperationMember,
-    OperationScope, OperationSet, OperationSnapshot, OperationTargetFacts, Origin, Protection, SpotHardware,
-    UpgradeSwitch,
+    OperationScope, OperationSet, OperationSnapshot, OperationTargetFacts, Origin, Protection, RepairSwitch,
+    SpotHardware, UpgradeSwitch,
 };
 use scaleset_planning::status::operation::operation_status;
 use serde_json::json;
@@ -68,6 +68,8 @@ fn set() -> OperationSet {
         upgrade_refusal: None,
         holds_upgrades: None,
         rolling_upgrade: None,
+        repairs: RepairSwitch::Absent,
+        orchestration_services: Vec::new(),
         noted_evictions: BTreeSet::new(),
         members: ["0", "1", "2"].map(member).to_vec(),
     }

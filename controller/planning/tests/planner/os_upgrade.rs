@@ -52,6 +52,7 @@ fn wishes(plan: &ScaleSetPlan) -> Vec<String> {
         | Action::MarkMember(_)
         | Action::MarkForDeletion(_)
         | Action::KeepMember(_)
+        | Action::RepairMember(_)
         | Action::SeatMember(_)
         | Action::DeleteMember(_)
         | Action::DeleteRevision { .. }

@@ -301,6 +301,7 @@ impl Growth {
             | Action::ReplaceOsDisk(_)
             | Action::MarkMember(_)
             | Action::MarkForDeletion(_)
+            | Action::RepairMember(_)
             | Action::SeatMember(_)
             | Action::DeleteRevision { .. }
             | Action::RemoveFinalizer => panic!("a growth has no {action}"),

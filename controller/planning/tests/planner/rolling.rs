@@ -52,6 +52,7 @@ pub(crate) fn obey(snapshot: &mut ScaleSetSnapshot, plan: &ScaleSetPlan) {
             | Action::CreateMember(_)
             | Action::ReplaceOsDisk(_)
             | Action::KeepMember(_)
+            | Action::RepairMember(_)
             | Action::SeatMember(_)
             | Action::MarkMember(_)
             | Action::MarkForDeletion(_)

@@ -12,7 +12,7 @@ use scaleset_crds::vocabulary::{PowerState, ProvisioningState};
 use scaleset_planning::instance::{Step, Wait, plan};
 use scaleset_planning::operation::OperationStep;
 use scaleset_planning::snapshot::{
-    Failure, InstanceRequest, InstanceSnapshot, Member, MemberLife, OperationSnapshot, OperationTargetFacts,
+    Asker, Failure, InstanceRequest, InstanceSnapshot, Member, MemberLife, OperationSnapshot, OperationTargetFacts,
     Protection, ReleaseRule, RequestedOperation, ScaleSetSnapshot, SetLife, ShutdownRule,
 };
 use scaleset_planning::status::instance::{InstanceOutcome, instance_status};
@@ -35,7 +35,8 @@ fn told(stage: NoticeStage, operation: OperationState) -> InstanceSnapshot {
 
 fn approving(event_id: Option<&str>) -> RequestedOperation {
     let event_id = event_id.map(str::to_owned);
-    RequestedOperation { uid: "o".to_owned(), request: InstanceRequest::ApproveScheduledEvent, event_id }
+    let (request, asked_by) = (InstanceRequest::ApproveScheduledEvent, Asker::Operation);
+    RequestedOperation { uid: "o".to_owned(), request, event_id, asked_by }
 }
 
 fn outcome(snapshot: &InstanceSnapshot, operation_failure: Option<Reason>) -> InstanceOutcome {
@@ -138,7 +139,7 @@ fn approval(ids: &[&str], event_id: Option<&str>) -> OperationSnapshot {
         set.life = MemberLife::Terminating;
     });
     let event_id = event_id.map(str::to_owned);
-    snapshot.spec.parameters = Some(OperationParameters { skip_shutdown: None, event_id });
+    snapshot.spec.parameters = Some(OperationParameters { event_id, ..OperationParameters::default() });
     snapshot
 }
 

@@ -55,6 +55,7 @@ fn carry_out(snapshot: &mut ScaleSetSnapshot, breakage: Breakage, mended: impl F
                 | Action::ReserveNumbers { .. }
                 | Action::ReplaceOsDisk(_)
                 | Action::KeepMember(_)
+                | Action::RepairMember(_)
                 | Action::SeatMember(_)
                 | Action::MarkMember(_)
                 | Action::MarkForDeletion(_)

@@ -92,6 +92,7 @@ pub(crate) fn obey_one(snapshot: &mut ScaleSetSnapshot, action: &Action) {
         | Action::MarkForDeletion(_)
         | Action::ReplaceOsDisk(_)
         | Action::KeepMember(_)
+        | Action::RepairMember(_)
         | Action::SeatMember(_)
         | Action::RenumberRevision { .. }
         | Action::DeleteRevision { .. }

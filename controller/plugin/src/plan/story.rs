@@ -8,10 +8,10 @@ use scaleset_crds::VirtualMachineProfile;
 use scaleset_crds::load_balancing::{LoadBalancerSku, drain_timeouts};
 use scaleset_crds::rolling_upgrade::RollingUpgradeStatus;
 use scaleset_crds::vocabulary::{HealthState, Impact, PowerState, PowerWish, ProvisioningState, Surplus, UpgradeMode};
-use scaleset_planning::plan::{Action, Assignment, NewMember, OsDiskAssignment, RemovalCause, ScaleSetPlan};
+use scaleset_planning::plan::{Action, Assignment, NewMember, OsDiskAssignment, RemovalCause, Repairing, ScaleSetPlan};
 use scaleset_planning::snapshot::{
     Evicted, FinalizerState, GuestAgent, Headroom, Looked, Maintenance, Member, MemberLife, MemberReport, NewImages,
-    Observation, Origin, OsDiskReport, OsDiskWish, Pending, Protection, RegionFacts, Revision, ScaleSetSnapshot,
+    Observation, Origin, OsDiskReport, OsDiskWish, Pending, Protection, RegionFacts, RepairUptake, Revision, ScaleSetSnapshot,
     ShutdownRule, SizeFacts, SpotOffer, ZoneFacts,
 };
 use scaleset_planning::status::scale_set::{ScaleSetOutcome, scale_set_status};
@@ -164,16 +164,21 @@ fn row(action: &Action) -> Option<[String; 4]> {
         Action::DeleteMember(removal) => {
             let (verb, cost) = match removal.cause {
                 RemovalCause::ScaleIn | RemovalCause::Surplus => ("remove", ""),
-                RemovalCause::Replace => ("replace", "Replace"),
+                RemovalCause::Replace | RemovalCause::Repair => ("replace", "Replace"),
                 RemovalCause::Requested | RemovalCause::Evicted | RemovalCause::SetDeleted => ("delete", ""),
             };
             Some([verb.into(), removal.name.clone(), cost.into(), removal.reason.clone()])
+        }
+        Action::RepairMember(Repairing { name, mark: Some(mark), reason, .. }) => {
+            let cost = mark.action.as_str();
+            Some(["repair".into(), name.clone(), cost.into(), reason.clone()])
         }
         Action::AddFinalizer
         | Action::CreateRevision { .. }
         | Action::RenumberRevision { .. }
         | Action::NoteEvictions { .. }
         | Action::ReserveNumbers { .. }
+        | Action::RepairMember(_)
         | Action::MarkMember(_)
         | Action::MarkForDeletion(_)
         | Action::KeepMember(_)
@@ -213,6 +218,14 @@ fn obey(snapshot: &mut ScaleSetSnapshot, plan: &ScaleSetPlan) {
             Action::MarkMember(marking) => {
                 for member in snapshot.members.iter_mut().filter(|member| member.name == marking.name) {
                     member.roll = Some(marking.roll.clone());
+                }
+            }
+            Action::RepairMember(repairing) => {
+                for member in snapshot.members.iter_mut().filter(|member| member.name == repairing.name) {
+                    member.repair.clone_from(&repairing.mark);
+                    if repairing.mark.is_some() {
+                        member.report.health = Health::Known(HealthState::Healthy);
+                    }
                 }
             }
             Action::MarkForDeletion(mark) => {
@@ -316,6 +329,7 @@ fn member(snapshot: &ScaleSetSnapshot, new: &NewMember) -> Member {
         protection: Protection::None,
         roll: new.roll.clone(),
         os_disk_wish: None,
+        repair: new.repair.clone(),
         shutdown: ShutdownRule::Graceful,
         priority: new.priority,
         power_wish: PowerWish::Running,
@@ -353,6 +367,8 @@ fn well(revision: &str, health: Health, wish: PowerWish) -> MemberReport {
         health,
         os_disk: None,
         reservation: None,
+        repair: RepairUptake::Done,
+        changed_at: None,
         evicted: Evicted::No,
         scheduled_events: Vec::new(),
         pools: Vec::new(),

@@ -6,13 +6,15 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 use scaleset_crds::condition::{InstanceCondition, Reason, find};
 use scaleset_crds::instance::{PendingChange, ProtectionPolicy};
+use scaleset_crds::operation::OperationState;
+use scaleset_crds::repairs::RepairAction;
 use scaleset_crds::spot::{EvictionPolicy, SpotProfile};
 use scaleset_crds::vocabulary::{HealthState, Impact, OrchestrationMode, PowerState, ProvisioningState};
 use scaleset_crds::{FlexVM, InstanceStatus, ScaleSet, ScaleSetVM, labels};
 use scaleset_planning::membership::{MemberShape, MemberStanding, detach_refusal};
 use scaleset_planning::snapshot::{
     Evicted, Failure, GuestAgent, Looked, Member, MemberKind, MemberLife, MemberReport, Observation, Origin,
-    OsDiskReport, OsDiskWish, Pending, Protection, Revision, RollMark, ShutdownRule, SizeMaintenance,
+    OsDiskReport, OsDiskWish, Pending, Protection, RepairMark, RepairUptake, Revision, RollMark, ShutdownRule, SizeMaintenance,
 };
 use scaleset_planning::view::Health;
 
@@ -181,10 +183,32 @@ fn member(
         protection: Protection::None,
         roll: annotation(labels::ROLLING_UPGRADE).and_then(|mark| RollMark::parse(mark)),
         os_disk_wish: annotation(labels::OS_DISK).and_then(|wish| OsDiskWish::parse(wish)),
+        repair: repair_of(metadata),
         shutdown: shutdown_of(metadata),
         priority: spot.priority,
         power_wish: scaleset_crds::vocabulary::PowerWish::Running,
         report: MemberReport { evicted: evicted(spot, status), ..report(metadata, status) },
+    }
+}
+
+/// The mark that a repair has left on a VM.
+pub(crate) fn repair_of(metadata: &ObjectMeta) -> Option<RepairMark> {
+    let mark = metadata.annotations.as_ref().and_then(|all| all.get(labels::REPAIR));
+    mark.and_then(|mark| RepairMark::parse(mark))
+}
+
+/// How far a VM has come with what its mark asks for, as its own record of it says.
+fn repair_uptake(metadata: &ObjectMeta, status: Option<&InstanceStatus>) -> RepairUptake {
+    let Some(mark) = repair_of(metadata) else { return RepairUptake::Done };
+    match mark.action {
+        RepairAction::Replace => return RepairUptake::Done,
+        RepairAction::Reimage | RepairAction::Restart => {}
+    }
+    let records = status.map(|status| status.operations.as_slice()).unwrap_or_default();
+    match records.iter().find(|record| record.uid == mark.key()).map(|record| record.state) {
+        Some(OperationState::Succeeded) => RepairUptake::Done,
+        Some(OperationState::Failed) => RepairUptake::Failed,
+        Some(OperationState::InProgress) | None => RepairUptake::Awaited,
     }
 }
 
@@ -279,6 +303,8 @@ fn report(metadata: &ObjectMeta, status: Option<&InstanceStatus>) -> MemberRepor
             Some(OsDiskReport { name, version })
         }),
         reservation: status.and_then(|status| status.capacity_reservation.clone()),
+        repair: repair_uptake(metadata, status),
+        changed_at: view.and_then(|view| view.statuses.first()?.time.as_ref()).map(|time| time.0),
         evicted: Evicted::No,
         scheduled_events: status.map(|status| status.scheduled_events.clone()).unwrap_or_default(),
         pools: status.map(|status| status.load_balancer_pools.clone()).unwrap_or_default(),

@@ -70,7 +70,9 @@ pub(super) struct MemberSeen {
     pub(super) revision: String,
     /// The member in whose place it was made while that one still ran; empty for others.
     pub(super) replaces: String,
-    /// Whether it was made by an upgrade, in the place of a member that went.
+    /// The words of the mark that a repair has left: which try, what, since when, and whom it replaces.
+    pub(super) repair: Vec<String>,
+    /// Whether it was made by an upgrade or a repair, in the place of a member that went.
     pub(super) follows: bool,
     pub(super) generation: i64,
     pub(super) terminating: bool,
@@ -106,6 +108,12 @@ impl Seen {
 }
 
 impl Seen {
+    /// Members that were made to replace one that was not well and is not going yet: a pass has died in between.
+    pub(super) fn beside_their_predecessors(&self, set_uid: &str) -> usize {
+        let there = |name: &String| self.live_made(set_uid).any(|other| other.name == *name);
+        self.live_made(set_uid).filter(|member| member.repair.get(3).is_some_and(there)).count()
+    }
+
     /// Whether an operation of one of these types has settled on that member.
     pub(super) fn is_asked_for(&self, member_uid: &str, types: &[&str]) -> bool {
         self.operations.values().any(|operation| {
@@ -194,7 +202,10 @@ fn member(object: Value) -> MemberSeen {
             .nth(2)
             .unwrap_or_default()
             .to_owned(),
-        follows: !metadata["annotations"][labels::ROLLING_UPGRADE].is_null(),
+        repair: text(&metadata["annotations"][labels::REPAIR]).split_whitespace().map(str::to_owned).collect(),
+        follows: [labels::ROLLING_UPGRADE, labels::REPAIR]
+            .iter()
+            .any(|mark| !metadata["annotations"][mark].is_null()),
         generation: metadata["generation"].as_i64().unwrap_or_default(),
         terminating: !metadata["deletionTimestamp"].is_null(),
         protected,

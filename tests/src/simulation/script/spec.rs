@@ -45,6 +45,11 @@ pub(super) fn spec_of(words: &[&str]) -> Value {
                 }})
             }
             "restore" => json!({"spotRestorePolicy": {"enabled": number() > 0, "restoreTimeoutSeconds": number()}}),
+            "repairs" if value == "off" => json!({"automaticRepairsPolicy": {"enabled": false}}),
+            "repairs" if value == "none" => json!({"automaticRepairsPolicy": null}),
+            "repairs" => json!({"automaticRepairsPolicy": {"enabled": true, "repairAction": value}}),
+            "grace" => json!({"automaticRepairsPolicy": {"gracePeriodSeconds": number()}}),
+            "failed-repairs" => json!({"automaticRepairsPolicy": {"maxConsecutiveFailedRepairs": number()}}),
             "ceiling" => json!({"upgradePolicy": {"maxDisruption": value}}),
             "os-upgrade" => os_upgrade(&json!({"enableAutomaticOSUpgrade": value == "true"})),
             "os-rollback" => os_upgrade(&json!({"disableAutomaticRollback": value == "false"})),
@@ -108,7 +113,7 @@ fn profile_part(name: &str, value: &str) -> Value {
     }
 }
 
-/// The spec of an operation; `ids=0,1`, `skip-shutdown=true` and `event=…` say more of it.
+/// The spec of an operation; `ids=0,1`, `skip-shutdown=true`, `event=…` and `repairs=Suspend` say more of it.
 pub(super) fn operation_spec(kind: &str, target: &str, operation_type: &str, words: &[&str]) -> Value {
     let mut spec = json!({"target": {"kind": kind, "name": target}, "type": operation_type});
     if let Some(ids) = option(words, "ids") {
@@ -116,6 +121,9 @@ pub(super) fn operation_spec(kind: &str, target: &str, operation_type: &str, wor
     }
     if let Some(skip) = option(words, "skip-shutdown") {
         spec["parameters"] = json!({"skipShutdown": skip == "true"});
+    }
+    if let Some(action) = option(words, "repairs") {
+        spec["parameters"] = json!({"serviceName": "AutomaticRepairs", "action": action});
     }
     if let Some(event_id) = option(words, "event") {
         spec["parameters"] = json!({"eventId": event_id});

@@ -1,6 +1,7 @@
 //! Tables in the manner of kubectl.
 
 use scaleset_controller::cluster::Kind;
+use scaleset_crds::labels;
 use serde_json::Value;
 
 use crate::simulation::stage::Stage;
@@ -110,6 +111,22 @@ pub(super) fn revisions(stage: &Stage, set: &str) -> String {
     });
     let lines = aligned(&["NUMBER", "REVISION", "FOLLOWED-BY"], rows.collect());
     lines.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+}
+
+/// The services of a set with their states, and the marks that repairs have left on VMs.
+pub(super) fn services(stage: &Stage, set: &str) -> String {
+    let object = stage.cluster.get(Kind::ScaleSet, set).unwrap_or_default();
+    let services = object["status"]["orchestrationServices"].as_array().cloned().unwrap_or_default();
+    let of_service = services.iter().map(|service| {
+        let fields = ["serviceName", "serviceState", "suspendedBy", "lastStatusChangeTime", "message"];
+        fields.map(|field| text(&service[field])).join(" ").trim_end().to_owned()
+    });
+    let vms = [Kind::ScaleSetVM, Kind::FlexVM].into_iter().flat_map(|kind| stage.cluster.all(kind));
+    let marks = vms.filter_map(|vm| {
+        let mark = vm["metadata"]["annotations"][labels::REPAIR].as_str()?.to_owned();
+        Some(format!("{} repair: {mark}", text(&vm["metadata"]["name"])))
+    });
+    of_service.chain(marks).map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
 }
 
 /// Image version of each machine, and whether its OS disk and data disks are those of its creation.

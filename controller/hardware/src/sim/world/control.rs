@@ -308,6 +308,7 @@ fn check_fault(fault: &Fault) -> Controlled {
         FaultEffect::ThrottleCalls { calls, retry_after_seconds: _ }
         | FaultEffect::FailCalls { calls }
         | FaultEffect::LoseAnswers { calls }
+        | FaultEffect::EmptyAnswers { calls }
             if calls.contains(&Call::Control) =>
         {
             Err(invalid("effect.calls", "the control endpoint itself cannot be disturbed".to_owned()))
@@ -317,7 +318,8 @@ fn check_fault(fault: &Fault) -> Controlled {
         | FaultEffect::FailExtension { extension: _ }
         | FaultEffect::ThrottleCalls { .. }
         | FaultEffect::FailCalls { calls: _ }
-        | FaultEffect::LoseAnswers { calls: _ } => Ok(()),
+        | FaultEffect::LoseAnswers { calls: _ }
+        | FaultEffect::EmptyAnswers { calls: _ } => Ok(()),
     }
 }
 

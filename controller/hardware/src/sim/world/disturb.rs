@@ -74,9 +74,10 @@ impl World {
             let concerned = match &fault.effect {
                 FaultEffect::SlowBoot { factor: _ } | FaultEffect::FailBoot { code: _ } => risk.boot == Boot::Boots,
                 FaultEffect::FailExtension { extension } => risk.extensions.contains(extension),
-                FaultEffect::ThrottleCalls { .. } | FaultEffect::FailCalls { .. } | FaultEffect::LoseAnswers { .. } => {
-                    false
-                }
+                FaultEffect::ThrottleCalls { .. }
+                | FaultEffect::FailCalls { .. }
+                | FaultEffect::LoseAnswers { .. }
+                | FaultEffect::EmptyAnswers { .. } => false,
             };
             let purpose = ["operation", name.as_str(), subject.uid, &operation.to_string()];
             if !concerned || !chance.happens(fault.rate_percent, &purpose) {
@@ -86,8 +87,10 @@ impl World {
                 FaultEffect::SlowBoot { factor } => disturbance.slow_factor = Some(*factor),
                 FaultEffect::FailBoot { code } => disturbance.boot_failure = Some(*code),
                 FaultEffect::FailExtension { extension } => disturbance.failing_extensions.push(extension.clone()),
-                FaultEffect::ThrottleCalls { .. } | FaultEffect::FailCalls { .. } | FaultEffect::LoseAnswers { .. } => {
-                }
+                FaultEffect::ThrottleCalls { .. }
+                | FaultEffect::FailCalls { .. }
+                | FaultEffect::LoseAnswers { .. }
+                | FaultEffect::EmptyAnswers { .. } => {}
             }
             if strike(fault) == Counted::Yes {
                 counted = Counted::Yes;

@@ -1,0 +1,131 @@
+//! Repairs: nobody is repaired that is protected, well, or in its grace; so many at once as Azure says; together with what else
+//! is being changed no more than the allowance; and nobody while the service does not run.
+//!
+//! Read from the objects and from what the hardware said in the round before.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use scaleset_hardware::Machine;
+
+use super::seen::{MemberSeen, Protected, Seen, SetSeen, text};
+
+/// What the hardware said in the round before.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Repairs {
+    machines: BTreeMap<String, Machine>,
+}
+
+impl Repairs {
+    /// Remembers what the hardware says now.
+    pub(super) fn see(&mut self, machines: Option<&BTreeMap<String, Machine>>) {
+        self.machines = machines.cloned().unwrap_or_default();
+    }
+
+    /// Every rule that repairs have broken since the round before, one line each.
+    pub(super) fn findings(
+        &self,
+        now: Timestamp,
+        before: &Seen,
+        after: &Seen,
+        by_hand: &BTreeSet<String>,
+    ) -> Vec<String> {
+        let mut findings = Vec::new();
+        for (uid, set) in &after.sets {
+            let Some(old) = before.sets.get(uid).filter(|_| !by_hand.contains(&set.name)) else { continue };
+            let begun = begun(set, before, after);
+            for member in begun.iter().filter(|member| !by_hand.contains(&member.name)) {
+                let why = self.objection(now, set, member);
+                findings.extend(why.map(|why| format!("{} is repaired although {why}", member.name)));
+            }
+            if !begun.is_empty() {
+                findings.extend(numbers(now, [old, set], uid, &begun, [before, after]));
+            }
+        }
+        findings
+    }
+
+    fn objection(&self, now: Timestamp, set: &SetSeen, member: &MemberSeen) -> Option<&'static str> {
+        let code = text(&member.object["status"]["instanceView"]["vmHealth"]["status"]["code"]);
+        let changed = self.machines.get(&member.uid).map(|machine| machine.changed_at.as_second());
+        let over = |changed: i64| changed + grace(set) <= now.as_second();
+        if member.protected != Protected::No {
+            Some("it is protected")
+        } else if !["HealthState/unhealthy", "HealthState/unknown"].contains(&code.as_str()) {
+            Some("nobody has said that it is unwell")
+        } else if member.object["status"]["provisioningState"] != "Succeeded" {
+            Some("it is not provisioned")
+        } else {
+            changed.is_some_and(|changed| !over(changed)).then_some("its grace is not over")
+        }
+    }
+}
+
+fn grace(set: &SetSeen) -> i64 {
+    set.object["spec"]["automaticRepairsPolicy"]["gracePeriodSeconds"].as_i64().unwrap_or(600)
+}
+
+/// Members, as they were, whose repair has begun since: a new mark on them, or a new member in their place.
+fn begun<'seen>(set: &SetSeen, before: &'seen Seen, after: &Seen) -> Vec<&'seen MemberSeen> {
+    let mut begun = Vec::new();
+    for (uid, member) in after.members.iter().filter(|(_, member)| !member.repair.is_empty()) {
+        if text(&member.object["spec"]["scaleSetRef"]["name"]) != set.name {
+            continue;
+        }
+        match (before.members.get(uid), member.repair.get(3)) {
+            (Some(old), _) if old.repair != member.repair => begun.push(old),
+            (None, Some(replaced)) => begun.extend(before.members.values().find(|old| old.name == *replaced)),
+            (Some(_) | None, _) => {}
+        }
+    }
+    begun
+}
+
+/// Whether a repair of it has begun and has neither helped nor failed.
+fn is_under_way(now: Timestamp, set: &SetSeen, member: &MemberSeen) -> bool {
+    let status = &member.object["status"];
+    let well = status["instanceView"]["vmHealth"]["status"]["code"] == "HealthState/healthy"
+        && status["provisioningState"] == "Succeeded";
+    let since = member.repair.get(2).and_then(|since| since.parse::<Timestamp>().ok());
+    let grace = Duration::from_secs(u64::try_from(grace(set)).unwrap_or(0));
+    let in_grace = since.is_some_and(|since| since + grace > now);
+    in_grace && !well && !member.terminating && member.power_wish == "Running" && status["provisioningState"] != "Failed"
+}
+
+/// What was so before and is so still, whoever of a round came first.
+fn both(seen: [&Seen; 2], uid: &str, is: impl Fn(&MemberSeen) -> bool) -> bool {
+    seen.iter().all(|seen| seen.members.get(uid).is_some_and(&is))
+}
+
+fn numbers(now: Timestamp, sets: [&SetSeen; 2], uid: &str, begun: &[&MemberSeen], seen: [&Seen; 2]) -> Vec<String> {
+    let [old, set] = sets;
+    let mut findings = Vec::new();
+    let is_begun = |member: &MemberSeen| begun.iter().any(|other| other.uid == member.uid);
+    let others: Vec<&MemberSeen> = seen[0].live_made(uid).filter(|member| !is_begun(member)).collect();
+    let live = others.len() + begun.len();
+    let under_way = |member: &&&MemberSeen| both(seen, &member.uid, |member| is_under_way(now, set, member));
+    let repaired = others.iter().filter(under_way).count();
+    let batch = (live / 20).max(1);
+    if repaired + begun.len() > batch {
+        findings.push(format!("{}: {} repairs begin beside {repaired}, {batch} at a time", set.name, begun.len()));
+    }
+    let works = |member: &MemberSeen| {
+        let state = text(&member.object["status"]["provisioningState"]);
+        ["Creating", "Updating"].contains(&state.as_str()) && member.power_wish == "Running"
+    };
+    let changing = others.iter().filter(|member| under_way(member) || both(seen, &member.uid, works)).count();
+    let policy = &set.object["spec"]["upgradePolicy"]["rollingUpgradePolicy"];
+    let percent = policy["maxBatchInstancePercent"].as_i64().and_then(|share| usize::try_from(share).ok()).unwrap_or(20);
+    let target = usize::try_from(set.target.max(old.target)).unwrap_or(0);
+    let allowed = (live.max(target) * percent / 100).max(1);
+    if begun.len() + changing > allowed {
+        let name = &set.name;
+        findings.push(format!("{name}: {} repairs begin while {changing} are changed, {allowed} allowed", begun.len()));
+    }
+    let state = |set: &SetSeen| text(&set.object["status"]["orchestrationServices"][0]["serviceState"]);
+    if sets.iter().all(|set| state(set) != "Running") {
+        findings.push(format!("{}: {} repairs begin although the service does not run", set.name, begun.len()));
+    }
+    findings
+}
