@@ -1,5 +1,7 @@
 //! What the process does and finds in numbers, as Prometheus reads them.
 
+mod autoscale;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
@@ -14,6 +16,8 @@ use scaleset_crds::reservation_group::CapacityReservationStatus;
 
 use crate::cluster::{Kind, ObjectKey};
 
+pub use autoscale::Autoscaled;
+
 /// What a write did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
@@ -21,6 +25,8 @@ pub enum Verb {
     Create,
     /// Merge patch.
     Patch,
+    /// Merge patch of a set's `scale`.
+    Scale,
     /// Server-side apply of a status.
     ApplyStatus,
     /// DELETE.
@@ -33,6 +39,7 @@ impl Verb {
         match self {
             Self::Create => "create",
             Self::Patch => "patch",
+            Self::Scale => "scale",
             Self::ApplyStatus => "apply_status",
             Self::Delete => "delete",
         }
@@ -160,6 +167,7 @@ pub struct Metrics {
     /// The codes that each set has a gauge for.
     blocked_codes: Mutex<BTreeMap<ObjectKey, BTreeSet<&'static str>>>,
     reservations: Reservations,
+    settings: autoscale::Settings,
 }
 
 impl Default for Metrics {
@@ -185,7 +193,20 @@ impl Default for Metrics {
         let blocked_codes = Mutex::default();
         let reservations = Reservations::default();
         reservations.register(&mut registry);
-        Self { registry, writes, passes, lists, stale_skips, stray_machines, blocked, blocked_codes, reservations }
+        let settings = autoscale::Settings::default();
+        settings.register(&mut registry);
+        Self {
+            registry,
+            writes,
+            passes,
+            lists,
+            stale_skips,
+            stray_machines,
+            blocked,
+            blocked_codes,
+            reservations,
+            settings,
+        }
     }
 }
 
@@ -235,6 +256,11 @@ impl Metrics {
     /// What a group reserves and who uses it; a reservation that is not among them any more is not reported any more.
     pub fn reserved(&self, group: &ObjectKey, reservations: &[CapacityReservationStatus]) {
         self.reservations.tell(group, reservations);
+    }
+
+    /// What a pass over an autoscale setting found and decided; `None`: the setting is gone.
+    pub fn autoscaled(&self, setting: &ObjectKey, told: Option<&Autoscaled>) {
+        self.settings.tell(setting, told);
     }
 
     /// A sweep found so many machines that belong to no object.

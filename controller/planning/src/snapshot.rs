@@ -1,5 +1,6 @@
 //! All inputs of a pass, total and typed: raw specs end before this.
 
+mod autoscale;
 mod headroom;
 mod instance;
 mod member;
@@ -19,6 +20,7 @@ use scaleset_crds::{ScaleSetStatus, VirtualMachineProfile};
 use crate::priority_mix::PriorityMix;
 use crate::reservation::ReservedGroup;
 
+pub use autoscale::{AutoscaleSnapshot, MetricPoint, MetricsView, Rival, ScaleTarget, SetCount, Switch};
 pub use headroom::{Headroom, Quota};
 pub use instance::{Assigned, Belonging, Birth, EvictionNote, InstanceSnapshot, ReleaseRule};
 pub use member::{

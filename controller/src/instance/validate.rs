@@ -19,7 +19,7 @@ use scaleset_planning::view::{ModelView, QuotaRule};
 use scaleset_planning::{naming, revision};
 
 use super::machine_view::hardware_view;
-use super::observe::{Applicants, Instance, Observed, owning_set};
+use super::observe::{Applicants, Instance, Observed, Scaled, owning_set};
 use crate::scale_set::{finalizer, is_owned_by, member_shape, origin, profile_of, set_shape, shutdown_of};
 
 /// How long a restoration is tried where the policy does not say.
@@ -56,7 +56,7 @@ pub(super) fn validate(observed: &Observed) -> InstanceSnapshot {
         os_disk_wish: annotation(labels::OS_DISK).and_then(|wish| OsDiskWish::parse(wish)),
         operation: requested(observed),
         power_operation: annotation(labels::POWER_OPERATION).cloned(),
-        restore_for: owner(observed).and_then(|set| restore_for(set)),
+        restore_for: restore_for(observed),
         eviction_note: eviction_note(observed),
         hardware: hardware_view(&observed.machine),
         status: observed.instance.status().cloned().unwrap_or_default(),
@@ -87,8 +87,9 @@ fn under_way(observed: &Observed) -> impl Iterator<Item = RequestedOperation> {
     })
 }
 
-/// For how long since its eviction a set tries to get a VM back.
-fn restore_for(set: &ScaleSet) -> Option<Duration> {
+/// For how long since its eviction a set tries to get a VM back; autoscale makes another one instead.
+fn restore_for(observed: &Observed) -> Option<Duration> {
+    let set = owner(observed).filter(|_| observed.scaled == Scaled::ByHand)?;
     let SpotRestorePolicy { enabled, restore_timeout_seconds } = set.spec.spot_restore_policy.as_ref()?;
     let seconds = restore_timeout_seconds.unwrap_or(RESTORE_TIMEOUT_SECONDS);
     enabled.then(|| Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))

@@ -7,6 +7,7 @@ use super::Simulation;
 use super::fault::{Fault, Outage};
 use super::hardware::{Draft, journal};
 use super::journal::{Call, JournalEntry, Outcome};
+use super::load::Load;
 use super::spot::SpotPressure;
 use super::store::StoreError;
 use super::world::{CallCount, ControlCode, ControlError, Drift, MachineFault, World};
@@ -54,6 +55,12 @@ impl Simulation {
     /// Takes a pressure on Spot machines away.
     pub async fn clear_spot_pressure(&self, name: &str) -> Result<(), ControlError> {
         self.control("", format!("clear spot pressure {name}"), |world, _| world.clear_spot_pressure(name)).await
+    }
+
+    /// Puts machines under a load under a name, from now on; the same name again replaces it, `None` ends it.
+    pub async fn set_load(&self, name: &str, load: Option<Load>) -> Result<(), ControlError> {
+        let said = load.as_ref().map_or_else(|| "over".to_owned(), text);
+        self.control("", format!("load {name}: {said}"), |world, now| world.set_load(name, load, now)).await
     }
 
     /// Publishes a version of an image (`publisher:offer:sku`, or an image's id); it is the latest from now on.

@@ -4,6 +4,7 @@
 //! `{"error": {"code", "field", "message"}}`. There is no authentication: it listens on loopback only.
 
 mod extract;
+mod load;
 mod machine;
 mod reservation;
 mod spot;
@@ -40,6 +41,8 @@ pub fn router(simulation: Simulation) -> Router {
         .route("/spot-pressures/{name}", put(spot::set_pressure).merge(delete(spot::clear_pressure)))
         .route("/faults", get(world::faults))
         .route("/faults/{name}", put(world::set_fault).merge(delete(world::clear_fault)))
+        .route("/loads", get(load::list))
+        .route("/loads/{name}", put(load::set).merge(delete(load::clear)))
         .route("/images", post(world::publish))
         .route("/journal", get(world::journal))
         .route("/calls", get(world::calls))

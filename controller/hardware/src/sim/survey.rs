@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::Simulation;
 use super::address::AddressPool;
 use super::fault::{Fault, Outage};
+use super::load::Load;
 use super::placement::{Host, HostCondition};
 use super::quota::QuotaUse;
 use super::region::{LoadBalancerDefinition, ProbeDefinition};
@@ -223,6 +224,10 @@ impl Simulation {
         };
         let missing = || not_found("group", format!("no group {reference}, neither a uid nor namespace:name"));
         self.group_views().into_iter().find(named).ok_or_else(missing)
+    }
+
+    pub(crate) fn load_views(&self) -> BTreeMap<String, Load> {
+        self.inner.settled().0.loads()
     }
 
     pub(crate) fn fault_views(&self) -> BTreeMap<String, Fault> {

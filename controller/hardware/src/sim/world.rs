@@ -13,6 +13,7 @@ mod change;
 mod control;
 mod disturb;
 mod health;
+mod load;
 mod make_room;
 mod offer;
 mod operation;
@@ -39,6 +40,7 @@ use crate::sim::application::ApplicationRule;
 use crate::sim::fault::{Fault, Outage};
 use crate::sim::journal::Call;
 use crate::sim::latency::Latencies;
+use crate::sim::load::{Loads, RunHistory};
 use crate::sim::model::{ModelKey, Models, Usage};
 use crate::sim::placement::{HostCondition, Hosts};
 use crate::sim::quota::{Claim, QuotaLedger};
@@ -52,6 +54,7 @@ use crate::sim::vm::{HostState, Image, Record, Surroundings};
 pub(crate) use change::Wanted;
 pub use control::{ControlCode, ControlError, Drift, MachineFault};
 pub(crate) use disturb::About;
+pub(crate) use load::check_load;
 pub(crate) use restore::Stored;
 
 /// What an accepted call did.
@@ -83,6 +86,9 @@ pub(crate) struct World {
     /// Prices that came through the control endpoint, by location and size.
     spot_prices: BTreeMap<String, BTreeMap<String, Price>>,
     spot_pressures: BTreeMap<String, SpotPressure>,
+    loads: Loads,
+    /// Who ran when.
+    runs: RunHistory,
     /// When a host last went down or came back.
     host_changes: BTreeMap<String, Timestamp>,
     /// When which machine changes by itself next.
@@ -281,7 +287,9 @@ impl World {
         let Some(record) = self.machines.get(uid) else {
             return;
         };
+        self.runs.note(record, self.models.get(record.model), now);
         if record.is_gone(now) {
+            self.runs.gone(record, now);
             self.remove(uid);
             return;
         }

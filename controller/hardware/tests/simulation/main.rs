@@ -9,6 +9,7 @@ mod fixture;
 mod health;
 mod idempotence;
 mod lifecycle;
+mod load;
 mod make_room;
 mod model;
 mod os_disk;

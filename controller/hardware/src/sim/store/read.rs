@@ -77,6 +77,7 @@ fn stored(transaction: &ReadTransaction) -> Result<Stored, Box<redb::Error>> {
         published: state(transaction, "published")?.unwrap_or_default(),
         spot_prices: state(transaction, "spotPrices")?.unwrap_or_default(),
         spot_pressures: state(transaction, "spotPressures")?.unwrap_or_default(),
+        loads: state(transaction, "loads")?.unwrap_or_default(),
         promises: state(transaction, "promises")?.unwrap_or_default(),
         calls: state(transaction, "calls")?.unwrap_or_default(),
         anchor: state(transaction, ANCHOR_KEY)?,

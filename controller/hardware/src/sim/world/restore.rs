@@ -13,6 +13,7 @@ use crate::sim::agenda::Agenda;
 use crate::sim::clock::Anchor;
 use crate::sim::fault::{Fault, Outage};
 use crate::sim::journal::Call;
+use crate::sim::load::{LoadEra, Loads, RunHistory};
 use crate::sim::model::{ModelKey, Models};
 use crate::sim::promise::Promise;
 use crate::sim::random::Chance;
@@ -34,6 +35,7 @@ pub(crate) struct Stored {
     pub(crate) host_changes: BTreeMap<String, Timestamp>,
     pub(crate) spot_prices: BTreeMap<String, BTreeMap<String, Price>>,
     pub(crate) spot_pressures: BTreeMap<String, SpotPressure>,
+    pub(crate) loads: BTreeMap<String, Vec<LoadEra>>,
     pub(crate) promises: BTreeMap<String, Promise>,
     pub(crate) published: BTreeMap<String, Vec<String>>,
     pub(crate) calls: BTreeMap<Call, CallCount>,
@@ -57,6 +59,7 @@ impl World {
             host_changes,
             spot_prices,
             spot_pressures,
+            loads,
             promises,
             published,
             calls,
@@ -64,7 +67,7 @@ impl World {
             sequence,
             latest: _,
         } = stored;
-        let RegionFile { seed, latencies, sizes, images, regions, applications } = file;
+        let RegionFile { seed, latencies, sizes, images, regions, applications, loads: scripted } = file;
         let mut world = Self {
             chance: Chance::new(seed),
             latencies,
@@ -81,6 +84,8 @@ impl World {
             outages,
             spot_prices,
             spot_pressures,
+            loads: Loads::new(scripted, loads),
+            runs: RunHistory::default(),
             host_changes,
             due: Agenda::default(),
             releases: Agenda::default(),
@@ -110,6 +115,9 @@ impl World {
         let watched: Vec<String> = watched.map(|record| record.uid.clone()).collect();
         for uid in &watched {
             world.listen_again(uid, now);
+        }
+        for record in world.machines.values() {
+            world.runs.note(record, world.models.get(record.model), now);
         }
         Ok(world)
     }
