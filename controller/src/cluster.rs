@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use k8s_openapi::api::apps::v1::ControllerRevision;
-use scaleset_crds::{CapacityReservationGroup, FlexVM, ScaleSet, ScaleSetOperation, ScaleSetVM};
+use scaleset_crds::{AutoscaleSetting, CapacityReservationGroup, FlexVM, ScaleSet, ScaleSetOperation, ScaleSetVM};
 use serde_json::Value;
 use thiserror::Error;
 
@@ -40,6 +40,8 @@ pub enum Kind {
     ScaleSetOperation,
     /// `compute.scaleset.io/v1alpha1 CapacityReservationGroup`.
     CapacityReservationGroup,
+    /// `compute.scaleset.io/v1alpha1 AutoscaleSetting`.
+    AutoscaleSetting,
     /// `apps/v1 ControllerRevision`.
     ControllerRevision,
 }
@@ -194,6 +196,10 @@ pub trait Cluster: Send + Sync {
     fn reservation_group(&self, key: &ObjectKey) -> Option<Arc<CapacityReservationGroup>>;
     /// The sets and the `FlexVM`s whose model names a group, from the cache, sorted by name.
     fn users_of_group(&self, group: &ObjectKey) -> GroupUsers;
+    /// The autoscale setting of that name, from the cache.
+    fn autoscale_setting(&self, key: &ObjectKey) -> Option<Arc<AutoscaleSetting>>;
+    /// The autoscale settings about a set of that name, from the cache, sorted by name.
+    fn autoscale_settings(&self, set: &ObjectKey) -> Vec<Arc<AutoscaleSetting>>;
     /// The members of a set, from the cache.
     fn members(&self, set: &ObjectKey, set_uid: &str) -> Members;
     /// The revisions that a set owns, from the cache, sorted by name.
@@ -207,6 +213,8 @@ pub trait Cluster: Send + Sync {
     async fn create(&self, on_behalf_of: &str, object: NewObject) -> Result<(), ClusterError>;
     /// Changes an object by a merge patch; uid and resourceVersion of `target` are added to it as guards.
     async fn patch(&self, on_behalf_of: &str, target: &ObjectId, merge_patch: Value) -> Result<(), ClusterError>;
+    /// Sets a set's count through its `scale`, under the field manager of autoscale; the resourceVersion of `set` guards it.
+    async fn scale(&self, on_behalf_of: &str, set: &ObjectId, replicas: i32) -> Result<(), ClusterError>;
     /// Writes the whole status by server-side apply. An object that has vanished is not made anew, and one that has
     /// been recreated is told as [`ClusterError::Gone`], though its status is then ours until its own pass.
     async fn apply_status(&self, on_behalf_of: &str, target: &ObjectId, status: Value) -> Result<(), ClusterError>;
@@ -214,6 +222,8 @@ pub trait Cluster: Send + Sync {
     async fn delete(&self, on_behalf_of: &str, target: &ObjectId) -> Result<(), ClusterError>;
     /// How many replicas a `HorizontalPodAutoscaler` on that set wishes for, asked of the API; `None` without one.
     async fn autoscaler_wish(&self, set: &ObjectKey) -> Result<Option<i32>, ClusterError>;
+    /// Whether a `HorizontalPodAutoscaler` scales that set, asked of the API.
+    async fn has_autoscaler(&self, set: &ObjectKey) -> Result<bool, ClusterError>;
     /// Publishes an event. A failure is logged by the caller and never fails a pass.
     async fn publish(&self, notice: Notice) -> Result<(), ClusterError>;
 }

@@ -4,6 +4,7 @@
 //! in `scaleset-planning`, which cannot reach either.
 
 pub mod args;
+pub mod autoscale;
 pub mod backoff;
 pub mod cluster;
 pub mod context;

@@ -10,8 +10,9 @@ use scaleset_crds::VirtualMachineModel;
 use scaleset_crds::spot::Priority;
 use scaleset_crds::vocabulary::PowerWish;
 use scaleset_hardware::{
-    Catalog, Change, CreateRequest, Deletion, Hardware, HardwareError, Headroom, Inventory, Machine, OperationRequest,
-    OsDiskWish, ReservationGroup, ReservationGroupRequest, ReservationRequest, Seat, Shutdown, Target, UpdateMethod,
+    Catalog, Change, CreateRequest, Deletion, Hardware, HardwareError, Headroom, Inventory, Machine, MetricSeries,
+    MetricsQuery, OperationRequest, OsDiskWish, ReservationGroup, ReservationGroupRequest, ReservationRequest, Seat,
+    Shutdown, Target, UpdateMethod,
 };
 use tracing::{Instrument, debug_span};
 
@@ -139,6 +140,10 @@ impl Hardware for Metered {
 
     async fn observe_reservation_group(&self, uid: &str) -> Result<Option<ReservationGroup>, HardwareError> {
         self.measured("observe_reservation_group", self.hardware.observe_reservation_group(uid)).await
+    }
+
+    async fn metrics(&self, query: &MetricsQuery) -> Result<Vec<MetricSeries>, HardwareError> {
+        self.measured("metrics", self.hardware.metrics(query)).await
     }
 
     fn changes(&self) -> BoxStream<'static, Change> {

@@ -2,6 +2,7 @@
 //!
 //! Nothing is told by VM: the number of series grows with the sets, never with the fleet.
 
+mod autoscale;
 mod calls;
 #[cfg(test)]
 mod names;
@@ -25,6 +26,7 @@ use calls::Durations;
 use reservations::Reservations;
 use scale_sets::ScaleSets;
 
+pub use autoscale::Autoscaled;
 pub use scale_sets::SetNumbers;
 
 /// What a write did.
@@ -34,6 +36,8 @@ pub enum Verb {
     Create,
     /// Merge patch.
     Patch,
+    /// Merge patch of a set's `scale`.
+    Scale,
     /// Server-side apply of a status.
     ApplyStatus,
     /// DELETE.
@@ -46,6 +50,7 @@ impl Verb {
         match self {
             Self::Create => "create",
             Self::Patch => "patch",
+            Self::Scale => "scale",
             Self::ApplyStatus => "apply_status",
             Self::Delete => "delete",
         }
@@ -117,6 +122,7 @@ pub struct Metrics {
     reservations: Reservations,
     scale_sets: ScaleSets,
     durations: Durations,
+    settings: autoscale::Settings,
 }
 
 impl Default for Metrics {
@@ -148,6 +154,8 @@ impl Default for Metrics {
         let (scale_sets, durations) = (ScaleSets::default(), Durations::default());
         scale_sets.register(&mut registry);
         durations.register(&mut registry);
+        let settings = autoscale::Settings::default();
+        settings.register(&mut registry);
         Self {
             registry,
             writes,
@@ -161,6 +169,7 @@ impl Default for Metrics {
             reservations,
             scale_sets,
             durations,
+            settings,
         }
     }
 }
@@ -243,6 +252,11 @@ impl Metrics {
     /// How many leaders this process is: 1 or 0.
     pub fn leads(&self, leaders: i64) {
         self.leader.set(leaders);
+    }
+
+    /// What a pass over an autoscale setting found and decided; `None`: the setting is gone.
+    pub fn autoscaled(&self, setting: &ObjectKey, told: Option<&Autoscaled>) {
+        self.settings.tell(setting, told);
     }
 
     /// A sweep found so many machines that belong to no object.

@@ -25,7 +25,7 @@ use crate::context::{Context, SuddenScaleIn};
 use crate::instance::InstanceKind;
 use crate::metrics::Metrics;
 use crate::pace::StatusPace;
-use crate::{instance, operation, reservation_group, scale_set};
+use crate::{autoscale, instance, operation, reservation_group, scale_set};
 use queue::{When, WorkQueue};
 use sweep::sweep;
 use tell::{tell_changes, tell_hardware};
@@ -36,6 +36,7 @@ const SETS_AT_A_TIME: usize = 8;
 const INSTANCES_AT_A_TIME: usize = 32;
 const OPERATIONS_AT_A_TIME: usize = 8;
 const GROUPS_AT_A_TIME: usize = 4;
+const SETTINGS_AT_A_TIME: usize = 4;
 /// A set and an operation are looked at at most this often because of their members.
 const MEMBER_SPACING: Duration = Duration::from_millis(100);
 /// A set's counters are written at most this often.
@@ -76,6 +77,7 @@ struct Queues {
     instances: Arc<WorkQueue<InstanceKey>>,
     operations: Arc<WorkQueue<ObjectKey>>,
     groups: Arc<WorkQueue<ObjectKey>>,
+    settings: Arc<WorkQueue<ObjectKey>>,
 }
 
 impl Queues {
@@ -84,6 +86,7 @@ impl Queues {
             Trigger::Set(key, when) => self.sets.add(key, when),
             Trigger::Operation(key, when) => self.operations.add(key, when),
             Trigger::ReservationGroup(key, when) => self.groups.add(key, when),
+            Trigger::AutoscaleSetting(key, when) => self.settings.add(key, when),
             Trigger::Instance(kind, key) => self.instances.add(InstanceKey(kind, key), When::Now),
         }
     }
@@ -97,6 +100,7 @@ pub async fn run(parts: Parts, mut stop: watch::Receiver<bool>) {
         instances: Arc::new(WorkQueue::new(Duration::ZERO)),
         operations: Arc::new(WorkQueue::new(MEMBER_SPACING)),
         groups: Arc::new(WorkQueue::new(MEMBER_SPACING)),
+        settings: Arc::new(WorkQueue::new(MEMBER_SPACING)),
     };
     let context = Context {
         cluster: Arc::new(cluster.clone()),
@@ -143,13 +147,21 @@ pub async fn run(parts: Parts, mut stop: watch::Receiver<bool>) {
         name: "reservation_group",
         queue: queues.groups,
         concurrency: GROUPS_AT_A_TIME,
-        reconcile: group_passes(context),
+        reconcile: group_passes(context.clone()),
+        metrics: Arc::clone(&metrics),
+    };
+    let settings = Worker {
+        name: "autoscale",
+        queue: queues.settings,
+        concurrency: SETTINGS_AT_A_TIME,
+        reconcile: setting_passes(context),
         metrics,
     };
     workers.spawn(sets.run(stop.clone(), GRACE));
     workers.spawn(instances.run(stop.clone(), GRACE));
     workers.spawn(operations.run(stop.clone(), GRACE));
-    workers.spawn(groups.run(stop, GRACE));
+    workers.spawn(groups.run(stop.clone(), GRACE));
+    workers.spawn(settings.run(stop, GRACE));
     while let Some(ended) = workers.join_next().await {
         ended.expect("a worker catches what its passes do");
     }
@@ -173,6 +185,13 @@ fn group_passes(context: Context) -> Reconcile<ObjectKey> {
     Arc::new(move |key| {
         let context = context.clone();
         Box::pin(async move { reservation_group::reconcile(&context, &key).await })
+    })
+}
+
+fn setting_passes(context: Context) -> Reconcile<ObjectKey> {
+    Arc::new(move |key| {
+        let context = context.clone();
+        Box::pin(async move { autoscale::reconcile(&context, &key).await })
     })
 }
 

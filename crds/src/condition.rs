@@ -113,6 +113,20 @@ closed_enum! {
 }
 
 closed_enum! {
+    /// Conditions of an `AutoscaleSetting`.
+    AutoscaleCondition {
+        /// This generation observed, the set found, nothing wrong with the setting.
+        Ready,
+        /// The setting decides: it is enabled, alone on its set, and can read what its rules compare.
+        Active,
+        /// kstatus: a decision is being carried out, or something is waited for.
+        Reconciling,
+        /// kstatus: a person must act.
+        Stalled,
+    }
+}
+
+closed_enum! {
     /// Why a condition is as it is.
     Reason {
         // Nothing has been decided yet.
@@ -143,6 +157,8 @@ closed_enum! {
         Accepted,
         /// No reference to a set is made.
         NoScaleSet,
+        /// The setting decides.
+        Active,
         /// The operation has succeeded on every VM.
         Succeeded,
         // At work.
@@ -173,6 +189,10 @@ closed_enum! {
         /// The application is coming up.
         Initializing,
         // Held back.
+        /// The setting is not enabled.
+        Disabled,
+        /// Metrics that rules compare cannot be read.
+        MetricsLost,
         /// `spec.upgradePolicy.paused` holds upgrades.
         Paused,
         /// Nothing is paused.

@@ -7,6 +7,7 @@
 //! field validation, never accepted and ignored. Types only grow.
 
 pub mod admission;
+pub mod autoscale_setting;
 pub mod condition;
 pub mod flex_vm;
 pub mod health;
@@ -30,6 +31,7 @@ pub mod scheduled_event;
 pub mod spot;
 pub mod vocabulary;
 
+pub use autoscale_setting::{AutoscaleSetting, AutoscaleSettingSpec, AutoscaleSettingStatus};
 pub use flex_vm::{FlexVM, FlexVMSpec};
 pub use instance::InstanceStatus;
 pub use operation::{OperationStatus, ScaleSetOperation, ScaleSetOperationSpec};
@@ -46,5 +48,7 @@ pub const VERSION: &str = "v1alpha1";
 pub const API_VERSION: &str = "compute.scaleset.io/v1alpha1";
 /// The finalizer that holds a set until its members are gone and an instance until its hardware is gone.
 pub const FINALIZER: &str = "compute.scaleset.io/release";
-/// The field manager of everything that the controller writes.
+/// The field manager of everything that the controller writes, but for a set's count.
 pub const FIELD_MANAGER: &str = "scaleset-controller";
+/// The field manager of the counts that the controller writes for an `AutoscaleSetting`.
+pub const AUTOSCALER_FIELD_MANAGER: &str = "scaleset-autoscaler";

@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use crate::admission::instance_guard;
 use crate::impact::IMPACT_TABLE;
 use crate::{
-    CapacityReservationGroup, FIELD_MANAGER, FlexVM, ScaleSet, ScaleSetOperation, ScaleSetVM, flex_vm, operation,
-    reservation_group, scale_set, scale_set_vm,
+    AutoscaleSetting, CapacityReservationGroup, FIELD_MANAGER, FlexVM, ScaleSet, ScaleSetOperation, ScaleSetVM,
+    autoscale_setting, flex_vm, operation, reservation_group, scale_set, scale_set_vm,
 };
 
 const HEADER: &str = "# Generated from crds/src by `make generate`; do not edit.\n";
@@ -28,6 +28,7 @@ pub fn custom_resource_definitions() -> Vec<CustomResourceDefinition> {
         finish(FlexVM::crd(), &flex_vm::default_status(), &["spec"]),
         finish(ScaleSetOperation::crd(), &operation::default_status(), &[]),
         finish(CapacityReservationGroup::crd(), &reservation_group::default_status(), &[]),
+        finish(AutoscaleSetting::crd(), &autoscale_setting::default_status(), &[]),
     ]
 }
 

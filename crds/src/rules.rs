@@ -11,6 +11,7 @@
 //!
 //! Rules that need another object, the region or the hardware are not here but with the controller.
 
+pub(crate) mod autoscale;
 pub(crate) mod health;
 pub(crate) mod instance;
 pub(crate) mod load_balancing;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use scaleset_crds::condition::{
-    FlexVMCondition, InstanceCondition, Reason, ReservationGroupCondition, ScaleSetCondition,
+    AutoscaleCondition, FlexVMCondition, InstanceCondition, Reason, ReservationGroupCondition, ScaleSetCondition,
 };
 use scaleset_crds::impact::{IMPACT_TABLE, ImpactRow, markdown_table};
 use scaleset_crds::manifests::{chart_templates, custom_resource_definitions, files};
@@ -285,6 +285,7 @@ fn the_reference_names_everything() {
     names.extend(InstanceCondition::ALL.iter().map(|condition| format!("`{condition}`")));
     names.extend(FlexVMCondition::ALL.iter().map(|condition| format!("`{condition}`")));
     names.extend(ReservationGroupCondition::ALL.iter().map(|condition| format!("`{condition}`")));
+    names.extend(AutoscaleCondition::ALL.iter().map(|condition| format!("`{condition}`")));
     let silent: Vec<&String> = names.iter().filter(|name| !text.contains(name.as_str())).collect();
     assert_eq!(silent, Vec::<&String>::new(), "docs/api.md says nothing of these");
 }

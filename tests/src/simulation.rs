@@ -3,6 +3,7 @@
 //! [`script`] reads a story, [`stage`] plays it, [`cluster`] is the API, [`checkers`] judge. What a story prints are the
 //! log lines of the real passes, one for each decision, so a transcript cannot tell anything else than what was done.
 
+pub mod autoscaling;
 pub mod checkers;
 pub mod cluster;
 mod collector;

@@ -2,6 +2,8 @@
 //! hardware with a journal. What a person does is done with kubectl; what happened is told by the API server and the
 //! hardware, never by the controller.
 
+#[path = "end_to_end/autoscale.rs"]
+mod autoscale;
 #[path = "end_to_end/converged.rs"]
 mod converged;
 #[path = "end_to_end/crash.rs"]

@@ -3,6 +3,8 @@
 
 #[path = "schema_on_server/admission.rs"]
 mod admission;
+#[path = "schema_on_server/autoscale_setting.rs"]
+mod autoscale_setting;
 #[path = "schema_on_server/case.rs"]
 mod case;
 #[path = "schema_on_server/flex_vm.rs"]

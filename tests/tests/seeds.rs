@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::{iter, thread};
 
+use scaleset_tests::simulation::autoscaling::play_autoscaling;
 use scaleset_tests::simulation::fuzz::play_seed;
 use scaleset_tests::simulation::rollout::play_rollout;
 use scaleset_tests::simulation::script::Setting;
@@ -30,6 +31,9 @@ const OF_EVERYTHING: Stories =
     Stories { test: "every_seed_keeps_the_rules_and_comes_to_rest", play: play_seed, seeds: 0..200 };
 const ROLLOUTS: Stories =
     Stories { test: "every_rollout_keeps_its_limits_and_ends", play: play_rollout, seeds: 0..1_000 };
+
+const AUTOSCALING: Stories =
+    Stories { test: "every_load_is_followed_within_bounds_and_cooldowns", play: play_autoscaling, seeds: 0..200 };
 
 impl Stories {
     fn play(&self, seed: u64, told: &Mutex<Vec<String>>) -> (String, Vec<String>) {
@@ -88,8 +92,13 @@ fn every_rollout_keeps_its_limits_and_ends() {
 }
 
 #[test]
+fn every_load_is_followed_within_bounds_and_cooldowns() {
+    AUTOSCALING.play_all();
+}
+
+#[test]
 fn the_same_seed_tells_the_same_story() {
-    for stories in [OF_EVERYTHING, ROLLOUTS] {
+    for stories in [OF_EVERYTHING, ROLLOUTS, AUTOSCALING] {
         for seed in [3, 14, 15] {
             let told = || stories.play(seed, &Mutex::default()).0;
             assert_eq!(told(), told(), "seed {seed} of {}", stories.test);

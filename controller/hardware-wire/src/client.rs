@@ -26,7 +26,7 @@ use tokio::time::sleep;
 use crate::clock::{FollowedClock, Reading};
 use crate::rpc::{
     ApproveEvent, CHANGES, CLOCK, Count, Create, Delete, DeleteReservationGroup, Drain, GetCatalog, GetHeadroom,
-    InventoryPart, OBSERVE_ALL, Observe, ObserveReservationGroup, Perform, PutReservationGroup, Reimage,
+    GetMetrics, InventoryPart, OBSERVE_ALL, Observe, ObserveReservationGroup, Perform, PutReservationGroup, Reimage,
     ReleaseReservation, ReplaceOsDisk, Reply, Reserve, SetPower, StartAt, Undrain, Update,
 };
 use connection::Connection;
@@ -236,6 +236,10 @@ impl Hardware for RemoteHardware {
     }
 
     /// Ends when the connection breaks, also where it could not be made.
+    async fn metrics(&self, query: &MetricsQuery) -> Result<Vec<MetricSeries>, HardwareError> {
+        self.inner.connection.call(GetMetrics { query: query.clone() }).await
+    }
+
     fn changes(&self) -> BoxStream<'static, Change> {
         let inner = Arc::clone(&self.inner);
         stream::once(async move { inner.connection.listen::<Change>(CHANGES).await })

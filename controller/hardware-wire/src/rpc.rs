@@ -10,8 +10,9 @@ use scaleset_crds::VirtualMachineModel;
 use scaleset_crds::spot::Priority;
 use scaleset_crds::vocabulary::PowerWish;
 use scaleset_hardware::{
-    Catalog, CreateRequest, Deletion, Hardware, HardwareError, Headroom, Machine, OperationRequest, OsDiskWish,
-    ReservationGroup, ReservationGroupRequest, ReservationRequest, Seat, Shutdown, Target, UpdateMethod,
+    Catalog, CreateRequest, Deletion, Hardware, HardwareError, Headroom, Machine, MetricSeries, MetricsQuery,
+    OperationRequest, OsDiskWish, ReservationGroup, ReservationGroupRequest, ReservationRequest, Seat, Shutdown,
+    Target, UpdateMethod,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -90,6 +91,7 @@ rpcs! {
     ReleaseReservation { group: Target, name: String } -> Deletion = hardware.release_reservation(group, &name);
     DeleteReservationGroup { target: Target } -> Deletion = hardware.delete_reservation_group(target);
     ObserveReservationGroup { uid: String } -> Option<ReservationGroup> = hardware.observe_reservation_group(&uid);
+    GetMetrics { query: MetricsQuery } -> Vec<MetricSeries> = hardware.metrics(&query);
     GetCatalog {} -> Catalog = async { hardware.catalog().await.map(Arc::unwrap_or_clone) };
     GetHeadroom { location: String, size: String, priority: Priority } -> Option<Headroom>
         = hardware.headroom(&location, &size, priority);

@@ -19,6 +19,7 @@ pub mod epoch;
 pub mod error;
 pub mod headroom;
 pub mod machine;
+pub mod metrics;
 pub mod reservation;
 pub mod sim;
 
@@ -41,6 +42,7 @@ pub use machine::{
     Health, Inventory, Machine, NoticeStage, Owner, Placement, PoolMember, PreemptNotice, Provisioning, QuotaRule,
     Seat, TerminateNotice,
 };
+pub use metrics::{Grain, MetricSeries, MetricsQuery, SeriesQuery};
 pub use reservation::{
     AssociatedMachine, MachineReservation, Reservation, ReservationGroup, ReservationGroupRequest,
     ReservationProvisioning, ReservationRequest,
@@ -277,6 +279,10 @@ pub trait Hardware: Send + Sync {
     /// is reserved, and a call that follows may find less.
     async fn headroom(&self, location: &str, size: &str, priority: Priority)
     -> Result<Option<Headroom>, HardwareError>;
+
+    /// What the machines of a set have measured, a series for each that is asked for, in the same order: one call for a set and
+    /// a pass, however many machines it has. A metric that nobody reports has an empty series.
+    async fn metrics(&self, query: &MetricsQuery) -> Result<Vec<MetricSeries>, HardwareError>;
 
     /// The scenario clock, which every policy duration follows.
     fn now(&self) -> Timestamp;

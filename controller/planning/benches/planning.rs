@@ -5,9 +5,14 @@
 #[path = "../tests/planner/fleet.rs"]
 mod fleet;
 
+#[expect(dead_code, reason = "the planner's tests use the rest")]
+#[path = "../tests/planner/settings.rs"]
+mod settings;
+
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use scaleset_planning::autoscale;
 use scaleset_planning::scale_set::plan;
 use scaleset_planning::snapshot::ScaleSetSnapshot;
 
@@ -39,5 +44,20 @@ fn planning(criterion: &mut Criterion) {
     criterion.bench_function("made-1000", |bencher| bencher.iter(|| plan(black_box(&snapshot))));
 }
 
-criterion_group!(benches, planning);
+/// A thousand settings that follow load and calendar, each with a rule for more and one for less.
+fn autoscaling(criterion: &mut Criterion) {
+    let rules = || vec![settings::out("more", "70", 1), settings::back("less", "30", 1)];
+    let setting = |count: i32| {
+        let usual = settings::profile("usual", [2, 10, 2], rules());
+        let mut snapshot = settings::snapshot(count, usual, &[("more", "50"), ("less", "50")]);
+        snapshot.profiles.extend(settings::week());
+        snapshot
+    };
+    let settings: Vec<_> = (0..1_000).map(|number| setting(2 + number % 9)).collect();
+    criterion.bench_function("autoscale-1000-settings", |bencher| {
+        bencher.iter(|| settings.iter().filter(|one| autoscale::plan(black_box(one)).told.is_some()).count());
+    });
+}
+
+criterion_group!(benches, planning, autoscaling);
 criterion_main!(benches);

@@ -7,12 +7,14 @@
 //! - [`scale_set`] plans for a set: membership, upgrade, scale, repairs, in that order;
 //! - [`instance`] plans one VM's next step, `ScaleSetVM` and `FlexVM` alike;
 //! - [`reservation_group`] plans for a capacity reservation group;
+//! - [`autoscale`] decides how many VMs a set is to have;
 //! - [`operation`] plans the next step of what a person has asked for once;
 //! - [`view`] compares the model view with the instance view;
 //! - [`status`] turns snapshot, plan and outcome into what people read;
 //! - [`audit`] judges a finished plan and shares no code with the planners.
 
 pub mod audit;
+pub mod autoscale;
 pub mod budget;
 mod deletion_notice;
 mod draining;

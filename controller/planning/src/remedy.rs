@@ -59,6 +59,9 @@ const fn remedy(reason: Reason) -> Remedy {
         | Reason::Overallocated
         | Reason::Accepted
         | Reason::NoScaleSet
+        | Reason::Active
+        | Reason::Disabled
+        | Reason::MetricsLost
         | Reason::Succeeded
         | Reason::Queued
         | Reason::InProgress

@@ -1,5 +1,6 @@
 //! All inputs of a pass, total and typed: raw specs end before this.
 
+mod autoscale;
 mod headroom;
 mod instance;
 mod member;
@@ -21,6 +22,7 @@ use scaleset_crds::{ScaleSetStatus, VirtualMachineProfile};
 use crate::priority_mix::PriorityMix;
 use crate::reservation::ReservedGroup;
 
+pub use autoscale::{AutoscaleSnapshot, MetricPoint, MetricsView, Rival, ScaleTarget, SetCount, Switch};
 pub use headroom::{Headroom, Quota};
 pub use instance::{Assigned, Belonging, Birth, EvictionNote, InstanceSnapshot, ReleaseRule};
 pub use member::{
@@ -28,8 +30,8 @@ pub use member::{
     Origin, OsDiskReport, OsDiskWish, Pending, Protection, RollMark,
 };
 pub use operation::{
-    Asker, EarlierOperation, ImageVersions, InstanceRequest, OperationMember, OperationScope, OperationSet, OperationSnapshot,
-    OperationTargetFacts, RequestedOperation, SetOperation, SetRequest, ShutdownRule, SpotHardware,
+    Asker, EarlierOperation, ImageVersions, InstanceRequest, OperationMember, OperationScope, OperationSet,
+    OperationSnapshot, OperationTargetFacts, RequestedOperation, SetOperation, SetRequest, ShutdownRule, SpotHardware,
 };
 pub use os_upgrade_policy::{NewImages, OsUpgradePolicy, RollbackRule};
 pub use overprovision::Overprovision;

@@ -1,5 +1,6 @@
 //! Status as a function of snapshot, plan and outcome: computed whole, written once.
 
+pub mod autoscale;
 pub mod instance;
 pub mod operation;
 pub mod reservation_group;

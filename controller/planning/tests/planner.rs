@@ -2,6 +2,8 @@
 
 #[path = "planner/applicants.rs"]
 mod applicants;
+#[path = "planner/autoscale.rs"]
+mod autoscale;
 #[path = "planner/ceiling.rs"]
 mod ceiling;
 #[path = "planner/fleet.rs"]
@@ -46,6 +48,8 @@ mod rolling;
 mod scale_in;
 #[path = "planner/scheduled_event.rs"]
 mod scheduled_event;
+#[path = "planner/settings.rs"]
+mod settings;
 #[path = "planner/spot.rs"]
 mod spot;
 #[path = "planner/spot_placement.rs"]

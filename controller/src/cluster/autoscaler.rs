@@ -15,14 +15,23 @@ const CALL_MAX: Duration = Duration::from_secs(10);
 
 /// The wish for the set, where one refers to it; of several the least.
 pub(super) async fn wish(client: &Client, set: &ObjectKey) -> Result<Option<i32>, ClusterError> {
+    let of_set = of_set(client, set).await?;
+    Ok(of_set.iter().filter_map(|one| Some(one.status.as_ref()?.desired_replicas)).min())
+}
+
+/// Whether one refers to the set, whatever it wishes.
+pub(super) async fn is_there(client: &Client, set: &ObjectKey) -> Result<bool, ClusterError> {
+    Ok(!of_set(client, set).await?.is_empty())
+}
+
+async fn of_set(client: &Client, set: &ObjectKey) -> Result<Vec<HorizontalPodAutoscaler>, ClusterError> {
     let api: Api<HorizontalPodAutoscaler> = Api::namespaced(client.clone(), &set.namespace);
     let unavailable = |message| ClusterError::Unavailable { message };
     let listed = timeout(CALL_MAX, api.list(&ListParams::default())).await;
     let listed = listed.map_err(|_| unavailable(format!("no answer within {} s", CALL_MAX.as_secs())))?;
-    let all = listed.map_err(|error| unavailable(describe(&error)))?.items;
-    let of_set =
-        |one: &&HorizontalPodAutoscaler| one.spec.as_ref().is_some_and(|spec| refers_to(&spec.scale_target_ref, set));
-    Ok(all.iter().filter(of_set).filter_map(|one| Some(one.status.as_ref()?.desired_replicas)).min())
+    let mut all = listed.map_err(|error| unavailable(describe(&error)))?.items;
+    all.retain(|one| one.spec.as_ref().is_some_and(|spec| refers_to(&spec.scale_target_ref, set)));
+    Ok(all)
 }
 
 fn refers_to(reference: &CrossVersionObjectReference, set: &ObjectKey) -> bool {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use kube::Resource;
 use scaleset_crds::reservation::CapacityReservationGroupReference;
-use scaleset_crds::{CapacityReservationGroup, FlexVM, ScaleSet, ScaleSetOperation, ScaleSetVM};
+use scaleset_crds::{AutoscaleSetting, CapacityReservationGroup, FlexVM, ScaleSet, ScaleSetOperation, ScaleSetVM};
 use serde::de::DeserializeOwned;
 
 use super::{Kind, ObjectKey};
@@ -81,6 +81,14 @@ impl Cached for CapacityReservationGroup {
 
     fn scale_set_name(&self) -> Option<&str> {
         None
+    }
+}
+
+impl Cached for AutoscaleSetting {
+    const KIND: Kind = Kind::AutoscaleSetting;
+
+    fn scale_set_name(&self) -> Option<&str> {
+        Some(&self.spec.scale_target_ref.name)
     }
 }
 

@@ -2,18 +2,19 @@
 
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use kube::Resource;
-use scaleset_crds::{CapacityReservationGroup, FlexVM, ScaleSet, ScaleSetOperation, ScaleSetVM};
+use scaleset_crds::{AutoscaleSetting, CapacityReservationGroup, FlexVM, ScaleSet, ScaleSetOperation, ScaleSetVM};
 
 use super::{Kind, NewObject, ObjectKey};
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::ScaleSet,
         Self::ScaleSetVM,
         Self::FlexVM,
         Self::ScaleSetOperation,
         Self::CapacityReservationGroup,
+        Self::AutoscaleSetting,
         Self::ControllerRevision,
     ];
 
@@ -25,6 +26,7 @@ impl Kind {
             Self::FlexVM => "FlexVM",
             Self::ScaleSetOperation => "ScaleSetOperation",
             Self::CapacityReservationGroup => "CapacityReservationGroup",
+            Self::AutoscaleSetting => "AutoscaleSetting",
             Self::ControllerRevision => "ControllerRevision",
         }
     }
@@ -36,7 +38,8 @@ impl Kind {
             | Self::ScaleSetVM
             | Self::FlexVM
             | Self::ScaleSetOperation
-            | Self::CapacityReservationGroup => scaleset_crds::API_VERSION,
+            | Self::CapacityReservationGroup
+            | Self::AutoscaleSetting => scaleset_crds::API_VERSION,
             Self::ControllerRevision => "apps/v1",
         }
     }
@@ -49,6 +52,7 @@ impl Kind {
             Self::FlexVM => FlexVM::url_path(&(), Some(namespace)),
             Self::ScaleSetOperation => ScaleSetOperation::url_path(&(), Some(namespace)),
             Self::CapacityReservationGroup => CapacityReservationGroup::url_path(&(), Some(namespace)),
+            Self::AutoscaleSetting => AutoscaleSetting::url_path(&(), Some(namespace)),
             Self::ControllerRevision => ControllerRevision::url_path(&(), Some(namespace)),
         }
     }

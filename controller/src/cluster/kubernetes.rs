@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use kube::api::ListParams;
 use kube::{Api, Client};
-use scaleset_crds::{CapacityReservationGroup, FlexVM, ScaleSet, ScaleSetOperation, ScaleSetVM};
+use scaleset_crds::{AutoscaleSetting, CapacityReservationGroup, FlexVM, ScaleSet, ScaleSetOperation, ScaleSetVM};
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -104,6 +104,7 @@ impl KubernetesCluster {
         watches.spawn(cluster.watch().run::<FlexVM>());
         watches.spawn(cluster.watch().run::<ScaleSetOperation>());
         watches.spawn(cluster.watch().run::<CapacityReservationGroup>());
+        watches.spawn(cluster.watch().run::<AutoscaleSetting>());
         watches.spawn(cluster.watch().run::<ControllerRevision>());
         (cluster, Changes(receiver), Watches(watches))
     }
@@ -136,6 +137,7 @@ impl KubernetesCluster {
             Kind::FlexVM => store.read::<FlexVM>().keys(),
             Kind::ScaleSetOperation => store.read::<ScaleSetOperation>().keys(),
             Kind::CapacityReservationGroup => store.read::<CapacityReservationGroup>().keys(),
+            Kind::AutoscaleSetting => store.read::<AutoscaleSetting>().keys(),
             Kind::ControllerRevision => store.read::<ControllerRevision>().keys(),
         }
     }
@@ -223,6 +225,7 @@ impl KubernetesCluster {
             Kind::FlexVM => self.list_namespace::<FlexVM>(namespace).await,
             Kind::ScaleSetOperation => self.list_namespace::<ScaleSetOperation>(namespace).await,
             Kind::CapacityReservationGroup => self.list_namespace::<CapacityReservationGroup>(namespace).await,
+            Kind::AutoscaleSetting => self.list_namespace::<AutoscaleSetting>(namespace).await,
             Kind::ControllerRevision => self.list_namespace::<ControllerRevision>(namespace).await,
         }
     }
@@ -310,6 +313,14 @@ impl Cluster for KubernetesCluster {
         }
     }
 
+    fn autoscale_setting(&self, key: &ObjectKey) -> Option<Arc<AutoscaleSetting>> {
+        self.inner.store.read::<AutoscaleSetting>().get(key)
+    }
+
+    fn autoscale_settings(&self, set: &ObjectKey) -> Vec<Arc<AutoscaleSetting>> {
+        self.inner.store.read::<AutoscaleSetting>().referring_to(set)
+    }
+
     fn members(&self, set: &ObjectKey, set_uid: &str) -> Members {
         Members {
             scale_set_vms: self.inner.store.read::<ScaleSetVM>().members(set, set_uid),
@@ -348,6 +359,10 @@ impl Cluster for KubernetesCluster {
         self.guarded(on_behalf_of, Call::patch(target, merge_patch), target).await
     }
 
+    async fn scale(&self, on_behalf_of: &str, set: &ObjectId, replicas: i32) -> Result<(), ClusterError> {
+        self.guarded(on_behalf_of, Call::scale(set, replicas), set).await
+    }
+
     async fn apply_status(&self, on_behalf_of: &str, target: &ObjectId, status: Value) -> Result<(), ClusterError> {
         self.write(on_behalf_of, Call::apply_status(target, &status)).await
     }
@@ -358,6 +373,10 @@ impl Cluster for KubernetesCluster {
 
     async fn autoscaler_wish(&self, set: &ObjectKey) -> Result<Option<i32>, ClusterError> {
         super::autoscaler::wish(&self.inner.client, set).await
+    }
+
+    async fn has_autoscaler(&self, set: &ObjectKey) -> Result<bool, ClusterError> {
+        super::autoscaler::is_there(&self.inner.client, set).await
     }
 
     async fn publish(&self, notice: Notice) -> Result<(), ClusterError> {

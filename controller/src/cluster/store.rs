@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use kube::runtime::watcher::Event;
-use scaleset_crds::{CapacityReservationGroup, FlexVM, ScaleSet, ScaleSetOperation, ScaleSetVM};
+use scaleset_crds::{AutoscaleSetting, CapacityReservationGroup, FlexVM, ScaleSet, ScaleSetOperation, ScaleSetVM};
 use tokio::sync::watch;
 
 use super::cache::{Cache, Cached, Change, key_of, prune, version_of};
@@ -23,6 +23,7 @@ pub(crate) enum CacheChange {
     FlexVM(Change<FlexVM>),
     ScaleSetOperation(Change<ScaleSetOperation>),
     CapacityReservationGroup(Change<CapacityReservationGroup>),
+    AutoscaleSetting(Change<AutoscaleSetting>),
     ControllerRevision(Change<ControllerRevision>),
 }
 
@@ -51,6 +52,7 @@ stored!(ScaleSetVM, scale_set_vms);
 stored!(FlexVM, flex_vms);
 stored!(ScaleSetOperation, operations);
 stored!(CapacityReservationGroup, reservation_groups);
+stored!(AutoscaleSetting, autoscale_settings);
 stored!(ControllerRevision, revisions);
 
 /// See the module.
@@ -61,6 +63,7 @@ pub(crate) struct Store {
     flex_vms: RwLock<Cache<FlexVM>>,
     operations: RwLock<Cache<ScaleSetOperation>>,
     reservation_groups: RwLock<Cache<CapacityReservationGroup>>,
+    autoscale_settings: RwLock<Cache<AutoscaleSetting>>,
     revisions: RwLock<Cache<ControllerRevision>>,
     own_writes: Mutex<OwnWrites>,
     synced: watch::Sender<BTreeSet<Kind>>,
@@ -74,6 +77,7 @@ impl Default for Store {
             flex_vms: RwLock::default(),
             operations: RwLock::default(),
             reservation_groups: RwLock::default(),
+            autoscale_settings: RwLock::default(),
             revisions: RwLock::default(),
             own_writes: Mutex::default(),
             synced: watch::Sender::new(BTreeSet::new()),
@@ -172,6 +176,7 @@ impl Store {
             Kind::FlexVM => self.cached_uid::<FlexVM>(key),
             Kind::ScaleSetOperation => self.cached_uid::<ScaleSetOperation>(key),
             Kind::CapacityReservationGroup => self.cached_uid::<CapacityReservationGroup>(key),
+            Kind::AutoscaleSetting => self.cached_uid::<AutoscaleSetting>(key),
             Kind::ControllerRevision => self.cached_uid::<ControllerRevision>(key),
         }
     }
@@ -186,6 +191,7 @@ impl Store {
             .or_else(|| find::<FlexVM>(self, uid))
             .or_else(|| find::<ScaleSetOperation>(self, uid))
             .or_else(|| find::<CapacityReservationGroup>(self, uid))
+            .or_else(|| find::<AutoscaleSetting>(self, uid))
     }
 
     fn cached_uid<K: Stored>(&self, key: &ObjectKey) -> Option<String> {

@@ -224,9 +224,12 @@ fn config<K: Stored>() -> Config {
 /// Which objects of a kind concern us: of the kinds that are not ours, those that belong to a set.
 pub(crate) fn selector(kind: Kind) -> Option<&'static str> {
     match kind {
-        Kind::ScaleSet | Kind::ScaleSetVM | Kind::FlexVM | Kind::ScaleSetOperation | Kind::CapacityReservationGroup => {
-            None
-        }
+        Kind::ScaleSet
+        | Kind::ScaleSetVM
+        | Kind::FlexVM
+        | Kind::ScaleSetOperation
+        | Kind::CapacityReservationGroup
+        | Kind::AutoscaleSetting => None,
         Kind::ControllerRevision => Some(scaleset_crds::labels::SCALE_SET),
     }
 }

@@ -7,7 +7,7 @@ use axum::http::{HeaderValue, Request, header};
 use kube::Client;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy};
 use kube::core::Request as Resource;
-use scaleset_crds::FIELD_MANAGER;
+use scaleset_crds::{AUTOSCALER_FIELD_MANAGER, FIELD_MANAGER};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -73,6 +73,17 @@ impl Call {
         let request =
             Resource::new(kind.path(&key.namespace)).patch(&key.name, &parameters, &Patch::Merge(merge_patch));
         Self { kind: *kind, key: key.clone(), verb: Verb::Patch, uid: Some(uid.clone()), request }
+    }
+
+    /// Only a patch works on a set without a count; the version keeps a recreated set from being scaled.
+    pub(super) fn scale(set: &ObjectId, replicas: i32) -> Self {
+        let ObjectId { kind, key, uid, resource_version } = set;
+        let patch = json!({"metadata": {"resourceVersion": resource_version}, "spec": {"replicas": replicas}});
+        let manager = Some(AUTOSCALER_FIELD_MANAGER.to_owned());
+        let parameters = PatchParams { field_manager: manager, ..PatchParams::default() };
+        let resource = Resource::new(kind.path(&key.namespace));
+        let request = resource.patch_subresource("scale", &key.name, &parameters, &Patch::Merge(patch));
+        Self { kind: *kind, key: key.clone(), verb: Verb::Scale, uid: Some(uid.clone()), request }
     }
 
     /// Without the uid an apply would make the object anew if it has vanished.
@@ -252,6 +263,15 @@ mod tests {
                 "metadata": metadata, "status": {"vmId": "x"},
             })
         );
+    }
+
+    #[test]
+    fn a_count_goes_through_scale_under_a_manager_of_its_own() {
+        let call = Call::scale(&ObjectId { kind: Kind::ScaleSet, ..target() }, 3);
+        let uri = call.request.as_ref().unwrap().uri().to_string();
+        assert!(uri.contains("/namespaces/default/scalesets/web-1/scale?"), "{uri}");
+        assert!(uri.contains("fieldManager=scaleset-autoscaler"), "{uri}");
+        assert_eq!(body(call), json!({"metadata": {"resourceVersion": "7"}, "spec": {"replicas": 3}}));
     }
 
     #[test]

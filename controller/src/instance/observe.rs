@@ -11,7 +11,8 @@ use scaleset_hardware::{HardwareError, Machine};
 use scaleset_planning::snapshot::SizeMaintenance;
 
 use super::InstanceKind;
-use crate::cluster::cache::Cached;
+use crate::autoscale::is_enabled;
+use crate::cluster::cache::{Cached, key_of};
 use crate::cluster::{Kind, ObjectId, ObjectKey};
 use crate::context::Context;
 use crate::operation::order;
@@ -22,6 +23,15 @@ use crate::scale_set::maintenance_of;
 pub(super) struct Applicants {
     pub(super) own: SizeMaintenance,
     pub(super) others: Vec<(Arc<FlexVM>, SizeMaintenance)>,
+}
+
+/// Who decides on the count of an instance's set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scaled {
+    /// People.
+    ByHand,
+    /// An autoscale setting that is enabled.
+    Automatically,
 }
 
 /// The object of an instance.
@@ -44,6 +54,8 @@ pub(super) struct Observed {
     pub(super) silence: Option<HardwareError>,
     /// What people have asked of it or of its set, the earliest first.
     pub(super) operations: Vec<Arc<ScaleSetOperation>>,
+    /// Whether autoscale decides on its set's count.
+    pub(super) scaled: Scaled,
     pub(super) machine: Result<Option<Machine>, HardwareError>,
     pub(super) now: Timestamp,
     pub(super) wall_now: Timestamp,
@@ -122,8 +134,10 @@ pub(super) async fn observe(context: &Context, instance: Instance) -> Observed {
         Ok(applicants) => (applicants, None),
         Err(error) => (Applicants::default(), Some(error)),
     };
+    let scaled = set.as_ref().map_or(Scaled::ByHand, |set| scaled(context, set));
     Observed {
         operations,
+        scaled,
         applicants,
         silence,
         machine: context.hardware.observe(&id.uid).await,
@@ -134,6 +148,12 @@ pub(super) async fn observe(context: &Context, instance: Instance) -> Observed {
         set,
         revision,
     }
+}
+
+/// It matters only where the set tries to get evicted VMs back.
+fn scaled(context: &Context, set: &ScaleSet) -> Scaled {
+    let enabled = || context.cluster.autoscale_settings(&key_of(set)).iter().any(|setting| is_enabled(setting));
+    if set.spec.spot_restore_policy.is_some() && enabled() { Scaled::Automatically } else { Scaled::ByHand }
 }
 
 /// Asked for only where it matters.

@@ -13,14 +13,14 @@ use scaleset_crds::{FlexVM, ScaleSet, ScaleSetVM, labels};
 use scaleset_planning::membership::{Applicant, SetShape, detach_refusal, move_refusal, refusal_among};
 use scaleset_planning::scale_set::prefix;
 use scaleset_planning::snapshot::{
-    Asker, Assigned, Belonging, Birth, EvictionNote, Failure, InstanceRequest, InstanceSnapshot, MemberKind, MemberLife,
-    Origin, OsDiskWish, ReleaseRule, RequestedOperation, SizeMaintenance,
+    Asker, Assigned, Belonging, Birth, EvictionNote, Failure, InstanceRequest, InstanceSnapshot, MemberKind,
+    MemberLife, Origin, OsDiskWish, ReleaseRule, RequestedOperation, SizeMaintenance,
 };
 use scaleset_planning::view::{ModelView, QuotaRule};
 use scaleset_planning::{naming, revision};
 
 use super::machine_view::hardware_view;
-use super::observe::{Applicants, Instance, Observed, owning_set};
+use super::observe::{Applicants, Instance, Observed, Scaled, owning_set};
 use crate::scale_set::{finalizer, is_owned_by, member_shape, origin, profile_of, repair_of, set_shape, shutdown_of};
 
 /// How long a restoration is tried where the policy does not say.
@@ -58,7 +58,7 @@ pub(super) fn validate(observed: &Observed) -> InstanceSnapshot {
         repair: repair_of(metadata),
         operation: requested(observed),
         power_operation: annotation(labels::POWER_OPERATION).cloned(),
-        restore_for: owner(observed).and_then(|set| restore_for(set)),
+        restore_for: restore_for(observed),
         eviction_note: eviction_note(observed),
         hardware: hardware_view(&observed.machine),
         status: observed.instance.status().cloned().unwrap_or_default(),
@@ -71,7 +71,8 @@ pub(super) fn validate(observed: &Observed) -> InstanceSnapshot {
 fn requested(observed: &Observed) -> Option<RequestedOperation> {
     let repair = repair(observed);
     let machine = observed.machine.as_ref().ok().and_then(Option::as_ref);
-    let is_last = |repair: &&RequestedOperation| machine.is_some_and(|it| it.last_operation.as_ref() == Some(&repair.uid));
+    let is_last =
+        |repair: &&RequestedOperation| machine.is_some_and(|it| it.last_operation.as_ref() == Some(&repair.uid));
     if let Some(begun) = repair.as_ref().filter(is_last) {
         return Some(begun.clone());
     }
@@ -106,12 +107,18 @@ fn under_way(observed: &Observed) -> impl Iterator<Item = RequestedOperation> {
         let ended = records.iter().any(|record| record.uid == uid && record.state != OperationState::InProgress);
         let request = InstanceRequest::of_spec(&operation.spec)?;
         let event_id = operation.spec.parameters.as_ref().and_then(|parameters| parameters.event_id.clone());
-        (under_way && meant && !ended).then_some(RequestedOperation { uid, request, event_id, asked_by: Asker::Operation })
+        (under_way && meant && !ended).then_some(RequestedOperation {
+            uid,
+            request,
+            event_id,
+            asked_by: Asker::Operation,
+        })
     })
 }
 
-/// For how long since its eviction a set tries to get a VM back.
-fn restore_for(set: &ScaleSet) -> Option<Duration> {
+/// For how long since its eviction a set tries to get a VM back; autoscale makes another one instead.
+fn restore_for(observed: &Observed) -> Option<Duration> {
+    let set = owner(observed).filter(|_| observed.scaled == Scaled::ByHand)?;
     let SpotRestorePolicy { enabled, restore_timeout_seconds } = set.spec.spot_restore_policy.as_ref()?;
     let seconds = restore_timeout_seconds.unwrap_or(RESTORE_TIMEOUT_SECONDS);
     enabled.then(|| Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))

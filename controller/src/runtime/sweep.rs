@@ -48,6 +48,9 @@ pub(super) fn look_at_everything(cluster: &KubernetesCluster, queues: &Queues, s
     for key in cluster.keys(Kind::CapacityReservationGroup) {
         queues.groups.add(key, later());
     }
+    for key in cluster.keys(Kind::AutoscaleSetting) {
+        queues.settings.add(key, later());
+    }
     for key in operations {
         queues.operations.add(key, later());
     }

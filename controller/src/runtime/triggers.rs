@@ -11,7 +11,7 @@ use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use scaleset_crds::operation::OperationTargetKind;
-use scaleset_crds::{CapacityReservationGroup, ScaleSet, ScaleSetOperation, labels};
+use scaleset_crds::{AutoscaleSetting, CapacityReservationGroup, ScaleSet, ScaleSetOperation, labels};
 use scaleset_hardware::Owner;
 
 use super::queue::When;
@@ -27,6 +27,7 @@ pub(crate) enum Trigger {
     Instance(InstanceKind, ObjectKey),
     Operation(ObjectKey, When),
     ReservationGroup(ObjectKey, When),
+    AutoscaleSetting(ObjectKey, When),
 }
 
 /// Whom a change of the cache concerns.
@@ -37,6 +38,7 @@ pub(crate) fn triggers(change: &CacheChange, cluster: &dyn Cluster) -> Vec<Trigg
         CacheChange::FlexVM(change) => of_instance(InstanceKind::FlexVM, change, cluster),
         CacheChange::ScaleSetOperation(change) => of_operation(change, cluster),
         CacheChange::CapacityReservationGroup(change) => of_group(change, cluster),
+        CacheChange::AutoscaleSetting(change) => of_setting(change, cluster),
         CacheChange::ControllerRevision(change) => of_revision(change, cluster),
     }
 }
@@ -67,6 +69,7 @@ fn of_set(change: &Change<ScaleSet>, cluster: &dyn Cluster) -> Vec<Trigger> {
             .chain(after)
             .map(|set| (key_of(set.as_ref()), set.metadata.uid.as_deref().unwrap_or_default()))
             .collect();
+        triggers.extend(ids.iter().flat_map(|(key, _)| of_settings(key, cluster)));
         triggers.extend(ids.iter().flat_map(|(key, uid)| of_members(&cluster.members(key, uid)).collect::<Vec<_>>()));
     }
     triggers.extend(noted(change, cluster));
@@ -158,6 +161,35 @@ fn of_group(change: &Change<CapacityReservationGroup>, cluster: &dyn Cluster) ->
         }
     }
     triggers
+}
+
+/// Itself where its wish changed; where it comes, goes or is switched, those that are about the same set; and the set, whose
+/// drop of the target its record may confirm.
+fn of_setting(change: &Change<AutoscaleSetting>, cluster: &dyn Cluster) -> Vec<Trigger> {
+    let Change { before, after } = change;
+    let Some(setting) = after.as_ref().or(before.as_ref()) else { return Vec::new() };
+    let wish = |setting: &Arc<AutoscaleSetting>| {
+        let metadata = &setting.metadata;
+        (metadata.uid.clone(), metadata.generation, metadata.deletion_timestamp.is_some())
+    };
+    let decided =
+        |setting: &Arc<AutoscaleSetting>| setting.status.as_ref().and_then(|status| status.last_scale_action.clone());
+    let target = key_in(&setting.metadata, &setting.spec.scale_target_ref.name);
+    let mut triggers = Vec::new();
+    if before.as_ref().map(wish) != after.as_ref().map(wish) {
+        triggers.push(Trigger::AutoscaleSetting(key_of(setting.as_ref()), When::Now));
+        triggers.extend(of_settings(&target, cluster));
+    }
+    if before.as_ref().map(decided) != after.as_ref().map(decided) {
+        triggers.push(Trigger::Set(target, When::Spaced));
+    }
+    triggers
+}
+
+/// Those that are about a set of that name.
+fn of_settings(set: &ObjectKey, cluster: &dyn Cluster) -> Vec<Trigger> {
+    let settings = cluster.autoscale_settings(set);
+    settings.iter().map(|setting| Trigger::AutoscaleSetting(key_of(setting.as_ref()), When::Spaced)).collect()
 }
 
 fn of_members(members: &Members) -> impl Iterator<Item = Trigger> {

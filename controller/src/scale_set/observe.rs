@@ -16,6 +16,7 @@ use tracing::warn;
 
 use super::SetObjects;
 use super::validate::confirmation;
+use crate::autoscale;
 use crate::cluster::{Freshness, Kind, Members, ObjectId, ObjectKey};
 use crate::context::{Context, SuddenScaleIn};
 use crate::operation::order;
@@ -133,6 +134,12 @@ async fn scale_in_guard(context: &Context, key: &ObjectKey, set: &ScaleSet) -> S
     };
     if set.status.as_ref().and_then(sudden) != Some(true) {
         return ScaleInGuard::On { confirmation, autoscaler: Autoscaler::None };
+    }
+    let recorded = set.spec.replicas.filter(|wished| {
+        context.cluster.autoscale_settings(key).iter().any(|setting| autoscale::confirms(setting, *wished))
+    });
+    if let Some(wished) = recorded {
+        return ScaleInGuard::On { confirmation, autoscaler: Autoscaler::Wishes(wished) };
     }
     let wish = context.cluster.autoscaler_wish(key).await.unwrap_or_else(|error| {
         warn!(set = %key.name, %error, "autoscalers cannot be asked, the drop of the target is held");

@@ -1,6 +1,7 @@
 //! An independent judge: what must hold after every round, read from the hardware's journal and the objects as they are
 //! stored, without a line of the planner. What must hold once everything is healed and at rest is in [`converged`].
 
+mod autoscaled;
 mod drained;
 mod evictions;
 mod held;
@@ -20,6 +21,7 @@ use scaleset_hardware::sim::Call;
 use scaleset_hardware::{Hardware, Machine};
 
 use super::stage::{Stage, took_effect};
+use autoscaled::Autoscaled;
 use drained::Drained;
 use evictions::{Evictions, beyond_their_share};
 use held::unexplained;
@@ -47,6 +49,7 @@ pub struct Judge {
     maintenances: Maintenances,
     drained: Drained,
     repairs: Repairs,
+    autoscaled: Autoscaled,
     /// Whether the cache was behind in the round before.
     lagged: bool,
     effects: u64,
@@ -115,6 +118,7 @@ impl Judge {
         if let Some(machines) = &observed {
             findings.extend(overpromised(stage, machines));
         }
+        findings.extend(self.autoscaled.findings(stage, |name| self.by_hand.contains(name)));
         let machines = observed.unwrap_or_default();
         findings.extend(surplus::extensions_too_early(&now, &machines));
         machines_have_objects(&machines, &now, &mut findings);
@@ -263,6 +267,7 @@ fn one_create_for_each_object(stage: &Stage, findings: &mut Vec<String>) {
             | Call::ObserveAll
             | Call::Catalog
             | Call::Headroom
+            | Call::Metrics
             | Call::PutReservationGroup
             | Call::Reserve
             | Call::ReleaseReservation

@@ -39,12 +39,23 @@ pub enum Verb {
     Create,
     /// Change an object.
     Patch,
+    /// Set the count of a set.
+    Scale,
     /// Write a status.
     ApplyStatus,
     /// Delete an object.
     Delete,
     /// Tell an event.
     Publish,
+}
+
+/// Whether something is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// It is.
+    There,
+    /// It is not.
+    Gone,
 }
 
 /// The cluster. Cheap to clone; all clones are the same one.
@@ -111,6 +122,15 @@ impl SimulatedCluster {
     /// A person deletes an object. Whether there is one.
     pub fn delete_by_hand(&self, kind: Kind, name: &str, cascade: Cascade) -> bool {
         self.lock().delete_cascading(&(kind, key(name)), cascade)
+    }
+
+    /// A `HorizontalPodAutoscaler` on a set comes or goes.
+    pub fn autoscale_by_another(&self, set: &str, presence: Presence) {
+        let autoscaled = &mut self.lock().autoscaled;
+        match presence {
+            Presence::There => drop(autoscaled.insert(set.to_owned())),
+            Presence::Gone => drop(autoscaled.remove(set)),
+        }
     }
 
     /// One round of the garbage collector.

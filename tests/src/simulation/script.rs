@@ -6,6 +6,11 @@
 //! vm newvm centralindia set=demo                  … creates a FlexVM
 //! change web replicas=5 mode=Automatic size=…     … changes a set or a FlexVM; `spec` lists the names
 //! group d2s eastus zones=1,2,3 z1=SIZE:40:1       … creates a capacity reservation group, a word for each reservation
+//! setting auto web profile=usual:2:10:2 out=busy,Percentage_CPU>70,+1,300 … creates an autoscale setting, see `autoscale`
+//! switch auto off | on                            … switches it
+//! load web Percentage_CPU total=650 on=web- | over  what VMs measure: shared by those that run, or `each=`
+//! another-autoscaler web on | off                 a HorizontalPodAutoscaler scales the set
+//! at 2026-03-29T00:59:00Z                         time passes, and nobody looks meanwhile
 //! regroup d2s z1=20 z2=gone share=team-b          … changes capacities, takes one out, shares it
 //! power web-1 Deallocated                         … the wished power of an instance
 //! protect web-1 scale-in | actions | none         … its protection
@@ -38,12 +43,14 @@
 //! die before 3 | die after 0                      the controller dies at the write of that number, and is started again
 //! show | revisions web                            the objects, as a table; the revisions of a set
 //! services web                                    what works on a set by itself; marks of repairs on its VMs
+//! settings                                        what each autoscale setting finds and has done
 //! images | history web                            the image and the disks of each machine; upgrades of a set's OS image
 //! ```
 //!
 //! A story is told by the log lines of the passes, events, and conditions that turn, each with the seconds since the
 //! beginning. It ends with one more round of all passes, which must do nothing.
 
+mod autoscale;
 mod group;
 mod load_balancing;
 mod spec;
@@ -62,7 +69,7 @@ use scaleset_hardware::sim::{
 use serde_json::{Value, json};
 
 use super::checkers::Judge;
-use super::cluster::{Cascade, CrashPoint, Trouble};
+use super::cluster::{Cascade, CrashPoint, Presence, Trouble};
 use super::stage::{Limit, Order, Rest, Stage};
 use spec::{flex_vm_spec, maintenance, merge, operation_spec, option, profile, spec_of};
 
@@ -166,6 +173,25 @@ impl Teller {
                 let spec = group::group_spec(location, options);
                 self.stage.cluster.create_by_hand(Kind::CapacityReservationGroup, name, spec);
             }
+            ("setting", [name, set, options @ ..]) => {
+                let spec = autoscale::setting_spec(set, options);
+                self.stage.cluster.create_by_hand(Kind::AutoscaleSetting, name, spec);
+            }
+            ("switch", [name, to]) => self.patch(name, &json!({"spec": {"enabled": *to == "on"}})),
+            ("another-autoscaler", [set, to]) => {
+                let presence = if *to == "on" { Presence::There } else { Presence::Gone };
+                self.stage.cluster.autoscale_by_another(set, presence);
+                self.stage.stir();
+            }
+            ("at", [instant]) => {
+                self.stage.clock.advance_to(instant.parse().expect("it is an instant"));
+                self.stage.stir();
+            }
+            ("settings", []) => {
+                let all = self.stage.cluster.all(Kind::AutoscaleSetting);
+                let lines: Vec<String> = all.iter().flat_map(autoscale::told).map(|line| format!("  {line}")).collect();
+                self.say(&lines.join("\n"));
+            }
             ("regroup", [name, options @ ..]) => {
                 let group = self.stage.cluster.get(Kind::CapacityReservationGroup, name).unwrap_or_default();
                 self.patch(name, &json!({"spec": group::changed(&group["spec"], options)}));
@@ -264,6 +290,10 @@ impl Teller {
                 stage.block_on(hardware.set_requests(location, name, Some(load)))
             }
             ("hang", [name]) => stage.block_on(hardware.fail_machine(&self.uid_of(name), MachineFault::Hang)),
+            ("load", [name, "over"]) => stage.block_on(hardware.set_load(name, None)),
+            ("load", [name, metric, options @ ..]) => {
+                stage.block_on(hardware.set_load(name, Some(autoscale::load(metric, options))))
+            }
             ("publish", [image, version]) => stage.block_on(hardware.publish_image(image, version)),
             ("zone", [location, zone, "down"]) => {
                 let outage = Outage {
@@ -322,6 +352,7 @@ impl Teller {
             | Kind::ScaleSetVM
             | Kind::ScaleSetOperation
             | Kind::CapacityReservationGroup
+            | Kind::AutoscaleSetting
             | Kind::ControllerRevision => spec_of(options),
         };
         self.patch(name, &json!({"spec": spec}));
@@ -360,9 +391,7 @@ impl Teller {
     }
 
     fn kind_of(&self, name: &str) -> Kind {
-        let kinds =
-            [Kind::ScaleSet, Kind::ScaleSetVM, Kind::FlexVM, Kind::ScaleSetOperation, Kind::CapacityReservationGroup];
-        kinds
+        Kind::ALL
             .into_iter()
             .find(|kind| self.stage.cluster.get(*kind, name).is_some())
             .unwrap_or_else(|| panic!("{}\nthere is no {name}", self.transcript))

@@ -11,7 +11,7 @@ use scaleset_controller::error::PassError;
 use scaleset_controller::instance::InstanceKind;
 use scaleset_controller::metrics::Metrics;
 use scaleset_controller::pace::StatusPace;
-use scaleset_controller::{instance, operation, reservation_group, scale_set};
+use scaleset_controller::{autoscale, instance, operation, reservation_group, scale_set};
 use scaleset_hardware::sim::{Call, JournalEntry, Outcome, RegionFile, Simulation, VirtualClock};
 use scaleset_hardware::{Hardware, Machine};
 use tokio::runtime::Runtime;
@@ -85,6 +85,7 @@ enum PassKey {
     Instance(InstanceKind, ObjectKey),
     Operation(ObjectKey),
     ReservationGroup(ObjectKey),
+    AutoscaleSetting(ObjectKey),
 }
 
 /// A cluster, a region, and the controller's passes between them.
@@ -190,8 +191,10 @@ impl Stage {
         self.version = self.cluster.version();
         round.moved |= delivered > 0 || before != (self.version, self.effects());
         self.stirred = round.moved;
-        let kept_quiet =
-            |key: &PassKey| matches!(key, PassKey::Set(_) | PassKey::ReservationGroup(_)) || self.unheard.contains(key);
+        let kept_quiet = |key: &PassKey| {
+            matches!(key, PassKey::Set(_) | PassKey::ReservationGroup(_) | PassKey::AutoscaleSetting(_))
+                || self.unheard.contains(key)
+        };
         self.still = !round.moved && !self.failed.keys().any(kept_quiet);
         round
     }
@@ -321,6 +324,9 @@ impl Stage {
             PassKey::ReservationGroup(key) => {
                 self.cluster.reservation_group(key).and_then(|group| group.metadata.generation)
             }
+            PassKey::AutoscaleSetting(key) => {
+                self.cluster.autoscale_setting(key).and_then(|setting| setting.metadata.generation)
+            }
             PassKey::Instance(InstanceKind::ScaleSetVM, key) => {
                 self.cluster.scale_set_vm(key).and_then(|vm| vm.metadata.generation)
             }
@@ -339,7 +345,9 @@ impl Stage {
         let flexible = flexible.map(|key| PassKey::Instance(InstanceKind::FlexVM, key));
         let operations = self.cluster.keys(Kind::ScaleSetOperation).into_iter().map(PassKey::Operation);
         let groups = self.cluster.keys(Kind::CapacityReservationGroup).into_iter().map(PassKey::ReservationGroup);
-        let mut keys: Vec<PassKey> = sets.chain(uniform).chain(flexible).chain(operations).chain(groups).collect();
+        let settings = self.cluster.keys(Kind::AutoscaleSetting).into_iter().map(PassKey::AutoscaleSetting);
+        let keys = sets.chain(uniform).chain(flexible).chain(operations).chain(groups).chain(settings);
+        let mut keys: Vec<PassKey> = keys.collect();
         if let Order::Seeded(seed) = self.order {
             Random::new(seed ^ self.rounds.wrapping_mul(0x9E37_79B9_7F4A_7C15)).shuffle(&mut keys);
         }
@@ -353,6 +361,7 @@ impl Stage {
                 PassKey::Set(key) => scale_set::reconcile(&self.context, key).await,
                 PassKey::Operation(key) => operation::reconcile(&self.context, key).await,
                 PassKey::ReservationGroup(key) => reservation_group::reconcile(&self.context, key).await,
+                PassKey::AutoscaleSetting(key) => autoscale::reconcile(&self.context, key).await,
                 PassKey::Instance(kind, key) => instance::reconcile(&self.context, *kind, key).await,
             }
         };

@@ -11,6 +11,8 @@ use crate::world::{peaceful, run_bare};
 
 /// Every right that its role gives, beside those of any authenticated user.
 const RIGHTS: &[&str] = &[
+    "autoscalesettings.compute.scaleset.io [list watch]",
+    "autoscalesettings.compute.scaleset.io/status [patch]",
     "capacityreservationgroups.compute.scaleset.io [get list patch watch]",
     "capacityreservationgroups.compute.scaleset.io/status [patch]",
     "controllerrevisions.apps [create delete get list patch watch]",
@@ -22,6 +24,7 @@ const RIGHTS: &[&str] = &[
     "scalesetoperations.compute.scaleset.io/status [patch]",
     "scalesets.compute.scaleset.io [get list patch watch]",
     "scalesets.compute.scaleset.io/finalizers [update]",
+    "scalesets.compute.scaleset.io/scale [patch]",
     "scalesets.compute.scaleset.io/status [patch]",
     "scalesetvms.compute.scaleset.io [create delete get list patch watch]",
     "scalesetvms.compute.scaleset.io/status [patch]",

@@ -74,6 +74,15 @@ pub fn reservation_group() -> Value {
     object("CapacityReservationGroup", &spec)
 }
 
+/// Rules for the set `web`: between 2 and 10 VMs.
+pub fn autoscale_setting() -> Value {
+    let capacity = json!({"minimum": 2, "maximum": 10, "default": 2});
+    let spec = json!({
+        "scaleTargetRef": {"name": "web"}, "enabled": true, "profiles": [{"name": "usual", "capacity": capacity}],
+    });
+    object("AutoscaleSetting", &spec)
+}
+
 /// A restart of every VM of the set `web`.
 pub fn operation() -> Value {
     let spec = json!({"target": {"kind": "ScaleSet", "name": "web"}, "type": "Restart"});

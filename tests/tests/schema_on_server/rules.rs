@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use crate::case::{Case, LegalChange, Refusal, check, check_legal_change};
 use crate::{
-    flex_vm, health, load_balancing, operation, os_upgrade, overprovision, profile, repairs, reservation_group, scale_set,
-    scale_set_vm, scheduled_events, server, spot,
+    autoscale_setting, flex_vm, health, load_balancing, operation, os_upgrade, overprovision, profile, repairs,
+    reservation_group, scale_set, scale_set_vm, scheduled_events, server, spot,
 };
 
 fn cases() -> Vec<Case> {
@@ -28,6 +28,7 @@ fn cases() -> Vec<Case> {
         operation::cases(),
         reservation_group::cases(),
         reservation_group::user_cases(),
+        autoscale_setting::cases(),
     ]
     .concat()
 }
@@ -44,6 +45,7 @@ fn legal_changes() -> Vec<LegalChange> {
         scale_set_vm::legal_changes(),
         flex_vm::legal_changes(),
         reservation_group::legal_changes(),
+        autoscale_setting::legal_changes(),
     ]
     .concat()
 }

@@ -2,10 +2,12 @@
 //! them.
 
 use kube::api::ListParams;
-use scaleset_crds::condition::{FlexVMCondition, InstanceCondition, ReservationGroupCondition, ScaleSetCondition};
+use scaleset_crds::condition::{
+    AutoscaleCondition, FlexVMCondition, InstanceCondition, ReservationGroupCondition, ScaleSetCondition,
+};
 use serde_json::{Value, json};
 
-use crate::objects::{flex_vm, merged, reservation_group, scale_set_vm, uniform_set};
+use crate::objects::{autoscale_setting, flex_vm, merged, reservation_group, scale_set_vm, uniform_set};
 use crate::server::{DryRun, Server, api, name, run};
 
 fn named(object: &Value, name: &str) -> Value {
@@ -22,6 +24,7 @@ fn conditions_are_unknown_until_the_first_pass() {
     let of_member: Vec<&str> = FlexVMCondition::ALL.iter().map(|condition| condition.as_str()).collect();
     let of_set: Vec<&str> = ScaleSetCondition::ALL.iter().map(|condition| condition.as_str()).collect();
     let of_group: Vec<&str> = ReservationGroupCondition::ALL.iter().map(|condition| condition.as_str()).collect();
+    let of_setting: Vec<&str> = AutoscaleCondition::ALL.iter().map(|condition| condition.as_str()).collect();
     let of_vm = [of_instance.clone(), of_member].concat();
     run(async |server| {
         for (object, expected) in [
@@ -29,6 +32,7 @@ fn conditions_are_unknown_until_the_first_pass() {
             (named(&flex_vm(), "unknown-vm"), &of_vm),
             (instance_of("unknown"), &of_instance),
             (named(&reservation_group(), "unknown-group"), &of_group),
+            (named(&autoscale_setting(), "unknown-setting"), &of_setting),
         ] {
             // What the creator claims about the status does not count.
             let claim = json!({"status": {"conditions": [{"type": "Ready", "status": "True", "reason": "Ready",
@@ -80,7 +84,8 @@ fn explanations_read_well() {
 fn tables_have_the_columns_of_the_reference() {
     run(async |server| {
         let group = named(&reservation_group(), "table");
-        let stored = [named(&uniform_set(), "table"), named(&flex_vm(), "table"), instance_of("table"), group];
+        let setting = named(&autoscale_setting(), "table");
+        let stored = [named(&uniform_set(), "table"), named(&flex_vm(), "table"), instance_of("table"), group, setting];
         for object in &stored {
             server.create(object, DryRun::No).await.expect("a legal object");
         }
@@ -98,6 +103,8 @@ fn tables_have_the_columns_of_the_reference() {
         assert_eq!(header("fvm", "table"), instance);
         let group = "NAME RESERVED ASSOCIATED ALLOCATED UNUSED OVERALLOCATED STATUS AGE LOCATION ZONES SHARED-WITH";
         assert_eq!(header("crg", "table"), group);
+        let setting = "NAME TARGET ENABLED PROFILE REPLICAS FROM TO STATUS AGE CAUSE COOLDOWN-UNTIL NEXT-PROFILE";
+        assert_eq!(header("asetting", "table"), setting);
         for object in &stored {
             server.delete(object).await;
         }

@@ -7,6 +7,7 @@ use super::Simulation;
 use super::fault::{Fault, Outage};
 use super::hardware::{Draft, journal};
 use super::journal::{Call, JournalEntry, Outcome};
+use super::load::Load;
 use super::requests::{RequestCounts, RequestLoad};
 use super::spot::SpotPressure;
 use super::store::StoreError;
@@ -72,6 +73,12 @@ impl Simulation {
     /// What has become of the requests of a load balancer; none where none are sent.
     pub fn request_counts(&self, location: &str, name: &str) -> Option<RequestCounts> {
         self.inner.settled().0.requests_of(location, name).map(|(_, counts)| counts)
+    }
+
+    /// Puts machines under a load under a name, from now on; the same name again replaces it, `None` ends it.
+    pub async fn set_load(&self, name: &str, load: Option<Load>) -> Result<(), ControlError> {
+        let said = load.as_ref().map_or_else(|| "over".to_owned(), text);
+        self.control("", format!("load {name}: {said}"), |world, now| world.set_load(name, load, now)).await
     }
 
     /// Publishes a version of an image (`publisher:offer:sku`, or an image's id); it is the latest from now on.

@@ -4,6 +4,7 @@
 //! `{"error": {"code", "field", "message"}}`. There is no authentication: it listens on loopback only.
 
 mod extract;
+mod load;
 mod load_balancer;
 mod machine;
 mod maintenance;
@@ -48,6 +49,8 @@ pub fn router(simulation: Simulation) -> Router {
         .route("/maintenances/{name}", put(maintenance::begin).merge(delete(maintenance::end)))
         .route("/faults", get(world::faults))
         .route("/faults/{name}", put(world::set_fault).merge(delete(world::clear_fault)))
+        .route("/loads", get(load::list))
+        .route("/loads/{name}", put(load::set).merge(delete(load::clear)))
         .route("/images", post(world::publish))
         .route("/journal", get(world::journal))
         .route("/calls", get(world::calls))

@@ -22,8 +22,9 @@ use crate::epoch;
 use crate::error::HardwareError;
 use crate::machine::{Change, Inventory, Machine, QuotaRule, Seat};
 use crate::{
-    CreateRequest, Deletion, Hardware, Headroom, OperationAction, OperationRequest, OsDiskWish, ReimagedDisks,
-    ReservationGroup, ReservationGroupRequest, ReservationRequest, Shutdown, Target, UpdateMethod,
+    CreateRequest, Deletion, Hardware, Headroom, MetricSeries, MetricsQuery, OperationAction, OperationRequest,
+    OsDiskWish, ReimagedDisks, ReservationGroup, ReservationGroupRequest, ReservationRequest, Shutdown, Target,
+    UpdateMethod,
 };
 
 /// What the journal says of a call before its outcome is known.
@@ -264,6 +265,10 @@ impl Hardware for Simulation {
     ) -> Result<Option<Headroom>, HardwareError> {
         let read = |world: &World| (world.headroom(location, size, priority), world.sequence());
         self.read(Call::Headroom, About::Nothing, |world, _| read(world)).await
+    }
+
+    async fn metrics(&self, query: &MetricsQuery) -> Result<Vec<MetricSeries>, HardwareError> {
+        self.read(Call::Metrics, About::Nothing, |world, now| (world.metrics(query, now), world.sequence())).await
     }
 
     fn now(&self) -> Timestamp {

@@ -39,6 +39,8 @@ pub enum Call {
     Catalog,
     /// `Hardware::headroom`.
     Headroom,
+    /// `Hardware::metrics`.
+    Metrics,
     /// `Hardware::put_reservation_group`.
     PutReservationGroup,
     /// `Hardware::reserve`.

@@ -21,6 +21,7 @@ pub use error::RegionFileError;
 use crate::sim::address::AddressPrefix;
 use crate::sim::application::ApplicationRule;
 use crate::sim::latency::Latencies;
+use crate::sim::load::Load;
 use crate::sim::requests::RequestLoad;
 
 /// The region file that is used when none is named.
@@ -43,6 +44,9 @@ pub struct RegionFile {
     /// What the applications in the guests answer; the first rule that fits a machine decides.
     #[serde(default)]
     pub applications: Vec<ApplicationRule>,
+    /// The load of machines; the first that fits a machine and a metric decides.
+    #[serde(default)]
+    pub loads: Vec<Load>,
 }
 
 /// One size of machine.

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::Simulation;
 use super::address::AddressPool;
 use super::fault::{Fault, Outage};
+use super::load::Load;
 use super::placement::{Host, HostCondition};
 use super::quota::QuotaUse;
 use super::spot::SpotPressure;
@@ -184,6 +185,10 @@ impl Simulation {
         };
         let missing = || not_found("group", format!("no group {reference}, neither a uid nor namespace:name"));
         self.group_views().into_iter().find(named).ok_or_else(missing)
+    }
+
+    pub(crate) fn load_views(&self) -> BTreeMap<String, Load> {
+        self.inner.settled().0.loads()
     }
 
     pub(crate) fn fault_views(&self) -> BTreeMap<String, Fault> {

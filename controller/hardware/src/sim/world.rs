@@ -13,6 +13,7 @@ mod change;
 mod control;
 mod disturb;
 mod health;
+mod load;
 mod maintenance;
 mod make_room;
 mod offer;
@@ -42,6 +43,7 @@ use crate::sim::application::ApplicationRule;
 use crate::sim::fault::{Fault, Outage};
 use crate::sim::journal::Call;
 use crate::sim::latency::Latencies;
+use crate::sim::load::{Loads, RunHistory};
 use crate::sim::maintenance::Ongoing;
 use crate::sim::model::{ModelKey, Models, Usage};
 use crate::sim::placement::{HostCondition, Hosts};
@@ -57,6 +59,7 @@ use crate::sim::vm::{HostState, Image, Record, Surroundings};
 pub(crate) use change::Wanted;
 pub use control::{ControlCode, ControlError, Drift, MachineFault};
 pub(crate) use disturb::About;
+pub(crate) use load::check_load;
 pub(crate) use restore::Stored;
 
 /// What an accepted call did.
@@ -94,6 +97,9 @@ pub(crate) struct World {
     request_loads: BTreeMap<String, BTreeMap<String, Option<RequestLoad>>>,
     /// What is sent, by location and load balancer.
     requests: BTreeMap<(String, String), Requests>,
+    loads: Loads,
+    /// Who ran when.
+    runs: RunHistory,
     /// When a host last went down or came back.
     host_changes: BTreeMap<String, Timestamp>,
     /// When which machine changes by itself next.
@@ -320,7 +326,9 @@ impl World {
         let Some(record) = self.machines.get(uid) else {
             return;
         };
+        self.runs.note(record, self.models.get(record.model), now);
         if record.is_gone(now) {
+            self.runs.gone(record, now);
             self.remove(uid);
             return;
         }

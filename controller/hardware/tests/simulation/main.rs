@@ -10,6 +10,7 @@ mod fixture;
 mod health;
 mod idempotence;
 mod lifecycle;
+mod load;
 mod load_balancing;
 mod maintenance;
 mod make_room;

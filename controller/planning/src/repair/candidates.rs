@@ -80,7 +80,9 @@ fn is_being_upgraded(snapshot: &ScaleSetSnapshot, rolling: Option<&RollingUpgrad
     let replaces = |other: &&Member| {
         other.roll.as_ref().is_some_and(|mark| marked(other) && mark.replaces.as_ref() == Some(&member.name))
     };
-    takes_model || marked(member) || snapshot.members.iter().filter(|other| other.is_live()).any(|other| replaces(&other))
+    takes_model
+        || marked(member)
+        || snapshot.members.iter().filter(|other| other.is_live()).any(|other| replaces(&other))
 }
 
 impl Candidate<'_> {

@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
 use k8s_openapi::jiff::Timestamp;
-use scaleset_crds::{FlexVM, ScaleSetVM};
+use scaleset_crds::{AutoscaleSetting, FlexVM, ScaleSetVM};
 use serde_json::{Value, json};
 
 use super::*;
@@ -34,6 +34,12 @@ impl Cluster for Fixed {
         assert_eq!(*group, key("reserved"));
         GroupUsers { scale_sets: vec![Arc::new(set(1))], flex_vms: vec![Arc::new(flex_vm())] }
     }
+    fn autoscale_setting(&self, _: &ObjectKey) -> Option<Arc<AutoscaleSetting>> {
+        None
+    }
+    fn autoscale_settings(&self, _: &ObjectKey) -> Vec<Arc<AutoscaleSetting>> {
+        Vec::new()
+    }
     fn members(&self, set: &ObjectKey, set_uid: &str) -> Members {
         assert_eq!((set.name.as_str(), set_uid), ("web", "web-uid"));
         self.0.clone()
@@ -53,6 +59,9 @@ impl Cluster for Fixed {
     async fn patch(&self, _: &str, _: &ObjectId, _: Value) -> Result<(), ClusterError> {
         Ok(())
     }
+    async fn scale(&self, _: &str, _: &ObjectId, _: i32) -> Result<(), ClusterError> {
+        Ok(())
+    }
     async fn apply_status(&self, _: &str, _: &ObjectId, _: Value) -> Result<(), ClusterError> {
         Ok(())
     }
@@ -61,6 +70,9 @@ impl Cluster for Fixed {
     }
     async fn autoscaler_wish(&self, _: &ObjectKey) -> Result<Option<i32>, ClusterError> {
         Ok(None)
+    }
+    async fn has_autoscaler(&self, _: &ObjectKey) -> Result<bool, ClusterError> {
+        Ok(false)
     }
     async fn publish(&self, _: Notice) -> Result<(), ClusterError> {
         Ok(())

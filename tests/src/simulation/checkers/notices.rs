@@ -50,7 +50,8 @@ impl Notices {
                 | Call::ObserveReservationGroup
                 | Call::ObserveAll
                 | Call::Catalog
-                | Call::Headroom => {}
+                | Call::Headroom
+                | Call::Metrics => {}
             }
         }
     }

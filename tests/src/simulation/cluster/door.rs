@@ -8,8 +8,8 @@ use k8s_openapi::api::apps::v1::ControllerRevision;
 use scaleset_controller::cluster::{
     Cluster, ClusterError, EventType, Freshness, GroupUsers, Kind, Members, NewObject, Notice, ObjectId, ObjectKey,
 };
-use scaleset_crds::{CapacityReservationGroup, FlexVM, ScaleSet, ScaleSetOperation, ScaleSetVM};
-use serde_json::Value;
+use scaleset_crds::{AutoscaleSetting, CapacityReservationGroup, FlexVM, ScaleSet, ScaleSetOperation, ScaleSetVM};
+use serde_json::{Value, json};
 
 use super::state::{Cached, State};
 use super::trouble::{CrashPoint, Fate, unavailable};
@@ -107,6 +107,14 @@ impl Cluster for SimulatedCluster {
         GroupUsers::default()
     }
 
+    fn autoscale_setting(&self, key: &ObjectKey) -> Option<Arc<AutoscaleSetting>> {
+        self.read(Kind::AutoscaleSetting, key)
+    }
+
+    fn autoscale_settings(&self, set: &ObjectKey) -> Vec<Arc<AutoscaleSetting>> {
+        self.list(Kind::AutoscaleSetting, |object| object["spec"]["scaleTargetRef"]["name"] == set.name.as_str())
+    }
+
     fn members(&self, set: &ObjectKey, set_uid: &str) -> Members {
         let refers = |object: &Value| object["spec"]["scaleSetRef"]["name"] == set.name.as_str();
         Members {
@@ -149,6 +157,15 @@ impl Cluster for SimulatedCluster {
         self.write(on_behalf_of, (Verb::Patch, target.kind), patch).await
     }
 
+    async fn scale(&self, on_behalf_of: &str, set: &ObjectId, replicas: i32) -> Result<(), ClusterError> {
+        let scale = |state: &mut State| {
+            let id = state.guarded(set)?;
+            state.merge(&id, &json!({"spec": {"replicas": replicas}}));
+            Ok(())
+        };
+        self.write(on_behalf_of, (Verb::Scale, Kind::ScaleSet), scale).await
+    }
+
     async fn apply_status(&self, on_behalf_of: &str, target: &ObjectId, status: Value) -> Result<(), ClusterError> {
         let apply = |state: &mut State| {
             let id = state.of_uid(target)?;
@@ -169,6 +186,10 @@ impl Cluster for SimulatedCluster {
 
     async fn autoscaler_wish(&self, _: &ObjectKey) -> Result<Option<i32>, ClusterError> {
         Ok(None)
+    }
+
+    async fn has_autoscaler(&self, set: &ObjectKey) -> Result<bool, ClusterError> {
+        Ok(self.lock().autoscaled.contains(&set.name))
     }
 
     async fn publish(&self, notice: Notice) -> Result<(), ClusterError> {

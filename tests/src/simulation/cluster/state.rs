@@ -1,12 +1,12 @@
 //! What is stored, what the cache shows of it, and how an object changes.
 
 use std::any::Any;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, PoisonError};
 
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use scaleset_controller::cluster::{ClusterError, Kind, ObjectId, ObjectKey};
-use scaleset_crds::{CapacityReservationGroup, FlexVM, ScaleSet, ScaleSetOperation, ScaleSetVM};
+use scaleset_crds::{AutoscaleSetting, CapacityReservationGroup, FlexVM, ScaleSet, ScaleSetOperation, ScaleSetVM};
 use scaleset_hardware::sim::VirtualClock;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -41,6 +41,7 @@ impl Cached {
             Kind::FlexVM => typed::<FlexVM>(&json),
             Kind::ScaleSetOperation => typed::<ScaleSetOperation>(&json),
             Kind::CapacityReservationGroup => typed::<CapacityReservationGroup>(&json),
+            Kind::AutoscaleSetting => typed::<AutoscaleSetting>(&json),
             Kind::ControllerRevision => typed::<ControllerRevision>(&json),
         };
         Self { json, typed }
@@ -65,6 +66,8 @@ pub(super) struct State {
     pub(super) trouble: Troubles,
     pub(super) requests: BTreeMap<(Verb, Kind), u64>,
     lines: Lines,
+    /// Sets that a `HorizontalPodAutoscaler` scales.
+    pub(super) autoscaled: BTreeSet<String>,
 }
 
 impl State {
@@ -81,6 +84,7 @@ impl State {
             trouble: Troubles::default(),
             requests: BTreeMap::new(),
             lines,
+            autoscaled: BTreeSet::new(),
         }
     }
 
@@ -231,6 +235,7 @@ impl State {
             Kind::ScaleSet => &["Ready", "Available", "UpToDate", "CapacitySatisfied", "Paused", "Stalled"],
             Kind::ScaleSetOperation => &["Complete", "Failed"],
             Kind::CapacityReservationGroup => &["Ready", "Reserved", "Overallocated", "Stalled"],
+            Kind::AutoscaleSetting => &["Ready", "Active", "Stalled"],
             Kind::ScaleSetVM | Kind::FlexVM | Kind::ControllerRevision => &["Ready", "Member", "Stalled"],
         };
         let find = |status: &Value, name: &str| -> Option<Value> {

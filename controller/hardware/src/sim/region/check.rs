@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use super::error::Problem;
 use super::{ImageDefinition, LoadBalancerDefinition, ProbeDefinition, RegionDefinition, RegionFile, SizeDefinition};
 use crate::sim::application::ApplicationRule;
+use crate::sim::load::Load;
 use crate::sim::requests::RequestLoad;
+use crate::sim::world::check_load;
 
 /// Hosts of one region; placement looks at each of them for each allocation.
 const MAXIMUM_HOSTS: u64 = 10_000;
@@ -24,7 +26,7 @@ const MOST_RESERVED_DOMAINS: i32 = 5;
 type Checked = Result<(), Problem>;
 
 pub(super) fn check(file: &RegionFile) -> Checked {
-    let RegionFile { seed: _, latencies, sizes, images, regions, applications } = file;
+    let RegionFile { seed: _, latencies, sizes, images, regions, applications, loads } = file;
     latencies.check().map_err(|(field, problem)| Problem {
         field: format!("latencies.{field}"),
         what: problem,
@@ -39,7 +41,25 @@ pub(super) fn check(file: &RegionFile) -> Checked {
     sizes.iter().try_for_each(check_size)?;
     images.iter().try_for_each(check_image)?;
     regions.iter().try_for_each(|region| check_region(region, sizes))?;
-    check_applications(applications, images)
+    check_applications(applications, images)?;
+    check_loads(loads)
+}
+
+fn check_loads(loads: &[Load]) -> Checked {
+    require(
+        loads.len() <= MAXIMUM_RULES,
+        "loads",
+        &format!("has {} entries", loads.len()),
+        &format!("keep to {MAXIMUM_RULES}"),
+    )?;
+    for (index, load) in loads.iter().enumerate() {
+        check_load(load).map_err(|(field, what)| Problem {
+            field: format!("loads[{index}].{field}"),
+            what,
+            mend: "docs/hardware.md lists the fields".to_owned(),
+        })?;
+    }
+    Ok(())
 }
 
 fn check_applications(applications: &[ApplicationRule], images: &[ImageDefinition]) -> Checked {

@@ -79,6 +79,7 @@ fn stored(transaction: &ReadTransaction) -> Result<Stored, Box<redb::Error>> {
         spot_pressures: state(transaction, "spotPressures")?.unwrap_or_default(),
         maintenances: state(transaction, "maintenances")?.unwrap_or_default(),
         request_loads: state(transaction, "requestLoads")?.unwrap_or_default(),
+        loads: state(transaction, "loads")?.unwrap_or_default(),
         promises: state(transaction, "promises")?.unwrap_or_default(),
         calls: state(transaction, "calls")?.unwrap_or_default(),
         anchor: state(transaction, ANCHOR_KEY)?,

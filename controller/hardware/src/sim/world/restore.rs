@@ -13,6 +13,7 @@ use crate::sim::agenda::Agenda;
 use crate::sim::clock::Anchor;
 use crate::sim::fault::{Fault, Outage};
 use crate::sim::journal::Call;
+use crate::sim::load::{LoadEra, Loads, RunHistory};
 use crate::sim::maintenance::Ongoing;
 use crate::sim::model::{ModelKey, Models};
 use crate::sim::promise::Promise;
@@ -38,6 +39,7 @@ pub(crate) struct Stored {
     pub(crate) spot_pressures: BTreeMap<String, SpotPressure>,
     pub(crate) maintenances: BTreeMap<String, Ongoing>,
     pub(crate) request_loads: BTreeMap<String, BTreeMap<String, Option<RequestLoad>>>,
+    pub(crate) loads: BTreeMap<String, Vec<LoadEra>>,
     pub(crate) promises: BTreeMap<String, Promise>,
     pub(crate) published: BTreeMap<String, Vec<String>>,
     pub(crate) calls: BTreeMap<Call, CallCount>,
@@ -65,6 +67,7 @@ impl World {
             spot_pressures,
             maintenances,
             request_loads,
+            loads,
             promises,
             published,
             calls,
@@ -73,7 +76,7 @@ impl World {
             sequence,
             latest: _,
         } = stored;
-        let RegionFile { seed, latencies, sizes, images, regions, applications } = file;
+        let RegionFile { seed, latencies, sizes, images, regions, applications, loads: scripted } = file;
         let mut world = Self {
             chance: Chance::new(seed),
             latencies,
@@ -93,6 +96,8 @@ impl World {
             maintenances,
             request_loads,
             requests: BTreeMap::new(),
+            loads: Loads::new(scripted, loads),
+            runs: RunHistory::default(),
             host_changes,
             due: Agenda::default(),
             rounds: Agenda::default(),
@@ -127,6 +132,9 @@ impl World {
             world.listen_again(uid, now);
         }
         world.resume_requests(now);
+        for record in world.machines.values() {
+            world.runs.note(record, world.models.get(record.model), now);
+        }
         Ok(world)
     }
 

@@ -1,0 +1,331 @@
+//! What a pass over an `AutoscaleSetting` does (Azure: "Understand autoscale settings", "Autoscale flapping", "Best practices
+//! for autoscale").
+//!
+//! ```text
+//! a decision on record that the set was not told of ──► it is told, and nothing new is decided
+//! profile in force ──► count outside its bounds? to the nearest bound, whatever the cooldown
+//!    └► cooldown of the rule that fired last? nothing, in either direction
+//!         └► any rule asks for more? the largest count, at most the maximum
+//!              └► metrics cannot be read? up to the default, never down
+//!                   └► all rules that ask for less agree? the smallest reduction, at least the minimum,
+//!                      unless a rule that asks for more would undo it
+//! ```
+
+pub mod calendar;
+mod cooldown;
+mod flapping;
+pub mod measure;
+pub mod profile;
+pub mod rule;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use scaleset_crds::AutoscaleSettingStatus;
+use scaleset_crds::autoscale_setting::{
+    AutoscaleBlocker, ScaleActionRecord, ScaleActionResult, ScaleActionState, ScaleDirection,
+};
+use scaleset_crds::condition::Reason;
+
+use crate::snapshot::{AutoscaleSnapshot, Failure, MetricsView, Rival, ScaleTarget, SetCount, Switch};
+use crate::status::whole_seconds;
+use flapping::Outlook;
+use profile::Profile;
+use rule::Finding;
+
+/// How often a setting is evaluated, scenario time.
+pub const EVALUATE_EVERY: Duration = Duration::from_secs(30);
+/// How long the set is told of a decision before it is given up.
+const TOLD_WITHIN: Duration = Duration::from_mins(30);
+
+/// What one pass over a setting finds, does and does not do.
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct AutoscalePlan<'snapshot> {
+    /// Why the setting decides nothing.
+    pub refusal: Option<Failure>,
+    /// VMs that the set is to make.
+    pub current: Option<i32>,
+    /// The profile in force.
+    pub profile: Option<&'snapshot Profile>,
+    /// The profile that comes next, `None` for none, and when.
+    pub next_profile: Option<(Option<String>, Timestamp)>,
+    /// What the rules of the profile in force find.
+    pub findings: Vec<Finding<'snapshot>>,
+    /// Why metrics cannot be read, where they matter.
+    pub lost: Option<String>,
+    /// What became of the decision on record.
+    pub ended: Option<ScaleActionResult>,
+    /// A new decision, to be put on record first.
+    pub decision: Option<Decision>,
+    /// The count that the set is told: of the new decision, or of the one on record.
+    pub told: Option<i32>,
+    /// What keeps the setting from what a rule asks for.
+    pub blocker: Option<AutoscaleBlocker>,
+    /// What was adjusted so that it would not be undone.
+    pub adjusted: Option<String>,
+    /// When to look again although nothing changes, scenario time.
+    pub wake_after: Option<Duration>,
+}
+
+/// A new count, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// What is put on record.
+    pub record: ScaleActionRecord,
+    /// Until when no rule acts; none where no rule has fired.
+    pub cooldown_until: Option<Timestamp>,
+}
+
+/// What keeps a setting from an action, as codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Block {
+    CoolingDown,
+    Flapping,
+    AtMaximum,
+    AtMinimum,
+    MetricsLost,
+}
+
+/// Plans one pass over a setting.
+pub fn plan(snapshot: &AutoscaleSnapshot) -> AutoscalePlan<'_> {
+    let mut plan = AutoscalePlan { refusal: refusal(snapshot), ..AutoscalePlan::default() };
+    let count = match &snapshot.target {
+        ScaleTarget::Found(count) => Some(*count),
+        ScaleTarget::Missing { name: _ } | ScaleTarget::Going { name: _ } | ScaleTarget::WithoutProfile { name: _ } => {
+            None
+        }
+    };
+    plan.current = count.map(SetCount::current);
+    let acts = snapshot.switch == Switch::On && plan.refusal.is_none();
+    // Who else scales the set is told by a later pass; until then the decision on record waits.
+    let unknown = matches!(snapshot.rival, Rival::Unknown { message: _ });
+    if let Some(record) = unfinished(&snapshot.status).filter(|_| !unknown) {
+        match follow_up(snapshot, record, count.filter(|_| acts)) {
+            FollowUp::Tell => plan.told = Some(record.to),
+            FollowUp::Ended(state, message) => plan.ended = Some(result(record, state, message)),
+        }
+    }
+    if snapshot.switch == Switch::On {
+        plan.wake_after = Some(EVALUATE_EVERY);
+    }
+    let Some(current) = plan.current.filter(|_| acts) else { return plan };
+    plan.profile = profile::in_force(&snapshot.profiles, snapshot.now);
+    let next = profile::next_change(&snapshot.profiles, snapshot.now);
+    plan.next_profile = next.map(|(next, at)| (next.map(|next| next.name.clone()), at));
+    let Some(profile) = plan.profile else { return plan };
+    find(snapshot, profile, current, &mut plan);
+    if plan.told.is_none() {
+        decide(snapshot, profile, current, &mut plan);
+    }
+    plan
+}
+
+/// Why a setting decides nothing, although it is enabled.
+fn refusal(snapshot: &AutoscaleSnapshot) -> Option<Failure> {
+    let refuse = |reason, message: String| Some(Failure { reason, message });
+    match &snapshot.target {
+        ScaleTarget::Missing { name } => {
+            return refuse(Reason::ResourceNotFound, format!("spec.scaleTargetRef: there is no set {name}"));
+        }
+        ScaleTarget::Going { name } => return refuse(Reason::Deleting, format!("set {name} is being deleted")),
+        ScaleTarget::WithoutProfile { name } => {
+            let message =
+                format!("spec.scaleTargetRef: set {name} has no virtualMachineProfile, and makes no VMs; give it one");
+            return refuse(Reason::OperationNotAllowed, message);
+        }
+        ScaleTarget::Found(_) => {}
+    }
+    match &snapshot.rival {
+        Rival::None => None,
+        Rival::OlderSetting { name } => {
+            let message = format!("setting {name} is older and scales the set; delete one of the two");
+            refuse(Reason::OperationNotAllowed, message)
+        }
+        Rival::HorizontalPodAutoscaler => {
+            let message = "a HorizontalPodAutoscaler scales the set; delete one of the two".to_owned();
+            refuse(Reason::OperationNotAllowed, message)
+        }
+        Rival::Unknown { message } => refuse(Reason::Waiting, format!("autoscalers cannot be asked for: {message}")),
+    }
+}
+
+/// The decision on record whose end is not.
+fn unfinished(status: &AutoscaleSettingStatus) -> Option<&ScaleActionRecord> {
+    let record = status.last_scale_action.as_ref()?;
+    let is_it = |done: &ScaleActionResult| (done.from, done.to, done.time.0) == (record.from, record.to, record.time.0);
+    (!status.scale_actions.iter().any(is_it)).then_some(record)
+}
+
+enum FollowUp {
+    Tell,
+    Ended(ScaleActionState, Option<String>),
+}
+
+/// What becomes of a decision on record: whoever was killed between the record and the set goes on here. `count` is none where
+/// the setting does not act any more.
+fn follow_up(snapshot: &AutoscaleSnapshot, record: &ScaleActionRecord, count: Option<SetCount>) -> FollowUp {
+    let failed = |message: String| FollowUp::Ended(ScaleActionState::Failed, Some(message));
+    let Some(count) = count else {
+        return failed("the setting does not act any more".to_owned());
+    };
+    if count.wished == Some(record.to) {
+        return FollowUp::Ended(ScaleActionState::Succeeded, None);
+    }
+    if count.current() != record.from {
+        return failed(format!("the count was changed to {} meanwhile", count.current()));
+    }
+    if snapshot.now.duration_since(record.time.0).unsigned_abs() > TOLD_WITHIN {
+        return failed(format!("the set could not be told within {} s", TOLD_WITHIN.as_secs()));
+    }
+    FollowUp::Tell
+}
+
+fn result(record: &ScaleActionRecord, state: ScaleActionState, message: Option<String>) -> ScaleActionResult {
+    let ScaleActionRecord { from, to, time, cause } = record.clone();
+    ScaleActionResult { from, to, time, cause, state, message }
+}
+
+/// What each rule of the profile finds.
+fn find<'snapshot>(
+    snapshot: &'snapshot AutoscaleSnapshot,
+    profile: &'snapshot Profile,
+    current: i32,
+    plan: &mut AutoscalePlan<'snapshot>,
+) {
+    let points = |name: &str| match &snapshot.metrics {
+        MetricsView::Read(by_rule) => by_rule.get(name).map(Vec::as_slice).unwrap_or_default(),
+        MetricsView::Lost { message: _ } => &[],
+    };
+    plan.findings = profile.rules.iter().map(|rule| rule.find(points(&rule.name), current)).collect();
+    let unread: Vec<&str> = plan
+        .findings
+        .iter()
+        .filter(|finding| finding.value.is_none())
+        .map(|finding| finding.rule.metric.name.as_str())
+        .collect();
+    plan.lost = match (&snapshot.metrics, unread.first()) {
+        (_, None) => None,
+        (MetricsView::Lost { message }, Some(_)) => Some(message.clone()),
+        (MetricsView::Read(_), Some(first)) => {
+            let more = if unread.len() > 1 { format!(" and {} more", unread.len() - 1) } else { String::new() };
+            Some(format!("nobody reports {first}{more}"))
+        }
+    };
+}
+
+/// In the order of the module's picture.
+fn decide(snapshot: &AutoscaleSnapshot, profile: &Profile, current: i32, plan: &mut AutoscalePlan<'_>) {
+    let bound = current.clamp(profile.minimum, profile.maximum);
+    if bound != current {
+        let (word, limit) = if bound > current { ("least", profile.minimum) } else { ("most", profile.maximum) };
+        let cause = format!("profile {}: at {word} {limit} VMs", profile.name);
+        return plan.act(snapshot, Change { from: current, to: bound, cause, cooldown: None });
+    }
+    let change = match wanted(profile, current, plan) {
+        Wanted::Nothing => return,
+        Wanted::Blocked(block, message) => return plan.blocked(block, message),
+        Wanted::Change(change) => change,
+    };
+    if let Some(until) = cooldown::running(&snapshot.status, snapshot.now) {
+        let message = format!("{}; no rule acts before {}", change.cause, whole_seconds(until));
+        return plan.blocked(Block::CoolingDown, message);
+    }
+    if change.to > current {
+        return plan.act(snapshot, change);
+    }
+    match flapping::outlook(&plan.findings, current, change.to) {
+        Outlook::Safe => plan.act(snapshot, change),
+        Outlook::Adjusted { to, otherwise } => {
+            let cause = format!("{}; not to {}: {otherwise}", change.cause, change.to);
+            plan.adjusted = Some(otherwise);
+            plan.act(snapshot, Change { to, cause, ..change });
+        }
+        Outlook::Flaps { otherwise } => plan.blocked(Block::Flapping, format!("{}; {otherwise}", change.cause)),
+    }
+}
+
+/// What the rules ask for, cooldown and flapping aside.
+enum Wanted {
+    Nothing,
+    Blocked(Block, String),
+    Change(Change),
+}
+
+struct Change {
+    from: i32,
+    to: i32,
+    cause: String,
+    cooldown: Option<Duration>,
+}
+
+fn wanted(profile: &Profile, current: i32, plan: &AutoscalePlan<'_>) -> Wanted {
+    let of = |direction: ScaleDirection| plan.findings.iter().filter(move |one| one.rule.direction == direction);
+    // Of several that ask for the same count the first: its cooldown counts.
+    let largest = |direction: ScaleDirection| {
+        let asked = of(direction).filter_map(|one| Some((one.proposed(current)?, one)));
+        asked.reduce(|best, other| if other.0 > best.0 { other } else { best })
+    };
+    let change = |to, finding: &Finding<'_>| {
+        Wanted::Change(Change { from: current, to, cause: finding.told(), cooldown: Some(finding.rule.cooldown) })
+    };
+    if let Some((asked, finding)) = largest(ScaleDirection::Increase) {
+        let to = asked.min(profile.maximum);
+        return match to.cmp(&current) {
+            std::cmp::Ordering::Greater => change(to, finding),
+            std::cmp::Ordering::Equal if asked > to => {
+                Wanted::Blocked(Block::AtMaximum, format!("{}; there may be {to} VMs at most", finding.told()))
+            }
+            std::cmp::Ordering::Equal | std::cmp::Ordering::Less => Wanted::Nothing,
+        };
+    }
+    if let Some(lost) = &plan.lost {
+        if current >= profile.default {
+            return Wanted::Blocked(Block::MetricsLost, format!("{lost}; {current} VMs stay"));
+        }
+        let cause = format!("{lost}; the default is {}", profile.default);
+        return Wanted::Change(Change { from: current, to: profile.default, cause, cooldown: None });
+    }
+    let all_agree = of(ScaleDirection::Decrease).all(Finding::fires);
+    let Some((asked, finding)) = largest(ScaleDirection::Decrease).filter(|_| all_agree) else {
+        return Wanted::Nothing;
+    };
+    let to = asked.max(profile.minimum);
+    match to.cmp(&current) {
+        std::cmp::Ordering::Less => change(to, finding),
+        std::cmp::Ordering::Equal if asked < to => {
+            Wanted::Blocked(Block::AtMinimum, format!("{}; there must be {to} VMs at least", finding.told()))
+        }
+        std::cmp::Ordering::Equal | std::cmp::Ordering::Greater => Wanted::Nothing,
+    }
+}
+
+impl AutoscalePlan<'_> {
+    fn act(&mut self, snapshot: &AutoscaleSnapshot, change: Change) {
+        let Change { from, to, cause, cooldown } = change;
+        let time = whole_seconds(snapshot.now);
+        self.told = Some(to);
+        self.decision = Some(Decision {
+            record: ScaleActionRecord { from, to, time: Time(time), cause },
+            cooldown_until: cooldown.map(|cooldown| time + cooldown),
+        });
+    }
+
+    fn blocked(&mut self, block: Block, message: String) {
+        let code = match block {
+            Block::CoolingDown => "CoolingDown",
+            Block::Flapping => "Flapping",
+            Block::AtMaximum => "AtMaximum",
+            Block::AtMinimum => "AtMinimum",
+            Block::MetricsLost => "MetricsLost",
+        };
+        self.blocker = Some(AutoscaleBlocker { code: code.to_owned(), message });
+    }
+
+    /// The profile's capacity in words.
+    pub(crate) fn bounds(&self) -> Option<String> {
+        let profile = self.profile?;
+        Some(format!("profile {}: {} to {} VMs", profile.name, profile.minimum, profile.maximum))
+    }
+}

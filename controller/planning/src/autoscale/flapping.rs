@@ -1,0 +1,70 @@
+//! Whether a scale-in would be undone at once (Azure: "Autoscale flapping").
+//!
+//! The load that is measured stays when VMs go: each of those that stay has more of it. So the value of every rule that asks
+//! for more is projected to the new count, value × VMs now / VMs then; where one would fire, the counts between are tried, and
+//! the nearest to what is wanted that is safe is taken. A sum over all VMs that is not divided does not change with the count,
+//! and is not projected.
+
+use scaleset_crds::autoscale_setting::{MetricStatistic, ScaleDirection};
+
+use super::measure::Measure;
+use super::rule::{Division, Finding};
+
+/// What becomes of a scale-in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Outlook {
+    /// Nothing would undo it.
+    Safe,
+    /// So many VMs fewer would be undone; this count would not.
+    Adjusted {
+        /// The count.
+        to: i32,
+        /// What would happen at the count that was wanted.
+        otherwise: String,
+    },
+    /// Every count below the current one would be undone.
+    Flaps {
+        /// What would happen at the count that was wanted.
+        otherwise: String,
+    },
+}
+
+/// What becomes of a scale-in from `current` to `wanted`.
+pub(super) fn outlook(findings: &[Finding<'_>], current: i32, wanted: i32) -> Outlook {
+    let Some(otherwise) = undone(findings, current, wanted) else { return Outlook::Safe };
+    match (wanted + 1..current).find(|count| undone(findings, current, *count).is_none()) {
+        Some(to) => Outlook::Adjusted { to, otherwise },
+        None => Outlook::Flaps { otherwise },
+    }
+}
+
+/// The rule that would undo a scale-in to `count`, in words.
+fn undone(findings: &[Finding<'_>], current: i32, count: i32) -> Option<String> {
+    let scales_out = |finding: &&Finding<'_>| finding.rule.direction == ScaleDirection::Increase;
+    findings.iter().filter(scales_out).find_map(|finding| {
+        let value = projected(finding, current, count)?;
+        let rule = finding.rule;
+        let told = if value == Measure::UNBOUNDED { "beyond all bounds".to_owned() } else { value.to_string() };
+        rule.compares(value).then(|| {
+            format!(
+                "{count} would bring {} to {told}, and {} fires at {} {}",
+                rule.metric.name,
+                rule.name,
+                rule.operator.sign(),
+                rule.threshold
+            )
+        })
+    })
+}
+
+fn projected(finding: &Finding<'_>, current: i32, count: i32) -> Option<Measure> {
+    let value = finding.value?;
+    let by_vm = match finding.rule.division {
+        Division::PerInstance => true,
+        Division::None => match finding.rule.statistic {
+            MetricStatistic::Average | MetricStatistic::Min | MetricStatistic::Max => true,
+            MetricStatistic::Sum | MetricStatistic::Count => false,
+        },
+    };
+    Some(if by_vm { value.scaled(i64::from(current), i64::from(count)) } else { value })
+}

@@ -1,0 +1,160 @@
+//! One rule: what it finds, and what it asks for (Azure: "Understand autoscale settings").
+
+use std::cmp::Ordering;
+use std::time::Duration;
+
+use scaleset_crds::autoscale_setting::{
+    MetricOperator, MetricStatistic, ScaleActionType, ScaleDirection, TimeAggregation,
+};
+
+use super::measure::Measure;
+use crate::snapshot::MetricPoint;
+
+/// A rule of a profile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Name.
+    pub name: String,
+    /// What is measured.
+    pub metric: MetricWish,
+    /// How the values of all VMs make the one of a grain.
+    pub statistic: MetricStatistic,
+    /// How the grains of the window make the value.
+    pub aggregation: TimeAggregation,
+    /// Whether the value is divided by the count.
+    pub division: Division,
+    /// How the value is compared.
+    pub operator: MetricOperator,
+    /// With what.
+    pub threshold: Measure,
+    /// More or less.
+    pub direction: ScaleDirection,
+    /// What `value` counts.
+    pub action: ScaleActionType,
+    /// VMs or percent.
+    pub value: i32,
+    /// How long no rule acts after it.
+    pub cooldown: Duration,
+}
+
+/// A metric over a window.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MetricWish {
+    /// Who reports it; `None`: the host.
+    pub namespace: Option<String>,
+    /// Its name.
+    pub name: String,
+    /// Seconds of a grain.
+    pub grain_seconds: i32,
+    /// Seconds that are looked back over.
+    pub window_seconds: i32,
+}
+
+/// Whether a value is divided by the count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Division {
+    /// It is not.
+    None,
+    /// It is.
+    PerInstance,
+}
+
+/// What a rule found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding<'rule> {
+    /// The rule.
+    pub rule: &'rule Rule,
+    /// The value; none where the metric cannot be read.
+    pub value: Option<Measure>,
+}
+
+impl Finding<'_> {
+    /// Whether the comparison holds; what cannot be read never fires.
+    pub fn fires(&self) -> bool {
+        self.value.is_some_and(|value| self.rule.compares(value))
+    }
+
+    /// The count that the rule asks for, before bounds; none where it does not fire.
+    pub fn proposed(&self, current: i32) -> Option<i32> {
+        self.fires().then(|| self.rule.proposes(current))
+    }
+
+    /// Metric, value and threshold in words.
+    pub fn told(&self) -> String {
+        let Rule { name, metric, operator, threshold, .. } = self.rule;
+        let value = self.value.map_or_else(|| "unknown".to_owned(), |value| value.to_string());
+        format!("{name}: {} {value} {} {threshold}", metric.name, operator.sign())
+    }
+}
+
+impl Rule {
+    /// What the rule finds in the grains of its metric. A window without a value is none.
+    pub fn find(&self, points: &[MetricPoint], current: i32) -> Finding<'_> {
+        let grains: Vec<Measure> = points.iter().filter_map(|point| self.value_of(point)).collect();
+        let value = aggregate(&grains, self.aggregation);
+        let value = match self.division {
+            Division::None => value,
+            Division::PerInstance => value.map(|value| value.scaled(1, i64::from(current))),
+        };
+        Finding { rule: self, value }
+    }
+
+    fn value_of(&self, point: &MetricPoint) -> Option<Measure> {
+        let MetricPoint { start: _, count, total, minimum, maximum } = *point;
+        if count < 1 {
+            return None;
+        }
+        Some(match self.statistic {
+            MetricStatistic::Average => Measure::divided(i128::from(total), i128::from(count)),
+            MetricStatistic::Min => Measure::from_thousandths(minimum),
+            MetricStatistic::Max => Measure::from_thousandths(maximum),
+            MetricStatistic::Sum => Measure::from_thousandths(total),
+            MetricStatistic::Count => Measure::whole(count),
+        })
+    }
+
+    /// Whether the rule fires at a value.
+    pub fn compares(&self, value: Measure) -> bool {
+        let order = value.cmp(&self.threshold);
+        match self.operator {
+            MetricOperator::Equals => order == Ordering::Equal,
+            MetricOperator::NotEquals => order != Ordering::Equal,
+            MetricOperator::GreaterThan => order == Ordering::Greater,
+            MetricOperator::GreaterThanOrEqual => order != Ordering::Less,
+            MetricOperator::LessThan => order == Ordering::Less,
+            MetricOperator::LessThanOrEqual => order != Ordering::Greater,
+        }
+    }
+
+    /// The count that it asks for. A percentage is at least one VM: 20 % of 3 is no standstill.
+    fn proposes(&self, current: i32) -> i32 {
+        let (current, value) = (i64::from(current), i64::from(self.value));
+        let hundredths = current * value;
+        let proposed = match (self.action, self.direction) {
+            (ScaleActionType::ExactCount, ScaleDirection::Increase | ScaleDirection::Decrease) => value,
+            (ScaleActionType::ChangeCount, ScaleDirection::Increase) => current + value,
+            (ScaleActionType::ChangeCount, ScaleDirection::Decrease) => current - value,
+            (ScaleActionType::PercentChangeCount, ScaleDirection::Increase) => {
+                current + (hundredths + 99).div_euclid(100).max(1)
+            }
+            (ScaleActionType::PercentChangeCount, ScaleDirection::Decrease) => {
+                current - hundredths.div_euclid(100).max(1)
+            }
+        };
+        i32::try_from(proposed.max(0)).unwrap_or(i32::MAX)
+    }
+}
+
+fn aggregate(grains: &[Measure], aggregation: TimeAggregation) -> Option<Measure> {
+    let last = *grains.last()?;
+    let total: i128 = grains.iter().map(|grain| i128::from(grain.thousandths())).sum();
+    let count = i128::try_from(grains.len()).unwrap_or(i128::MAX);
+    Some(match aggregation {
+        TimeAggregation::Average => Measure::divided(total, count),
+        TimeAggregation::Minimum => grains.iter().copied().min().unwrap_or(last),
+        TimeAggregation::Maximum => grains.iter().copied().max().unwrap_or(last),
+        TimeAggregation::Total => Measure::divided(total, 1),
+        TimeAggregation::Count => Measure::divided(count * 1_000, 1),
+        TimeAggregation::Last => last,
+    })
+}

@@ -1,0 +1,129 @@
+//! What a pass over an `AutoscaleSetting` is planned from.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use scaleset_crds::AutoscaleSettingStatus;
+
+use crate::autoscale::profile::Profile;
+
+/// What one pass has seen, checked and sorted.
+#[derive(Clone, Debug)]
+pub struct AutoscaleSnapshot {
+    /// Scenario time, which windows, cooldowns and calendars follow.
+    pub now: Timestamp,
+    /// Wall time, which conditions are stamped with.
+    pub wall_now: Timestamp,
+    /// `metadata.generation`.
+    pub generation: i64,
+    /// `spec.enabled`.
+    pub switch: Switch,
+    /// In the order of the spec.
+    pub profiles: Vec<Profile>,
+    /// What of the spec makes no sense, by field; the profile that it stands in is never in force.
+    pub defects: Vec<String>,
+    /// The set that the setting is about.
+    pub target: ScaleTarget,
+    /// Who else decides on the set's count.
+    pub rival: Rival,
+    /// What the rules of the profile in force compare.
+    pub metrics: MetricsView,
+    /// The status before the pass; its records are read back.
+    pub status: AutoscaleSettingStatus,
+}
+
+/// Whether a setting acts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Switch {
+    /// It does.
+    On,
+    /// It leaves the count as it is.
+    Off,
+}
+
+/// The set that a setting is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ScaleTarget {
+    /// There is none of that name.
+    Missing {
+        /// The name.
+        name: String,
+    },
+    /// It is being deleted.
+    Going {
+        /// The name.
+        name: String,
+    },
+    /// It makes no VMs.
+    WithoutProfile {
+        /// The name.
+        name: String,
+    },
+    /// It is there.
+    Found(SetCount),
+}
+
+/// How many VMs a set is to make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SetCount {
+    /// `spec.replicas`.
+    pub wished: Option<i32>,
+    /// `status.targetReplicas`, where the set has observed its newest spec: more than what is wished while a sudden drop waits
+    /// to be confirmed.
+    pub in_force: Option<i32>,
+}
+
+impl SetCount {
+    /// What an evaluation takes for the count: the members that are wanted, never those of a surge. A drop that waits for a
+    /// person counts as not made: whoever decides meanwhile must not confirm it by accident.
+    pub fn current(self) -> i32 {
+        let wished = self.wished.or(self.in_force).unwrap_or(0);
+        wished.max(self.in_force.unwrap_or(0))
+    }
+}
+
+/// Who else decides on a set's count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rival {
+    /// Nobody.
+    None,
+    /// A setting that is older.
+    OlderSetting {
+        /// Its name.
+        name: String,
+    },
+    /// A `HorizontalPodAutoscaler`.
+    HorizontalPodAutoscaler,
+    /// It could not be found out.
+    Unknown {
+        /// Why.
+        message: String,
+    },
+}
+
+/// What the hardware says of metrics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MetricsView {
+    /// By rule of the profile in force, the earliest grain first; a rule whose metric nobody reports has none.
+    Read(BTreeMap<String, Vec<MetricPoint>>),
+    /// It does not answer.
+    Lost {
+        /// In words.
+        message: String,
+    },
+}
+
+/// One grain of a metric, over all VMs that reported in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MetricPoint {
+    /// When the grain began.
+    pub start: Timestamp,
+    /// Values in it.
+    pub count: i64,
+    /// Their sum, in thousandths.
+    pub total: i64,
+    /// The least, in thousandths.
+    pub minimum: i64,
+    /// The largest, in thousandths.
+    pub maximum: i64,
+}

@@ -1,0 +1,195 @@
+//! Cases of `AutoscaleSetting`.
+
+use serde_json::{Value, json};
+
+use crate::case::{Case, LegalChange, When, accepting};
+use crate::objects::{autoscale_setting, merged};
+
+const NAME: &str = "InvalidParameter: the name must be a DNS label of at most 63 characters: lower-case letters, digits and \
+                    '-', starting and ending with a letter or a digit";
+
+fn profile(name: &str, change: Value) -> Value {
+    let usual = json!({"name": name, "capacity": {"minimum": 2, "maximum": 10, "default": 2}});
+    merged(&usual, &change)
+}
+
+fn rule(name: &str, trigger: Value, action: Value) -> Value {
+    let usual = json!({"metricName": "Percentage CPU", "operator": "GreaterThan", "threshold": "70"});
+    let more = json!({"direction": "Increase"});
+    json!({"name": name, "metricTrigger": merged(&usual, &trigger), "scaleAction": merged(&more, &action)})
+}
+
+fn profiles(profiles: &[Value]) -> Value {
+    json!({"spec": {"profiles": profiles}})
+}
+
+/// The only profile, changed.
+fn usual(change: Value) -> Value {
+    profiles(&[profile("usual", change)])
+}
+
+fn scheduled(number: usize) -> Value {
+    let recurrence = json!({"days": ["Monday"], "hours": [number], "minutes": [0]});
+    profile(&format!("p{number}"), json!({"recurrence": recurrence}))
+}
+
+/// Every rule of the kind.
+pub fn cases() -> Vec<Case> {
+    [of_profiles(), of_schedules(), of_rules()].concat()
+}
+
+fn always(accepted: Value, refused: Value, field: &str, message: &str) -> Case {
+    accepting(autoscale_setting(), When::Always, accepted).refusing(refused, field, message)
+}
+
+fn of_profiles() -> Vec<Case> {
+    let many = |count: usize| profiles(&(0..count).map(scheduled).collect::<Vec<Value>>());
+    let capacity = |least: i32, most: i32, default: i32| {
+        usual(json!({"capacity": {"minimum": least, "maximum": most, "default": default}}))
+    };
+    let of_capacity = |field: &str| format!("spec.profiles[].capacity.{field}");
+    vec![
+        accepting(autoscale_setting(), When::OnCreation, json!({"metadata": {"name": "follow-web"}})).refusing(
+            json!({"metadata": {"name": "follow.web"}}),
+            "metadata.name",
+            NAME,
+        ),
+        accepting(autoscale_setting(), When::OnChange, json!({"spec": {"enabled": false}})).refusing(
+            json!({"spec": {"scaleTargetRef": {"name": "db"}}}),
+            "spec.scaleTargetRef",
+            "PropertyChangeNotAllowed: scaleTargetRef cannot be changed after creation",
+        ),
+        always(many(20), many(21), "spec.profiles", "InvalidParameter: there must be 1 to 20 profiles"),
+        always(
+            profiles(&[profile("usual", json!({})), scheduled(1)]),
+            profiles(&[profile("usual", json!({})), profile("other", json!({}))]),
+            "spec.profiles",
+            "InvalidParameter: at most one profile must be without fixedDate and recurrence",
+        ),
+        always(
+            capacity(0, 1000, 0),
+            capacity(-1, 10, 2),
+            &of_capacity("minimum"),
+            "InvalidParameter: minimum must be 0 to 1000",
+        ),
+        always(
+            capacity(1000, 1000, 1000),
+            capacity(2, 1001, 2),
+            &of_capacity("maximum"),
+            "InvalidParameter: maximum must be 0 to 1000",
+        ),
+        always(
+            capacity(2, 10, 10),
+            capacity(2, 10, 11),
+            &of_capacity("default"),
+            "InvalidParameter: minimum must be at most default, and default at most maximum",
+        ),
+    ]
+}
+
+fn of_schedules() -> Vec<Case> {
+    let date = |start: &str, end: &str| json!({"fixedDate": {"start": start, "end": end}});
+    let week = |hour: i32, minute: i32| {
+        usual(
+            json!({"recurrence": {"timeZone": "Europe/Warsaw", "days": ["Monday", "Friday"], "hours": [hour], "minutes": [minute]}}),
+        )
+    };
+    let both = merged(
+        &date("2026-01-01T00:00:00", "2026-01-02T00:00:00"),
+        &json!({"recurrence": {"days": ["Monday"], "hours": [6], "minutes": [0]}}),
+    );
+    vec![
+        always(
+            usual(date("2026-01-01T00:00:00", "2027-01-01T00:00:00")),
+            usual(date("2026-01-01T00:00:00", "2027-01-01T00:00:01")),
+            "spec.profiles[].fixedDate.end",
+            "InvalidParameter: end must be after start and at most 365 days after it",
+        ),
+        always(
+            usual(date("2026-01-01T00:00:00", "2026-01-02T00:00:00")),
+            usual(both),
+            "spec.profiles[].recurrence",
+            "InvalidParameter: recurrence must be absent where fixedDate is set",
+        ),
+        always(
+            week(23, 59),
+            week(24, 0),
+            "spec.profiles[].recurrence.hours",
+            "InvalidParameter: hours must be 0 to 23",
+        ),
+        always(
+            week(0, 0),
+            week(0, 60),
+            "spec.profiles[].recurrence.minutes",
+            "InvalidParameter: minutes must be 0 to 59",
+        ),
+    ]
+}
+
+fn of_rules() -> Vec<Case> {
+    let many = |count: usize| {
+        let rules: Vec<Value> = (0..count).map(|number| rule(&format!("r{number}"), json!({}), json!({}))).collect();
+        usual(json!({"rules": rules}))
+    };
+    let of_trigger = |trigger: Value| usual(json!({"rules": [rule("busy", trigger, json!({}))]}));
+    let of_action = |action: Value| usual(json!({"rules": [rule("busy", json!({}), action)]}));
+    let at = |field: &str| format!("spec.profiles[].rules[].{field}");
+    let range = |field: &str, least: i32, most: i32| {
+        (at(&format!("metricTrigger.{field}")), format!("InvalidParameter: {field} must be {least} to {most}"))
+    };
+    let (grain, grain_range) = range("timeGrainSeconds", 60, 43_200);
+    let (window, window_range) = range("timeWindowSeconds", 300, 43_200);
+    vec![
+        always(many(10), many(11), "spec.profiles[].rules", "InvalidParameter: there must be at most 10 rules"),
+        always(
+            of_trigger(json!({"timeGrainSeconds": 60})),
+            of_trigger(json!({"timeGrainSeconds": 59})),
+            &grain,
+            &grain_range,
+        ),
+        always(
+            of_trigger(json!({"timeWindowSeconds": 43_200})),
+            of_trigger(json!({"timeWindowSeconds": 299})),
+            &window,
+            &window_range,
+        ),
+        always(
+            of_trigger(json!({"timeWindowSeconds": 600, "timeGrainSeconds": 600})),
+            of_trigger(json!({"timeWindowSeconds": 300, "timeGrainSeconds": 600})),
+            &window,
+            "InvalidParameter: timeWindowSeconds must be at least timeGrainSeconds",
+        ),
+        always(
+            of_trigger(json!({"threshold": "-0.125"})),
+            of_trigger(json!({"threshold": "seventy"})),
+            &at("metricTrigger.threshold"),
+            "InvalidParameter: threshold must be a decimal number with at most 3 digits after the point, -1000000000000 to \
+             1000000000000",
+        ),
+        always(
+            of_action(json!({"value": 1000})),
+            of_action(json!({"value": 0})),
+            &at("scaleAction.value"),
+            "InvalidParameter: value must be 1 to 1000",
+        ),
+        always(
+            of_action(json!({"cooldownSeconds": 604_800})),
+            of_action(json!({"cooldownSeconds": 59})),
+            &at("scaleAction.cooldownSeconds"),
+            "InvalidParameter: cooldownSeconds must be 60 to 604800",
+        ),
+    ]
+}
+
+/// What looks forbidden and is not.
+pub fn legal_changes() -> Vec<LegalChange> {
+    let change = |change: Value| LegalChange { before: autoscale_setting(), change };
+    vec![
+        change(json!({"spec": {"enabled": false}})),
+        change(usual(json!({"capacity": {"minimum": 0, "maximum": 0, "default": 0}}))),
+        // Which zones there are only the controller knows.
+        change(usual(
+            json!({"recurrence": {"timeZone": "Europe/Atlantis", "days": ["Monday"], "hours": [6], "minutes": [0]}}),
+        )),
+    ]
+}
