@@ -1,25 +1,22 @@
-//! The programs of the control plane: built once from `hack/control-plane` and kept in the user's cache directory
-//! under the hash of `go.mod`, `go.sum` and the Go version.
+//! The programs of the control plane: built once from the modules in `hack/` and kept in the user's cache directory
+//! under the hash of `go.mod`, `go.sum`, the module's own sources and the Go version.
 //!
-//! A directory of ready programs named by `KUBEBUILDER_ASSETS` comes first; only what it lacks is built. A program is
+//! A directory of ready programs named by `KUBEBUILDER_ASSETS` comes first, unless a version of Kubernetes is asked for;
+//! only what it lacks is built. A program is
 //! built under another name and renamed, so an interrupted build goes on where it stopped, and a lock file keeps two
 //! builds apart. When everything has been built, Go is asked for its version only, and where the ready programs are
 //! complete, for nothing: it need not be there.
 
-use std::fmt::Write;
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use sha2::{Digest, Sha256};
-
 use crate::error::{ControlPlaneError, file};
-use crate::workspace::workspace_root;
+use crate::module::{Module, asked};
 
-/// Kubernetes version that the programs report.
-const KUBERNETES_VERSION: &str = "v1.37.2";
 const OUTPUT_BYTES_MAX: usize = 4_000;
 
 /// One program of the control plane.
@@ -32,7 +29,23 @@ pub struct Binary {
     pub build_minutes: u32,
 }
 
-/// Every program, in the order in which they are built.
+impl Binary {
+    /// The module that pins it where Kubernetes comes from `kubernetes`.
+    fn module(self, kubernetes: Module) -> Module {
+        if self.package.starts_with("k8s.io/kubernetes/") {
+            kubernetes
+        } else if self == OBJECT_HEALTH {
+            Module::ObjectHealth
+        } else {
+            Module::ControlPlane
+        }
+    }
+}
+
+/// Says what deployment tools make of objects; tests ask it, no cluster needs it.
+pub const OBJECT_HEALTH: Binary = Binary { name: "object-health", package: ".", build_minutes: 1 };
+
+/// Every program of a control plane, in the order in which they are built.
 pub const BINARIES: [Binary; 5] = [
     Binary { name: "etcd", package: "go.etcd.io/etcd/server/v3", build_minutes: 1 },
     Binary { name: "kube-apiserver", package: "k8s.io/kubernetes/cmd/kube-apiserver", build_minutes: 7 },
@@ -50,8 +63,10 @@ pub const BINARIES: [Binary; 5] = [
 pub struct Binaries {
     /// Looked in first.
     assets: Option<PathBuf>,
-    /// Where they are built; `None` where `assets` has them all.
-    cache: Option<PathBuf>,
+    /// Where they are built, by module; empty where `assets` has them all.
+    caches: BTreeMap<Module, PathBuf>,
+    /// Where Kubernetes comes from.
+    kubernetes: Module,
 }
 
 /// What a build tells while it goes on.
@@ -85,23 +100,28 @@ pub enum Progress<'build> {
 impl Binaries {
     /// Finds out where the programs are, or will be.
     pub fn locate() -> Result<Self, ControlPlaneError> {
-        let assets = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
-        Self::beside(assets, || Ok(cache_root()?.join(cache_key()?)))
+        let kubernetes = Module::of_kubernetes()?;
+        // Ready programs are of some version, not of the one that is asked for.
+        let assets = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from).filter(|_| asked().is_none());
+        Self::beside(assets, kubernetes, || caches([Module::ControlPlane, kubernetes]))
     }
 
     fn beside(
         assets: Option<PathBuf>,
-        cache: impl FnOnce() -> Result<PathBuf, ControlPlaneError>,
+        kubernetes: Module,
+        caches: impl FnOnce() -> Result<BTreeMap<Module, PathBuf>, ControlPlaneError>,
     ) -> Result<Self, ControlPlaneError> {
         let holds_all = |assets: &PathBuf| BINARIES.iter().all(|binary| assets.join(binary.name).is_file());
-        let cache = if assets.as_ref().is_some_and(holds_all) { None } else { Some(cache()?) };
-        Ok(Self { assets, cache })
+        let caches = if assets.as_ref().is_some_and(holds_all) { BTreeMap::new() } else { caches()? };
+        Ok(Self { assets, caches, kubernetes })
     }
 
     /// The program's path; it may not have been built yet.
     pub fn path(&self, name: &str) -> PathBuf {
+        let binary = BINARIES.into_iter().find(|binary| binary.name == name);
+        let cache = binary.and_then(|binary| self.caches.get(&binary.module(self.kubernetes)));
         let mut path = PathBuf::from(name);
-        for directory in self.assets.iter().chain(&self.cache) {
+        for directory in self.assets.iter().chain(cache) {
             path = directory.join(name);
             if path.is_file() {
                 break;
@@ -117,38 +137,69 @@ impl Binaries {
 
     /// Builds what is missing, telling `progress` about once a second.
     pub fn ensure(&self, mut progress: impl FnMut(Progress<'_>)) -> Result<(), ControlPlaneError> {
-        let Some(cache) = &self.cache else { return Ok(()) };
-        if self.missing().is_empty() {
-            return Ok(());
-        }
-        fs::create_dir_all(cache).map_err(file(cache))?;
-        let lock_path = cache.join(".lock");
-        let lock = File::create(&lock_path).map_err(file(&lock_path))?;
-        if lock.try_lock().is_err() {
-            progress(Progress::WaitingForLock);
-            lock.lock().map_err(file(&lock_path))?;
-        }
-        let missing = self.missing();
-        if missing.is_empty() {
-            return Ok(());
-        }
-        progress(Progress::Planned { missing: &missing, directory: cache });
-        for binary in missing {
-            build(binary, cache, &mut progress)?;
+        for (module, cache) in &self.caches {
+            let missing = || -> Vec<Binary> {
+                self.missing().into_iter().filter(|binary| binary.module(self.kubernetes) == *module).collect()
+            };
+            ensure_in(cache, *module, missing, &mut progress)?;
         }
         Ok(())
     }
 }
 
-fn build(binary: Binary, cache: &Path, progress: &mut impl FnMut(Progress<'_>)) -> Result<(), ControlPlaneError> {
+/// Builds [`OBJECT_HEALTH`] where it is missing, and answers where it is.
+pub fn object_health(mut progress: impl FnMut(Progress<'_>)) -> Result<PathBuf, ControlPlaneError> {
+    let module = Module::ObjectHealth;
+    let cache = cache_root()?.join(module.cache_key(&go_version()?)?);
+    let path = cache.join(OBJECT_HEALTH.name);
+    let missing = || if path.is_file() { Vec::new() } else { vec![OBJECT_HEALTH] };
+    ensure_in(&cache, module, missing, &mut progress)?;
+    Ok(path)
+}
+
+/// Builds what is missing of a module; of two that do so at once the second waits and finds nothing missing.
+fn ensure_in(
+    cache: &Path,
+    module: Module,
+    missing: impl Fn() -> Vec<Binary>,
+    progress: &mut impl FnMut(Progress<'_>),
+) -> Result<(), ControlPlaneError> {
+    if missing().is_empty() {
+        return Ok(());
+    }
+    fs::create_dir_all(cache).map_err(file(cache))?;
+    let lock_path = cache.join(".lock");
+    let lock = File::create(&lock_path).map_err(file(&lock_path))?;
+    if lock.try_lock().is_err() {
+        progress(Progress::WaitingForLock);
+        lock.lock().map_err(file(&lock_path))?;
+    }
+    let missing = missing();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    progress(Progress::Planned { missing: &missing, directory: cache });
+    for binary in missing {
+        build(binary, module, cache, progress)?;
+    }
+    Ok(())
+}
+
+fn build(
+    binary: Binary,
+    module: Module,
+    cache: &Path,
+    progress: &mut impl FnMut(Progress<'_>),
+) -> Result<(), ControlPlaneError> {
     let unfinished = cache.join(format!(".{}.unfinished", binary.name));
     let started = Instant::now();
-    let flags = format!("-s -w -X k8s.io/component-base/version.gitVersion={KUBERNETES_VERSION}");
+    let version = module.kubernetes_version()?;
+    let flags = format!("-s -w -X k8s.io/component-base/version.gitVersion=v{version}");
     let mut build = Command::new("go")
         .args(["build", "-trimpath", "-ldflags", &flags, "-o"])
         .arg(&unfinished)
         .arg(binary.package)
-        .current_dir(module_directory())
+        .current_dir(module.directory())
         .env("CGO_ENABLED", "0")
         .env("GOFLAGS", "-mod=readonly")
         .stdin(Stdio::null())
@@ -199,9 +250,11 @@ fn watch(build: &mut Child, mut tell: impl FnMut(Duration)) -> Result<Option<Str
     Ok(Some(said[start..].to_owned()))
 }
 
-/// The Go module that pins the programs.
-pub fn module_directory() -> PathBuf {
-    workspace_root().join("hack/control-plane")
+/// Where the programs of each module are kept.
+fn caches(modules: [Module; 2]) -> Result<BTreeMap<Module, PathBuf>, ControlPlaneError> {
+    let (root, go_version) = (cache_root()?, go_version()?);
+    let place = |module: Module| Ok((module, root.join(module.cache_key(&go_version)?)));
+    modules.into_iter().map(place).collect()
 }
 
 fn cache_root() -> Result<PathBuf, ControlPlaneError> {
@@ -211,25 +264,11 @@ fn cache_root() -> Result<PathBuf, ControlPlaneError> {
     Ok(base.ok_or_else(missing).map_err(file("cache directory"))?.join("scaleset-control-plane"))
 }
 
-fn cache_key() -> Result<String, ControlPlaneError> {
-    let mut hash = Sha256::new();
-    for name in ["go.mod", "go.sum"] {
-        let path = module_directory().join(name);
-        hash.update(fs::read(&path).map_err(file(&path))?);
-    }
-    hash.update(go_version()?);
-    let mut key = String::new();
-    for byte in hash.finalize().iter().take(8) {
-        write!(key, "{byte:02x}").expect("writing to a string does not fail");
-    }
-    Ok(key)
-}
-
 /// The version of the Go that would build, for example `go1.26.8`.
 pub fn go_version() -> Result<String, ControlPlaneError> {
     let output = Command::new("go")
         .args(["env", "GOVERSION"])
-        .current_dir(module_directory())
+        .current_dir(Module::ControlPlane.directory())
         .env("GOTOOLCHAIN", "local")
         .output()
         .map_err(|source| ControlPlaneError::Run {
@@ -249,7 +288,9 @@ pub fn go_version() -> Result<String, ControlPlaneError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{BINARIES, Binaries};
+    use std::collections::BTreeMap;
+
+    use super::{BINARIES, Binaries, Module};
 
     #[test]
     fn complete_ready_made_programs_ask_nothing_of_go() {
@@ -260,13 +301,28 @@ mod tests {
             std::fs::write(assets.path().join(binary.name), "").unwrap();
         }
         let cache = assets.path().join("cache");
-        let incomplete = Binaries::beside(directory(), || Ok(cache.clone())).unwrap();
+        let caches = || Ok(BTreeMap::from([(Module::ControlPlane, cache.clone())]));
+        let incomplete = Binaries::beside(directory(), Module::ControlPlane, caches).unwrap();
         assert_eq!(incomplete.missing(), [*last]);
         assert_eq!(incomplete.path(last.name), cache.join(last.name));
         assert_eq!(incomplete.path("etcd"), assets.path().join("etcd"));
         std::fs::write(assets.path().join(last.name), "").unwrap();
-        let complete = Binaries::beside(directory(), || panic!("Go was asked")).unwrap();
+        let complete = Binaries::beside(directory(), Module::ControlPlane, || panic!("Go was asked")).unwrap();
         assert_eq!(complete.missing(), []);
         complete.ensure(|progress| panic!("{progress:?}")).unwrap();
+    }
+
+    #[test]
+    fn only_kubernetes_comes_from_the_module_of_its_version() {
+        let caches = [(Module::ControlPlane, "/newest".into()), (Module::OldestControlPlane, "/oldest".into())];
+        let oldest = Binaries::beside(None, Module::OldestControlPlane, || Ok(BTreeMap::from(caches))).unwrap();
+        for (name, path) in [
+            ("etcd", "/newest/etcd"),
+            ("helm", "/newest/helm"),
+            ("kube-apiserver", "/oldest/kube-apiserver"),
+            ("kubectl", "/oldest/kubectl"),
+        ] {
+            assert_eq!(oldest.path(name).to_str(), Some(path));
+        }
     }
 }
