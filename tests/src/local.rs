@@ -8,6 +8,7 @@ pub mod binary;
 pub mod cluster;
 pub mod controller;
 pub mod hardware;
+pub mod object_health;
 pub mod plugin;
 pub mod process;
 pub mod requests;
