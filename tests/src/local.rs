@@ -7,6 +7,7 @@
 pub mod binary;
 pub mod cluster;
 pub mod controller;
+pub mod external_metrics;
 pub mod hardware;
 pub mod object_health;
 pub mod plugin;

@@ -16,6 +16,8 @@ mod drift;
 mod flexible;
 #[path = "end_to_end/gitops.rs"]
 mod gitops;
+#[path = "end_to_end/hpa.rs"]
+mod hpa;
 #[path = "end_to_end/kstatus.rs"]
 mod kstatus;
 #[path = "end_to_end/kustomize.rs"]
