@@ -6,7 +6,7 @@ XTASK := cargo run $(if $(wildcard $(or $(CARGO_TARGET_DIR),target)/debug/xtask)
 TESTS := $(if $(KUBERNETES),--package scaleset-tests --test schema_on_server --test runtime_on_server --test end_to_end,--workspace)
 
 .DEFAULT_GOAL := help
-.PHONY: help tools check control-plane generate lint test bench run up status down plugin
+.PHONY: help tools check control-plane generate lint test bench run up status down plugin node node-programs node-down kind image test-node test-image test-reproduce test-long
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,7 +44,7 @@ plugin: tools ## Install `kubectl scaleset` into cargo's folder for programs
 
 lint: check ## Formatting and clippy, warnings denied
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy --workspace --all-targets --all-features -- -D warnings
 
 test: check control-plane ## Run all tests
 	cargo test $(TESTS)
@@ -64,3 +64,29 @@ status: tools ## Say what of `make up` is running
 
 down: tools ## Stop what `make up` started
 	@$(XTASK) down $(if $(CLEAN),--clean)
+
+node: tools ## Start a control plane and a real node with our image, without a container engine (Linux, root)
+	@$(XTASK) node
+
+node-down: tools ## Stop what `make node` started; nothing is left behind
+	@$(XTASK) node-down
+
+node-programs: tools
+	@$(XTASK) node-programs
+
+kind: tools ## The same as `make node` in a container, for those who have Docker and kind
+	@$(XTASK) kind
+
+image: tools ## Build our image as an OCI layout and an archive, without a daemon
+	@$(XTASK) image
+
+test-node: check node-programs ## Run the tests that need a real node (Linux, root)
+	cargo test --package scaleset-control-plane --features node --test node
+
+test-image: node-programs image ## Run the tests of the image, one of them in a pod (Linux, root)
+	cargo test --package xtask --features image --test image
+
+test-reproduce: tools ## Compile the image in two folders and compare (long)
+	@$(XTASK) image-reproduce
+
+test-long: test-reproduce ## Run the tests that take long

@@ -37,7 +37,8 @@ fn by_directory(programs: Vec<PathBuf>) -> BTreeMap<PathBuf, Vec<String>> {
     directories
 }
 
-fn show(progress: &Progress<'_>) {
+/// Tells how a build goes on.
+pub(crate) fn show(progress: &Progress<'_>) {
     match progress {
         Progress::Planned { missing, directory } => {
             let names: Vec<&str> = missing.iter().map(|binary| binary.name).collect();
@@ -48,7 +49,7 @@ fn show(progress: &Progress<'_>) {
                 directory.display()
             ));
         }
-        Progress::WaitingForLock => say("another process builds the control plane, waiting for it"),
+        Progress::WaitingForLock => say("another process builds these programs, waiting for it"),
         Progress::Building { binary, elapsed } if std::io::stdout().is_terminal() => {
             part(format_args!("\r  {} … {} s", binary.name, elapsed.as_secs()));
         }

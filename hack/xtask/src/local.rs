@@ -108,6 +108,9 @@ impl Running {
 
 pub(crate) fn down(state: State) -> anyhow::Result<()> {
     let root = root();
+    if state == State::Remove {
+        crate::node::refuse_while_it_runs()?;
+    }
     let any = match (stop(&root), state) {
         (Err(error), State::Remove) => {
             say(format_args!("{error:#}\nwhat it tells of may still be running"));
@@ -262,15 +265,17 @@ fn start_control_plane() -> anyhow::Result<ControlPlane> {
     } else {
         say(format_args!("starting {} (about 8 s)", missing.join(", ")));
     }
-    let options = scaleset_control_plane::Options { directory: Some(directory), durability: Durability::Durable };
+    let (directory, durability) = (Some(directory), Durability::Durable);
+    let options = scaleset_control_plane::Options { directory, durability, ..Default::default() };
     Ok(ControlPlane::start(options)?)
 }
 
-fn lock_start() -> anyhow::Result<fs::File> {
+/// One start at a time in this checkout.
+pub(crate) fn lock_start() -> anyhow::Result<fs::File> {
     let path = make(root())?.join("start.lock");
     let lock = fs::File::create(&path).with_context(|| path.display().to_string())?;
     if lock.try_lock().is_err() {
-        say("another `make up` or `make run` is starting, waiting for it");
+        say("another `make up`, `make run` or `make node` is starting, waiting for it");
         lock.lock().with_context(|| path.display().to_string())?;
     }
     Ok(lock)

@@ -5,7 +5,10 @@ mod check;
 mod claim;
 mod cluster;
 mod controller;
+mod image;
+mod kind;
 mod local;
+mod node;
 mod say;
 mod settings;
 mod table;
@@ -39,6 +42,22 @@ enum Command {
     },
     /// Say which processes of `up` run.
     Status,
+    /// Start a control plane and a real node in the background, with our image in it.
+    Node,
+    /// Build the programs of a node that are missing.
+    NodePrograms,
+    /// Stop what `node` started, and remove its files.
+    NodeDown,
+    /// Create a cluster in a container with kind, with our image in it.
+    Kind,
+    /// Build our image, without any daemon.
+    Image {
+        /// Where to put it; what is there is replaced.
+        #[arg(long)]
+        directory: Option<std::path::PathBuf>,
+    },
+    /// Build our image in two folders and compare.
+    ImageReproduce,
     /// Start everything, apply the samples and show a live table until Ctrl-C, then stop everything.
     Run(local::Options),
 }
@@ -77,6 +96,28 @@ fn carry_out(command: Command) -> anyhow::Result<()> {
         }
         Command::Down { clean } => local::down(if clean { local::State::Remove } else { local::State::Keep }),
         Command::Status => local::status(),
+        Command::Node => {
+            check::check()?;
+            node::up()
+        }
+        Command::NodePrograms => {
+            check::check()?;
+            node::programs()
+        }
+        Command::NodeDown => node::down(),
+        Command::Kind => {
+            check::check()?;
+            kind::up()
+        }
+        Command::Image { directory } => {
+            check::check()?;
+            image::tell(&image::make(&directory.unwrap_or_else(image::default_directory))?);
+            Ok(())
+        }
+        Command::ImageReproduce => {
+            check::check()?;
+            image::reproduce()
+        }
         Command::Run(options) => {
             check::check()?;
             local::run(&options)

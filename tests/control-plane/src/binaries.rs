@@ -1,5 +1,5 @@
-//! The programs of the control plane: built once from the modules in `hack/` and kept in the user's cache directory
-//! under the hash of `go.mod`, `go.sum`, the module's own sources and the Go version.
+//! The programs of the control plane and of the node: built once from the Go modules in `hack/` and kept in the user's
+//! cache directory under the hash of the module's sources and the Go version.
 //!
 //! A directory of ready programs named by `KUBEBUILDER_ASSETS` comes first, unless a version of Kubernetes is asked for;
 //! only what it lacks is built. A program is
@@ -19,7 +19,7 @@ use crate::module::{Module, asked};
 
 const OUTPUT_BYTES_MAX: usize = 4_000;
 
-/// One program of the control plane.
+/// One program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Binary {
     /// File name.
@@ -29,23 +29,7 @@ pub struct Binary {
     pub build_minutes: u32,
 }
 
-impl Binary {
-    /// The module that pins it where Kubernetes comes from `kubernetes`.
-    fn module(self, kubernetes: Module) -> Module {
-        if self.package.starts_with("k8s.io/kubernetes/") {
-            kubernetes
-        } else if self == OBJECT_HEALTH {
-            Module::ObjectHealth
-        } else {
-            Module::ControlPlane
-        }
-    }
-}
-
-/// Says what deployment tools make of objects; tests ask it, no cluster needs it.
-pub const OBJECT_HEALTH: Binary = Binary { name: "object-health", package: ".", build_minutes: 1 };
-
-/// Every program of a control plane, in the order in which they are built.
+/// Every program of the control plane, in the order in which they are built.
 pub const BINARIES: [Binary; 5] = [
     Binary { name: "etcd", package: "go.etcd.io/etcd/server/v3", build_minutes: 1 },
     Binary { name: "kube-apiserver", package: "k8s.io/kubernetes/cmd/kube-apiserver", build_minutes: 7 },
@@ -58,9 +42,82 @@ pub const BINARIES: [Binary; 5] = [
     Binary { name: "helm", package: "helm.sh/helm/v4/cmd/helm", build_minutes: 1 },
 ];
 
+/// What of Kubernetes runs on a node and beside it, from the module of the control plane.
+const NODE_BINARIES: [Binary; 3] = [
+    Binary { name: "kube-scheduler", package: "k8s.io/kubernetes/cmd/kube-scheduler", build_minutes: 1 },
+    Binary { name: "kubelet", package: "k8s.io/kubernetes/cmd/kubelet", build_minutes: 2 },
+    Binary { name: "kube-proxy", package: "k8s.io/kubernetes/cmd/kube-proxy", build_minutes: 1 },
+];
+
+/// What runs containers, what answers for names, and the programs of the images that every node needs.
+const RUNTIME_BINARIES: [Binary; 6] = [
+    Binary { name: "containerd", package: "github.com/containerd/containerd/v2/cmd/containerd", build_minutes: 2 },
+    Binary {
+        name: "containerd-shim-runc-v2",
+        package: "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
+        build_minutes: 1,
+    },
+    Binary { name: "ctr", package: "github.com/containerd/containerd/v2/cmd/ctr", build_minutes: 1 },
+    Binary { name: "cluster-dns", package: "./dns", build_minutes: 3 },
+    Binary { name: "pause", package: "./pause", build_minutes: 1 },
+    Binary { name: "probe", package: "./probe", build_minutes: 1 },
+];
+
+/// Says what deployment tools make of objects; tests ask it, no cluster needs it.
+const OBJECT_HEALTH: Binary = Binary { name: "object-health", package: ".", build_minutes: 1 };
+
+/// Programs that are needed together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProgramSet {
+    /// [`BINARIES`].
+    ControlPlane,
+    /// kubelet, kube-proxy, kube-scheduler.
+    Node,
+    /// containerd, its shim and its client, the name server, and the programs of the images `pause` and `probe`.
+    Runtime,
+    /// What tells how deployment tools read objects.
+    ObjectHealth,
+}
+
+impl ProgramSet {
+    /// The programs, in the order in which they are built.
+    pub const fn programs(self) -> &'static [Binary] {
+        match self {
+            Self::ControlPlane => &BINARIES,
+            Self::Node => &NODE_BINARIES,
+            Self::Runtime => &RUNTIME_BINARIES,
+            Self::ObjectHealth => &[OBJECT_HEALTH],
+        }
+    }
+
+    /// The module that pins one of them where Kubernetes comes from `kubernetes`.
+    fn module(self, binary: Binary, kubernetes: Module) -> Module {
+        match self {
+            Self::ControlPlane | Self::Node if binary.package.starts_with("k8s.io/kubernetes/") => kubernetes,
+            Self::ControlPlane | Self::Node => Module::ControlPlane,
+            Self::Runtime => Module::Node,
+            Self::ObjectHealth => Module::ObjectHealth,
+        }
+    }
+
+    /// Every module that pins one of them.
+    fn modules(self, kubernetes: Module) -> Vec<Module> {
+        self.programs().iter().map(|binary| self.module(*binary, kubernetes)).collect()
+    }
+
+    /// File systems that nobody uses here would need C libraries.
+    const fn build_tags(self) -> &'static str {
+        match self {
+            Self::ControlPlane | Self::Node | Self::ObjectHealth => "",
+            Self::Runtime => "no_btrfs,no_devmapper,no_zfs",
+        }
+    }
+}
+
 /// Where the programs are.
 #[derive(Clone, Debug)]
 pub struct Binaries {
+    set: ProgramSet,
     /// Looked in first.
     assets: Option<PathBuf>,
     /// Where they are built, by module; empty where `assets` has them all.
@@ -98,28 +155,34 @@ pub enum Progress<'build> {
 }
 
 impl Binaries {
-    /// Finds out where the programs are, or will be.
+    /// Finds out where the programs of the control plane are, or will be.
     pub fn locate() -> Result<Self, ControlPlaneError> {
+        Self::of(ProgramSet::ControlPlane)
+    }
+
+    /// Finds out where the programs of a set are, or will be.
+    pub fn of(set: ProgramSet) -> Result<Self, ControlPlaneError> {
         let kubernetes = Module::of_kubernetes()?;
         // Ready programs are of some version, not of the one that is asked for.
         let assets = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from).filter(|_| asked().is_none());
-        Self::beside(assets, kubernetes, || caches([Module::ControlPlane, kubernetes]))
+        Self::beside(set, assets, kubernetes, || caches(set.modules(kubernetes)))
     }
 
     fn beside(
+        set: ProgramSet,
         assets: Option<PathBuf>,
         kubernetes: Module,
         caches: impl FnOnce() -> Result<BTreeMap<Module, PathBuf>, ControlPlaneError>,
     ) -> Result<Self, ControlPlaneError> {
-        let holds_all = |assets: &PathBuf| BINARIES.iter().all(|binary| assets.join(binary.name).is_file());
+        let holds_all = |assets: &PathBuf| set.programs().iter().all(|binary| assets.join(binary.name).is_file());
         let caches = if assets.as_ref().is_some_and(holds_all) { BTreeMap::new() } else { caches()? };
-        Ok(Self { assets, caches, kubernetes })
+        Ok(Self { set, assets, caches, kubernetes })
     }
 
     /// The program's path; it may not have been built yet.
     pub fn path(&self, name: &str) -> PathBuf {
-        let binary = BINARIES.into_iter().find(|binary| binary.name == name);
-        let cache = binary.and_then(|binary| self.caches.get(&binary.module(self.kubernetes)));
+        let binary = self.set.programs().iter().find(|binary| binary.name == name);
+        let cache = binary.and_then(|binary| self.caches.get(&self.set.module(*binary, self.kubernetes)));
         let mut path = PathBuf::from(name);
         for directory in self.assets.iter().chain(cache) {
             path = directory.join(name);
@@ -132,62 +195,59 @@ impl Binaries {
 
     /// The programs that are not there.
     pub fn missing(&self) -> Vec<Binary> {
-        BINARIES.into_iter().filter(|binary| !self.path(binary.name).is_file()).collect()
+        self.set.programs().iter().copied().filter(|binary| !self.path(binary.name).is_file()).collect()
+    }
+
+    fn missing_of(&self, module: Module) -> Vec<Binary> {
+        let mut missing = self.missing();
+        missing.retain(|binary| self.set.module(*binary, self.kubernetes) == module);
+        missing
     }
 
     /// Builds what is missing, telling `progress` about once a second.
     pub fn ensure(&self, mut progress: impl FnMut(Progress<'_>)) -> Result<(), ControlPlaneError> {
-        for (module, cache) in &self.caches {
-            let missing = || -> Vec<Binary> {
-                self.missing().into_iter().filter(|binary| binary.module(self.kubernetes) == *module).collect()
-            };
-            ensure_in(cache, *module, missing, &mut progress)?;
+        self.caches.iter().try_for_each(|(module, cache)| self.ensure_of(*module, cache, &mut progress))
+    }
+
+    /// Builds what is missing of a module; of two that do so at once the second waits and finds nothing missing.
+    fn ensure_of(
+        &self,
+        module: Module,
+        cache: &Path,
+        progress: &mut impl FnMut(Progress<'_>),
+    ) -> Result<(), ControlPlaneError> {
+        if self.missing_of(module).is_empty() {
+            return Ok(());
+        }
+        fs::create_dir_all(cache).map_err(file(cache))?;
+        let lock_path = cache.join(".lock");
+        let lock = File::create(&lock_path).map_err(file(&lock_path))?;
+        if lock.try_lock().is_err() {
+            progress(Progress::WaitingForLock);
+            lock.lock().map_err(file(&lock_path))?;
+        }
+        let missing = self.missing_of(module);
+        if missing.is_empty() {
+            return Ok(());
+        }
+        progress(Progress::Planned { missing: &missing, directory: cache });
+        for binary in missing {
+            build(binary, (self.set, module), cache, progress)?;
         }
         Ok(())
     }
 }
 
-/// Builds [`OBJECT_HEALTH`] where it is missing, and answers where it is.
-pub fn object_health(mut progress: impl FnMut(Progress<'_>)) -> Result<PathBuf, ControlPlaneError> {
-    let module = Module::ObjectHealth;
-    let cache = cache_root()?.join(module.cache_key(&go_version()?)?);
-    let path = cache.join(OBJECT_HEALTH.name);
-    let missing = || if path.is_file() { Vec::new() } else { vec![OBJECT_HEALTH] };
-    ensure_in(&cache, module, missing, &mut progress)?;
-    Ok(path)
-}
-
-/// Builds what is missing of a module; of two that do so at once the second waits and finds nothing missing.
-fn ensure_in(
-    cache: &Path,
-    module: Module,
-    missing: impl Fn() -> Vec<Binary>,
-    progress: &mut impl FnMut(Progress<'_>),
-) -> Result<(), ControlPlaneError> {
-    if missing().is_empty() {
-        return Ok(());
-    }
-    fs::create_dir_all(cache).map_err(file(cache))?;
-    let lock_path = cache.join(".lock");
-    let lock = File::create(&lock_path).map_err(file(&lock_path))?;
-    if lock.try_lock().is_err() {
-        progress(Progress::WaitingForLock);
-        lock.lock().map_err(file(&lock_path))?;
-    }
-    let missing = missing();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    progress(Progress::Planned { missing: &missing, directory: cache });
-    for binary in missing {
-        build(binary, module, cache, progress)?;
-    }
-    Ok(())
+/// Builds what tells how deployment tools read objects where it is missing, and answers where it is.
+pub fn object_health(progress: impl FnMut(Progress<'_>)) -> Result<PathBuf, ControlPlaneError> {
+    let binaries = Binaries::of(ProgramSet::ObjectHealth)?;
+    binaries.ensure(progress)?;
+    Ok(binaries.path(OBJECT_HEALTH.name))
 }
 
 fn build(
     binary: Binary,
-    module: Module,
+    (set, module): (ProgramSet, Module),
     cache: &Path,
     progress: &mut impl FnMut(Progress<'_>),
 ) -> Result<(), ControlPlaneError> {
@@ -196,7 +256,7 @@ fn build(
     let version = module.kubernetes_version()?;
     let flags = format!("-s -w -X k8s.io/component-base/version.gitVersion=v{version}");
     let mut build = Command::new("go")
-        .args(["build", "-trimpath", "-ldflags", &flags, "-o"])
+        .args(["build", "-trimpath", "-tags", set.build_tags(), "-ldflags", &flags, "-o"])
         .arg(&unfinished)
         .arg(binary.package)
         .current_dir(module.directory())
@@ -251,7 +311,7 @@ fn watch(build: &mut Child, mut tell: impl FnMut(Duration)) -> Result<Option<Str
 }
 
 /// Where the programs of each module are kept.
-fn caches(modules: [Module; 2]) -> Result<BTreeMap<Module, PathBuf>, ControlPlaneError> {
+fn caches(modules: Vec<Module>) -> Result<BTreeMap<Module, PathBuf>, ControlPlaneError> {
     let (root, go_version) = (cache_root()?, go_version()?);
     let place = |module: Module| Ok((module, root.join(module.cache_key(&go_version)?)));
     modules.into_iter().map(place).collect()
@@ -290,39 +350,44 @@ pub fn go_version() -> Result<String, ControlPlaneError> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::{BINARIES, Binaries, Module};
+    use super::{BINARIES, Binaries, Module, ProgramSet};
 
     #[test]
     fn complete_ready_made_programs_ask_nothing_of_go() {
         let assets = tempfile::tempdir().unwrap();
-        let directory = || Some(assets.path().to_owned());
         let (last, others) = BINARIES.split_last().unwrap();
         for binary in others {
             std::fs::write(assets.path().join(binary.name), "").unwrap();
         }
         let cache = assets.path().join("cache");
         let caches = || Ok(BTreeMap::from([(Module::ControlPlane, cache.clone())]));
-        let incomplete = Binaries::beside(directory(), Module::ControlPlane, caches).unwrap();
+        let of_assets = |caches: &dyn Fn() -> Result<BTreeMap<_, _>, _>| {
+            Binaries::beside(ProgramSet::ControlPlane, Some(assets.path().to_owned()), Module::ControlPlane, caches)
+        };
+        let incomplete = of_assets(&caches).unwrap();
         assert_eq!(incomplete.missing(), [*last]);
         assert_eq!(incomplete.path(last.name), cache.join(last.name));
         assert_eq!(incomplete.path("etcd"), assets.path().join("etcd"));
         std::fs::write(assets.path().join(last.name), "").unwrap();
-        let complete = Binaries::beside(directory(), Module::ControlPlane, || panic!("Go was asked")).unwrap();
+        let complete = of_assets(&|| panic!("Go was asked")).unwrap();
         assert_eq!(complete.missing(), []);
         complete.ensure(|progress| panic!("{progress:?}")).unwrap();
     }
 
     #[test]
     fn only_kubernetes_comes_from_the_module_of_its_version() {
-        let caches = [(Module::ControlPlane, "/newest".into()), (Module::OldestControlPlane, "/oldest".into())];
-        let oldest = Binaries::beside(None, Module::OldestControlPlane, || Ok(BTreeMap::from(caches))).unwrap();
+        let oldest = Module::OldestControlPlane;
+        let caches = || Ok(BTreeMap::from([(Module::ControlPlane, "/newest".into()), (oldest, "/oldest".into())]));
+        let control_plane = Binaries::beside(ProgramSet::ControlPlane, None, oldest, caches).unwrap();
         for (name, path) in [
             ("etcd", "/newest/etcd"),
             ("helm", "/newest/helm"),
             ("kube-apiserver", "/oldest/kube-apiserver"),
             ("kubectl", "/oldest/kubectl"),
         ] {
-            assert_eq!(oldest.path(name).to_str(), Some(path));
+            assert_eq!(control_plane.path(name).to_str(), Some(path));
         }
+        assert_eq!(ProgramSet::Node.modules(oldest), [oldest; 3]);
+        assert_eq!(ProgramSet::ObjectHealth.modules(oldest), [Module::ObjectHealth]);
     }
 }

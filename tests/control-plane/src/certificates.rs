@@ -44,12 +44,10 @@ impl Authority {
         self.sign(&params)
     }
 
-    /// The API server's certificate, for loopback and its service names.
-    pub(crate) fn server(&self) -> Result<Identity, ControlPlaneError> {
-        let names =
-            ["127.0.0.1", "10.0.0.1", "localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"];
-        let mut params = CertificateParams::new(names.map(str::to_owned))?;
-        params.distinguished_name = name("kube-apiserver", &[]);
+    /// A certificate for the server `who`, which is reached by `names`.
+    pub(crate) fn server(&self, who: &str, names: Vec<String>) -> Result<Identity, ControlPlaneError> {
+        let mut params = CertificateParams::new(names)?;
+        params.distinguished_name = name(who, &[]);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         self.sign(&params)
     }

@@ -73,6 +73,20 @@ pub enum ControlPlaneError {
         /// What it said.
         output: String,
     },
+    /// This machine cannot be a node.
+    #[error("this machine cannot be a node:\n  - {}\n  with Docker or Podman, `make kind` makes one in a container", missing.join("\n  - "))]
+    NoNode {
+        /// What is missing, and how to get it.
+        missing: Vec<String>,
+    },
+    /// A short program failed.
+    #[error("{command}: {output}")]
+    Command {
+        /// The program and its arguments.
+        command: String,
+        /// What it said.
+        output: String,
+    },
     /// The state directory holds something else.
     #[error("{path} is not the state of a control plane: {message}; remove it with `make down CLEAN=1`")]
     State {

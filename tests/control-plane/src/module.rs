@@ -23,6 +23,8 @@ pub enum Module {
     ControlPlane,
     /// The oldest Kubernetes that is supported.
     OldestControlPlane,
+    /// What runs containers on a node, and the programs of its images.
+    Node,
     /// What deployment tools make of objects.
     ObjectHealth,
 }
@@ -36,6 +38,7 @@ impl Module {
         let name = match self {
             Self::ControlPlane => "control-plane",
             Self::OldestControlPlane => "control-plane-oldest",
+            Self::Node => "node",
             Self::ObjectHealth => "object-health",
         };
         workspace_root().join("hack").join(name)
@@ -84,14 +87,18 @@ impl Module {
         Ok(key)
     }
 
-    /// Its own source files, sorted; most modules only pin others.
+    /// Its own source files by their paths in it, sorted; most modules only pin others.
     fn sources(self) -> Result<Vec<String>, ControlPlaneError> {
-        let directory = self.directory();
-        let mut sources = Vec::new();
-        for entry in fs::read_dir(&directory).map_err(file(&directory))? {
-            let name = entry.map_err(file(&directory))?.file_name().to_string_lossy().into_owned();
-            if name.ends_with(".go") {
-                sources.push(name);
+        let (mut sources, mut directories) = (Vec::new(), vec![self.directory()]);
+        while let Some(directory) = directories.pop() {
+            for entry in fs::read_dir(&directory).map_err(file(&directory))? {
+                let path = entry.map_err(file(&directory))?.path();
+                if path.is_dir() {
+                    directories.push(path);
+                } else if path.extension().is_some_and(|extension| extension == "go") {
+                    let below = path.strip_prefix(self.directory()).expect("it was found below");
+                    sources.push(below.to_string_lossy().into_owned());
+                }
             }
         }
         sources.sort();
@@ -137,12 +144,12 @@ mod tests {
     #[test]
     fn programs_of_another_source_or_another_go_have_another_place() {
         let key = |module: Module, go: &str| module.cache_key(go).unwrap();
-        let all = [Module::ControlPlane, Module::OldestControlPlane, Module::ObjectHealth];
+        let all = [Module::ControlPlane, Module::OldestControlPlane, Module::Node, Module::ObjectHealth];
         let mut keys: Vec<String> = all.iter().map(|module| key(*module, "go1.26.8")).collect();
         keys.push(key(Module::ControlPlane, "go1.27.0"));
         keys.sort();
         keys.dedup();
-        assert_eq!(keys.len(), 4);
+        assert_eq!(keys.len(), 5);
         assert_eq!(Module::ObjectHealth.sources().unwrap(), ["lua.go", "main.go"]);
     }
 }

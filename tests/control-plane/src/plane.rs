@@ -1,7 +1,8 @@
 //! One control plane: started, waited for, stopped.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ use crate::error::{ControlPlaneError, file};
 use crate::kubeconfig;
 use crate::kubectl::Kubectl;
 use crate::log::{log_length_bytes, log_tail};
+use crate::node::Link;
 use crate::process::{ProcessId, Supervisor};
 use crate::state::{State, TakenPort};
 
@@ -21,7 +23,7 @@ const READY_DEADLINE: Duration = Duration::from_secs(90);
 const LOG_TAIL_LINES: usize = 15;
 /// A server that accepts a connection and says nothing must not outlast the deadline.
 const READY_REQUEST: &str = "--request-timeout=5s";
-/// Inside the cluster nothing runs, so the range of service addresses matters to nobody.
+/// Without a node nothing runs inside the cluster, so the range of service addresses matters to nobody.
 const SERVICE_RANGE: &str = "10.0.0.0/24";
 
 /// Whether etcd writes through to the disk.
@@ -40,11 +42,15 @@ pub struct Options {
     pub directory: Option<PathBuf>,
     /// Whether etcd writes through.
     pub durability: Durability,
+    /// The link to a node, on which the API server listens; `None` for loopback.
+    pub link: Option<Link>,
+    /// Arguments that kube-apiserver gets after its own; of a flag that is given twice the last one counts.
+    pub api_server_arguments: Vec<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { directory: None, durability: Durability::Volatile }
+        Self { directory: None, durability: Durability::Volatile, link: None, api_server_arguments: Vec::new() }
     }
 }
 
@@ -55,6 +61,8 @@ pub struct ControlPlane {
     binaries: Binaries,
     state: State,
     durability: Durability,
+    link: Option<Link>,
+    more_api_server_arguments: Vec<String>,
     supervisor: Supervisor,
     /// How long each process's log was when it was started.
     log_starts_bytes: BTreeMap<&'static str, u64>,
@@ -67,7 +75,7 @@ impl ControlPlane {
     /// been built ([`Binaries::ensure`]). A start that fails ends what it has started, and its error carries the end of
     /// what the process that failed has said.
     pub fn start(options: Options) -> Result<Self, ControlPlaneError> {
-        let Options { directory, durability } = options;
+        let Options { directory, durability, link, api_server_arguments } = options;
         let temporary = match &directory {
             Some(_) => None,
             None => Some(
@@ -84,6 +92,8 @@ impl ControlPlane {
             binaries: Binaries::locate()?,
             state: State::open(&directory)?,
             durability,
+            link,
+            more_api_server_arguments: api_server_arguments,
             supervisor: Supervisor::removing(temporary.as_ref().map(TempDir::path))?,
             log_starts_bytes: BTreeMap::new(),
             directory,
@@ -211,9 +221,14 @@ impl ControlPlane {
     fn prepare(&self) -> Result<(), ControlPlaneError> {
         let directory = &self.directory;
         let authority = Authority::open(directory)?;
-        let server = authority.server()?;
+        let server = authority.server("kube-apiserver", self.server_names())?;
         write(&directory.join("apiserver.crt"), &server.certificate)?;
         write(&directory.join("apiserver.key"), &server.key)?;
+        if self.link.is_some() {
+            let kubelet_client = authority.client("kube-apiserver", &["system:masters"])?;
+            write(&directory.join("kubelet-client.crt"), &kubelet_client.certificate)?;
+            write(&directory.join("kubelet-client.key"), &kubelet_client.key)?;
+        }
         if !directory.join("service-account.key").exists() {
             let (private, public) = service_account_key()?;
             write(&directory.join("service-account.pub"), &public)?;
@@ -231,9 +246,29 @@ impl ControlPlane {
         Ok(())
     }
 
+    /// The API server's address, as kubeconfigs have it.
+    pub(crate) fn server(&self) -> String {
+        format!("https://{}:{}", self.address(), self.state.ports.api_server)
+    }
+
+    /// Where the API server listens.
+    fn address(&self) -> Ipv4Addr {
+        self.link.map_or(Ipv4Addr::LOCALHOST, Link::outside)
+    }
+
+    /// By what the API server is called.
+    fn server_names(&self) -> Vec<String> {
+        let service = self.link.map_or(Ipv4Addr::new(10, 0, 0, 1), Link::api_service);
+        let addresses = [Ipv4Addr::LOCALHOST, self.address(), service].map(|address| address.to_string());
+        let names = ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"].map(str::to_owned);
+        let whole = "kubernetes.default.svc.cluster.local".to_owned();
+        // Without a link two of the addresses are the same.
+        let each: BTreeSet<String> = addresses.into_iter().chain(names).chain([whole]).collect();
+        each.into_iter().collect()
+    }
+
     fn kubeconfig_text(&self, authority: &Authority, user: &str, identity: &Identity) -> String {
-        let server = format!("https://127.0.0.1:{}", self.state.ports.api_server);
-        kubeconfig::text(&server, &authority.certificate, user, identity)
+        kubeconfig::text(&self.server(), &authority.certificate, user, identity)
     }
 
     fn start_processes(&mut self) -> Result<(), ControlPlaneError> {
@@ -290,11 +325,8 @@ impl ControlPlane {
 
     fn api_server_arguments(&self) -> Vec<String> {
         let ports = self.state.ports;
-        vec![
+        let mut arguments = vec![
             format!("--etcd-servers=http://127.0.0.1:{}", ports.etcd_client),
-            "--bind-address=127.0.0.1".to_owned(),
-            "--advertise-address=127.0.0.1".to_owned(),
-            "--endpoint-reconciler-type=none".to_owned(),
             format!("--secure-port={}", ports.api_server),
             format!("--tls-cert-file={}", self.path("apiserver.crt")),
             format!("--tls-private-key-file={}", self.path("apiserver.key")),
@@ -302,12 +334,27 @@ impl ControlPlane {
             "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
             format!("--service-account-key-file={}", self.path("service-account.pub")),
             format!("--service-account-signing-key-file={}", self.path("service-account.key")),
-            format!("--service-cluster-ip-range={SERVICE_RANGE}"),
-            "--authorization-mode=RBAC".to_owned(),
             "--enable-priority-and-fairness=true".to_owned(),
             "--shutdown-delay-duration=0s".to_owned(),
             "--event-ttl=1h".to_owned(),
-        ]
+        ];
+        arguments.extend(self.reach_arguments());
+        arguments.extend_from_slice(&self.more_api_server_arguments);
+        arguments
+    }
+
+    /// Who may reach the API server, and how.
+    fn reach_arguments(&self) -> Vec<String> {
+        let Some(link) = self.link else {
+            return vec![
+                "--bind-address=127.0.0.1".to_owned(),
+                "--advertise-address=127.0.0.1".to_owned(),
+                "--endpoint-reconciler-type=none".to_owned(),
+                format!("--service-cluster-ip-range={SERVICE_RANGE}"),
+                "--authorization-mode=RBAC".to_owned(),
+            ];
+        };
+        link.api_server_arguments(&self.directory)
     }
 
     fn controller_manager_arguments(&self) -> Vec<String> {

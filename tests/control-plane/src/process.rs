@@ -11,7 +11,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,8 @@ use crate::error::ControlPlaneError;
 const TERMINATION_GRACE: Duration = Duration::from_secs(10);
 
 /// The watchdog: starts what it is told, one command a line, ends all of it at the end of its input, within three
-/// seconds, and removes the directory that it is given. At the word [`KEEP`] it goes and leaves all as it is.
+/// seconds, and removes the control groups that it is given after the directory, and then the directory. At the word
+/// [`KEEP`] it goes and leaves all as it is.
 const WATCHDOG: &str = r#"
 pids=""
 while IFS= read -r line; do
@@ -37,7 +38,12 @@ kill -TERM $pids 2>/dev/null
 ( sleep 3; kill -KILL $pids ) 2>/dev/null &
 wait $pids 2>/dev/null
 kill $! 2>/dev/null
-[ -z "$1" ] || rm -rf "$1"
+directory=$1
+[ $# -eq 0 ] || shift
+for group; do
+  find "$group" -depth -type d -exec rmdir {} + 2>/dev/null
+done
+[ -z "$directory" ] || rm -rf "$directory"
 "#;
 
 const KEEP: &str = "keep\n";
@@ -75,14 +81,13 @@ impl ProcessId {
         self.is_gone_within(TERMINATION_GRACE)
     }
 
-    fn signal(self, signal: Signal) {
-        if let (true, Some(pid)) = (self.is_running(), Pid::from_raw(self.pid)) {
-            // A process that has just ended needs no signal.
-            let _ = kill_process(pid, signal);
-        }
+    /// Ends it at once. Whether it is gone within ten seconds.
+    pub(crate) fn kill(self) -> bool {
+        self.signal(Signal::KILL);
+        self.is_gone_within(TERMINATION_GRACE)
     }
 
-    fn is_gone_within(self, limit: Duration) -> bool {
+    pub(crate) fn is_gone_within(self, limit: Duration) -> bool {
         let started = Instant::now();
         while self.is_running() {
             if started.elapsed() > limit {
@@ -91,6 +96,13 @@ impl ProcessId {
             std::thread::sleep(Duration::from_millis(20));
         }
         true
+    }
+
+    fn signal(self, signal: Signal) {
+        if let (true, Some(pid)) = (self.is_running(), Pid::from_raw(self.pid)) {
+            // A process that has just ended needs no signal.
+            let _ = kill_process(pid, signal);
+        }
     }
 }
 
@@ -119,9 +131,15 @@ impl Supervisor {
 
     /// The same; `leftovers` is removed once the processes have ended.
     pub fn removing(leftovers: Option<&Path>) -> Result<Self, ControlPlaneError> {
+        Self::clearing(leftovers, &[])
+    }
+
+    /// The same; the control groups, whose processes are all below what it starts, are removed as well.
+    pub(crate) fn clearing(leftovers: Option<&Path>, control_groups: &[PathBuf]) -> Result<Self, ControlPlaneError> {
         let mut watchdog = Command::new("sh")
             .args(["-c", WATCHDOG, "watchdog"])
-            .args(leftovers)
+            .arg(leftovers.unwrap_or(Path::new("")))
+            .args(control_groups)
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -1,0 +1,118 @@
+//! The static programs of the image.
+//!
+//! Linked with the C library into one file, they need nothing of the image. Paths of the machine are replaced before
+//! they get into them, so that two folders give the same programs.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use scaleset_control_plane::{cargo, workspace_root};
+use serde_json::Value;
+
+/// Programs that belong into the image, as far as this checkout has them.
+const NAMES: [&str; 2] = ["scaleset-controller", "scaleset-hardware"];
+const PROFILE: &str = "image";
+
+/// What was built, and from what.
+pub(crate) struct Programs {
+    /// Where each program is, by its name.
+    pub(crate) paths: BTreeMap<String, PathBuf>,
+    /// The packages that they come from.
+    pub(crate) packages: Vec<String>,
+    /// What cargo tells of the workspace and all that it depends on, for this machine's kind.
+    pub(crate) metadata: Value,
+}
+
+/// Where cargo puts what it builds.
+pub(crate) fn target_directory() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace_root().join("target"), PathBuf::from)
+}
+
+/// Builds the programs of the checkout at `root` in `target`; cargo shows its own progress.
+pub(crate) fn build(root: &Path, target: &Path) -> anyhow::Result<Programs> {
+    let triple = host_triple()?;
+    let metadata = metadata(root, &triple)?;
+    let found = owners(&metadata);
+    let mut command = cargo();
+    command.current_dir(root).args(["build", "--locked", "--profile", PROFILE, "--target", &triple]);
+    for (name, package) in &found {
+        command.args(["--package", package, "--bin", name]);
+    }
+    command.env("CARGO_TARGET_DIR", target).env("CARGO_INCREMENTAL", "0");
+    command.env_remove("RUSTFLAGS").env("CARGO_ENCODED_RUSTFLAGS", flags(root)?);
+    let status = command.status().context("cargo could not be run")?;
+    if !status.success() {
+        bail!("the programs of the image could not be built");
+    }
+    let built = target.join(&triple).join(PROFILE);
+    let paths = found.iter().map(|(name, _)| (name.clone(), built.join(name))).collect();
+    let mut packages: Vec<String> = found.into_iter().map(|(_, package)| package).collect();
+    packages.dedup();
+    Ok(Programs { paths, packages, metadata })
+}
+
+/// Separated as cargo wants it, for a path may hold spaces.
+fn flags(root: &Path) -> anyhow::Result<String> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| std::env::home_dir().map(|home| home.join(".cargo")));
+    let home = home.context("neither CARGO_HOME nor HOME is set")?;
+    let root = root.canonicalize().with_context(|| root.display().to_string())?;
+    let flags = [
+        "-Ctarget-feature=+crt-static".to_owned(),
+        // The C library is part of the file, but the file is at no fixed address.
+        "-Crelocation-model=pic".to_owned(),
+        format!("--remap-path-prefix={}=/cargo", home.display()),
+        format!("--remap-path-prefix={}=/scaleset", root.display()),
+    ];
+    Ok(flags.join("\u{1f}"))
+}
+
+fn host_triple() -> anyhow::Result<String> {
+    let output = std::process::Command::new("rustc").arg("-vV").output().context("rustc could not be run")?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let host = text.lines().find_map(|line| line.strip_prefix("host: "));
+    Ok(host.context("rustc -vV names no host")?.to_owned())
+}
+
+fn metadata(root: &Path, triple: &str) -> anyhow::Result<Value> {
+    let arguments = ["metadata", "--format-version", "1", "--locked", "--filter-platform", triple];
+    let output = cargo().current_dir(root).args(arguments).output().context("cargo could not be run")?;
+    if !output.status.success() {
+        bail!("cargo metadata: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    serde_json::from_slice(&output.stdout).context("cargo metadata printed no JSON")
+}
+
+/// The programs and the package of each, in the order of [`NAMES`].
+fn owners(metadata: &Value) -> Vec<(String, String)> {
+    let packages = metadata["packages"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let has = |package: &Value, name: &str| {
+        let targets = package["targets"].as_array().map(Vec::as_slice).unwrap_or_default();
+        targets.iter().any(|target| target["name"] == name && target["kind"][0] == "bin")
+    };
+    let owner = |name: &&str| {
+        let package = packages.iter().find(|package| has(package, name))?;
+        Some(((*name).to_owned(), package["name"].as_str()?.to_owned()))
+    };
+    NAMES.iter().filter_map(owner).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::owners;
+
+    #[test]
+    fn a_program_that_is_not_there_yet_is_left_out() {
+        let metadata = json!({"packages": [
+            {"name": "scaleset-plugin", "targets": [{"name": "kubectl-scaleset", "kind": ["bin"]}]},
+            {"name": "scaleset-controller", "targets": [
+                {"name": "scaleset_controller", "kind": ["lib"]},
+                {"name": "scaleset-controller", "kind": ["bin"]},
+            ]},
+        ]});
+        assert_eq!(owners(&metadata), [("scaleset-controller".to_owned(), "scaleset-controller".to_owned())]);
+    }
+}
