@@ -2,6 +2,9 @@
 # The first build of xtask shows its progress; later ones have nothing to show.
 XTASK := cargo run $(if $(wildcard $(or $(CARGO_TARGET_DIR),target)/debug/xtask),--quiet) --package xtask --
 
+# Another version of Kubernetes changes nothing for tests that ask no server.
+TESTS := $(if $(KUBERNETES),--package scaleset-tests --test schema_on_server --test runtime_on_server --test end_to_end,--workspace)
+
 .DEFAULT_GOAL := help
 .PHONY: help tools check control-plane generate lint test test-alerts bench run up status down plugin node node-programs node-down kind image test-node test-image test-reproduce test-long
 
@@ -12,6 +15,7 @@ help: ## Show this list
 	@echo "  REGION_FILE=FILE   make run/up: other regions than the embedded ones, see docs/hardware.md"
 	@echo "  KUBECONFIG=FILE    make run KUBECONFIG=…: an existing cluster instead of a control plane of our own"
 	@echo "  CLEAN=1            make down: remove the kept state as well"
+	@echo "  KUBERNETES=N       make test: the tests that ask a server, against that version (docs/control-plane.md)"
 
 # xtask looks for the rest; without these two it cannot itself be built.
 tools:
@@ -43,7 +47,7 @@ lint: check ## Formatting and clippy, warnings denied
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
 
 test: check control-plane ## Run all tests
-	cargo test --workspace
+	cargo test $(TESTS)
 
 # The lines behind the mark in docs/high-availability.md are what the tries have shown.
 test-long: check control-plane test-reproduce ## The tests that take long: build the image twice, pause leaders a hundred times (docs/high-availability.md)

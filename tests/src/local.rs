@@ -7,8 +7,10 @@
 pub mod binary;
 pub mod cluster;
 pub mod controller;
+pub mod external_metrics;
 pub mod hardware;
 pub mod hardware_process;
+pub mod object_health;
 pub mod plugin;
 pub mod process;
 pub mod requests;

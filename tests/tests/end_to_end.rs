@@ -2,6 +2,8 @@
 //! hardware with a journal. What a person does is done with kubectl; what happened is told by the API server and the
 //! hardware, never by the controller.
 
+#[path = "end_to_end/argocd.rs"]
+mod argocd;
 #[path = "end_to_end/autoscale.rs"]
 mod autoscale;
 #[path = "end_to_end/converged.rs"]
@@ -14,8 +16,14 @@ mod deletion;
 mod drift;
 #[path = "end_to_end/flexible.rs"]
 mod flexible;
+#[path = "end_to_end/gitops.rs"]
+mod gitops;
+#[path = "end_to_end/hpa.rs"]
+mod hpa;
 #[path = "end_to_end/kstatus.rs"]
 mod kstatus;
+#[path = "end_to_end/kustomize.rs"]
+mod kustomize;
 #[path = "end_to_end/life.rs"]
 mod life;
 #[path = "end_to_end/load_balancing.rs"]
@@ -58,5 +66,7 @@ mod spot;
 mod start;
 #[path = "end_to_end/upgrade.rs"]
 mod upgrade;
+#[path = "end_to_end/versions.rs"]
+mod versions;
 #[path = "end_to_end/world.rs"]
 mod world;

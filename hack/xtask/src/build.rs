@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use scaleset_control_plane::binaries::{BINARIES, Binaries, Progress};
+use scaleset_control_plane::binaries::{BINARIES, Binaries, Progress, object_health};
 use scaleset_control_plane::{cargo, workspace_root};
 
 use crate::say::{part, say};
@@ -17,6 +17,13 @@ pub(crate) fn control_plane() -> anyhow::Result<()> {
     for (directory, names) in by_directory(BINARIES.map(|binary| binaries.path(binary.name)).to_vec()) {
         say(format_args!("ready in {}: {}", directory.display(), names.join(", ")));
     }
+    Ok(())
+}
+
+/// Builds what tests ask beside the control plane.
+pub(crate) fn object_health_judge() -> anyhow::Result<()> {
+    let program = object_health(|progress| show(&progress))?;
+    say(format_args!("ready: {}", program.display()));
     Ok(())
 }
 

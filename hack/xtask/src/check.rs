@@ -3,8 +3,8 @@
 use std::process::Command;
 
 use anyhow::bail;
-use scaleset_control_plane::binaries::{Binaries, go_version, module_directory};
-use scaleset_control_plane::{ControlPlane, TakenPort, workspace_root};
+use scaleset_control_plane::binaries::{Binaries, go_version};
+use scaleset_control_plane::{ControlPlane, Module, TakenPort, workspace_root};
 
 use crate::local::control_plane_directory;
 
@@ -33,8 +33,9 @@ fn rust() -> Option<String> {
 
 fn go() -> Option<String> {
     let wanted = format!("Go {}.{} or newer, from go.dev/dl", GO_MIN.0, GO_MIN.1);
-    if !module_directory().join("go.mod").exists() {
-        return Some(format!("{} (is this a whole checkout?)", module_directory().display()));
+    let module = Module::ControlPlane.directory();
+    if !module.join("go.mod").exists() {
+        return Some(format!("{} (is this a whole checkout?)", module.display()));
     }
     if Binaries::locate().is_ok_and(|binaries| binaries.missing().is_empty()) {
         return None;

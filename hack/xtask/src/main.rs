@@ -30,7 +30,7 @@ struct Arguments {
 enum Command {
     /// Look for what every other command needs, and say how to get what is missing.
     Check,
-    /// Build the programs of the control plane that are missing.
+    /// Build the programs of the control plane, and of its tests, that are missing.
     ControlPlane,
     /// Start control plane and controller in the background; what runs already is left alone.
     Up(local::Options),
@@ -87,7 +87,8 @@ fn carry_out(command: Command) -> anyhow::Result<()> {
         }
         Command::ControlPlane => {
             check::check()?;
-            build::control_plane()
+            build::control_plane()?;
+            build::object_health_judge()
         }
         Command::Up(options) => {
             check::check()?;

@@ -1,25 +1,22 @@
 //! The programs of the control plane and of the node: built once from the Go modules in `hack/` and kept in the user's
 //! cache directory under the hash of the module's sources and the Go version.
 //!
-//! A directory of ready programs named by `KUBEBUILDER_ASSETS` comes first; only what it lacks is built. A program is
+//! A directory of ready programs named by `KUBEBUILDER_ASSETS` comes first, unless a version of Kubernetes is asked for;
+//! only what it lacks is built. A program is
 //! built under another name and renamed, so an interrupted build goes on where it stopped, and a lock file keeps two
 //! builds apart. When everything has been built, Go is asked for its version only, and where the ready programs are
 //! complete, for nothing: it need not be there.
 
-use std::fmt::Write;
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use sha2::{Digest, Sha256};
-
 use crate::error::{ControlPlaneError, file};
-use crate::workspace::workspace_root;
+use crate::module::{Module, asked};
 
-/// Kubernetes version that the programs report.
-const KUBERNETES_VERSION: &str = "v1.37.2";
 const OUTPUT_BYTES_MAX: usize = 4_000;
 
 /// One program.
@@ -66,7 +63,10 @@ const RUNTIME_BINARIES: [Binary; 6] = [
     Binary { name: "probe", package: "./probe", build_minutes: 1 },
 ];
 
-/// Programs that are built from one module.
+/// Says what deployment tools make of objects; tests ask it, no cluster needs it.
+const OBJECT_HEALTH: Binary = Binary { name: "object-health", package: ".", build_minutes: 1 };
+
+/// Programs that are needed together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProgramSet {
     /// [`BINARIES`].
@@ -75,6 +75,8 @@ pub enum ProgramSet {
     Node,
     /// containerd, its shim and its client, the name server, and the programs of the images `pause` and `probe`.
     Runtime,
+    /// What tells how deployment tools read objects.
+    ObjectHealth,
 }
 
 impl ProgramSet {
@@ -84,28 +86,29 @@ impl ProgramSet {
             Self::ControlPlane => &BINARIES,
             Self::Node => &NODE_BINARIES,
             Self::Runtime => &RUNTIME_BINARIES,
+            Self::ObjectHealth => &[OBJECT_HEALTH],
         }
     }
 
-    fn module(self) -> PathBuf {
+    /// The module that pins one of them where Kubernetes comes from `kubernetes`.
+    fn module(self, binary: Binary, kubernetes: Module) -> Module {
         match self {
-            Self::ControlPlane | Self::Node => module_directory(),
-            Self::Runtime => workspace_root().join("hack/node"),
+            Self::ControlPlane | Self::Node if binary.package.starts_with("k8s.io/kubernetes/") => kubernetes,
+            Self::ControlPlane | Self::Node => Module::ControlPlane,
+            Self::Runtime => Module::Node,
+            Self::ObjectHealth => Module::ObjectHealth,
         }
     }
 
-    /// The files of the module that decide what is built.
-    const fn sources(self) -> &'static [&'static str] {
-        match self {
-            Self::ControlPlane | Self::Node => &["go.mod", "go.sum"],
-            Self::Runtime => &["go.mod", "go.sum", "dns/main.go", "pause/main.go", "probe/main.go"],
-        }
+    /// Every module that pins one of them.
+    fn modules(self, kubernetes: Module) -> Vec<Module> {
+        self.programs().iter().map(|binary| self.module(*binary, kubernetes)).collect()
     }
 
     /// File systems that nobody uses here would need C libraries.
     const fn build_tags(self) -> &'static str {
         match self {
-            Self::ControlPlane | Self::Node => "",
+            Self::ControlPlane | Self::Node | Self::ObjectHealth => "",
             Self::Runtime => "no_btrfs,no_devmapper,no_zfs",
         }
     }
@@ -117,8 +120,10 @@ pub struct Binaries {
     set: ProgramSet,
     /// Looked in first.
     assets: Option<PathBuf>,
-    /// Where they are built; `None` where `assets` has them all.
-    cache: Option<PathBuf>,
+    /// Where they are built, by module; empty where `assets` has them all.
+    caches: BTreeMap<Module, PathBuf>,
+    /// Where Kubernetes comes from.
+    kubernetes: Module,
 }
 
 /// What a build tells while it goes on.
@@ -157,24 +162,29 @@ impl Binaries {
 
     /// Finds out where the programs of a set are, or will be.
     pub fn of(set: ProgramSet) -> Result<Self, ControlPlaneError> {
-        let assets = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
-        Self::beside(set, assets, || Ok(cache_root()?.join(cache_key(set)?)))
+        let kubernetes = Module::of_kubernetes()?;
+        // Ready programs are of some version, not of the one that is asked for.
+        let assets = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from).filter(|_| asked().is_none());
+        Self::beside(set, assets, kubernetes, || caches(set.modules(kubernetes)))
     }
 
     fn beside(
         set: ProgramSet,
         assets: Option<PathBuf>,
-        cache: impl FnOnce() -> Result<PathBuf, ControlPlaneError>,
+        kubernetes: Module,
+        caches: impl FnOnce() -> Result<BTreeMap<Module, PathBuf>, ControlPlaneError>,
     ) -> Result<Self, ControlPlaneError> {
         let holds_all = |assets: &PathBuf| set.programs().iter().all(|binary| assets.join(binary.name).is_file());
-        let cache = if assets.as_ref().is_some_and(holds_all) { None } else { Some(cache()?) };
-        Ok(Self { set, assets, cache })
+        let caches = if assets.as_ref().is_some_and(holds_all) { BTreeMap::new() } else { caches()? };
+        Ok(Self { set, assets, caches, kubernetes })
     }
 
     /// The program's path; it may not have been built yet.
     pub fn path(&self, name: &str) -> PathBuf {
+        let binary = self.set.programs().iter().find(|binary| binary.name == name);
+        let cache = binary.and_then(|binary| self.caches.get(&self.set.module(*binary, self.kubernetes)));
         let mut path = PathBuf::from(name);
-        for directory in self.assets.iter().chain(&self.cache) {
+        for directory in self.assets.iter().chain(cache) {
             path = directory.join(name);
             if path.is_file() {
                 break;
@@ -188,10 +198,25 @@ impl Binaries {
         self.set.programs().iter().copied().filter(|binary| !self.path(binary.name).is_file()).collect()
     }
 
+    fn missing_of(&self, module: Module) -> Vec<Binary> {
+        let mut missing = self.missing();
+        missing.retain(|binary| self.set.module(*binary, self.kubernetes) == module);
+        missing
+    }
+
     /// Builds what is missing, telling `progress` about once a second.
     pub fn ensure(&self, mut progress: impl FnMut(Progress<'_>)) -> Result<(), ControlPlaneError> {
-        let Some(cache) = &self.cache else { return Ok(()) };
-        if self.missing().is_empty() {
+        self.caches.iter().try_for_each(|(module, cache)| self.ensure_of(*module, cache, &mut progress))
+    }
+
+    /// Builds what is missing of a module; of two that do so at once the second waits and finds nothing missing.
+    fn ensure_of(
+        &self,
+        module: Module,
+        cache: &Path,
+        progress: &mut impl FnMut(Progress<'_>),
+    ) -> Result<(), ControlPlaneError> {
+        if self.missing_of(module).is_empty() {
             return Ok(());
         }
         fs::create_dir_all(cache).map_err(file(cache))?;
@@ -201,32 +226,40 @@ impl Binaries {
             progress(Progress::WaitingForLock);
             lock.lock().map_err(file(&lock_path))?;
         }
-        let missing = self.missing();
+        let missing = self.missing_of(module);
         if missing.is_empty() {
             return Ok(());
         }
         progress(Progress::Planned { missing: &missing, directory: cache });
         for binary in missing {
-            build(binary, self.set, cache, &mut progress)?;
+            build(binary, (self.set, module), cache, progress)?;
         }
         Ok(())
     }
 }
 
+/// Builds what tells how deployment tools read objects where it is missing, and answers where it is.
+pub fn object_health(progress: impl FnMut(Progress<'_>)) -> Result<PathBuf, ControlPlaneError> {
+    let binaries = Binaries::of(ProgramSet::ObjectHealth)?;
+    binaries.ensure(progress)?;
+    Ok(binaries.path(OBJECT_HEALTH.name))
+}
+
 fn build(
     binary: Binary,
-    set: ProgramSet,
+    (set, module): (ProgramSet, Module),
     cache: &Path,
     progress: &mut impl FnMut(Progress<'_>),
 ) -> Result<(), ControlPlaneError> {
     let unfinished = cache.join(format!(".{}.unfinished", binary.name));
     let started = Instant::now();
-    let flags = format!("-s -w -X k8s.io/component-base/version.gitVersion={KUBERNETES_VERSION}");
+    let version = module.kubernetes_version()?;
+    let flags = format!("-s -w -X k8s.io/component-base/version.gitVersion=v{version}");
     let mut build = Command::new("go")
         .args(["build", "-trimpath", "-tags", set.build_tags(), "-ldflags", &flags, "-o"])
         .arg(&unfinished)
         .arg(binary.package)
-        .current_dir(set.module())
+        .current_dir(module.directory())
         .env("CGO_ENABLED", "0")
         .env("GOFLAGS", "-mod=readonly")
         .stdin(Stdio::null())
@@ -277,9 +310,11 @@ fn watch(build: &mut Child, mut tell: impl FnMut(Duration)) -> Result<Option<Str
     Ok(Some(said[start..].to_owned()))
 }
 
-/// The Go module that pins the programs of Kubernetes.
-pub fn module_directory() -> PathBuf {
-    workspace_root().join("hack/control-plane")
+/// Where the programs of each module are kept.
+fn caches(modules: Vec<Module>) -> Result<BTreeMap<Module, PathBuf>, ControlPlaneError> {
+    let (root, go_version) = (cache_root()?, go_version()?);
+    let place = |module: Module| Ok((module, root.join(module.cache_key(&go_version)?)));
+    modules.into_iter().map(place).collect()
 }
 
 fn cache_root() -> Result<PathBuf, ControlPlaneError> {
@@ -289,25 +324,11 @@ fn cache_root() -> Result<PathBuf, ControlPlaneError> {
     Ok(base.ok_or_else(missing).map_err(file("cache directory"))?.join("scaleset-control-plane"))
 }
 
-fn cache_key(set: ProgramSet) -> Result<String, ControlPlaneError> {
-    let mut hash = Sha256::new();
-    for name in set.sources() {
-        let path = set.module().join(name);
-        hash.update(fs::read(&path).map_err(file(&path))?);
-    }
-    hash.update(go_version()?);
-    let mut key = String::new();
-    for byte in hash.finalize().iter().take(8) {
-        write!(key, "{byte:02x}").expect("writing to a string does not fail");
-    }
-    Ok(key)
-}
-
 /// The version of the Go that would build, for example `go1.26.8`.
 pub fn go_version() -> Result<String, ControlPlaneError> {
     let output = Command::new("go")
         .args(["env", "GOVERSION"])
-        .current_dir(module_directory())
+        .current_dir(Module::ControlPlane.directory())
         .env("GOTOOLCHAIN", "local")
         .output()
         .map_err(|source| ControlPlaneError::Run {
@@ -327,24 +348,46 @@ pub fn go_version() -> Result<String, ControlPlaneError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{BINARIES, Binaries, ProgramSet};
+    use std::collections::BTreeMap;
+
+    use super::{BINARIES, Binaries, Module, ProgramSet};
 
     #[test]
     fn complete_ready_made_programs_ask_nothing_of_go() {
         let assets = tempfile::tempdir().unwrap();
-        let directory = || Some(assets.path().to_owned());
         let (last, others) = BINARIES.split_last().unwrap();
         for binary in others {
             std::fs::write(assets.path().join(binary.name), "").unwrap();
         }
         let cache = assets.path().join("cache");
-        let incomplete = Binaries::beside(ProgramSet::ControlPlane, directory(), || Ok(cache.clone())).unwrap();
+        let caches = || Ok(BTreeMap::from([(Module::ControlPlane, cache.clone())]));
+        let of_assets = |caches: &dyn Fn() -> Result<BTreeMap<_, _>, _>| {
+            Binaries::beside(ProgramSet::ControlPlane, Some(assets.path().to_owned()), Module::ControlPlane, caches)
+        };
+        let incomplete = of_assets(&caches).unwrap();
         assert_eq!(incomplete.missing(), [*last]);
         assert_eq!(incomplete.path(last.name), cache.join(last.name));
         assert_eq!(incomplete.path("etcd"), assets.path().join("etcd"));
         std::fs::write(assets.path().join(last.name), "").unwrap();
-        let complete = Binaries::beside(ProgramSet::ControlPlane, directory(), || panic!("Go was asked")).unwrap();
+        let complete = of_assets(&|| panic!("Go was asked")).unwrap();
         assert_eq!(complete.missing(), []);
         complete.ensure(|progress| panic!("{progress:?}")).unwrap();
+    }
+
+    #[test]
+    fn only_kubernetes_comes_from_the_module_of_its_version() {
+        let oldest = Module::OldestControlPlane;
+        let caches = || Ok(BTreeMap::from([(Module::ControlPlane, "/newest".into()), (oldest, "/oldest".into())]));
+        let control_plane = Binaries::beside(ProgramSet::ControlPlane, None, oldest, caches).unwrap();
+        for (name, path) in [
+            ("etcd", "/newest/etcd"),
+            ("helm", "/newest/helm"),
+            ("kube-apiserver", "/oldest/kube-apiserver"),
+            ("kubectl", "/oldest/kubectl"),
+        ] {
+            assert_eq!(control_plane.path(name).to_str(), Some(path));
+        }
+        assert_eq!(ProgramSet::Node.modules(oldest), [oldest; 3]);
+        assert_eq!(ProgramSet::ObjectHealth.modules(oldest), [Module::ObjectHealth]);
     }
 }

@@ -32,6 +32,14 @@ pub enum ControlPlaneError {
         /// What `go env GOVERSION` said.
         found: String,
     },
+    /// No module pins that version of Kubernetes.
+    #[error("KUBERNETES={asked} is not pinned here: it may be {pinned}")]
+    Kubernetes {
+        /// What was asked for.
+        asked: String,
+        /// What there is.
+        pinned: String,
+    },
     /// A program could not be built.
     #[error("building {binary} failed after {seconds} s:\n{output}")]
     Build {

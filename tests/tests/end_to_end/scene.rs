@@ -13,11 +13,12 @@ use scaleset_crds::{FlexVM, ScaleSet, ScaleSetVM};
 use scaleset_hardware::Machine;
 use scaleset_hardware::sim::{Call, JournalEntry};
 use scaleset_tests::local::hardware::effective;
+use scaleset_tests::local::object_health::{Judgement, judge};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::kstatus::{Reading, read};
+use crate::kstatus::Reading;
 use crate::world::World;
 
 /// How long anything that is waited for may take.
@@ -221,9 +222,11 @@ impl Drop for Scene<'_> {
     }
 }
 
-/// What kstatus makes of an object.
+/// What kstatus makes of an object; Argo CD must make the same of it.
 pub fn reading(object: &impl Serialize) -> Reading {
-    read(&serde_json::to_value(object).expect("an object is plain data"))
+    let object = serde_json::to_value(object).expect("an object is plain data");
+    let judgement = judge(&object).and_then(Judgement::agreed);
+    judgement.unwrap_or_else(|error| panic!("{error:#}: {object}")).kstatus
 }
 
 /// The instance id as a number.

@@ -7,6 +7,7 @@ use kube::Client;
 use scaleset_tests::local::cluster::{LocalCluster, workspace};
 use scaleset_tests::local::controller::{HardwarePlace, Latency, LocalController, Settings};
 use scaleset_tests::local::hardware::HardwareEndpoint;
+use scaleset_tests::local::object_health;
 use tokio::runtime::Runtime;
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
@@ -76,7 +77,8 @@ async fn lonely() -> MutexGuard<'static, World> {
 
 impl World {
     async fn start() -> Self {
-        let cluster = tokio::task::spawn_blocking(LocalCluster::installed).await.expect("starting does not panic");
+        let start = || object_health::prepare().and_then(|()| LocalCluster::installed());
+        let cluster = tokio::task::spawn_blocking(start).await.expect("starting does not panic");
         let cluster = cluster.unwrap_or_else(|error| panic!("{error:#}"));
         Self::with_controller(cluster).await.unwrap_or_else(|error| panic!("{error:#}"))
     }
