@@ -26,10 +26,8 @@ pub(crate) fn up() -> anyhow::Result<()> {
     Node::load_kept(&directory, &image.archive)?;
     let kubeconfig = directory.join("control-plane/admin.kubeconfig");
     say(format_args!("ready: export KUBECONFIG={}", kubeconfig.display()));
-    say("next:  helm install crds charts/scaleset-crds");
-    say(
-        "       helm install scaleset charts/scaleset-controller --namespace scaleset-system --create-namespace --wait",
-    );
+    say("next:  helm install scaleset-crds charts/scaleset-crds --namespace scaleset-system --create-namespace");
+    say("       helm install scaleset-controller charts/scaleset-controller --namespace scaleset-system --wait");
     say("       make node-down ends it and leaves nothing behind");
     Ok(())
 }
