@@ -131,7 +131,11 @@ impl Tenure {
             sleep(wait).await;
             let left = self.renewal().acts_until().saturating_duration_since(Instant::now());
             let silence = Attempt::Failed { message: "no answer".to_owned() };
-            let attempt = timeout(left, self.renew(self.lease().transitions())).await.unwrap_or(silence);
+            // Who is late sends nothing any more: not even what would arrive in vain.
+            let attempt = match left {
+                Duration::ZERO => silence,
+                left => timeout(left, self.renew(self.lease().transitions())).await.unwrap_or(silence),
+            };
             match self.judge(attempt) {
                 Next::TryAfter(next) => wait = next,
                 Next::Stop { reason } => return self.lost(reason),

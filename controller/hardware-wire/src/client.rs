@@ -235,19 +235,29 @@ impl Hardware for RemoteHardware {
         self.inner.connection.call(ObserveReservationGroup { uid: uid.to_owned() }).await
     }
 
-    /// Ends when the connection breaks, also where it could not be made.
     async fn metrics(&self, query: &MetricsQuery) -> Result<Vec<MetricSeries>, HardwareError> {
         self.inner.connection.call(GetMetrics { query: query.clone() }).await
     }
 
+    /// Never ends: a connection that breaks is made anew, and tells first that anything may have changed.
     fn changes(&self) -> BoxStream<'static, Change> {
         let inner = Arc::clone(&self.inner);
-        stream::once(async move { inner.connection.listen::<Change>(CHANGES).await })
-            .filter_map(|opened| ready(opened.ok()))
-            .flatten()
-            .take_while(|change| ready(change.is_ok()))
-            .filter_map(|change| ready(change.ok()))
-            .boxed()
+        let connections = stream::unfold(0_u32, move |failures| {
+            let inner = Arc::clone(&inner);
+            async move {
+                if failures > 0 {
+                    sleep(wait_after(failures)).await;
+                }
+                match inner.connection.listen::<Change>(CHANGES).await {
+                    Ok(changes) => Some((changes, 1)),
+                    Err(_) => Some((stream::empty().boxed(), failures.saturating_add(1))),
+                }
+            }
+        });
+        let told = |changes: BoxStream<'static, Result<Change, HardwareError>>| {
+            changes.take_while(|change| ready(change.is_ok())).filter_map(|change| ready(change.ok()))
+        };
+        connections.flat_map(told).boxed()
     }
 
     async fn catalog(&self) -> Result<Arc<Catalog>, HardwareError> {

@@ -51,7 +51,8 @@ impl Notices {
                 | Call::ObserveAll
                 | Call::Catalog
                 | Call::Headroom
-                | Call::Metrics => {}
+                | Call::Metrics
+                | Call::Lead => {}
             }
         }
     }
