@@ -167,7 +167,7 @@ impl ScheduledEvent {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ScheduledEventsSummary {
-    /// Rises by one whenever an event comes, begins or is over.
+    /// Rises by one whenever an event comes, is approved, begins or is over.
     pub document_incarnation: i64,
     /// Events that are not over; one that concerns several VMs counts once.
     pub count: i32,

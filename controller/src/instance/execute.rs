@@ -403,6 +403,12 @@ pub(super) const fn name(step: &Step) -> &'static str {
 }
 
 impl Executed {
+    /// Whether the hardware has taken the step.
+    pub(super) const fn went_well(&self) -> bool {
+        let outcome = &self.outcome;
+        self.retry.is_none() && outcome.operation_failure.is_none() && outcome.restore_refusal.is_none()
+    }
+
     /// Whether the hardware is known to be there.
     pub(super) const fn has_hardware(&self) -> bool {
         matches!(self.outcome.hardware, HardwareView::Present(_))

@@ -119,9 +119,7 @@ fn notice(
         | Step::Perform(_, _)
         | Step::ApproveEvent(_)
         | Step::Enroll(Enrolment::Leave)
-            if executed.retry.is_none()
-                && executed.outcome.operation_failure.is_none()
-                && executed.outcome.restore_refusal.is_none() =>
+            if executed.went_well() =>
         {
             notice(EventType::Normal, name(&plan.step), plan.reason.clone())
         }

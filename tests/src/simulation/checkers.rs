@@ -7,6 +7,7 @@ mod evictions;
 mod held;
 mod maintenance;
 mod notices;
+mod performed;
 mod placed;
 mod repaired;
 mod reserved;
@@ -27,6 +28,7 @@ use evictions::{Evictions, beyond_their_share};
 use held::unexplained;
 use maintenance::Maintenances;
 use notices::Notices;
+use performed::operations_are_performed_once;
 use placed::misplaced;
 use repaired::Repairs;
 use reserved::overpromised;
@@ -274,23 +276,6 @@ fn one_create_for_each_object(stage: &Stage, findings: &mut Vec<String>) {
             | Call::DeleteReservationGroup
             | Call::ObserveReservationGroup
             | Call::Lead => {}
-        }
-    }
-}
-
-/// The hardware has done what an operation asks for at most once on each machine.
-fn operations_are_performed_once(stage: &Stage, findings: &mut Vec<String>) {
-    let mut done: BTreeSet<(String, String)> = BTreeSet::new();
-    for entry in stage.journal() {
-        if entry.call == Call::Control && entry.detail == "vanish" {
-            // The machine that follows knows nothing of what was done to this one.
-            done.retain(|(uid, _)| *uid != entry.uid);
-        }
-        if entry.call == Call::Perform && took_effect(&entry.outcome) {
-            let what = (entry.uid.clone(), entry.detail.clone());
-            if !done.insert(what) {
-                findings.push(format!("{}: {} was done twice", entry.owner, entry.detail));
-            }
         }
     }
 }

@@ -1,0 +1,59 @@
+//! An operation is done once on each machine.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+use scaleset_hardware::sim::{Call, JournalEntry};
+
+use crate::simulation::stage::{Stage, took_effect};
+
+/// What the machines are told before a reimage, which then comes with the same call again.
+const NOTICE: SignedDuration = SignedDuration::from_secs(900);
+
+/// The hardware carries out each operation once on each machine; a reimage may be announced by the same call before.
+pub(super) fn operations_are_performed_once(stage: &Stage, findings: &mut Vec<String>) {
+    let mut announced: BTreeMap<(String, String), Timestamp> = BTreeMap::new();
+    let mut done: BTreeSet<(String, String)> = BTreeSet::new();
+    for entry in stage.journal().iter().filter(|entry| took_effect(&entry.outcome)) {
+        let what = (entry.uid.clone(), entry.detail.clone());
+        match entry.call {
+            // The machine that follows knows nothing of what was done to this one.
+            Call::Control if entry.detail == "vanish" => done.retain(|(uid, _)| *uid != entry.uid),
+            // What was announced may begin at once.
+            Call::ApproveEvent | Call::Update => {
+                let of_it = announced.iter_mut().filter(|((uid, _), _)| *uid == entry.uid);
+                of_it.for_each(|(_, since)| *since = entry.scenario_time - NOTICE);
+            }
+            Call::Perform if may_follow_its_notice(entry, announced.get(&what).copied()) => {
+                announced.remove(&what);
+            }
+            Call::Perform if !done.insert(what.clone()) => {
+                findings.push(format!("{}: {} was done twice", entry.owner, entry.detail));
+            }
+            Call::Perform if entry.detail.starts_with("reimage") => {
+                announced.insert(what, entry.scenario_time);
+            }
+            Call::Perform
+            | Call::Control
+            | Call::Create
+            | Call::SetPower
+            | Call::Count
+            | Call::Reimage
+            | Call::ReplaceOsDisk
+            | Call::Delete
+            | Call::Observe
+            | Call::ObserveAll
+            | Call::Catalog
+            | Call::Headroom
+            | Call::PutReservationGroup
+            | Call::Reserve
+            | Call::ReleaseReservation
+            | Call::DeleteReservationGroup
+            | Call::ObserveReservationGroup => {}
+        }
+    }
+}
+
+fn may_follow_its_notice(entry: &JournalEntry, announced: Option<Timestamp>) -> bool {
+    announced.is_some_and(|since| entry.scenario_time.duration_since(since) >= NOTICE)
+}
