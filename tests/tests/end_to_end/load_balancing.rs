@@ -71,7 +71,11 @@ fn no_request_is_lost_over_a_rolling_upgrade_and_a_scale_in() {
                 let view = plugin.run(&["get-instance-view", "web"])?;
                 ensure!(view.contains("LOAD BALANCER"), "{view}");
                 let set = scene.set("web").await?.status.unwrap_or_default();
-                ensure!(set.blockers.iter().any(|blocker| blocker.code == "Draining"), "nobody waits: {:?}", set.blockers);
+                ensure!(
+                    set.blockers.iter().any(|blocker| blocker.code == "Draining"),
+                    "nobody waits: {:?}",
+                    set.blockers
+                );
                 ensure!(set.load_balancer_pools.iter().any(|pool| pool.draining > 0), "{:?}", set.load_balancer_pools);
                 Ok(())
             })

@@ -25,7 +25,11 @@ pub fn cases() -> Vec<Case> {
 
 /// What may change.
 pub fn legal_changes() -> Vec<LegalChange> {
-    let joined = [json!([{"name": "web-lb"}]), json!([{"name": "web-lb"}, {"name": "other", "drainTimeoutSeconds": 5}]), json!([])];
+    let joined = [
+        json!([{"name": "web-lb"}]),
+        json!([{"name": "web-lb"}, {"name": "other", "drainTimeoutSeconds": 5}]),
+        json!([]),
+    ];
     let change = |joined: &Value| json!({"spec": {"virtualMachineProfile": pools(joined)}});
     joined.iter().map(|joined| LegalChange { before: uniform_set(), change: change(joined) }).collect()
 }

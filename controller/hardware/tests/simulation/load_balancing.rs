@@ -9,9 +9,7 @@ use scaleset_crds::vocabulary::{PowerWish, ProbeProtocol};
 use scaleset_hardware::sim::{
     ControlCode, MachineFault, Outage, RegionFile, RequestCounts, RequestLoad, Simulation, SimulationOptions,
 };
-use scaleset_hardware::{
-    Deletion, Hardware, HardwareError, OperationAction, OperationRequest, Shutdown, UpdateMethod,
-};
+use scaleset_hardware::{Deletion, Hardware, HardwareError, OperationAction, OperationRequest, Shutdown, UpdateMethod};
 
 use crate::fixture::{Fixture, REGION, interface, model, refusal, request_of, target};
 
@@ -112,7 +110,9 @@ async fn nobody_waits_for_a_machine_that_cannot_be_reached() {
                 let outage = Outage { location: "testland".to_owned(), zone: None, fault_domain: None, host };
                 simulation.set_outage("host", outage).await.unwrap();
             }
-            _ => drop(simulation.update(target("a", 1), "none", Arc::new(model()), UpdateMethod::Online).await.unwrap()),
+            _ => {
+                drop(simulation.update(target("a", 1), "none", Arc::new(model()), UpdateMethod::Online).await.unwrap())
+            }
         }
         let drained = simulation.drain(target("a", 2)).await.unwrap();
         match drained.drain {
@@ -265,9 +265,12 @@ async fn a_drain_and_the_load_survive_a_restart_of_the_process() {
 #[tokio::test]
 async fn loads_out_of_range_and_unknown_load_balancers_are_refused() {
     let fixture = Fixture::new();
-    for (name, per_second, each_seconds, field) in
-        [("front", 0, 0, "perSecond"), ("front", 101, 0, "perSecond"), ("front", 1, 601, "eachSeconds"), ("back", 1, 0, "name")]
-    {
+    for (name, per_second, each_seconds, field) in [
+        ("front", 0, 0, "perSecond"),
+        ("front", 101, 0, "perSecond"),
+        ("front", 1, 601, "eachSeconds"),
+        ("back", 1, 0, "name"),
+    ] {
         let load = RequestLoad { per_second, each_seconds };
         let refused = fixture.simulation.set_requests("testland", name, Some(load)).await.unwrap_err();
         let code = if name == "back" { ControlCode::NotFound } else { ControlCode::InvalidParameter };

@@ -131,10 +131,18 @@ fn a_vm_leaves_its_pools_and_drains_before_anything_takes_it_down() {
     for (name, wish, takes_down) in TAKES_DOWN {
         let leaves = planned(member(), wish);
         assert_eq!(leaves.step, Step::Drain, "{name}");
-        assert!(leaves.reason.starts_with("leaves web-lb first, what is under way has up to 40 s: "), "{}", leaves.reason);
+        assert!(
+            leaves.reason.starts_with("leaves web-lb first, what is under way has up to 40 s: "),
+            "{}",
+            leaves.reason
+        );
 
         let waits = planned(drained(125), wish);
-        assert_eq!((waits.step, waits.wake_after), (Step::Wait(Wait::Draining), Some(Duration::from_secs(25))), "{name}");
+        assert_eq!(
+            (waits.step, waits.wake_after),
+            (Step::Wait(Wait::Draining), Some(Duration::from_secs(25))),
+            "{name}"
+        );
         let said = "out of its backend pools, what is under way ends by 1970-01-01T00:02:05Z: ";
         assert!(waits.reason.starts_with(said), "{}", waits.reason);
 
@@ -279,5 +287,16 @@ fn a_basic_load_balancer_serves_only_a_set_with_a_single_placement_group() {
     for change in [zonal, large, flexible, regional] {
         assert!(!refusal(Some(LoadBalancerSku::Standard), change).contains("front"));
     }
+    let probe: fn(&mut ScaleSetSnapshot) = |snapshot| {
+        let profile = Arc::make_mut(snapshot.set.profile.as_mut().expect("it has one"));
+        profile.network_profile.network_interfaces[0].load_balancer_backend_pools = Vec::new();
+        let probe = serde_json::json!({"loadBalancer": "front", "protocol": "Tcp", "port": 22});
+        profile.network_profile.health_probe = Some(serde_json::from_value(probe).expect("a probe"));
+    };
+    assert_eq!(
+        refusal(Some(LoadBalancerSku::Basic), probe),
+        "InvalidParameter: spec.virtualMachineProfile.networkProfile.healthProbe.loadBalancer: front is Basic, and its \
+         probe tells the health of no set; use a Standard one"
+    );
     assert_eq!(refusal(None, zonal), format!("InvalidParameter: {path}: front does not exist; there are none"));
 }

@@ -40,7 +40,9 @@ impl Drained {
             let what = format!("{:?} {} of {}", entry.call, entry.detail, entry.owner);
             match drains {
                 Some(drain) => Some(format!("{what} before it has drained at {}", drain.drained_at)),
-                None if served && !left.contains(entry.uid.as_str()) => Some(format!("{what} while requests come to it")),
+                None if served && !left.contains(entry.uid.as_str()) => {
+                    Some(format!("{what} while requests come to it"))
+                }
                 None => None,
             }
         });

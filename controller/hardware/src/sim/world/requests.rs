@@ -68,9 +68,10 @@ impl World {
         let key = (location.to_owned(), name.to_owned());
         match load {
             Some(load) => {
-                self.requests.entry(key).and_modify(|requests| requests.change(load, now)).or_insert_with(|| {
-                    Requests::new(load, now)
-                });
+                self.requests
+                    .entry(key)
+                    .and_modify(|requests| requests.change(load, now))
+                    .or_insert_with(|| Requests::new(load, now));
             }
             None => drop(self.requests.remove(&key)),
         }

@@ -374,7 +374,8 @@ enum Uptake {
 /// How long a member may take: requests under way end first, and that is none of its fault.
 fn patience(input: &RollingInput<'_>) -> Duration {
     let profiles = input.upgrade.revisions.iter().map(|revision| &revision.profile.network_profile);
-    let pools = profiles.flat_map(|profile| &profile.network_interfaces).flat_map(|one| &one.load_balancer_backend_pools);
+    let pools =
+        profiles.flat_map(|profile| &profile.network_interfaces).flat_map(|one| &one.load_balancer_backend_pools);
     let longest = pools.map(|pool| pool.drain_timeout_seconds).max().and_then(|seconds| u64::try_from(seconds).ok());
     input.policy.health_timeout + Duration::from_secs(longest.unwrap_or_default())
 }
