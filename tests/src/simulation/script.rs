@@ -36,7 +36,7 @@
 //! requests eastus default 4 10                    so many requests a second come through a load balancer, each takes 10 s
 //! requests eastus default | pools web             … what has become of them; the pools of a set
 //! settle                                          passes run, and time between them, until nothing moves
-//! settle-for 90                                   the same, for so many seconds of scenario time at most
+//! settle-for 90 | wait 90                         the same, for so many seconds of scenario time at most, or just so many
 //! step 2                                          so many rounds of all passes, no time between them
 //! lag 20                                          the cache is so many writes behind
 //! api unreliable 5 7 | api reliable               so many of 100 writes are refused, as many lose their answer, by a seed
@@ -58,14 +58,15 @@ mod table;
 
 use std::fmt::Write;
 use std::path::Path;
+use std::time::Duration;
 
 use super::random::Random;
 use scaleset_controller::cluster::Kind;
-use scaleset_hardware::Health;
 use scaleset_hardware::sim::{
     BootFailure, ControlError, Drift, Fault, FaultEffect, MachineFault, Outage, RegionFile, RequestLoad, Selector,
     SpotPressure,
 };
+use scaleset_hardware::{Hardware, Health};
 use serde_json::{Value, json};
 
 use super::checkers::Judge;
@@ -213,6 +214,11 @@ impl Teller {
             ("forget", [name]) => self.patch(name, &json!({"status": {"nextInstanceId": null}})),
             ("settle", []) => self.settle(Limit::None),
             ("settle-for", [seconds]) => self.settle(Limit::Seconds(number(seconds))),
+            ("wait", [seconds]) => {
+                let end = self.stage.hardware.now() + Duration::from_secs(number(seconds));
+                self.settle(Limit::Seconds(number(seconds)));
+                self.stage.idle_until(end);
+            }
             ("step", [rounds]) => (0..number(rounds)).for_each(|_| self.step()),
             ("lag", [writes]) => self.stage.cluster.lag(usize::try_from(number(writes)).expect("a small number")),
             ("api", ["reliable"]) => self.stage.cluster.trouble(Trouble::None),

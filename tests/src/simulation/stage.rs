@@ -277,6 +277,14 @@ impl Stage {
         Rest::Never
     }
 
+    /// Time in which nothing moves, up to `end`.
+    pub fn idle_until(&mut self, end: Timestamp) {
+        if self.clock.now() < end {
+            self.clock.advance_to(end);
+            self.hardware.settle();
+        }
+    }
+
     /// Calls that could have changed the hardware and were not refused.
     pub fn effects(&self) -> u64 {
         let changing = [

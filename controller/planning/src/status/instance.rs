@@ -329,11 +329,10 @@ impl Verdicts<'_> {
         let HardwareView::Present(view) = &self.outcome.hardware else {
             return Verdict::new(Truth::Unknown, Reason::Waiting, "the hardware has not been seen");
         };
+        if let (Some(drained_at), PowerState::Running) = (view.drained_at, view.power) {
+            return Verdict::new(Truth::False, Reason::Draining, drain::said(drained_at));
+        }
         match (self.snapshot.power_wish, view.power) {
-            (PowerWish::Running, PowerState::Running) if view.drained_at.is_some() => {
-                let said = view.drained_at.map(drain::said).unwrap_or_default();
-                Verdict::new(Truth::False, Reason::Draining, said)
-            }
             (PowerWish::Running, PowerState::Running) if self.behind_its_model(view) => notice::updating(view),
             (PowerWish::Running, PowerState::Running) => Self::running(view.health()),
             (PowerWish::Stopped, PowerState::Stopped | PowerState::Deallocated)

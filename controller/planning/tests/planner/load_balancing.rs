@@ -287,5 +287,16 @@ fn a_basic_load_balancer_serves_only_a_set_with_a_single_placement_group() {
     for change in [zonal, large, flexible, regional] {
         assert!(!refusal(Some(LoadBalancerSku::Standard), change).contains("front"));
     }
+    let probe: fn(&mut ScaleSetSnapshot) = |snapshot| {
+        let profile = Arc::make_mut(snapshot.set.profile.as_mut().expect("it has one"));
+        profile.network_profile.network_interfaces[0].load_balancer_backend_pools = Vec::new();
+        let probe = serde_json::json!({"loadBalancer": "front", "protocol": "Tcp", "port": 22});
+        profile.network_profile.health_probe = Some(serde_json::from_value(probe).expect("a probe"));
+    };
+    assert_eq!(
+        refusal(Some(LoadBalancerSku::Basic), probe),
+        "InvalidParameter: spec.virtualMachineProfile.networkProfile.healthProbe.loadBalancer: front is Basic, and its \
+         probe tells the health of no set; use a Standard one"
+    );
     assert_eq!(refusal(None, zonal), format!("InvalidParameter: {path}: front does not exist; there are none"));
 }
