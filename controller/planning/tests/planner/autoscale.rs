@@ -182,22 +182,15 @@ fn a_decision_on_record_is_carried_out_once_and_then_has_an_end() {
     let mut settled = done.clone();
     settled.status = autoscale_status(&done, &ended);
     assert_eq!(plan(&settled).ended, None, "once");
-    for (what, change) in [
-        (
-            "somebody else changed the count",
-            Box::new(|one: &mut AutoscaleSnapshot| {
-                one.target = ScaleTarget::Found(SetCount { wished: Some(7), in_force: Some(7) });
-            }) as Box<dyn Fn(&mut AutoscaleSnapshot)>,
-        ),
-        ("it is switched off", Box::new(|one: &mut AutoscaleSnapshot| one.switch = Switch::Off)),
-        (
-            "the set is gone",
-            Box::new(|one: &mut AutoscaleSnapshot| {
-                one.target = ScaleTarget::Missing { name: "web".to_owned() };
-            }),
-        ),
-        ("it took too long", Box::new(|one: &mut AutoscaleSnapshot| one.now += Duration::from_mins(31))),
-    ] {
+    let changes: [(&str, fn(&mut AutoscaleSnapshot)); 4] = [
+        ("somebody else changed the count", |one| {
+            one.target = ScaleTarget::Found(SetCount { wished: Some(7), in_force: Some(7) });
+        }),
+        ("it is switched off", |one| one.switch = Switch::Off),
+        ("the set is gone", |one| one.target = ScaleTarget::Missing { name: "web".to_owned() }),
+        ("it took too long", |one| one.now += Duration::from_mins(31)),
+    ];
+    for (what, change) in changes {
         let mut snapshot = busy(2);
         change(&mut snapshot);
         let plan = plan(&snapshot);
