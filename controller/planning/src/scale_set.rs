@@ -22,9 +22,6 @@ use scaleset_crds::condition::Reason;
 use scaleset_crds::rolling_upgrade::RollingUpgradeStatus;
 use scaleset_crds::vocabulary::{OrchestrationMode, OsType, RollingUpgradeCode, UpgradeMode};
 
-use crate::deletion_notice;
-use crate::draining;
-use crate::image_notice;
 use crate::limits;
 use crate::naming;
 use crate::placement::{self, Occupancy, Place};
@@ -90,10 +87,8 @@ pub fn plan(snapshot: &ScaleSetSnapshot) -> ScaleSetPlan {
     }
     forced_deletion::mark_first(snapshot, &mut plan);
     plan.wake_after = plan.wake_after.into_iter().chain(sudden_drop::look_again(snapshot)).min();
-    plan.unsettled = unsettled::holds(&counted.members, plan.effective.newest_revision.as_deref());
-    plan.unsettled.extend(deletion_notice::hold(&snapshot.members));
-    plan.unsettled.extend(image_notice::hold(&snapshot.members));
-    plan.unsettled.extend(draining::hold(&snapshot.members));
+    let newest = plan.effective.newest_revision.as_deref();
+    plan.unsettled = unsettled::of_all(&counted.members, &snapshot.members, newest);
     plan
 }
 
@@ -118,9 +113,7 @@ fn next_number(snapshot: &ScaleSetSnapshot) -> i64 {
 
 /// Extras are in `all` alone: nothing but their own step knows of them.
 fn plan_live(snapshot: &ScaleSetSnapshot, all: &ScaleSetSnapshot, plan: &mut ScaleSetPlan) {
-    if snapshot.set.finalizer == FinalizerState::Absent {
-        plan.actions.push(Action::AddFinalizer);
-    }
+    plan.actions.extend((snapshot.set.finalizer == FinalizerState::Absent).then_some(Action::AddFinalizer));
     let (newest, creation) = revision::newest(snapshot);
     plan.actions.extend(creation);
     plan_evictions(snapshot, plan);

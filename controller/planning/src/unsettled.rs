@@ -9,6 +9,9 @@ use scaleset_crds::condition::Reason;
 use scaleset_crds::spot::EvictionReason;
 use scaleset_crds::vocabulary::{HealthState, PowerState, ProvisioningState};
 
+use crate::deletion_notice;
+use crate::draining;
+use crate::image_notice;
 use crate::plan::Hold;
 use crate::snapshot::{Evicted, Member, Observation, Pending};
 use crate::view::Health;
@@ -17,9 +20,18 @@ use crate::wording::some_names;
 /// Stories of one reason that are told; there may be as many as members.
 const STORIES_MAX: usize = 3;
 
+/// What all members wait for, those that were announced or drain included; `counted` are those that are no extras.
+pub(crate) fn of_all(counted: &[Member], all: &[Member], newest: Option<&str>) -> Vec<Hold> {
+    let mut holds = holds(counted, newest);
+    holds.extend(deletion_notice::hold(all));
+    holds.extend(image_notice::hold(all));
+    holds.extend(draining::hold(all));
+    holds
+}
+
 /// One hold for each reason, with the members that wait for it and what is said of them. Of members that the set made;
 /// `newest` is the revision that they should run.
-pub(crate) fn holds(members: &[Member], newest: Option<&str>) -> Vec<Hold> {
+fn holds(members: &[Member], newest: Option<&str>) -> Vec<Hold> {
     let mut waiting: BTreeMap<Reason, BTreeMap<&str, Vec<&str>>> = BTreeMap::new();
     for member in members.iter().filter(|member| member.is_made()) {
         if let Some((reason, message)) = waits_for(member, newest) {

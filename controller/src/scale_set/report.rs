@@ -150,7 +150,7 @@ fn records(status: &ScaleSetStatus) -> ScaleSetStatus {
 }
 
 /// What was decided about members and carried out: reason of the event, its action, its words, the members.
-fn decisions(executed: &Executed) -> [(&'static str, &'static str, &'static str, Vec<String>); 9] {
+fn decisions(executed: &Executed) -> [(&'static str, &'static str, &'static str, Vec<String>); 10] {
     let removed = |cause| -> Vec<String> {
         let of_cause = executed.deleted.iter().filter(|removal| removal.cause == cause);
         of_cause.map(|removal| removal.name.clone()).collect()

@@ -107,6 +107,7 @@ fn effect(step: &Step) -> Effect {
             | Wait::Restore
             | Wait::EvictionNote
             | Wait::DeletionNotice
+            | Wait::ImageNotice
             | Wait::Draining,
         )
         | Step::AddFinalizer

@@ -50,6 +50,8 @@ pub(super) fn told_first(snapshot: &InstanceSnapshot, decision: Decision) -> Dec
         | Step::Restore
         | Step::Discard
         | Step::Count
+        | Step::Drain
+        | Step::Undrain
         | Step::SetPower(_, _)
         | Step::Perform(_, Perform::Restart | Perform::Redeploy | Perform::SimulateEviction)
         | Step::ApproveEvent(_)

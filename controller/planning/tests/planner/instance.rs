@@ -490,13 +490,3 @@ fn a_model_with_an_exact_version_or_another_image_knows_no_wished_version() {
         assert_eq!(plan(&snapshot).step, Step::Reimage(model));
     }
 }
-
-#[test]
-fn a_wish_for_an_os_disk_is_read_as_it_is_written() {
-    for text in ["22.04.2 after web-0_disk1_a", "restore web-0_disk1_a"] {
-        assert_eq!(OsDiskWish::parse(text).map(|wish| wish.to_string()).as_deref(), Some(text));
-    }
-    for text in ["", "restore", "22.04.2", "22.04.2 before web-0", "a b c d"] {
-        assert_eq!(OsDiskWish::parse(text), None, "{text:?}");
-    }
-}

@@ -449,3 +449,13 @@ fn the_history_keeps_the_last_five_of_two_months() {
     assert_eq!(roll(&mut snapshot), [1]);
     assert_eq!(numbers(&snapshot), [8]);
 }
+
+#[test]
+fn a_wish_for_an_os_disk_is_read_as_it_is_written() {
+    for text in ["22.04.2 after web-0_disk1_a", "restore web-0_disk1_a"] {
+        assert_eq!(OsDiskWish::parse(text).map(|wish| wish.to_string()).as_deref(), Some(text));
+    }
+    for text in ["", "restore", "22.04.2", "22.04.2 before web-0", "a b c d"] {
+        assert_eq!(OsDiskWish::parse(text), None, "{text:?}");
+    }
+}
