@@ -96,7 +96,7 @@ impl Judge {
         self.lagged = lags;
         findings.extend(surplus::too_many(&self.before, &now));
         self.ids_only_rise(&now, &mut findings);
-        self.counts_stay_in_target(&now, &mut findings);
+        self.counts_stay_in_target(&now, &autoscaled::counted(stage), &mut findings);
         self.still_sets_touch_nobody(&now, &mut findings);
         self.removals_are_allowed(&now, &mut findings);
         self.successors_come_first(&now, &mut findings);
@@ -144,11 +144,12 @@ impl Judge {
     }
 
     /// A set never makes more members than it is told to, than may surge and than wait for the ones that they replace to go.
-    fn counts_stay_in_target(&self, now: &Seen, findings: &mut Vec<String>) {
+    fn counts_stay_in_target(&self, now: &Seen, counted: &BTreeMap<String, i64>, findings: &mut Vec<String>) {
         for (uid, set) in &now.sets {
             let Some(before) = self.before.sets.get(uid) else { continue };
             let (were, are) = (self.before.live_made(uid).count(), now.live_made(uid).count());
             let most = set.target.max(before.target) + set.surge.max(before.surge);
+            let most = most.max(counted.get(&set.name).copied().unwrap_or(0));
             let allowed = usize::try_from(most).unwrap_or(0) + now.beside_their_predecessors(uid);
             if are > were && are > allowed {
                 findings.push(format!("{} grew from {were} to {are} members, {allowed} are allowed", set.name));

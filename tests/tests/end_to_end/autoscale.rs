@@ -2,7 +2,7 @@
 
 use anyhow::{Context, ensure};
 use jiff::{SignedDuration, Timestamp};
-use kube::api::Api;
+use kube::api::{Api, Patch, PatchParams};
 use scaleset_crds::autoscale_setting::ScaleActionState;
 use scaleset_crds::{AutoscaleSetting, AutoscaleSettingStatus, ScaleSet};
 use serde_json::{Value, json};
@@ -148,7 +148,7 @@ fn killed_between_the_record_and_the_set_a_decision_is_carried_out_once() {
         let until = Timestamp::from_second(time.0.as_second() + 1_800)?;
         let patch = json!({"status": {"lastScaleAction": record, "cooldownUntil": until.to_string()}});
         let settings: Api<AutoscaleSetting> = scene.api();
-        settings.patch_status("auto", &Default::default(), &kube::api::Patch::Merge(&patch)).await?;
+        settings.patch_status("auto", &PatchParams::default(), &Patch::Merge(&patch)).await?;
         assert_eq!(scene.set("web").await?.spec.replicas, Some(2));
         drop(scene);
         world.restart_controller().await?;

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time as Stamp;
 use scaleset_crds::autoscale_setting::{
     MetricOperator, MetricStatistic, ScaleActionRecord, ScaleActionState, ScaleActionType, ScaleDirection,

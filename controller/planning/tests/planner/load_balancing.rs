@@ -56,7 +56,7 @@ fn of(view: InstanceView) -> InstanceSnapshot {
 }
 
 fn asked(snapshot: &mut InstanceSnapshot, request: InstanceRequest) {
-    snapshot.operation = Some(RequestedOperation { uid: "op".to_owned(), request, event_id: None });
+    snapshot.operation = Some(RequestedOperation { uid: "op".to_owned(), request, event_id: None, asked_by: Asker::Operation });
 }
 
 /// What is wished of a VM, and the step that takes it down.

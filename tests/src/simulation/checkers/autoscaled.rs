@@ -17,6 +17,17 @@ pub(super) struct Autoscaled {
     counts: BTreeMap<String, Value>,
 }
 
+/// What the last decision about each set was made from: a count that a person set, and that was brought back within the bounds in
+/// the same round, is a target that was.
+pub(super) fn counted(stage: &Stage) -> BTreeMap<String, i64> {
+    let settings = stage.cluster.all(Kind::AutoscaleSetting).into_iter();
+    let from = |setting: Value| {
+        let from = setting["status"]["lastScaleAction"]["from"].as_i64()?;
+        Some((text(&setting["spec"]["scaleTargetRef"]["name"]), from))
+    };
+    settings.filter_map(from).collect()
+}
+
 impl Autoscaled {
     /// `by_hand`: whether a person has changed an object in this round.
     pub(super) fn findings(&mut self, stage: &Stage, touched: impl Fn(&str) -> bool) -> Vec<String> {
