@@ -97,8 +97,10 @@ pub(crate) fn decide(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newes
     end(plan, &standings, |standing| (standing == Standing::Mended).then_some("healthy, and its grace is over"));
     let busy: BTreeSet<String> = plan.actions.iter().filter_map(Action::member).map(str::to_owned).collect();
     let since = service.last_status_change_time.0;
-    let turns: Vec<(Candidate<'_>, Turn)> =
-        standings.iter().filter_map(|(member, standing)| turn(snapshot, plan, &busy, (*member, *standing), since)).collect();
+    let turns: Vec<(Candidate<'_>, Turn)> = standings
+        .iter()
+        .filter_map(|(member, standing)| turn(snapshot, plan, &busy, (*member, *standing), since))
+        .collect();
     match (service.service_state, service.suspended_by) {
         (OrchestrationServiceState::Suspended, Some(ServiceSuspender::Platform)) => {
             let why = service.message.unwrap_or_default();

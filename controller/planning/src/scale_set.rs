@@ -421,7 +421,11 @@ fn create_members(
 }
 
 /// Kind, name and computer name of the member of that number.
-pub(crate) fn names(snapshot: &ScaleSetSnapshot, profile: &VirtualMachineProfile, number: i64) -> (MemberKind, String, String) {
+pub(crate) fn names(
+    snapshot: &ScaleSetSnapshot,
+    profile: &VirtualMachineProfile,
+    number: i64,
+) -> (MemberKind, String, String) {
     let set = &snapshot.set;
     let prefix = prefix(&set.name, profile);
     match set.mode {

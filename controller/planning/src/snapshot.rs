@@ -27,8 +27,8 @@ pub use member::{
     Origin, OsDiskReport, OsDiskWish, Pending, Protection, RollMark,
 };
 pub use operation::{
-    Asker, EarlierOperation, ImageVersions, InstanceRequest, OperationMember, OperationScope, OperationSet, OperationSnapshot,
-    OperationTargetFacts, RequestedOperation, SetOperation, SetRequest, ShutdownRule, SpotHardware,
+    Asker, EarlierOperation, ImageVersions, InstanceRequest, OperationMember, OperationScope, OperationSet,
+    OperationSnapshot, OperationTargetFacts, RequestedOperation, SetOperation, SetRequest, ShutdownRule, SpotHardware,
 };
 pub use os_upgrade_policy::{NewImages, OsUpgradePolicy, RollbackRule};
 pub use overprovision::Overprovision;

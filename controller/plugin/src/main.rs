@@ -61,7 +61,8 @@ async fn run(cluster: &Cluster, command: Command) -> anyhow::Result<ExitCode> {
         Command::SimulateEviction(asked) => (of(SimulateEviction, asked.target.into()), asked.wait),
         Command::Stop { asked, skip_shutdown } => {
             let skip = skip_shutdown.then_some(true);
-            let parameters = skip.map(|skip| OperationParameters { skip_shutdown: Some(skip), ..OperationParameters::default() });
+            let parameters =
+                skip.map(|skip| OperationParameters { skip_shutdown: Some(skip), ..OperationParameters::default() });
             (Request { parameters, ..of(PowerOff, asked.target.into()) }, asked.wait)
         }
         Command::Deallocate(asked) => (of(Deallocate, asked.target.into()), asked.wait),
@@ -87,8 +88,8 @@ async fn run(cluster: &Cluster, command: Command) -> anyhow::Result<ExitCode> {
             return events::list(cluster, target, output).await.map(|()| ExitCode::SUCCESS);
         }
         Command::Events(EventsVerb::Approve { target, event_id, wait }) => {
-            let parameters =
-                event_id.map(|event_id| OperationParameters { event_id: Some(event_id), ..OperationParameters::default() });
+            let parameters = event_id
+                .map(|event_id| OperationParameters { event_id: Some(event_id), ..OperationParameters::default() });
             (Request { parameters, ..of(ApproveScheduledEvent, target.into()) }, wait)
         }
         Command::SetOrchestrationServiceState { name, service_name, action, wait } => {

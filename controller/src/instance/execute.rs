@@ -16,7 +16,7 @@ use scaleset_planning::snapshot::{
     Birth, Failure, InstanceSnapshot, MemberKind, OsDiskWish, ReleaseRule, ShutdownRule,
 };
 use scaleset_planning::status::instance::InstanceOutcome;
-use scaleset_planning::view::{HardwareView, ModelView, QuotaRule};
+use scaleset_planning::view::{ModelView, QuotaRule};
 use serde_json::json;
 use tracing::{info, warn};
 
@@ -392,12 +392,5 @@ pub(super) const fn name(step: &Step) -> &'static str {
         Step::ApproveEvent(_) => "ApproveScheduledEvent",
         Step::Release(_, _) => "Release",
         Step::Forget => "Forget",
-    }
-}
-
-impl Executed {
-    /// Whether the hardware is known to be there.
-    pub(super) const fn has_hardware(&self) -> bool {
-        matches!(self.outcome.hardware, HardwareView::Present(_))
     }
 }

@@ -13,8 +13,8 @@ use scaleset_crds::{FlexVM, ScaleSet, ScaleSetVM, labels};
 use scaleset_planning::membership::{Applicant, SetShape, detach_refusal, move_refusal, refusal_among};
 use scaleset_planning::scale_set::prefix;
 use scaleset_planning::snapshot::{
-    Asker, Assigned, Belonging, Birth, EvictionNote, Failure, InstanceRequest, InstanceSnapshot, MemberKind, MemberLife,
-    Origin, OsDiskWish, ReleaseRule, RequestedOperation, SizeMaintenance,
+    Asker, Assigned, Belonging, Birth, EvictionNote, Failure, InstanceRequest, InstanceSnapshot, MemberKind,
+    MemberLife, Origin, OsDiskWish, ReleaseRule, RequestedOperation, SizeMaintenance,
 };
 use scaleset_planning::view::{ModelView, QuotaRule};
 use scaleset_planning::{naming, revision};
@@ -71,7 +71,8 @@ pub(super) fn validate(observed: &Observed) -> InstanceSnapshot {
 fn requested(observed: &Observed) -> Option<RequestedOperation> {
     let repair = repair(observed);
     let machine = observed.machine.as_ref().ok().and_then(Option::as_ref);
-    let is_last = |repair: &&RequestedOperation| machine.is_some_and(|it| it.last_operation.as_ref() == Some(&repair.uid));
+    let is_last =
+        |repair: &&RequestedOperation| machine.is_some_and(|it| it.last_operation.as_ref() == Some(&repair.uid));
     if let Some(begun) = repair.as_ref().filter(is_last) {
         return Some(begun.clone());
     }
@@ -106,7 +107,12 @@ fn under_way(observed: &Observed) -> impl Iterator<Item = RequestedOperation> {
         let ended = records.iter().any(|record| record.uid == uid && record.state != OperationState::InProgress);
         let request = InstanceRequest::of_spec(&operation.spec)?;
         let event_id = operation.spec.parameters.as_ref().and_then(|parameters| parameters.event_id.clone());
-        (under_way && meant && !ended).then_some(RequestedOperation { uid, request, event_id, asked_by: Asker::Operation })
+        (under_way && meant && !ended).then_some(RequestedOperation {
+            uid,
+            request,
+            event_id,
+            asked_by: Asker::Operation,
+        })
     })
 }
 

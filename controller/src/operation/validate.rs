@@ -15,8 +15,8 @@ use scaleset_planning::operation::scope_of_ids;
 use scaleset_planning::scale_set::lowered;
 use scaleset_planning::snapshot::{
     EarlierOperation, Failure, ImageVersions, MemberKind, MemberLife, Observation, OperationMember, OperationScope,
-    OperationSet, OperationSnapshot, OperationTargetFacts, Origin, RepairSwitch, SetOperation, SetRequest, SpotHardware,
-    UpgradeSwitch,
+    OperationSet, OperationSnapshot, OperationTargetFacts, Origin, RepairSwitch, SetOperation, SetRequest,
+    SpotHardware, UpgradeSwitch,
 };
 
 use super::observe::{Observed, Target};

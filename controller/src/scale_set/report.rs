@@ -153,7 +153,8 @@ fn notices(observed: &Observed, plan: &ScaleSetPlan, executed: &Executed) -> Vec
     }
     for repairing in &executed.repairs {
         let Some(mark) = &repairing.mark else { continue };
-        let note = format!("{} of {}, attempt {}: {}", mark.action.as_str(), repairing.name, mark.attempt, repairing.reason);
+        let note =
+            format!("{} of {}, attempt {}: {}", mark.action.as_str(), repairing.name, mark.attempt, repairing.reason);
         notices.push(notice(EventType::Normal, "Repairing", mark.action.as_str(), note));
     }
     let before = observed.set.status.as_ref();

@@ -24,8 +24,9 @@ use scaleset_planning::priority_mix::PriorityMix;
 use scaleset_planning::reservation::ReservedGroup;
 use scaleset_planning::snapshot::{
     BreachRule, Confirmation, FinalizerState, Headroom, Maintenance, MaxSurge, MemberLife, NewImages, OsUpgradePolicy,
-    Overprovision, Quota, RegionFacts, RepairPolicy, RepairSwitch, Revision, RollbackRule, RollingPolicy, ScaleSetSnapshot, SetFacts, SetLife,
-    ShutdownRule, SizeFacts, SpotOffer, UnhealthyRule, UpgradeSwitch, ZoneBalance, ZoneFacts, ZoneRule,
+    Overprovision, Quota, RegionFacts, RepairPolicy, RepairSwitch, Revision, RollbackRule, RollingPolicy,
+    ScaleSetSnapshot, SetFacts, SetLife, ShutdownRule, SizeFacts, SpotOffer, UnhealthyRule, UpgradeSwitch, ZoneBalance,
+    ZoneFacts, ZoneRule,
 };
 
 use super::observe::{Observed, Offer};
@@ -136,7 +137,8 @@ fn overprovision(spec: &ScaleSetSpec) -> Overprovision {
 fn repairs(policy: Option<&AutomaticRepairsPolicy>) -> RepairPolicy {
     let default = RepairPolicy::default();
     let Some(policy) = policy else { return default };
-    let AutomaticRepairsPolicy { enabled, grace_period_seconds, repair_action, max_consecutive_failed_repairs } = policy;
+    let AutomaticRepairsPolicy { enabled, grace_period_seconds, repair_action, max_consecutive_failed_repairs } =
+        policy;
     let seconds = grace_period_seconds.and_then(|seconds| u64::try_from(seconds).ok());
     let failures = max_consecutive_failed_repairs.and_then(|failures| u32::try_from(failures).ok());
     RepairPolicy {

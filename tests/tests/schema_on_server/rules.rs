@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use crate::case::{Case, LegalChange, Refusal, check, check_legal_change};
 use crate::{
-    flex_vm, health, operation, os_upgrade, overprovision, profile, repairs, reservation_group, scale_set, scale_set_vm,
-    scheduled_events, server, spot,
+    flex_vm, health, operation, os_upgrade, overprovision, profile, repairs, reservation_group, scale_set,
+    scale_set_vm, scheduled_events, server, spot,
 };
 
 fn cases() -> Vec<Case> {

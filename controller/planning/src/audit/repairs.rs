@@ -43,9 +43,8 @@ fn begun(plan: &ScaleSetPlan) -> Vec<(&str, &RepairMark)> {
             Action::RepairMember(repairing) => {
                 begun.extend(repairing.mark.as_ref().map(|mark| (repairing.name.as_str(), mark)));
             }
-            Action::CreateMember(new) => begun.extend(
-                new.repair.as_ref().and_then(|mark| mark.replaces.as_deref().map(|replaced| (replaced, mark))),
-            ),
+            Action::CreateMember(new) => begun
+                .extend(new.repair.as_ref().and_then(|mark| mark.replaces.as_deref().map(|replaced| (replaced, mark)))),
             Action::AddFinalizer
             | Action::CreateRevision { .. }
             | Action::RenumberRevision { .. }
@@ -121,7 +120,8 @@ fn judge_successors(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: 
     let names = |mark: Option<&RepairMark>, name: &str| mark.is_some_and(|m| m.replaces.as_deref() == Some(name));
     for removal in plan.actions.iter().filter_map(Action::removal).filter(|r| r.cause == RemovalCause::Repair) {
         let there = snapshot.members.iter().any(|m| names(m.repair.as_ref(), &removal.name));
-        let made = plan.actions.iter().filter_map(Action::creation).any(|new| names(new.repair.as_ref(), &removal.name));
+        let made =
+            plan.actions.iter().filter_map(Action::creation).any(|new| names(new.repair.as_ref(), &removal.name));
         if !there && !made {
             findings.push(format!("deletes {} for repair and makes nobody in its place", removal.name));
         }

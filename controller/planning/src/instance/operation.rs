@@ -10,7 +10,9 @@ use scaleset_crds::vocabulary::{PowerState, PowerWish};
 
 use super::scheduled_event::{RecordedBefore, approved};
 use super::{Decision, Perform, Step, decide};
-use crate::snapshot::{Asker, Assigned, Failure, InstanceRequest, InstanceSnapshot, RepairMark, RequestedOperation, ShutdownRule};
+use crate::snapshot::{
+    Asker, Assigned, Failure, InstanceRequest, InstanceSnapshot, RepairMark, RequestedOperation, ShutdownRule,
+};
 use crate::status::instance::InstanceOutcome;
 use crate::view::{HardwareView, InstanceView, ModelView, OperationState};
 

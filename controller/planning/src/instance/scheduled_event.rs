@@ -18,9 +18,8 @@ use crate::view::{HardwareView, NoticeStage, TerminateNotice};
 /// Events are approved, and a deletion begins, for the hardware to do: nothing else is done meanwhile.
 pub(super) fn awaited(snapshot: &InstanceSnapshot) -> Option<Decision> {
     let HardwareView::Present(view) = &snapshot.hardware else { return None };
-    if let Some(RequestedOperation {
-        uid: _, request: InstanceRequest::ApproveScheduledEvent, event_id, asked_by: _
-    }) = &snapshot.operation
+    if let Some(RequestedOperation { uid: _, request: InstanceRequest::ApproveScheduledEvent, event_id, asked_by: _ }) =
+        &snapshot.operation
     {
         let reason = "operation ApproveScheduledEvent asks for it".to_owned();
         return Some((Step::ApproveEvent(event_id.clone()), reason, None));

@@ -39,10 +39,8 @@ pub(crate) fn settled(snapshot: &ScaleSetSnapshot) -> Vec<OrchestrationService> 
         service_name: OrchestrationServiceName::AutomaticRepairs,
         service_state: state,
         suspended_by,
-        last_status_change_time: same.map_or_else(
-            || Time(whole_seconds(snapshot.now)),
-            |same| Time(same.last_status_change_time.0),
-        ),
+        last_status_change_time: same
+            .map_or_else(|| Time(whole_seconds(snapshot.now)), |same| Time(same.last_status_change_time.0)),
         message: same.and_then(|same| same.message.clone()),
     }]
 }

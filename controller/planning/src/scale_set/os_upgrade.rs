@@ -34,8 +34,7 @@ pub(super) fn plan_os_upgrade(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPl
     let mut rollback = None;
     if let Some(target) = target(snapshot, plan, input) {
         let percent = snapshot.set.os_upgrades.rolling.max_batch_percent;
-        let allowance =
-            repair::allowance(snapshot, plan.effective.target, input.newest, percent, input.requested);
+        let allowance = repair::allowance(snapshot, plan.effective.target, input.newest, percent, input.requested);
         let RollingDecision {
             decision,
             surged: _,

@@ -17,8 +17,8 @@ use scaleset_planning::scale_set::plan;
 use scaleset_planning::snapshot::{
     Autoscaler, Confirmation, Evicted, FinalizerState, GuestAgent, Looked, Maintenance, Member, MemberKind, MemberLife,
     MemberReport, Observation, Origin, OsDiskReport, OsUpgradePolicy, Overprovision, Pending, Protection, RegionFacts,
-    RepairPolicy, RepairUptake, Revision, RollingPolicy, ScaleInGuard, ScaleSetSnapshot, SetFacts, SetLife, ShutdownRule, SizeFacts, SpotOffer,
-    UnhealthyRule, UpgradeSwitch, ZoneBalance, ZoneFacts,
+    RepairPolicy, RepairUptake, Revision, RollingPolicy, ScaleInGuard, ScaleSetSnapshot, SetFacts, SetLife,
+    ShutdownRule, SizeFacts, SpotOffer, UnhealthyRule, UpgradeSwitch, ZoneBalance, ZoneFacts,
 };
 use scaleset_planning::view::Health;
 use serde_json::json;

@@ -9,8 +9,8 @@ use scaleset_crds::spot::{EvictionPolicy, EvictionReason, SpotTerms};
 use scaleset_crds::vocabulary::{PowerState, PowerWish};
 use scaleset_planning::instance::{Perform, Step, Wait, plan};
 use scaleset_planning::snapshot::{
-    Asker, Assigned, Belonging, EvictionNote, InstanceRequest, InstanceSnapshot, MemberLife, ReleaseRule, RequestedOperation,
-    ShutdownRule,
+    Asker, Assigned, Belonging, EvictionNote, InstanceRequest, InstanceSnapshot, MemberLife, ReleaseRule,
+    RequestedOperation, ShutdownRule,
 };
 use scaleset_planning::status::instance::{InstanceOutcome, instance_status};
 use scaleset_planning::view::{Eviction, HardwareView, InstanceView, ModelView, OperationState, PreemptNotice};

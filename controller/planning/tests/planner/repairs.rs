@@ -96,7 +96,9 @@ fn names(begun: &[(String, u32)]) -> Vec<&str> {
 
 #[test]
 fn a_batch_is_a_twentieth_of_the_set_and_at_least_one() {
-    for (made, unwell, repaired) in [(1, 1, 1), (10, 3, 1), (19, 5, 1), (39, 5, 1), (40, 5, 2), (60, 9, 3), (200, 90, 10)] {
+    for (made, unwell, repaired) in
+        [(1, 1, 1), (10, 3, 1), (19, 5, 1), (39, 5, 1), (40, 5, 2), (60, 9, 3), (200, 90, 10)]
+    {
         let all: Vec<usize> = (0..unwell).collect();
         let plan = audited(&with_unwell(repairing(&[(None, made)], RepairAction::Restart), &all));
         assert_eq!(begun(&plan).len(), repaired, "{unwell} unwell of {made}");

@@ -10,8 +10,8 @@ use scaleset_crds::vocabulary::{HealthState, Impact, PowerState, PowerWish, Prov
 use scaleset_planning::plan::{Action, Assignment, NewMember, OsDiskAssignment, RemovalCause, Repairing, ScaleSetPlan};
 use scaleset_planning::snapshot::{
     Evicted, FinalizerState, GuestAgent, Headroom, Looked, Maintenance, Member, MemberLife, MemberReport, NewImages,
-    Observation, Origin, OsDiskReport, OsDiskWish, Pending, Protection, RegionFacts, RepairUptake, Revision, ScaleSetSnapshot,
-    ShutdownRule, SizeFacts, SpotOffer, ZoneFacts,
+    Observation, Origin, OsDiskReport, OsDiskWish, Pending, Protection, RegionFacts, RepairUptake, Revision,
+    ScaleSetSnapshot, ShutdownRule, SizeFacts, SpotOffer, ZoneFacts,
 };
 use scaleset_planning::status::scale_set::{ScaleSetOutcome, scale_set_status};
 use scaleset_planning::view::Health;

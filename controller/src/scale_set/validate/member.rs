@@ -14,7 +14,8 @@ use scaleset_crds::{FlexVM, InstanceStatus, ScaleSet, ScaleSetVM, labels};
 use scaleset_planning::membership::{MemberShape, MemberStanding, detach_refusal};
 use scaleset_planning::snapshot::{
     Evicted, Failure, GuestAgent, Looked, Member, MemberKind, MemberLife, MemberReport, Observation, Origin,
-    OsDiskReport, OsDiskWish, Pending, Protection, RepairMark, RepairUptake, Revision, RollMark, ShutdownRule, SizeMaintenance,
+    OsDiskReport, OsDiskWish, Pending, Protection, RepairMark, RepairUptake, Revision, RollMark, ShutdownRule,
+    SizeMaintenance,
 };
 use scaleset_planning::view::Health;
 

@@ -90,7 +90,11 @@ fn is_under_way(now: Timestamp, set: &SetSeen, member: &MemberSeen) -> bool {
     let since = member.repair.get(2).and_then(|since| since.parse::<Timestamp>().ok());
     let grace = Duration::from_secs(u64::try_from(grace(set)).unwrap_or(0));
     let in_grace = since.is_some_and(|since| since + grace > now);
-    in_grace && !well && !member.terminating && member.power_wish == "Running" && status["provisioningState"] != "Failed"
+    in_grace
+        && !well
+        && !member.terminating
+        && member.power_wish == "Running"
+        && status["provisioningState"] != "Failed"
 }
 
 /// What was so before and is so still, whoever of a round came first.
@@ -116,7 +120,8 @@ fn numbers(now: Timestamp, sets: [&SetSeen; 2], uid: &str, begun: &[&MemberSeen]
     };
     let changing = others.iter().filter(|member| under_way(member) || both(seen, &member.uid, works)).count();
     let policy = &set.object["spec"]["upgradePolicy"]["rollingUpgradePolicy"];
-    let percent = policy["maxBatchInstancePercent"].as_i64().and_then(|share| usize::try_from(share).ok()).unwrap_or(20);
+    let percent =
+        policy["maxBatchInstancePercent"].as_i64().and_then(|share| usize::try_from(share).ok()).unwrap_or(20);
     let target = usize::try_from(set.target.max(old.target)).unwrap_or(0);
     let allowed = (live.max(target) * percent / 100).max(1);
     if begun.len() + changing > allowed {

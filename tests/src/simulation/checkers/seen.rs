@@ -203,9 +203,7 @@ fn member(object: Value) -> MemberSeen {
             .unwrap_or_default()
             .to_owned(),
         repair: text(&metadata["annotations"][labels::REPAIR]).split_whitespace().map(str::to_owned).collect(),
-        follows: [labels::ROLLING_UPGRADE, labels::REPAIR]
-            .iter()
-            .any(|mark| !metadata["annotations"][mark].is_null()),
+        follows: [labels::ROLLING_UPGRADE, labels::REPAIR].iter().any(|mark| !metadata["annotations"][mark].is_null()),
         generation: metadata["generation"].as_i64().unwrap_or_default(),
         terminating: !metadata["deletionTimestamp"].is_null(),
         protected,
