@@ -150,8 +150,8 @@ impl Action {
     /// Whether a member goes by it, at once or in the next pass.
     pub fn lets_go(&self) -> bool {
         match self {
-            // Extras were never counted.
-            Self::DeleteMember(removal) => removal.cause != RemovalCause::Surplus,
+            // Extras were never counted, and whoever is repaired has another in its place.
+            Self::DeleteMember(removal) => !matches!(removal.cause, RemovalCause::Surplus | RemovalCause::Repair),
             Self::MarkForDeletion(mark) => mark.shutdown == ShutdownRule::Skip,
             Self::AddFinalizer
             | Self::CreateRevision { .. }

@@ -16,7 +16,7 @@ use scaleset_planning::snapshot::{
     Birth, Failure, InstanceSnapshot, MemberKind, OsDiskWish, ReleaseRule, ShutdownRule,
 };
 use scaleset_planning::status::instance::InstanceOutcome;
-use scaleset_planning::view::{HardwareView, ModelView, QuotaRule};
+use scaleset_planning::view::{ModelView, QuotaRule};
 use serde_json::json;
 use tracing::{info, warn};
 
@@ -407,10 +407,5 @@ impl Executed {
     pub(super) const fn went_well(&self) -> bool {
         let outcome = &self.outcome;
         self.retry.is_none() && outcome.operation_failure.is_none() && outcome.restore_refusal.is_none()
-    }
-
-    /// Whether the hardware is known to be there.
-    pub(super) const fn has_hardware(&self) -> bool {
-        matches!(self.outcome.hardware, HardwareView::Present(_))
     }
 }

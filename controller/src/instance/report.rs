@@ -104,7 +104,8 @@ fn notice(
         Step::Hold(failure) if !told(failure.reason.as_str()) => {
             notice(EventType::Warning, failure.reason.as_str(), failure.message.clone())
         }
-        Step::Create(_) if snapshot.status.vm_id.is_some() && executed.has_hardware() => {
+        // Hardware that was there all the time, although it was told that there is none, answers as it is.
+        Step::Create(_) if snapshot.status.vm_id.is_some() && is_another(snapshot, executed) => {
             notice(EventType::Warning, "MachineVanished", format!("{}, created anew", plan.reason))
         }
         Step::UpdateWithRestart(_)
@@ -145,6 +146,12 @@ fn notice(
         | Step::Release(_, _)
         | Step::Forget => None,
     }
+}
+
+/// Whether the hardware is there, and is not the one that was known.
+fn is_another(snapshot: &InstanceSnapshot, executed: &Executed) -> bool {
+    let HardwareView::Present(view) = &executed.outcome.hardware else { return false };
+    snapshot.status.vm_id.as_ref() != Some(&view.vm_id)
 }
 
 /// What is told of a VM, how, and under which reason.

@@ -10,7 +10,7 @@ use scaleset_crds::vocabulary::{HealthState, RollingUpgradeCode};
 use super::grace;
 use super::standing::{Standing, is_unwell};
 use crate::plan::ScaleSetPlan;
-use crate::snapshot::{Looked, Member, Origin, Protection, ScaleSetSnapshot};
+use crate::snapshot::{Looked, Member, Origin, Protection, RepairUptake, ScaleSetSnapshot};
 use crate::view::Health;
 
 /// An unhealthy member, and what would be done to it.
@@ -46,7 +46,8 @@ pub(super) fn turn<'pass>(
         (Origin::Set, _) | (Origin::Hand, RepairAction::Restart) => true,
         (Origin::Hand, RepairAction::Replace | RepairAction::Reimage) => false,
     };
-    if !is_unwell(member) || !is_ours {
+    // Whose repair has begun waits for nothing that could be told.
+    if !is_unwell(member) || !is_ours || member.report.repair == RepairUptake::Awaited {
         return None;
     }
     let failed = member.repair.as_ref().filter(|mark| standing == Standing::Failed && mark.since >= since);
@@ -102,7 +103,7 @@ impl Candidate<'_> {
         };
         match self.attempt {
             1 => said.to_owned(),
-            attempt => format!("{said} after {} repairs", attempt - 1),
+            attempt => format!("{said} after repair {}", attempt - 1),
         }
     }
 }

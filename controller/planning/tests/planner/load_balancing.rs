@@ -13,7 +13,7 @@ use scaleset_crds::load_balancing::{
 use scaleset_crds::vocabulary::{OrchestrationMode, PowerState, PowerWish};
 use scaleset_planning::instance::{InstancePlan, Perform, Step, Wait, plan};
 use scaleset_planning::snapshot::{
-    Assigned, InstanceRequest, InstanceSnapshot, MemberLife, OsDiskWish, ReleaseRule, RequestedOperation,
+    Asker, Assigned, InstanceRequest, InstanceSnapshot, MemberLife, OsDiskWish, ReleaseRule, RequestedOperation,
     ScaleSetSnapshot, ShutdownRule,
 };
 use scaleset_planning::status::instance::{InstanceOutcome, instance_status};
@@ -56,7 +56,8 @@ fn of(view: InstanceView) -> InstanceSnapshot {
 }
 
 fn asked(snapshot: &mut InstanceSnapshot, request: InstanceRequest) {
-    snapshot.operation = Some(RequestedOperation { uid: "op".to_owned(), request, event_id: None, asked_by: Asker::Operation });
+    snapshot.operation =
+        Some(RequestedOperation { uid: "op".to_owned(), request, event_id: None, asked_by: Asker::Operation });
 }
 
 /// What is wished of a VM, and the step that takes it down.

@@ -218,7 +218,9 @@ impl<'pass> Verdicts<'pass> {
             return Verdict::new(Truth::True, Reason::ModelApplied, message);
         }
         let withheld = [Reason::Paused, Reason::ManualUpgradePolicy, Reason::Protected, Reason::AllowanceSpent];
-        let waits_for_a_person = self.plan.holds.iter().find(|hold| needs_a_person(hold.reason));
+        // That repairs are suspended keeps nobody from the model.
+        let of_upgrades = |hold: &&Hold| hold.reason != Reason::RepairsSuspended && needs_a_person(hold.reason);
+        let waits_for_a_person = self.plan.holds.iter().find(of_upgrades);
         let newest = self.plan.effective.newest_revision.as_deref();
         // What else is withheld, a newer image for instance, does not keep anybody from the model.
         let waits = self.made().any(|member| member.assigned_revision.as_deref() != newest);
