@@ -134,10 +134,11 @@ mod tests {
         for (file, words) in [
             (".ci/run", format!("make test KUBERNETES={oldest}\n")),
             ("docs/control-plane.md", format!("make test KUBERNETES={oldest}\n")),
+            ("CONTRIBUTING.md", format!("`make test KUBERNETES={oldest}` ")),
             ("charts/scaleset-crds/Chart.yaml", format!("kubeVersion: \">={minor}.0-0\"\n")),
         ] {
             let text = fs::read_to_string(workspace_root().join(file)).unwrap();
-            assert!(text.contains(&words), "{file} does not say {words}");
+            assert!(text.contains(&words), "{file} does not say {words:?}");
         }
     }
 

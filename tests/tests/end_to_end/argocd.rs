@@ -70,8 +70,8 @@ fn what_nobody_has_looked_at_yet_or_is_foreign_is_never_healthy() -> anyhow::Res
 
 #[test]
 fn the_patch_for_argocd_cm_holds_the_script() -> anyhow::Result<()> {
-    let path = workspace().join("hack/argocd/argocd-cm.yaml");
-    let patch: Value = serde_saphyr::from_str(&fs::read_to_string(path)?)?;
+    let text = fs::read_to_string(workspace().join("hack/argocd/argocd-cm.yaml"))?;
+    let patch: Value = serde_saphyr::from_str(&text)?;
     let customizations = patch["data"]["resource.customizations"].as_str().context("its key")?;
     let customizations: Value = serde_saphyr::from_str(customizations)?;
     let script = fs::read_to_string(workspace().join(HEALTH_SCRIPT))?;

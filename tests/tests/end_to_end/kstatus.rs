@@ -147,8 +147,9 @@ fn group(name: &str, size: &str, capacity: i32) -> Value {
 
 fn operation(scene: &Scene<'_>, name: &str, what: &str, set: &str, more: Value) -> anyhow::Result<()> {
     let mut spec = json!({"target": {"kind": "ScaleSet", "name": set}, "type": what});
-    for (field, value) in more.as_object().into_iter().flatten() {
-        spec[field] = value.clone();
+    let Value::Object(more) = more else { anyhow::bail!("fields of a spec") };
+    for (field, value) in more {
+        spec[field] = value;
     }
     scene.apply(&json!({
         "apiVersion": scaleset_crds::API_VERSION, "kind": "ScaleSetOperation", "metadata": {"name": name}, "spec": spec,
