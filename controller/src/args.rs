@@ -6,12 +6,22 @@ use std::path::PathBuf;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Parser, ValueEnum};
 
+use crate::check::Check;
 use crate::context::SuddenScaleIn;
+
+mod election;
+mod remote;
+
+pub use election::ElectionArgs;
+pub use remote::RemoteArgs;
 
 /// Runs virtual machine scale sets on a Kubernetes API server.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "scaleset-controller", version, max_term_width = 100)]
+#[command(name = "scaleset-controller", version, max_term_width = 100, args_conflicts_with_subcommands = true)]
 pub struct Args {
+    /// A question to answer instead of running.
+    #[command(subcommand)]
+    pub question: Option<Check>,
     /// Kubeconfig of the API server; without it the pod's own account is used.
     #[arg(long, env = "KUBECONFIG", value_name = "PATH", value_parser = possibly_empty())]
     pub kubeconfig: Option<PathBuf>,
@@ -30,6 +40,12 @@ pub struct Args {
     /// How long the simulated hardware takes for what it does.
     #[arg(long, value_enum, value_name = "LATENCY", default_value_t = HardwareLatency::RegionFile)]
     pub hardware_latency: HardwareLatency,
+    /// Where the hardware is, if not in this process.
+    #[command(flatten)]
+    pub remote: RemoteArgs,
+    /// Whether and how one of several replicas is elected to lead.
+    #[command(flatten)]
+    pub election: ElectionArgs,
     /// Address at which the simulated world can be changed; closed by default.
     #[arg(long, value_name = "ADDRESS")]
     pub control_listen: Option<SocketAddr>,
@@ -106,6 +122,26 @@ mod tests {
     fn an_empty_kubeconfig_is_accepted_as_none() {
         let args = Args::try_parse_from(["scaleset-controller", "--kubeconfig="]).unwrap();
         assert_eq!(args.kubeconfig, Some(PathBuf::new()));
+    }
+
+    #[test]
+    fn hardware_is_either_here_or_there() {
+        let parse = |flags: &[&str]| Args::try_parse_from(["scaleset-controller"].iter().chain(flags));
+        let there = "--hardware-url=http://h:9090";
+        let args = parse(&[there, "--hardware-cert-file=c", "--hardware-key-file=k", "--leader-elect"]).unwrap();
+        let options = args.remote.options().unwrap();
+        assert_eq!(options.identity_files, Some(("c".into(), "k".into())));
+        assert_eq!(parse(&[]).unwrap().remote.options(), None);
+        for flags in [
+            vec!["--hardware-token-file=t"],
+            vec![there, "--hardware-cert-file=c"],
+            vec![there, "--hardware-store=s"],
+            vec![there, "--time-scale=1"],
+            vec![there, "--control-listen=127.0.0.1:1"],
+            vec!["--leader-elect-retry-period-seconds=0"],
+        ] {
+            assert!(parse(&flags).is_err(), "{flags:?}");
+        }
     }
 
     #[test]

@@ -33,6 +33,7 @@ pub(crate) fn told(error: &HardwareError) -> String {
         | HardwareError::Quota { .. }
         | HardwareError::NotOffered { .. }
         | HardwareError::Stale { .. }
+        | HardwareError::StaleEpoch { .. }
         | HardwareError::Busy { .. }
         | HardwareError::Transient { .. } => {
             let text = error.to_string();

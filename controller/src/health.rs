@@ -1,7 +1,7 @@
 //! Whether the process lives (`/healthz`), whether it works (`/readyz`), and what it counts (`/metrics`).
 
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use axum::Router;
 use axum::extract::State;
@@ -17,10 +17,11 @@ use crate::metrics::Metrics;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// What the endpoints tell of. The hardware is open when this exists.
+/// What the endpoints tell of.
 #[derive(Clone, Default)]
 pub struct Health {
     cluster: Arc<OnceLock<KubernetesCluster>>,
+    standing: Arc<Mutex<Standing>>,
     metrics: Arc<Metrics>,
 }
 
@@ -38,7 +39,35 @@ pub async fn bind(address: SocketAddr, flag: &'static str) -> Result<TcpListener
     TcpListener::bind(address).await.map_err(|source| ListenError { address, flag, source })
 }
 
+/// What this process is among the replicas.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Standing {
+    /// It leads, or there is no election.
+    #[default]
+    Leading,
+    /// It leads, and waits for hardware that does not answer.
+    WithoutHardware(String),
+    /// It would lead if whoever does would not; ready for that.
+    Standby(String),
+}
+
 impl Health {
+    /// What this process is from now on. Whether it was something else before.
+    pub fn stands(&self, standing: Standing) -> bool {
+        self.metrics.leads(match standing {
+            Standing::Leading | Standing::WithoutHardware(_) => 1,
+            Standing::Standby(_) => 0,
+        });
+        let mut before = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = *before != standing;
+        *before = standing;
+        changed
+    }
+
+    fn standing(&self) -> Standing {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// What is counted.
     pub fn metrics(&self) -> Arc<Metrics> {
         Arc::clone(&self.metrics)
@@ -77,7 +106,12 @@ pub async fn listen(address: SocketAddr, health: Health) -> Result<impl Future<O
 }
 
 async fn ready(State(health): State<Health>) -> (StatusCode, String) {
-    match health.waiting_for() {
+    let waiting_for = match health.standing() {
+        Standing::Standby(leader) => return (StatusCode::OK, format!("standby: {leader}\n")),
+        Standing::WithoutHardware(reason) => Some(reason),
+        Standing::Leading => health.waiting_for(),
+    };
+    match waiting_for {
         None => (StatusCode::OK, "ok\n".to_owned()),
         Some(waiting_for) => (StatusCode::SERVICE_UNAVAILABLE, format!("waiting for {waiting_for}\n")),
     }

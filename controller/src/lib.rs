@@ -5,11 +5,13 @@
 
 pub mod args;
 pub mod backoff;
+pub mod check;
 pub mod cluster;
 pub mod context;
 pub mod error;
 pub mod health;
 pub mod instance;
+pub mod leader;
 pub mod looked_at;
 pub mod merge_patch;
 pub mod metrics;

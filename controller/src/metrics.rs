@@ -156,6 +156,7 @@ pub struct Metrics {
     lists: Family<KindLabels, Counter>,
     stale_skips: Counter,
     stray_machines: Gauge,
+    leader: Gauge,
     blocked: Family<BlockedLabels, Gauge>,
     /// The codes that each set has a gauge for.
     blocked_codes: Mutex<BTreeMap<ObjectKey, BTreeSet<&'static str>>>,
@@ -166,7 +167,10 @@ impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("scaleset");
         let (writes, passes, lists) = (Family::default(), Family::default(), Family::default());
-        let (stale_skips, stray_machines) = (Counter::default(), Gauge::default());
+        let (stale_skips, stray_machines, leader) = (Counter::default(), Gauge::default(), Gauge::default());
+        registry.register("leader", "1 while this process leads, 0 while it stands by", leader.clone());
+        // Without an election there is nobody else.
+        leader.set(1);
         registry.register("api_writes", "Writes to the Kubernetes API by kind, verb and result", writes.clone());
         registry.register("passes", "Passes over one object by controller and result", passes.clone());
         registry.register("api_lists", "Lists of all objects of a kind", lists.clone());
@@ -185,7 +189,18 @@ impl Default for Metrics {
         let blocked_codes = Mutex::default();
         let reservations = Reservations::default();
         reservations.register(&mut registry);
-        Self { registry, writes, passes, lists, stale_skips, stray_machines, blocked, blocked_codes, reservations }
+        Self {
+            registry,
+            writes,
+            passes,
+            lists,
+            stale_skips,
+            stray_machines,
+            leader,
+            blocked,
+            blocked_codes,
+            reservations,
+        }
     }
 }
 
@@ -235,6 +250,11 @@ impl Metrics {
     /// What a group reserves and who uses it; a reservation that is not among them any more is not reported any more.
     pub fn reserved(&self, group: &ObjectKey, reservations: &[CapacityReservationStatus]) {
         self.reservations.tell(group, reservations);
+    }
+
+    /// How many leaders this process is: 1 or 0.
+    pub fn leads(&self, leaders: i64) {
+        self.leader.set(leaders);
     }
 
     /// A sweep found so many machines that belong to no object.

@@ -4,33 +4,23 @@
 //! for as long as a person or a deployment tool may need to put it right, and then named.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
 
-use scaleset_hardware::Hardware;
-use scaleset_hardware::sim::{
-    ClockSource, LatencySource, OpenError, RegionFile, RegionFileError, RegionSource, Simulation, SimulationOptions,
-    Storage, control,
-};
+use scaleset_hardware::sim::{OpenError, RegionFile, RegionFileError};
+use scaleset_hardware_wire::client::OptionsError;
 use thiserror::Error;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tokio::time::{Instant, interval_at};
-use tracing::{info, warn};
+use tracing::info;
 
-use crate::args::{Args, HardwareLatency};
-use crate::cluster::Kind;
-use crate::cluster::client::{ConnectError, Connection, connect, wait_until_usable};
-use crate::cluster::kubernetes::KubernetesCluster;
+mod hardware;
+mod lead;
+
+use crate::args::Args;
+use crate::cluster::client::{ConnectError, connect_through};
 use crate::health::{self, Health, ListenError};
-use crate::region_maps;
-use crate::runtime::{self, Parts};
+use crate::leader::{Gate, Lost, TimingError};
 use crate::telemetry::{self, LogLevelError};
-
-const API_PATIENCE: Duration = Duration::from_secs(30);
-const LIST_PATIENCE: Duration = Duration::from_mins(1);
-const MESSAGE_SPACING: Duration = Duration::from_secs(10);
+use hardware::HardwareSource;
 
 /// Why the controller does not run; each is one line that names the thing and the mend.
 #[derive(Debug, Error)]
@@ -44,6 +34,27 @@ pub enum StartError {
     /// The simulated hardware.
     #[error(transparent)]
     Hardware(#[from] OpenError),
+    /// Hardware in another process.
+    #[error(transparent)]
+    Remote(#[from] OptionsError),
+    /// The hardware is called by who has been elected.
+    #[error(
+        "the hardware has been called by leader {seen} of an election, and this controller takes part in none; give \
+         --leader-elect"
+    )]
+    Unelected {
+        /// Highest epoch that it has seen.
+        seen: u64,
+    },
+    /// Several replicas would each have hardware of their own.
+    #[error("--leader-elect needs hardware that all replicas reach; start scaleset-hardware and give --hardware-url")]
+    HardwareNotShared,
+    /// Durations of the election that do not fit together.
+    #[error(transparent)]
+    Timing(#[from] TimingError),
+    /// Another replica may lead by now.
+    #[error("{0}; stopping, so that nothing is done twice")]
+    NotLeading(#[from] Lost),
     /// An address to listen on.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -74,26 +85,27 @@ pub enum StartError {
 /// Runs until the process is asked to stop; with `--check`, only sees whether it could.
 pub async fn run(args: Args) -> Result<(), StartError> {
     telemetry::start(args.log_format, &args.log_level)?;
+    check(&args)?;
     if args.check {
-        return check(&args);
+        return Ok(());
     }
     let mut signals = Signals::new().map_err(StartError::Signals)?;
-    let hardware = open_hardware(&args)?;
+    let hardware = HardwareSource::open(&args)?;
     let health = Health::default();
     let endpoints = health::listen(args.health_listen, health.clone()).await?;
     let control = match args.control_listen {
         Some(address) => Some(health::bind(address, "--control-listen").await?),
         None => None,
     };
-    let world = serve_world(control, hardware.clone());
+    let world = hardware.serve_world(control);
+    let gate = if args.election.leader_elect { Gate::closed() } else { Gate::open() };
     let kubeconfig = args.kubeconfig.as_deref().filter(|path| *path != Path::new(""));
-    let connection = connect(kubeconfig).await?;
+    let connection = connect_through(kubeconfig, &gate).await?;
     info!(
-        version = env!("CARGO_PKG_VERSION"), api = %connection.url, hardware_store = %args.hardware_store.display(),
-        time_scale = args.time_scale, health = %args.health_listen, "starting"
+        version = env!("CARGO_PKG_VERSION"), api = %connection.url, hardware = %hardware, health = %args.health_listen, "starting"
     );
     let (stop, stopping) = watch::channel(false);
-    let work = work(connection, args, hardware, health, stopping);
+    let work = lead::run(lead::Start { connection, args, gate, hardware, health }, stopping);
     tokio::pin!(work, endpoints, world);
     loop {
         tokio::select! {
@@ -114,85 +126,14 @@ fn check(args: &Args) -> Result<(), StartError> {
     if let Some(path) = &args.region_file {
         RegionFile::read(path)?;
     }
+    if args.election.leader_elect && args.remote.hardware_url.is_none() {
+        return Err(StartError::HardwareNotShared);
+    }
+    args.election.timing()?;
+    if let Some(options) = args.remote.options() {
+        options.check()?;
+    }
     Ok(())
-}
-
-async fn work(
-    connection: Connection,
-    args: Args,
-    hardware: Simulation,
-    health: Health,
-    mut stopping: watch::Receiver<bool>,
-) -> Result<(), StartError> {
-    tokio::select! {
-        usable = wait_until_usable(&connection, API_PATIENCE) => usable?,
-        _ = stopping.wait_for(|stop| *stop) => return Ok(()),
-    }
-    let metrics = health.metrics();
-    let hardware: Arc<dyn Hardware> = Arc::new(hardware);
-    let region_maps = region_maps::publish(connection.client.clone(), args.namespace, Arc::clone(&hardware));
-    let (cluster, changes, mut watches) = KubernetesCluster::start(connection.client, Arc::clone(&metrics));
-    health.connected(cluster.clone());
-    let sudden_scale_in = args.sudden_scale_in;
-    let parts = Parts { cluster: cluster.clone(), changes, hardware, metrics, sudden_scale_in };
-    tokio::select! {
-        () = runtime::run(parts, stopping) => Ok(()),
-        message = watches.broken() => Err(StartError::Broken(message)),
-        error = never_listed(&cluster) => Err(error),
-        () = region_maps => Err(StartError::Broken("the regions are no longer published".to_owned())),
-    }
-}
-
-/// Waits for the first lists and says what they fail with; ends only when they do not come.
-async fn never_listed(cluster: &KubernetesCluster) -> StartError {
-    let begun = Instant::now();
-    let mut messages = interval_at(begun + MESSAGE_SPACING, MESSAGE_SPACING);
-    loop {
-        tokio::select! {
-            () = cluster.synced() => return std::future::pending().await,
-            _ = messages.tick() => {}
-        }
-        let kinds: Vec<&str> = cluster.unsynced().into_iter().map(Kind::as_str).collect();
-        let kinds = kinds.join(", ");
-        let failures: Vec<String> = cluster.watch_failures().into_iter().map(|(_, failure)| failure).collect();
-        let failures = if failures.is_empty() { "the API is slow".to_owned() } else { failures.join("; ") };
-        if begun.elapsed() >= LIST_PATIENCE {
-            return StartError::NotListed { kinds, seconds: begun.elapsed().as_secs(), failures };
-        }
-        warn!(kinds, failures, "waiting for the first lists");
-    }
-}
-
-/// Lets the simulated world be changed where an address is given for it; ends only when that fails.
-async fn serve_world(listener: Option<TcpListener>, hardware: Simulation) -> StartError {
-    let Some(listener) = listener else { return std::future::pending().await };
-    match control::serve(listener, hardware, std::future::pending()).await {
-        Ok(()) => StartError::Broken("the control endpoint stopped".to_owned()),
-        Err(error) => StartError::Control(error),
-    }
-}
-
-fn open_hardware(args: &Args) -> Result<Simulation, StartError> {
-    let region = match (&args.region_file, args.seed) {
-        (None, None) => RegionSource::Embedded,
-        (Some(path), None) => RegionSource::File(path.clone()),
-        (path, Some(seed)) => {
-            let mut file = path.as_deref().map_or_else(|| Ok(RegionFile::embedded()), RegionFile::read)?;
-            file.seed = seed;
-            RegionSource::Given(Box::new(file))
-        }
-    };
-    let latency = match args.hardware_latency {
-        HardwareLatency::RegionFile => LatencySource::RegionFile,
-        HardwareLatency::Zero => LatencySource::Zero,
-    };
-    let options = SimulationOptions {
-        region,
-        storage: Storage::File(args.hardware_store.clone()),
-        clock: ClockSource::Wall { time_scale: args.time_scale },
-        latency,
-    };
-    Ok(Simulation::open(options)?)
 }
 
 struct Signals {

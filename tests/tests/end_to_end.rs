@@ -30,6 +30,8 @@ mod plugin;
 mod refusals;
 #[path = "end_to_end/reservation.rs"]
 mod reservation;
+#[path = "end_to_end/revisions.rs"]
+mod revisions;
 #[path = "end_to_end/rights.rs"]
 mod rights;
 #[path = "end_to_end/rolling.rs"]

@@ -6,7 +6,7 @@ use scaleset_crds::spot::Price;
 use serde::{Deserialize, Serialize};
 
 /// What the regions offer, by location.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Catalog {
     /// Regions by location name, for example `eastus`.
     pub regions: BTreeMap<String, Region>,

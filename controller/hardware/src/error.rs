@@ -2,10 +2,15 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+mod code;
+
+pub use code::Code;
+
 /// Why a call to the hardware failed; nothing was changed by it.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
 pub enum HardwareError {
     /// The machine does not exist.
     #[error("no machine {uid}")]
@@ -20,7 +25,8 @@ pub enum HardwareError {
     #[error("{code}: {message}")]
     NoCapacity {
         /// Azure's code.
-        code: &'static str,
+        #[serde(deserialize_with = "code::read")]
+        code: Code,
         /// Which place, how much was needed and how much is free.
         message: String,
     },
@@ -42,7 +48,8 @@ pub enum HardwareError {
     #[error("{code}: {message}")]
     NotOffered {
         /// Azure's code.
-        code: &'static str,
+        #[serde(deserialize_with = "code::read")]
+        code: Code,
         /// What was asked for, and what there is.
         message: String,
     },
@@ -62,6 +69,14 @@ pub enum HardwareError {
         /// Highest generation seen.
         seen: i64,
     },
+    /// Another controller leads by now ([`crate::epoch`]).
+    #[error("stale epoch {epoch} < {seen}: another controller leads")]
+    StaleEpoch {
+        /// Epoch of the call; 0 of a caller that no election has made leader.
+        epoch: u64,
+        /// Highest epoch seen.
+        seen: u64,
+    },
     /// The machine is in the middle of another operation.
     #[error("machine {uid} is busy: {operation}")]
     Busy {
@@ -80,13 +95,14 @@ pub enum HardwareError {
 
 impl HardwareError {
     /// Azure's code where there is one, else the name of the kind of error.
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> Code {
         match self {
             Self::NotFound { .. } => "NotFound",
             Self::NoCapacity { code, .. } | Self::NotOffered { code, .. } => code,
             Self::Quota { .. } => "QuotaExceeded",
             Self::Throttled { .. } => "TooManyRequests",
             Self::Stale { .. } => "Stale",
+            Self::StaleEpoch { .. } => "StaleEpoch",
             Self::Busy { .. } => "Busy",
             Self::Transient { .. } => "InternalExecutionError",
         }

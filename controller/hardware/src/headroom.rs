@@ -4,7 +4,7 @@ use scaleset_crds::spot::Price;
 use serde::{Deserialize, Serialize};
 
 /// How much room there is for one more machine of a size, by everything that bounds it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Headroom {
     /// Virtual CPUs of one machine of the size.
     pub vcpus: i64,
@@ -31,7 +31,7 @@ pub struct Quota {
 }
 
 /// The room in one fault domain.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Room {
     /// Zone; none in a region without zones.
     pub zone: Option<String>,

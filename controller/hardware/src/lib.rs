@@ -8,11 +8,14 @@
 //! - calls are idempotent by the machine's uid: the same call twice has the effect of one;
 //! - calls are fenced by the generation of the object they were planned from: a call with a smaller generation than
 //!   the machine has seen answers [`HardwareError::Stale`] and changes nothing;
+//! - calls are fenced by the epoch of the leader that makes them ([`epoch`]): once a later leader has called, an earlier
+//!   one is answered [`HardwareError::StaleEpoch`], and nothing is changed;
 //! - a call either takes effect as a whole or not at all, and a machine is durable once the call has returned;
 //! - a call returns when the operation is accepted; its progress is seen by [`Hardware::observe`] and announced by
 //!   [`Hardware::changes`].
 
 pub mod catalog;
+pub mod epoch;
 pub mod error;
 pub mod headroom;
 pub mod machine;
@@ -43,7 +46,7 @@ pub use reservation::{
 };
 
 /// What to create. The same `uid` again returns the machine that is there.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CreateRequest {
     /// Which object asks, and at which generation.
     pub target: Target,
@@ -62,7 +65,7 @@ pub struct CreateRequest {
 }
 
 /// The machine that a call is about, fenced.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
     /// Uid of the Kubernetes object, which is the machine's key.
     pub uid: String,
@@ -80,7 +83,7 @@ pub enum UpdateMethod {
 }
 
 /// How a guest is stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Shutdown {
     /// It is asked to shut down.
     Graceful,
@@ -89,7 +92,7 @@ pub enum Shutdown {
 }
 
 /// What a person asked for once.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct OperationRequest {
     /// Uid of the request: under it, the operation is done once on a machine.
     pub uid: String,
@@ -98,7 +101,7 @@ pub struct OperationRequest {
 }
 
 /// What an operation does.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum OperationAction {
     /// Restart the guest of a running machine, on the same host.
     Restart,
@@ -118,7 +121,7 @@ pub enum OperationAction {
 }
 
 /// Which disks a reimage replaces.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ReimagedDisks {
     /// The OS disk.
     Os,
@@ -127,7 +130,7 @@ pub enum ReimagedDisks {
 }
 
 /// Which OS disk a machine is to have. Disks are named, so that the same call again changes nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OsDiskWish {
     /// A fresh one of exactly this version of the model's image, in the place of the disk `after`. A machine whose OS disk
     /// is another one is left as it is. The disk that goes is kept as the former one: at most one for each machine, until
@@ -147,7 +150,7 @@ pub enum OsDiskWish {
 }
 
 /// What became of [`Hardware::delete`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Deletion {
     /// Accepted, or announced to the machine; it still holds its place.
     InProgress,

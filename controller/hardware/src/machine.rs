@@ -53,7 +53,7 @@ pub struct Placement {
 }
 
 /// Where in its zone a machine gets its hardware.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seat {
     /// Fault domain to be in; `None` lets the hardware spread.
     pub platform_fault_domain: Option<i32>,
@@ -266,7 +266,7 @@ pub enum ExtensionState {
 }
 
 /// Something has changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Change {
     /// A machine.
     Machine {
@@ -286,10 +286,12 @@ pub enum Change {
     },
     /// What the regions offer: a version of an image was published.
     Catalog,
+    /// Announcements may have been missed: anything may have changed.
+    Everything,
 }
 
 /// Everything there is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inventory {
     /// Machines by uid.
     pub machines: BTreeMap<String, Machine>,

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::machine::Owner;
 
 /// What a group is to be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReservationGroupRequest {
     /// Namespace of the group.
     pub namespace: String,
@@ -25,7 +25,7 @@ pub struct ReservationGroupRequest {
 }
 
 /// What a reservation is to be. `vm_size` and `zone` are immutable, and no two reservations of a group share both.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReservationRequest {
     /// Name inside the group.
     pub name: String,

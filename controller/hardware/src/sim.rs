@@ -16,6 +16,7 @@ mod command;
 pub mod control;
 mod extension;
 mod fault;
+mod fence;
 mod hardware;
 mod health;
 mod journal;

@@ -13,6 +13,7 @@ use tower::timeout::TimeoutLayer;
 use tracing::warn;
 
 use super::failure::{chain, describe};
+use crate::leader::Gate;
 
 /// How long the API may take to begin an answer; a list of many objects takes longest.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
@@ -80,27 +81,40 @@ pub enum ConnectError {
 pub struct Connection {
     /// Without retries of its own: a failure goes to the pass, whose backoff shows.
     pub client: Client,
+    /// The same, for who decides whether this process may write: its writes go through no gate.
+    pub ungated: Client,
     /// For messages.
     pub url: String,
 }
 
 /// Reads the configuration; nothing is sent.
 pub async fn connect(kubeconfig: Option<&Path>) -> Result<Connection, ConnectError> {
+    connect_through(kubeconfig, &Gate::open()).await
+}
+
+/// The same; what is written goes through a gate.
+pub async fn connect_through(kubeconfig: Option<&Path>, gate: &Gate) -> Result<Connection, ConnectError> {
     let config = match kubeconfig {
         Some(path) => from_file(path).await?,
         None => Config::incluster().map_err(|error| ConnectError::NotInCluster { message: chain(&error) })?,
     };
     let url = config.cluster_url.to_string();
-    let client = client(config).map_err(|error| ConnectError::Client { message: describe(&error) })?;
-    Ok(Connection { client, url })
+    let failed = |error: kube::Error| ConnectError::Client { message: describe(&error) };
+    let ungated = client(config.clone()).map_err(failed)?;
+    let client = client_through(config, gate).map_err(failed)?;
+    Ok(Connection { client, ungated, url })
 }
 
 /// A client with our deadlines and without retries of its own.
-pub fn client(mut config: Config) -> kube::Result<Client> {
+pub fn client(config: Config) -> kube::Result<Client> {
+    client_through(config, &Gate::open())
+}
+
+fn client_through(mut config: Config, gate: &Gate) -> kube::Result<Client> {
     config.default_retry = false;
     config.connect_timeout = Some(CONNECT_MAX);
     let builder = ClientBuilder::try_from(config)?;
-    Ok(builder.with_layer(&TimeoutLayer::new(ANSWER_MAX)).build())
+    Ok(builder.with_layer(&TimeoutLayer::new(ANSWER_MAX)).with_layer(gate).build())
 }
 
 async fn from_file(path: &Path) -> Result<Config, ConnectError> {

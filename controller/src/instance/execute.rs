@@ -344,7 +344,10 @@ impl Pass<'_> {
 /// What a refusal says of the VM; `None` where it only says that the call came at the wrong moment.
 fn failure(error: &HardwareError) -> Option<Failure> {
     let reason = match error {
-        HardwareError::Stale { .. } | HardwareError::Busy { .. } | HardwareError::NotFound { .. } => return None,
+        HardwareError::Stale { .. }
+        | HardwareError::StaleEpoch { .. }
+        | HardwareError::Busy { .. }
+        | HardwareError::NotFound { .. } => return None,
         HardwareError::NoCapacity { code, .. } | HardwareError::NotOffered { code, .. } => Reason::from_code(code),
         HardwareError::Quota { .. } => Reason::QuotaExceeded,
         HardwareError::Throttled { .. } => Reason::TooManyRequests,

@@ -117,7 +117,10 @@ const fn needed_by_others(action: &GroupAction) -> bool {
 fn failure(error: &PassError) -> Option<Failure> {
     let PassError::Hardware(error) = error else { return None };
     match error {
-        HardwareError::Stale { .. } | HardwareError::Busy { .. } | HardwareError::NotFound { .. } => None,
+        HardwareError::Stale { .. }
+        | HardwareError::StaleEpoch { .. }
+        | HardwareError::Busy { .. }
+        | HardwareError::NotFound { .. } => None,
         HardwareError::NoCapacity { .. } | HardwareError::Quota { .. } | HardwareError::NotOffered { .. } => {
             Some(Failure { reason: Reason::from_code(error.code()), message: told(error) })
         }

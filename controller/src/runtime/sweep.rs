@@ -17,7 +17,7 @@ use crate::metrics::Metrics;
 
 const SWEEP_EVERY: Duration = Duration::from_mins(10);
 /// A sweep is spread over this long.
-const SWEEP_SPREAD: Duration = Duration::from_mins(1);
+pub(super) const SWEEP_SPREAD: Duration = Duration::from_mins(1);
 
 /// Sweeps for ever.
 pub(super) async fn sweep(
@@ -29,14 +29,14 @@ pub(super) async fn sweep(
     cluster.synced().await;
     loop {
         sleep(SWEEP_EVERY.mul_f64(0.8 + 0.4 * rand::random::<f64>())).await;
-        look_at_everything(&cluster, &queues);
+        look_at_everything(&cluster, &queues, SWEEP_SPREAD);
         strays::report(cluster.instance_uids(), hardware.as_ref(), &metrics).await;
     }
 }
 
-/// Puts every object into its queue, at times of their own.
-pub(super) fn look_at_everything(cluster: &KubernetesCluster, queues: &Queues) {
-    let later = || When::After(SWEEP_SPREAD.mul_f64(rand::random()));
+/// Puts every object into its queue, at times of their own within `spread`.
+pub(super) fn look_at_everything(cluster: &KubernetesCluster, queues: &Queues, spread: Duration) {
+    let later = || When::After(spread.mul_f64(rand::random()));
     let sets = cluster.keys(Kind::ScaleSet);
     let kinds = [(Kind::ScaleSetVM, InstanceKind::ScaleSetVM), (Kind::FlexVM, InstanceKind::FlexVM)];
     let instances: Vec<InstanceKey> = kinds

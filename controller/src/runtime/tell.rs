@@ -1,5 +1,7 @@
 //! Listens to both sides and puts whom a change concerns into the queues.
 
+use std::time::Duration;
+
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use scaleset_hardware::Change;
@@ -8,11 +10,14 @@ use tracing::warn;
 
 use super::Queues;
 use super::queue::When;
-use super::sweep::look_at_everything;
+use super::sweep::{SWEEP_SPREAD, look_at_everything};
 use super::triggers::{Trigger, of_machine, triggers};
 use crate::backoff::Backoff;
 use crate::cluster::kubernetes::{Changes, KubernetesCluster};
 use crate::cluster::{Kind, ObjectKey};
+
+/// Within this time everything is looked at when the hardware is there again.
+const SOON: Duration = Duration::from_secs(1);
 
 /// Ends when the watches do, which ends the process.
 pub(super) async fn tell_changes(mut changes: Changes, cluster: KubernetesCluster, queues: Queues) {
@@ -34,7 +39,7 @@ pub(super) async fn tell_hardware(
     loop {
         let mut changes = listen();
         if ends > 0 {
-            look_at_everything(&cluster, &queues);
+            look_at_everything(&cluster, &queues, SWEEP_SPREAD);
         }
         while let Some(change) = changes.next().await {
             ends = 0;
@@ -43,6 +48,7 @@ pub(super) async fn tell_hardware(
                 Change::ReservationGroup { uid: _, namespace, name } => {
                     queues.add(Trigger::ReservationGroup(ObjectKey { namespace, name }, When::Spaced));
                 }
+                Change::Everything => look_at_everything(&cluster, &queues, SOON),
                 // A newer version of an image, mostly, which some sets follow.
                 Change::Catalog => {
                     let sets = cluster.keys(Kind::ScaleSet).into_iter();

@@ -15,6 +15,8 @@ pub enum Program {
     Controller,
     /// `kubectl-scaleset`.
     Plugin,
+    /// `scaleset-hardware`.
+    Hardware,
 }
 
 impl Program {
@@ -22,6 +24,7 @@ impl Program {
         match self {
             Self::Controller => "scaleset-controller",
             Self::Plugin => "scaleset-plugin",
+            Self::Hardware => "scaleset-hardware-wire",
         }
     }
 
@@ -29,9 +32,11 @@ impl Program {
     pub async fn binary(self) -> anyhow::Result<PathBuf> {
         static CONTROLLER: OnceCell<PathBuf> = OnceCell::const_new();
         static PLUGIN: OnceCell<PathBuf> = OnceCell::const_new();
+        static HARDWARE: OnceCell<PathBuf> = OnceCell::const_new();
         let built = match self {
             Self::Controller => &CONTROLLER,
             Self::Plugin => &PLUGIN,
+            Self::Hardware => &HARDWARE,
         };
         let make = async || tokio::task::spawn_blocking(move || build(self.package())).await?;
         Ok(built.get_or_try_init(make).await?.clone())

@@ -36,6 +36,18 @@ pub struct Settings {
     pub region_file: Option<PathBuf>,
     /// How long the hardware takes.
     pub latency: Latency,
+    /// Where the hardware is.
+    pub place: HardwarePlace,
+}
+
+/// Where a controller's hardware is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum HardwarePlace {
+    /// In its own process.
+    #[default]
+    Inside,
+    /// In another one, with these flags of the controller; what else is said of the hardware does not count then.
+    Elsewhere(Vec<String>),
 }
 
 /// A controller that has been started; it ends when this is dropped, or with the process.
@@ -56,7 +68,7 @@ struct Endpoints {
 }
 
 impl LocalController {
-    /// Builds and starts the controller with hardware of its own, and returns when it is ready.
+    /// Builds and starts the controller, and returns when it is ready.
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
         let directory = tempfile::Builder::new().prefix("scaleset-controller-").tempdir()?;
         let mut supervisor = Supervisor::removing(Some(directory.path()))?;
@@ -68,10 +80,20 @@ impl LocalController {
 
     /// Ends it as `kill -9` does, and returns when it is gone.
     pub async fn kill(&self) -> anyhow::Result<()> {
+        self.signal(Signal::KILL)?;
+        self.gone().await
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         let pid = Pid::from_raw(self.process.pid).context("a process id is above 0")?;
         ensure!(self.process.is_running(), "the controller has ended by itself:\n{}", self.log_tail(20));
-        kill_process(pid, Signal::KILL)?;
-        until("the killed controller is gone", GONE_LIMIT, async || {
+        Ok(kill_process(pid, signal)?)
+    }
+
+    /// Waits until it has ended.
+    pub async fn gone(&self) -> anyhow::Result<()> {
+        until("the controller is gone", GONE_LIMIT, async || {
             ensure!(!self.process.is_running(), "process {} is there", self.process.pid);
             Ok(())
         })
@@ -95,13 +117,14 @@ impl LocalController {
         store(self.directory.path())
     }
 
+    /// What `/readyz` says.
+    pub async fn readiness(&self) -> anyhow::Result<String> {
+        Ok(http(self.endpoints.health)?.request_text(http::Request::get("/readyz").body(Vec::new())?).await?)
+    }
+
     /// One counter of its `/metrics`, all label values together.
     pub async fn counter(&self, name: &str) -> anyhow::Result<f64> {
-        let request = http::Request::get("/metrics").body(Vec::new())?;
-        let text = http(self.endpoints.health)?.request_text(request).await?;
-        let of_counter = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
-        let values = text.lines().filter(of_counter).filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok());
-        Ok(values.sum())
+        counter(self.endpoints.health, name).await
     }
 
     /// Its process.
@@ -137,24 +160,36 @@ async fn spawn(
     directory: &Path,
     supervisor: &mut Supervisor,
 ) -> anyhow::Result<(ProcessId, Endpoints)> {
-    let Settings { kubeconfig, region_file, latency } = settings;
+    let Settings { kubeconfig, region_file, latency, place } = settings;
     let [control, health] = free_addresses()?;
     let endpoints = Endpoints { control, health };
-    let mut arguments = vec![
-        format!("--kubeconfig={}", kubeconfig.display()),
-        format!("--hardware-store={}", store(directory).display()),
-        format!("--control-listen={}", endpoints.control),
-        format!("--health-listen={}", endpoints.health),
-    ];
-    arguments.extend(region_file.iter().map(|path| format!("--region-file={}", path.display())));
-    arguments.push(match latency {
-        Latency::TimesFaster(scale) => format!("--time-scale={scale}"),
-        Latency::Zero => "--hardware-latency=zero".to_owned(),
+    let mut arguments =
+        vec![format!("--kubeconfig={}", kubeconfig.display()), format!("--health-listen={}", endpoints.health)];
+    arguments.extend(match place {
+        HardwarePlace::Elsewhere(flags) => flags.clone(),
+        HardwarePlace::Inside => {
+            let store = format!("--hardware-store={}", store(directory).display());
+            let region_file = region_file.iter().map(|path| format!("--region-file={}", path.display()));
+            let latency = match latency {
+                Latency::TimesFaster(scale) => format!("--time-scale={scale}"),
+                Latency::Zero => "--hardware-latency=zero".to_owned(),
+            };
+            region_file.chain([store, latency, format!("--control-listen={}", endpoints.control)]).collect()
+        }
     });
     Ok((supervisor.start(&Program::Controller.binary().await?, &arguments, &log(directory))?, endpoints))
 }
 
-fn http(address: SocketAddr) -> anyhow::Result<Client> {
+/// One counter of the `/metrics` at an address, all label values together.
+pub(super) async fn counter(address: SocketAddr, name: &str) -> anyhow::Result<f64> {
+    let request = http::Request::get("/metrics").body(Vec::new())?;
+    let text = http(address)?.request_text(request).await?;
+    let of_counter = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
+    let values = text.lines().filter(of_counter).filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok());
+    Ok(values.sum())
+}
+
+pub(super) fn http(address: SocketAddr) -> anyhow::Result<Client> {
     Ok(Client::try_from(Config::new(format!("http://{address}").parse()?))?)
 }
 

@@ -51,12 +51,18 @@ impl HardwareEndpoint {
 
     /// What was asked of the machines whose objects are in a namespace, oldest first.
     pub async fn journal(&self, namespace: &str) -> anyhow::Result<Vec<JournalEntry>> {
-        let (mut entries, mut after) = (Vec::new(), 0);
         let owner = format!("{namespace}/");
+        let entries = self.journal_after(0).await?.into_iter();
+        Ok(entries.filter(|entry| entry.owner.starts_with(&owner)).collect())
+    }
+
+    /// Everything that was asked after the call of that number, oldest first.
+    pub async fn journal_after(&self, number: u64) -> anyhow::Result<Vec<JournalEntry>> {
+        let (mut entries, mut after) = (Vec::new(), number);
         loop {
             let path = format!("/journal?limit={PAGE}&after={after}");
             let page: JournalPage = self.send(http::Method::GET, &path, &Value::Null).await?;
-            entries.extend(page.entries.into_iter().filter(|entry| entry.owner.starts_with(&owner)));
+            entries.extend(page.entries);
             match page.next_after {
                 Some(next) => after = next,
                 None => return Ok(entries),

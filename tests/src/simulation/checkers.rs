@@ -249,7 +249,8 @@ fn one_create_for_each_object(stage: &Stage, findings: &mut Vec<String>) {
             | Call::Reserve
             | Call::ReleaseReservation
             | Call::DeleteReservationGroup
-            | Call::ObserveReservationGroup => {}
+            | Call::ObserveReservationGroup
+            | Call::Lead => {}
         }
     }
 }

@@ -5,8 +5,9 @@ use std::sync::LazyLock;
 
 use kube::Client;
 use scaleset_tests::local::cluster::{LocalCluster, workspace};
-use scaleset_tests::local::controller::{Latency, LocalController, Settings};
+use scaleset_tests::local::controller::{HardwarePlace, Latency, Settings};
 use scaleset_tests::local::hardware::HardwareEndpoint;
+use scaleset_tests::local::product::Product;
 use tokio::runtime::Runtime;
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
@@ -20,7 +21,7 @@ pub struct World {
     pub cluster: LocalCluster,
     pub client: Client,
     pub hardware: HardwareEndpoint,
-    pub controller: LocalController,
+    pub controller: Product,
 }
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime can be built"));
@@ -76,7 +77,7 @@ async fn lonely() -> MutexGuard<'static, World> {
 
 impl World {
     async fn start() -> Self {
-        let cluster = tokio::task::spawn_blocking(LocalCluster::installed).await.expect("starting does not panic");
+        let cluster = tokio::task::spawn_blocking(LocalCluster::for_product).await.expect("starting does not panic");
         let cluster = cluster.unwrap_or_else(|error| panic!("{error:#}"));
         Self::with_controller(cluster).await.unwrap_or_else(|error| panic!("{error:#}"))
     }
@@ -86,8 +87,9 @@ impl World {
             kubeconfig: cluster.controller_kubeconfig()?,
             region_file: Some(region_file()),
             latency: Latency::TimesFaster(TIMES_FASTER),
+            place: HardwarePlace::Inside,
         };
-        let controller = LocalController::start(settings).await?;
+        let controller = Product::start(&cluster, settings).await?;
         Ok(Self { client: cluster.client().await?, hardware: controller.hardware()?, cluster, controller })
     }
 

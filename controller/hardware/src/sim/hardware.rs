@@ -13,10 +13,12 @@ use scaleset_crds::vocabulary::PowerWish;
 
 use super::Simulation;
 use super::fault::Verdict;
+use super::fence::admit;
 use super::journal::{Call, JournalEntry, Outcome};
 use super::store::Write;
 use super::world::{About, Effect, Wanted, World};
 use crate::catalog::Catalog;
+use crate::epoch;
 use crate::error::HardwareError;
 use crate::machine::{Change, Inventory, Machine, QuotaRule, Seat};
 use crate::{
@@ -275,9 +277,10 @@ impl Simulation {
             // Before the call: afterwards there may be no machine any more.
             let owner = world.described_owner(&draft.uid);
             let draft = if draft.owner.is_empty() { Draft { owner, ..draft } } else { draft };
-            let verdict = world.verdict(call, about);
+            let admitted = admit(&mut world, now);
+            let verdict = if admitted.is_ok() { world.verdict(call, about) } else { Verdict::Pass };
             world.next_sequence();
-            let done = match refusal(verdict) {
+            let done = match admitted.err().or_else(|| refusal(verdict)) {
                 Some(refusal) => Err(refusal),
                 None => work(&mut world, now),
             };
@@ -309,8 +312,10 @@ impl Simulation {
         let (answer, sequence) = {
             let (mut world, now) = inner.settled();
             let next_before = world.next_event_at();
-            let verdict = world.verdict(call, about);
-            let answer = match (refusal(verdict), verdict) {
+            let admitted = admit(&mut world, now);
+            let verdict = if admitted.is_ok() { world.verdict(call, about) } else { Verdict::Pass };
+            let raised = admitted.as_ref().copied().unwrap_or_default();
+            let answer = match (admitted.err().or_else(|| refusal(verdict)), verdict) {
                 (Some(refusal), _) => Err(refusal),
                 (None, Verdict::LoseAnswer) => Err(lost()),
                 (None, Verdict::Pass | Verdict::Throttle(_) | Verdict::Fail) => Ok(work(&world, now)),
@@ -322,8 +327,8 @@ impl Simulation {
             }
             inner.hand_over(&mut world, next_before);
             match answer {
-                Ok((value, sequence)) => (Ok(value), sequence),
-                Err(error) => (Err(error), 0),
+                Ok((value, sequence)) => (Ok(value), sequence.max(raised)),
+                Err(error) => (Err(error), raised),
             }
         };
         inner.store.committed(sequence).await?;
@@ -349,6 +354,7 @@ pub(super) fn journal(world: &mut World, call: Call, draft: Draft, outcome: Outc
         uid,
         owner,
         generation,
+        epoch: epoch::current().filter(|epoch| *epoch > 0),
         detail,
         outcome,
     };

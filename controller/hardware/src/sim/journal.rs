@@ -45,6 +45,8 @@ pub enum Call {
     DeleteReservationGroup,
     /// `Hardware::observe_reservation_group`.
     ObserveReservationGroup,
+    /// The first call of a leader whose epoch is higher than every one before.
+    Lead,
     /// A change of the world through the control endpoint.
     Control,
 }
@@ -89,6 +91,9 @@ pub struct JournalEntry {
     /// Generation that the call carried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<i64>,
+    /// Epoch of the leader that made the call; absent where no election has made it leader.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u64>,
     /// What was asked for, in a few words.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub detail: String,

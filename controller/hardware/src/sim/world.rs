@@ -92,6 +92,8 @@ pub(crate) struct World {
     catalog: Arc<Catalog>,
     /// Number of the last journalled call.
     sequence: u64,
+    /// Highest epoch of a leader that has called.
+    epoch: u64,
     /// Calls by kind and result, since the store was made.
     calls: BTreeMap<Call, CallCount>,
     writes: Vec<Write>,
@@ -214,6 +216,17 @@ impl World {
     pub(crate) fn next_sequence(&mut self) -> u64 {
         self.sequence += 1;
         self.sequence
+    }
+
+    /// Highest epoch of a leader that has called.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// A leader of a higher epoch has called.
+    pub(crate) fn raise_epoch(&mut self, epoch: u64) {
+        self.epoch = epoch;
+        self.writes.push(Write::state("epoch", &epoch));
     }
 
     /// Counts a call.

@@ -224,7 +224,7 @@ async fn a_fault_that_strikes_a_number_of_times_is_over_then() {
 fn told_of(change: Option<Change>) -> Option<String> {
     match change? {
         Change::Machine { uid, owner } => Some(format!("{uid} of {}", owner.name)),
-        Change::Catalog | Change::ReservationGroup { .. } => None,
+        Change::Catalog | Change::Everything | Change::ReservationGroup { .. } => None,
     }
 }
 

@@ -5,6 +5,7 @@ mod capacity;
 mod control;
 mod disturbance;
 mod durable;
+mod epoch;
 mod fixture;
 mod health;
 mod idempotence;

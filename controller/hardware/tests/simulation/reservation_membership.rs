@@ -201,6 +201,7 @@ async fn a_change_of_a_group_is_announced() {
             Change::ReservationGroup { uid, namespace, name } => format!("{uid} {namespace}/{name}"),
             Change::Machine { uid, owner: _ } => uid,
             Change::Catalog => "catalog".to_owned(),
+            Change::Everything => "everything".to_owned(),
         });
     }
     let groups = told.iter().filter(|text| *text == "group-uid default/reserved").count();

@@ -6,7 +6,8 @@
 //! every target was met.
 //!
 //! `bench rollouts` measures upgrades alone, on a simulated cluster: it needs no API server. `bench reservations` measures
-//! capacity reservation groups alone. Neither writes a page.
+//! capacity reservation groups alone, `bench separate` the controller's memory with hardware in a process of its own. None of
+//! them writes a page.
 
 mod floor;
 mod ours;
@@ -14,6 +15,7 @@ mod planning;
 mod report;
 mod reserved;
 mod rollout;
+mod separate;
 
 use std::env;
 use std::fs;
@@ -26,6 +28,7 @@ use floor::Floor;
 use ours::{Ours, Round};
 use report::{
     Report, Simulated, planning_verdicts, reservation_verdicts, reservations_met, rollout_verdicts, rollouts_met,
+    separate_met, separate_verdict,
 };
 
 /// Instances in each round.
@@ -47,6 +50,9 @@ const ORDER: [Arm; 8] = [Arm::Floor, Arm::Ours, Arm::Ours, Arm::Floor, Arm::Floo
 async fn main() -> anyhow::Result<ExitCode> {
     if env::args().nth(1).as_deref() == Some("reservations") {
         return reservations().await;
+    }
+    if env::args().nth(1).as_deref() == Some("separate") {
+        return separate().await;
     }
     println!("upgrading simulated fleets");
     let rollouts = tokio::task::spawn_blocking(rollout::measure).await??;
@@ -78,6 +84,15 @@ async fn reservations() -> anyhow::Result<ExitCode> {
     Ok(if reservations_met(&reserved) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+async fn separate() -> anyhow::Result<ExitCode> {
+    println!("starting a control plane, building the controller and the hardware");
+    let cluster = tokio::task::spawn_blocking(LocalCluster::installed).await??;
+    let admin = cluster.client().await?;
+    let separate = Ours { cluster: &cluster, admin: &admin }.separate("separate", INSTANCES).await?;
+    println!("\n{}", separate_verdict(&separate));
+    Ok(if separate_met(&separate) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
 async fn measure(
     cluster: &LocalCluster,
     admin: &Client,
@@ -106,6 +121,7 @@ async fn measure(
             }
         }
     }
+    report.separate = Some(ours.separate("separate", INSTANCES).await?);
     report.reserved = Some(ours.reserved("reserved", INSTANCES).await?);
     Ok(report)
 }

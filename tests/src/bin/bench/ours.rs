@@ -12,7 +12,7 @@ use scaleset_control_plane::ProcessId;
 use scaleset_crds::condition::find;
 use scaleset_crds::{ScaleSet, ScaleSetVM};
 use scaleset_tests::local::cluster::LocalCluster;
-use scaleset_tests::local::controller::{Latency, LocalController, Settings};
+use scaleset_tests::local::controller::{HardwarePlace, Latency, LocalController, Settings};
 use scaleset_tests::local::process::{cpu_seconds, resident_kib};
 use scaleset_tests::local::requests::{RequestKind, Requests};
 use scaleset_tests::local::until;
@@ -73,8 +73,12 @@ impl Ours<'_> {
 
     /// A controller whose hardware takes no time.
     pub(crate) async fn controller(&self) -> anyhow::Result<LocalController> {
-        let settings =
-            Settings { kubeconfig: self.cluster.controller_kubeconfig()?, region_file: None, latency: Latency::Zero };
+        let settings = Settings {
+            kubeconfig: self.cluster.controller_kubeconfig()?,
+            region_file: None,
+            latency: Latency::Zero,
+            place: HardwarePlace::Inside,
+        };
         LocalController::start(settings).await
     }
 

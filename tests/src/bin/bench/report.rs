@@ -9,6 +9,7 @@ use crate::ours::OursRound;
 use crate::planning::Planning;
 use crate::reserved::Reserved;
 use crate::rollout::{Online, Rolling, Rollouts};
+use crate::separate::Separate;
 
 const READING: &str = "\
 # Benchmarks
@@ -68,12 +69,13 @@ pub(crate) struct Report {
     pub(crate) floors: Vec<FloorRound>,
     pub(crate) ours: Vec<OursRound>,
     pub(crate) reserved: Option<Reserved>,
+    pub(crate) separate: Option<Separate>,
     simulated: Simulated,
 }
 
 impl Report {
     pub(crate) const fn new(instances: usize, simulated: Simulated) -> Self {
-        Self { instances, floors: Vec::new(), ours: Vec::new(), reserved: None, simulated }
+        Self { instances, floors: Vec::new(), ours: Vec::new(), reserved: None, separate: None, simulated }
     }
 
     pub(crate) fn all_met(&self) -> bool {
@@ -82,6 +84,7 @@ impl Report {
         self.judged()
             .iter()
             .chain(&reserved)
+            .chain(&self.separate.iter().map(judged_separate).collect::<Vec<Verdict>>())
             .chain(&judged(rollouts))
             .chain(&judged_planning(planning))
             .all(|verdict| verdict.met)
@@ -90,7 +93,8 @@ impl Report {
     /// One line for each promise.
     pub(crate) fn verdicts(&self) -> String {
         let reserved = self.reserved.iter().flat_map(judged_reservations);
-        table(&self.judged().into_iter().chain(reserved).collect::<Vec<Verdict>>())
+        let separate = self.separate.iter().map(judged_separate);
+        table(&self.judged().into_iter().chain(separate).chain(reserved).collect::<Vec<Verdict>>())
     }
 
     /// The whole page.
@@ -187,6 +191,25 @@ fn judged(rollouts: &Rollouts) -> Vec<Verdict> {
         verdicts.push(verdict(what, target, measured, met));
     }
     verdicts
+}
+
+/// The line about the controller alone.
+pub(crate) fn separate_verdict(separate: &Separate) -> String {
+    table(&[judged_separate(separate)])
+}
+
+/// Whether it is kept.
+pub(crate) fn separate_met(separate: &Separate) -> bool {
+    judged_separate(separate).met
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+fn judged_separate(separate: &Separate) -> Verdict {
+    let Separate { seconds, controller_kib, hardware_kib } = separate;
+    let [controller, hardware] = [controller_kib, hardware_kib].map(|kib| *kib as f64 / 1_024.0);
+    let told = format!("{controller:.1} MiB (Ready in {seconds:.2} s; the hardware has {hardware:.1} MiB)");
+    let what = "resident memory of the controller at 1,000 instances, hardware in its own process";
+    verdict(what, "< 30 MiB", told, controller < 30.0)
 }
 
 /// One line for each promise about capacity reservation groups.

@@ -48,7 +48,8 @@ impl Notices {
                 | Call::ObserveReservationGroup
                 | Call::ObserveAll
                 | Call::Catalog
-                | Call::Headroom => {}
+                | Call::Headroom
+                | Call::Lead => {}
             }
         }
     }

@@ -80,6 +80,7 @@ fn stored(transaction: &ReadTransaction) -> Result<Stored, Box<redb::Error>> {
         promises: state(transaction, "promises")?.unwrap_or_default(),
         calls: state(transaction, "calls")?.unwrap_or_default(),
         anchor: state(transaction, ANCHOR_KEY)?,
+        epoch: state(transaction, "epoch")?.unwrap_or_default(),
         sequence: last.as_ref().map_or(0, |entry| entry.sequence),
         latest: last.map(|entry| entry.scenario_time),
     })

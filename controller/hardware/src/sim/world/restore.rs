@@ -38,6 +38,8 @@ pub(crate) struct Stored {
     pub(crate) published: BTreeMap<String, Vec<String>>,
     pub(crate) calls: BTreeMap<Call, CallCount>,
     pub(crate) anchor: Option<Anchor>,
+    /// Highest epoch of a leader that has called.
+    pub(crate) epoch: u64,
     /// Number of the last journalled call.
     pub(crate) sequence: u64,
     /// Scenario time of that call.
@@ -61,6 +63,7 @@ impl World {
             published,
             calls,
             anchor: _,
+            epoch,
             sequence,
             latest: _,
         } = stored;
@@ -86,6 +89,7 @@ impl World {
             releases: Agenda::default(),
             catalog: Arc::new(Catalog::default()),
             sequence,
+            epoch,
             calls,
             writes: Vec::new(),
             announcements: Vec::new(),

@@ -1,0 +1,94 @@
+//! A leader that is paused for longer than its lease, and goes on as if nothing had been.
+
+use std::fmt::Write;
+
+use anyhow::Context;
+use jiff::Timestamp;
+use rustix::process::Signal;
+use scaleset_hardware::sim::{Call, JournalEntry, Outcome};
+use serde_json::json;
+
+use crate::world::{Durations, by_standing, run, seconds};
+
+const TRIES: usize = 10;
+/// The transcript comes behind this line of a page.
+const MARK: &str = "<!-- transcript -->\n";
+
+#[test]
+fn a_leader_that_was_paused_past_its_lease_can_do_nothing_more() {
+    let tries = std::env::var("TRIES").ok().map_or(TRIES, |tries| tries.parse().expect("TRIES is a number"));
+    run(async |world| {
+        let namespace = "fenced";
+        world.namespace(namespace).await?;
+        let durations = Durations(3, 2, 1);
+        let (mut leader, mut standby) =
+            by_standing(world.replica(durations).await?, world.replica(durations).await?).await?;
+        world.make_set(namespace, 10, json!({})).await?;
+        world.settled(namespace, 10).await?;
+        let mut transcript = String::new();
+        let mut accepted_in_all = 0;
+        for number in 1..=tries {
+            let led = world.led().await?;
+            // In the middle of its work: machines come and go.
+            let replicas = if number % 2 == 0 { 10 } else { 30 };
+            let confirmed = json!({scaleset_crds::labels::CONFIRM_SCALE_IN: replicas.to_string()});
+            let change = json!({"metadata": {"annotations": confirmed}, "spec": {"replicas": replicas}});
+            world.patch_set(namespace, change).await?;
+            scaleset_tests::local::until("it works", crate::world::LIMIT, async || {
+                let called = world.endpoint.journal_after(led.sequence).await?;
+                anyhow::ensure!(!called.is_empty(), "it has called nothing");
+                Ok(())
+            })
+            .await?;
+            let paused = Timestamp::now();
+            leader.signal(Signal::STOP)?;
+            let (next, called) = world.led_after(led).await?;
+            leader.signal(Signal::CONT)?;
+            let resumed = Timestamp::now();
+            leader.gone().await?;
+            let ended = Timestamp::now();
+            world.settled(namespace, replicas).await?;
+            let (accepted, refused) = of_old_leaders(&world.journal().await?);
+            accepted_in_all += accepted;
+            writeln!(
+                transcript,
+                "try {number}: epoch {} paused at work, epoch {next} led after {:.2} s; resumed, it ended after \
+                 {:.0} ms; calls of old leaders so far: {accepted} accepted, {refused} refused",
+                led.epoch,
+                seconds(paused, called),
+                seconds(resumed, ended) * 1_000.0,
+            )?;
+            leader.restart().await?;
+            (leader, standby) = by_standing(standby, leader).await?;
+        }
+        writeln!(transcript, "{tries} tries, {accepted_in_all} calls accepted under an old epoch")?;
+        println!("{transcript}");
+        if let Some(path) = std::env::var_os("TRANSCRIPT") {
+            let page = std::fs::read_to_string(&path)?;
+            let (page, _) = page.split_once(MARK).context("the page has no mark for the transcript")?;
+            std::fs::write(&path, format!("{page}{MARK}\n```text\n{transcript}```\n"))?;
+        }
+        assert_eq!(accepted_in_all, 0, "{transcript}");
+        let machines = world.endpoint.machines(namespace).await?.len();
+        assert_eq!(machines, if tries % 2 == 0 { 10 } else { 30 });
+        drop(standby);
+        world.remove_set(namespace).await
+    });
+}
+
+/// Calls that were made under an epoch when a higher one had been seen: how many were accepted, how many refused.
+fn of_old_leaders(journal: &[JournalEntry]) -> (usize, usize) {
+    let (mut highest, mut accepted, mut refused) = (0, 0, 0);
+    for entry in journal.iter().filter(|entry| entry.call != Call::Control) {
+        let epoch = entry.epoch.unwrap_or_default();
+        if epoch >= highest {
+            highest = epoch;
+            continue;
+        }
+        match &entry.outcome {
+            Outcome::Refused { code, message: _ } if code == "StaleEpoch" => refused += 1,
+            Outcome::Accepted | Outcome::Unchanged | Outcome::AnswerLost | Outcome::Refused { .. } => accepted += 1,
+        }
+    }
+    (accepted, refused)
+}

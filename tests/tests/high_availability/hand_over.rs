@@ -1,0 +1,114 @@
+//! Who leads next, and how soon.
+
+use jiff::Timestamp;
+use rustix::process::Signal;
+use scaleset_hardware::sim::{Call, Outcome};
+use serde_json::json;
+
+use crate::world::{Durations, by_standing, run, seconds};
+
+/// How often the leader is asked to end.
+const HAND_OVERS: usize = 3;
+/// From the signal to the first call of the next leader.
+const HAND_OVER_SECONDS_MAX: f64 = 1.0;
+
+#[test]
+fn a_leader_that_ends_in_good_order_is_followed_within_a_second() {
+    run(async |world| {
+        let namespace = "graceful";
+        world.namespace(namespace).await?;
+        let durations = Durations(15, 10, 2);
+        let (mut leader, mut standby) =
+            by_standing(world.replica(durations).await?, world.replica(durations).await?).await?;
+        world.make_set(namespace, 4, json!({})).await?;
+        world.settled(namespace, 4).await?;
+        let mut took = Vec::new();
+        for turn in 0..HAND_OVERS {
+            let led = world.led().await?;
+            let asked = Timestamp::now();
+            leader.signal(Signal::TERM)?;
+            let (next, called) = world.led_after(led).await?;
+            took.push(seconds(asked, called));
+            assert_eq!(next, led.epoch + 1, "one change of leadership");
+            leader.gone().await?;
+            leader.restart().await?;
+            (leader, standby) = by_standing(standby, leader).await?;
+            let replicas = 5 + i32::try_from(turn)?;
+            world.patch_set(namespace, json!({"spec": {"replicas": replicas}})).await?;
+            world.settled(namespace, replicas).await?;
+        }
+        println!("hand-overs took {took:.3?} s");
+        assert!(took.iter().all(|seconds| *seconds < HAND_OVER_SECONDS_MAX), "hand-overs took {took:?} s");
+        assert!(standby.readiness().await?.starts_with("standby: "), "who waits is ready, and says so");
+        assert!((standby.counter("scaleset_leader").await?).abs() < f64::EPSILON);
+        assert!((leader.counter("scaleset_leader").await? - 1.0).abs() < f64::EPSILON);
+        assert!(standby.counter("scaleset_passes_total").await?.abs() < f64::EPSILON, "it does nothing");
+        let journal = world.endpoint.journal(namespace).await?;
+        let created = journal.iter().filter(|it| it.call == Call::Create && it.outcome == Outcome::Accepted).count();
+        assert_eq!(created, 4 + HAND_OVERS, "nothing was made twice");
+        world.remove_set(namespace).await
+    });
+}
+
+#[test]
+fn a_leader_that_is_killed_is_followed_within_its_lease_and_two_seconds() {
+    run(async |world| {
+        let namespace = "killed";
+        world.namespace(namespace).await?;
+        let (lease_seconds, retry_seconds) = (6, 1);
+        let durations = Durations(lease_seconds, 4, retry_seconds);
+        let (mut leader, standby) =
+            by_standing(world.replica(durations).await?, world.replica(durations).await?).await?;
+        world.make_set(namespace, 2, json!({})).await?;
+        world.settled(namespace, 2).await?;
+        let led = world.led().await?;
+        let killed = Timestamp::now();
+        leader.kill().await?;
+        world.patch_set(namespace, json!({"spec": {"replicas": 5}})).await?;
+        let (next, called) = world.led_after(led).await?;
+        let took = seconds(killed, called);
+        println!("took over {took:.3} s after the kill, with a lease of {lease_seconds} s");
+        assert_eq!(next, led.epoch + 1);
+        #[expect(clippy::cast_precision_loss, reason = "a few seconds")]
+        let (soonest, latest) = ((lease_seconds - retry_seconds) as f64 - 0.5, lease_seconds as f64 + 2.0);
+        assert!(took <= latest, "took over after {took} s");
+        assert!(took >= soonest, "took over after {took} s: nobody could know that it was dead");
+        world.settled(namespace, 5).await?;
+        leader.restart().await?;
+        let (_, returned) = by_standing(standby, leader).await?;
+        assert!(returned.readiness().await?.starts_with("standby: "), "who comes back waits");
+        world.remove_set(namespace).await
+    });
+}
+
+#[test]
+fn a_lease_that_was_deleted_and_made_anew_goes_on_counting() {
+    run(async |world| {
+        let namespace = "renewed";
+        world.namespace(namespace).await?;
+        let durations = Durations(3, 2, 1);
+        let replica = world.replica(durations).await?;
+        world.make_set(namespace, 1, json!({})).await?;
+        world.settled(namespace, 1).await?;
+        let (_, before) = world.lease().await?;
+        let delete = ["--namespace", "scaleset-system", "delete", "lease", "scaleset-controller"];
+        world.cluster.kubectl(&delete)?;
+        let made_anew = async || -> anyhow::Result<(String, u64)> {
+            scaleset_tests::local::until("the lease is there again", crate::world::LIMIT, async || world.lease().await)
+                .await
+        };
+        assert_eq!(made_anew().await?.1, before, "whoever leads knows how far the count is");
+        replica.kill().await?;
+        world.cluster.kubectl(&delete)?;
+        let led = world.led().await?;
+        let replica = world.replica(durations).await?;
+        let (next, _) = world.led_after(led).await?;
+        assert_eq!(next, led.epoch + 1, "the count began anew, the hardware knows better");
+        assert_eq!(world.lease().await?.1, next, "and the lease says so");
+        world.patch_set(namespace, json!({"spec": {"replicas": 2}})).await?;
+        world.settled(namespace, 2).await?;
+        world.remove_set(namespace).await?;
+        drop(replica);
+        Ok(())
+    });
+}
