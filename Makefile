@@ -6,7 +6,7 @@ XTASK := cargo run $(if $(wildcard $(or $(CARGO_TARGET_DIR),target)/debug/xtask)
 TESTS := $(if $(KUBERNETES),--package scaleset-tests --test schema_on_server --test runtime_on_server --test end_to_end,--workspace)
 
 .DEFAULT_GOAL := help
-.PHONY: help tools check control-plane generate lint test test-alerts bench run up status down plugin node node-programs node-down kind image test-node test-image test-reproduce test-long
+.PHONY: help tools check control-plane generate lint test test-alerts bench run up status down plugin node node-programs node-down kind image test-node test-image test-chart test-fencing test-reproduce test-long
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,8 +31,9 @@ check: tools ## Look for Rust, Go, a C compiler, ports and disk
 control-plane: tools ## Build etcd, kube-apiserver, kube-controller-manager, kubectl and helm, once
 	@$(XTASK) control-plane
 
-generate: check ## Generate manifests and reference of the kinds from their types
+generate: check ## Generate manifests and reference of the kinds from their types, and the chart's rights from the role
 	@cargo run --quiet --package scaleset-crds --bin crdgen -- crds/manifests charts/scaleset-crds/templates docs/reference.md
+	@cp controller/manifests/role.yaml controller/manifests/namespace.yaml charts/scaleset-controller/rules
 
 # kubectl finds a plugin by its name on PATH, and its completion by another name of it.
 plugin: tools ## Install `kubectl scaleset` into cargo's folder for programs
@@ -49,8 +50,16 @@ lint: check ## Formatting and clippy, warnings denied
 test: check control-plane ## Run all tests
 	cargo test $(TESTS)
 
+# The audit logs of all control planes of the run are compared with the chart's roles at the end.
+AUDIT_LOGS := $(or $(CARGO_TARGET_DIR),target)/audit-logs
+test-chart: check node-programs image ## Run the end-to-end tests against what the charts install on a real node (Linux, root)
+	rm -rf $(AUDIT_LOGS)
+	SCALESET_AUDIT_LOGS=$(abspath $(AUDIT_LOGS)) cargo test --package scaleset-tests --features node --test chart_on_node
+	SCALESET_AUDIT_LOGS=$(abspath $(AUDIT_LOGS)) SCALESET_END_TO_END=chart cargo test --package scaleset-tests --test end_to_end
+	cargo run --quiet --package scaleset-tests --bin rights-used -- $(AUDIT_LOGS)
+
 # The lines behind the mark in docs/high-availability.md are what the tries have shown.
-test-long: check control-plane test-reproduce ## The tests that take long: build the image twice, pause leaders a hundred times (docs/high-availability.md)
+test-fencing: check control-plane ## Pause leaders a hundred times; the transcript goes to docs/high-availability.md
 	TRIES=100 TRANSCRIPT="$(CURDIR)/docs/high-availability.md" \
 	cargo test --package scaleset-tests --test high_availability -- --nocapture a_leader_that_was_paused
 
@@ -98,3 +107,5 @@ test-image: node-programs image ## Run the tests of the image, one of them in a 
 
 test-reproduce: tools ## Compile the image in two folders and compare (long)
 	@$(XTASK) image-reproduce
+
+test-long: test-fencing test-reproduce ## Run the tests that take long

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Parser, ValueEnum};
 
+use crate::check::Check;
 use crate::context::SuddenScaleIn;
 
 mod election;
@@ -16,8 +17,11 @@ pub use remote::RemoteArgs;
 
 /// Runs virtual machine scale sets on a Kubernetes API server.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "scaleset-controller", version, max_term_width = 100)]
+#[command(name = "scaleset-controller", version, max_term_width = 100, args_conflicts_with_subcommands = true)]
 pub struct Args {
+    /// A question to answer instead of running.
+    #[command(subcommand)]
+    pub question: Option<Check>,
     /// Kubeconfig of the API server; without it the pod's own account is used.
     #[arg(long, env = "KUBECONFIG", value_name = "PATH", value_parser = possibly_empty())]
     pub kubeconfig: Option<PathBuf>,

@@ -6,6 +6,7 @@
 pub mod args;
 pub mod autoscale;
 pub mod backoff;
+pub mod check;
 pub mod cluster;
 pub mod context;
 pub mod error;

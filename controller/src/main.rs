@@ -4,11 +4,16 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use scaleset_controller::args::Args;
-use scaleset_controller::start;
+use scaleset_controller::{check, start};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match start::run(Args::parse()).await {
+    let mut args = Args::parse();
+    let ended = match args.question.take() {
+        Some(question) => check::run(question).await.map_err(|error| error.to_string()),
+        None => start::run(args).await.map_err(|error| error.to_string()),
+    };
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("scaleset-controller: {error}");

@@ -1,4 +1,5 @@
 //! Tests.
 
+pub mod chart;
 pub mod local;
 pub mod simulation;

@@ -1,9 +1,10 @@
 //! The whole product on this machine, for tests and benchmarks: a real control plane, the controller as a child process
-//! under its own identity, and the endpoint through which a test looks at the simulated hardware and changes it.
+//! under its own identity or as a release of the chart on a node, and the endpoint through which a test looks at the simulated hardware and changes it.
 //!
 //! Nothing here knows what a test expects. Waiting is asking again until a deadline, and what was seen last is part of the
 //! failure.
 
+pub mod audit;
 pub mod binary;
 pub mod cluster;
 pub mod controller;
@@ -13,6 +14,8 @@ pub mod hardware_process;
 pub mod object_health;
 pub mod plugin;
 pub mod process;
+pub mod product;
+pub mod release;
 pub mod requests;
 
 use std::time::{Duration, Instant};

@@ -48,6 +48,8 @@ mod refusals;
 mod repairs;
 #[path = "end_to_end/reservation.rs"]
 mod reservation;
+#[path = "end_to_end/revisions.rs"]
+mod revisions;
 #[path = "end_to_end/rights.rs"]
 mod rights;
 #[path = "end_to_end/rolling.rs"]

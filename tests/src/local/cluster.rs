@@ -7,20 +7,52 @@ use anyhow::Context;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use scaleset_control_plane::binaries::Binaries;
-use scaleset_control_plane::{ControlPlane, Options};
+use scaleset_control_plane::{ControlPlane, Node, NodeOptions, NodePrograms, Options};
 use scaleset_crds::FIELD_MANAGER;
 
-/// A control plane of its own; it ends when this is dropped, or with the process.
+use super::audit;
+use super::product::Mode;
+use super::release::{self, image_archive};
+use crate::chart::Helm;
+
+/// A control plane of its own, with a node where the product is a release; it ends when this is dropped, or with the
+/// process.
 #[derive(Debug)]
 pub struct LocalCluster {
-    plane: ControlPlane,
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    /// Nothing runs in it.
+    Plane(ControlPlane),
+    /// Pods run in it.
+    Node(Box<Node>),
 }
 
 impl LocalCluster {
     /// A control plane that knows none of our kinds.
     pub fn bare() -> anyhow::Result<Self> {
         Binaries::locate()?.ensure(|_| {})?;
-        Ok(Self { plane: ControlPlane::start(Options::default())? })
+        let options = Options { api_server_arguments: audit::api_server_arguments()?, ..Options::default() };
+        Ok(Self { place: Place::Plane(ControlPlane::start(options)?) })
+    }
+
+    /// A control plane with a node that has the product's image, and that knows none of our kinds.
+    pub fn with_node() -> anyhow::Result<Self> {
+        let image = image_archive()?;
+        NodePrograms::locate()?.ensure(|_| {})?;
+        let node = Node::start(NodeOptions { directory: None, api_server_arguments: audit::api_server_arguments()? })?;
+        node.load_images(&image)?;
+        Ok(Self { place: Place::Node(Box::new(node)) })
+    }
+
+    /// What the product under test is installed in: for a process, what it needs is there already; a release brings it.
+    pub fn for_product() -> anyhow::Result<Self> {
+        match Mode::of_environment()? {
+            Mode::Process => Self::installed(),
+            Mode::Chart => Self::with_node(),
+        }
     }
 
     /// A control plane that serves our kinds, guards instances and has the controller's role.
@@ -30,19 +62,33 @@ impl LocalCluster {
         Ok(cluster)
     }
 
-    /// Installs definitions, guard and role from the committed manifests.
+    /// Installs definitions, guard and role: from the committed manifests, or from the charts where pods run.
     pub fn install(&self) -> anyhow::Result<()> {
-        Ok(self.plane.install()?)
+        match &self.place {
+            Place::Plane(plane) => Ok(plane.install()?),
+            Place::Node(node) => release::install_definitions(&Helm::of_cluster(node.plane().admin_kubeconfig())?),
+        }
     }
 
     /// The control plane itself.
-    pub const fn plane(&self) -> &ControlPlane {
-        &self.plane
+    pub fn plane(&self) -> &ControlPlane {
+        match &self.place {
+            Place::Plane(plane) => plane,
+            Place::Node(node) => node.plane(),
+        }
+    }
+
+    /// The user that the controller is to the API server.
+    pub const fn controller_user(&self) -> &'static str {
+        match &self.place {
+            Place::Plane(_) => FIELD_MANAGER,
+            Place::Node(_) => release::USER,
+        }
     }
 
     /// What kubectl printed as administrator; its error where it failed.
     pub fn kubectl(&self, arguments: &[&str]) -> anyhow::Result<String> {
-        Ok(self.plane.kubectl(arguments)?)
+        Ok(self.plane().kubectl(arguments)?)
     }
 
     /// `kubectl` with a manifest as its file.
@@ -55,12 +101,12 @@ impl LocalCluster {
 
     /// A client of the administrator.
     pub async fn client(&self) -> anyhow::Result<Client> {
-        client_from(&self.plane.admin_kubeconfig()).await
+        client_from(&self.plane().admin_kubeconfig()).await
     }
 
     /// The kubeconfig of the controller's own user, who has the rights of its role and no others.
     pub fn controller_kubeconfig(&self) -> anyhow::Result<PathBuf> {
-        Ok(self.plane.kubeconfig_for(FIELD_MANAGER, &[])?)
+        Ok(self.plane().kubeconfig_for(FIELD_MANAGER, &[])?)
     }
 }
 

@@ -129,11 +129,7 @@ impl LocalController {
 
     /// One counter of its `/metrics`, all label values together.
     pub async fn counter(&self, name: &str) -> anyhow::Result<f64> {
-        let request = http::Request::get("/metrics").body(Vec::new())?;
-        let text = http(self.endpoints.health)?.request_text(request).await?;
-        let of_counter = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
-        let values = text.lines().filter(of_counter).filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok());
-        Ok(values.sum())
+        counter(self.endpoints.health, name).await
     }
 
     /// Its process.
@@ -187,6 +183,15 @@ async fn spawn(
         }
     });
     Ok((supervisor.start(&Program::Controller.binary().await?, &arguments, &log(directory))?, endpoints))
+}
+
+/// One counter of the `/metrics` at an address, all label values together.
+pub(super) async fn counter(address: SocketAddr, name: &str) -> anyhow::Result<f64> {
+    let request = http::Request::get("/metrics").body(Vec::new())?;
+    let text = http(address)?.request_text(request).await?;
+    let of_counter = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
+    let values = text.lines().filter(of_counter).filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok());
+    Ok(values.sum())
 }
 
 pub(super) fn http(address: SocketAddr) -> anyhow::Result<Client> {

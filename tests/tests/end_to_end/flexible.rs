@@ -91,8 +91,14 @@ fn a_reference_that_cannot_be_accepted_waits_without_hardware() {
         scene.apply(&vm("early", json!({"scaleSetRef": {"name": "later"}})))?;
         let note = scene.event("early", "InvalidParameter").await?;
         assert!(note.contains("scale set later does not exist"), "{note}");
-        let early = reading(&scene.flex_vm("early").await?);
-        assert!(matches!(early, Reading::Failed(_)), "a person must act: {early}");
+        // The event comes before the status that tells the same.
+        scene
+            .until("a person must act", async || {
+                let early = reading(&scene.flex_vm("early").await?);
+                ensure!(matches!(early, Reading::Failed(_)), "it is {early}");
+                Ok(())
+            })
+            .await?;
         assert_eq!(scene.calls(Call::Create).await?, 0);
         scene.apply(&flexible("later", 0, json!({})))?;
         let accepted = scene.flex_vm_settled("early").await?;

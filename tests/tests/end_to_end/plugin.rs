@@ -212,6 +212,9 @@ fn a_plan_in_the_middle_of_an_upgrade_tells_what_is_left_of_it() {
             .until("the first batch is under way", async || {
                 let record = scene.set("web").await?.status.and_then(|status| status.rolling_upgrade);
                 ensure!(record.is_some_and(|record| record.progress.in_progress_instance_count == 2));
+                // The batch is chosen before its VMs begin.
+                let begun = scene.calls(Call::Update).await?;
+                ensure!(begun == 2, "{begun} have begun");
                 Ok(())
             })
             .await?;

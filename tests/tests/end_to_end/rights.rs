@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, ensure};
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
-use kube::Client;
 use kube::api::{Api, PostParams};
 
-use crate::world::{peaceful, run_bare};
+use crate::world::{World, peaceful, run_bare};
 
 /// Every right that its role gives, beside those of any authenticated user.
 const RIGHTS: &[&str] = &[
@@ -39,7 +38,11 @@ fn rights(table: &str) -> BTreeSet<String> {
         let verbs: Vec<&str> = verbs.into_iter().collect();
         Some(format!("{resource} [{}]", verbs.join(" ")))
     };
-    let own = |right: &String| !right.starts_with("self") && !right.contains("authentication.k8s.io");
+    // Every service account may read the authorities that the cluster publishes.
+    let of_everybody = ["self", "clustertrustbundles.certificates.k8s.io "];
+    let own = |right: &String| {
+        !of_everybody.iter().any(|start| right.starts_with(start)) && !right.contains("authentication.k8s.io")
+    };
     table.lines().skip(1).filter_map(of_line).filter(own).collect()
 }
 
@@ -47,11 +50,11 @@ fn rights(table: &str) -> BTreeSet<String> {
 fn the_controllers_rights_are_these_and_no_others() {
     run_bare(async || {
         let world = peaceful().await;
-        let user = ["--as", scaleset_crds::FIELD_MANAGER];
+        let user = ["--as", world.cluster.controller_user()];
         let table = world.cluster.kubectl(&[&["auth", "can-i", "--list"], &user[..]].concat())?;
         let expected: BTreeSet<String> = RIGHTS.iter().map(|right| (*right).to_owned()).collect();
         assert_eq!(rights(&table), expected, "{table}");
-        assert!(may(&world.client, "list", ours("scalesets")).await?, "the question can be answered with yes");
+        assert!(may(world, "list", ours("scalesets")).await?, "the question can be answered with yes");
         for (verb, resource) in [
             ("get", core("secrets", "")),
             ("list", core("configmaps", "")),
@@ -67,7 +70,7 @@ fn the_controllers_rights_are_these_and_no_others() {
             ("create", of_group("tokenreviews", "authentication.k8s.io")),
         ] {
             let told = format!("{verb} {resource:?}");
-            assert!(!may(&world.client, verb, resource).await?, "{told}");
+            assert!(!may(world, verb, resource).await?, "{told}");
         }
         Ok(())
     });
@@ -93,17 +96,17 @@ fn of_group(resource: &str, group: &str) -> ResourceAttributes {
 }
 
 /// Whether the API server would let the controller do that. An error is no answer.
-async fn may(client: &Client, verb: &str, resource: ResourceAttributes) -> anyhow::Result<bool> {
+async fn may(world: &World, verb: &str, resource: ResourceAttributes) -> anyhow::Result<bool> {
     let review = SubjectAccessReview {
         spec: SubjectAccessReviewSpec {
-            user: Some(scaleset_crds::FIELD_MANAGER.to_owned()),
+            user: Some(world.cluster.controller_user().to_owned()),
             groups: Some(vec!["system:authenticated".to_owned()]),
             resource_attributes: Some(ResourceAttributes { verb: Some(verb.to_owned()), ..resource }),
             ..SubjectAccessReviewSpec::default()
         },
         ..SubjectAccessReview::default()
     };
-    let answer = Api::<SubjectAccessReview>::all(client.clone()).create(&PostParams::default(), &review).await?;
+    let answer = Api::<SubjectAccessReview>::all(world.client.clone()).create(&PostParams::default(), &review).await?;
     let status = answer.status.context("a review without an answer")?;
     ensure!(status.evaluation_error.is_none(), "{verb} was not decided: {:?}", status.evaluation_error);
     Ok(status.allowed)

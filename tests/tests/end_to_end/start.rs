@@ -119,9 +119,11 @@ fn a_store_that_is_not_ours_to_open_is_left_as_it_is() {
         refused(&foreign, &["notes.txt", "no usable hardware store", "name another file"]);
 
         // Somebody works on this one, so that only its refusal can be looked at.
-        let locked = peaceful().await.controller.hardware_store();
-        let arguments = [("--kubeconfig", kubeconfig.as_path()), ("--hardware-store", &locked)];
-        assert_says(&run(&program, &arguments), &["hardware.redb", "locked", "another process"]);
+        // A release keeps its store in a volume of a pod, where no other process comes.
+        if let Some(locked) = peaceful().await.controller.hardware_store() {
+            let arguments = [("--kubeconfig", kubeconfig.as_path()), ("--hardware-store", &locked)];
+            assert_says(&run(&program, &arguments), &["hardware.redb", "locked", "another process"]);
+        }
         Ok(())
     });
 }

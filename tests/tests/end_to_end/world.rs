@@ -5,9 +5,10 @@ use std::sync::LazyLock;
 
 use kube::Client;
 use scaleset_tests::local::cluster::{LocalCluster, workspace};
-use scaleset_tests::local::controller::{HardwarePlace, Latency, LocalController, Settings};
+use scaleset_tests::local::controller::{HardwarePlace, Latency, Settings};
 use scaleset_tests::local::hardware::HardwareEndpoint;
 use scaleset_tests::local::object_health;
+use scaleset_tests::local::product::Product;
 use tokio::runtime::Runtime;
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
@@ -21,7 +22,7 @@ pub struct World {
     pub cluster: LocalCluster,
     pub client: Client,
     pub hardware: HardwareEndpoint,
-    pub controller: LocalController,
+    pub controller: Product,
 }
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime can be built"));
@@ -77,7 +78,7 @@ async fn lonely() -> MutexGuard<'static, World> {
 
 impl World {
     async fn start() -> Self {
-        let start = || object_health::prepare().and_then(|()| LocalCluster::installed());
+        let start = || object_health::prepare().and_then(|()| LocalCluster::for_product());
         let cluster = tokio::task::spawn_blocking(start).await.expect("starting does not panic");
         let cluster = cluster.unwrap_or_else(|error| panic!("{error:#}"));
         Self::with_controller(cluster).await.unwrap_or_else(|error| panic!("{error:#}"))
@@ -90,7 +91,7 @@ impl World {
             latency: Latency::TimesFaster(TIMES_FASTER),
             place: HardwarePlace::Inside,
         };
-        let controller = LocalController::start(settings).await?;
+        let controller = Product::start(&cluster, settings).await?;
         Ok(Self { client: cluster.client().await?, hardware: controller.hardware()?, cluster, controller })
     }
 

@@ -1,0 +1,12 @@
+//! The charts: what helm makes of them, which values they refuse, and what a real API server says to what they install.
+
+#[path = "chart/lint.rs"]
+mod lint;
+#[path = "chart/pods.rs"]
+mod pods;
+#[path = "chart/rendered.rs"]
+mod rendered;
+#[path = "chart/rights.rs"]
+mod rights;
+#[path = "chart/values.rs"]
+mod values;
