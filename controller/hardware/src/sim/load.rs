@@ -109,12 +109,16 @@ impl LoadEra {
         self.from <= at && self.until.is_none_or(|until| at < until)
     }
 
-    /// What each of so many machines that share it measures at an instant.
-    pub(crate) fn share(&self, at: Timestamp, sharers: i64) -> i64 {
+    /// What one of so many machines that share it measures at an instant. What cannot be divided falls to the first of them, so
+    /// that all together measure exactly the total.
+    pub(crate) fn share(&self, at: Timestamp, sharers: i64, number: i64) -> i64 {
         let value = self.load.value(at.duration_since(self.from));
         let share = match self.load.sharing {
             LoadSharing::Each => value,
-            LoadSharing::Total => value / sharers.max(1),
+            LoadSharing::Total => {
+                let sharers = sharers.max(1);
+                value / sharers + i64::from(number < value % sharers)
+            }
         };
         if self.load.metric == CPU && self.load.namespace.is_none() { share.min(FULL) } else { share }
     }

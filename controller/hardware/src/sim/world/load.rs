@@ -94,18 +94,21 @@ impl Grain {
 fn values(machines: &[(&Reporter, Vec<&LoadEra>)], at: Timestamp) -> Vec<i64> {
     let ran = machines.iter().filter(|(machine, _)| machine.ran(at));
     let deciding: Vec<Option<&LoadEra>> = ran.map(|(_, eras)| deciding(eras, at)).collect();
-    let mut sharers: Vec<(&LoadEra, i64)> = Vec::new();
+    let mut sharers: Vec<(&LoadEra, i64, i64)> = Vec::new();
     for era in deciding.iter().copied().flatten() {
-        match sharers.iter_mut().find(|(other, _)| std::ptr::eq(*other, era)) {
-            Some((_, count)) => *count += 1,
-            None => sharers.push((era, 1)),
+        match sharers.iter_mut().find(|(other, _, _)| std::ptr::eq(*other, era)) {
+            Some((_, count, _)) => *count += 1,
+            None => sharers.push((era, 1, 0)),
         }
     }
-    let share = |era: &LoadEra| {
-        let count = sharers.iter().find(|(other, _)| std::ptr::eq(*other, era)).map_or(1, |(_, count)| *count);
-        era.share(at, count)
+    let mut share = |era: &LoadEra| {
+        let Some((_, count, next)) = sharers.iter_mut().find(|(other, _, _)| std::ptr::eq(*other, era)) else {
+            return 0;
+        };
+        *next += 1;
+        era.share(at, *count, *next - 1)
     };
-    deciding.into_iter().map(|era| era.map_or(0, share)).collect()
+    deciding.into_iter().map(|era| era.map_or(0, &mut share)).collect()
 }
 
 /// What is wrong with a load: the field, and in words.
