@@ -33,6 +33,7 @@ async fn announcements_that_end_are_listened_to_anew() {
         instances: Arc::new(WorkQueue::new(Duration::ZERO)),
         operations: Arc::new(WorkQueue::new(Duration::ZERO)),
         groups: Arc::new(WorkQueue::new(Duration::ZERO)),
+        settings: Arc::new(WorkQueue::new(Duration::ZERO)),
     };
     let listened = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&listened);

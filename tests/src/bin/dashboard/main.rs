@@ -14,7 +14,7 @@ use kube::api::{Api, Patch, PatchParams, PostParams};
 use scaleset_crds::condition::find;
 use scaleset_crds::{CapacityReservationGroup, ScaleSet};
 use scaleset_tests::local::cluster::{LocalCluster, workspace};
-use scaleset_tests::local::controller::{Latency, LocalController, Settings};
+use scaleset_tests::local::controller::{HardwarePlace, Latency, LocalController, Settings};
 use scaleset_tests::local::until;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -57,6 +57,7 @@ async fn main() -> anyhow::Result<()> {
         kubeconfig: cluster.controller_kubeconfig()?,
         region_file: None,
         latency: Latency::TimesFaster(20.0),
+        place: HardwarePlace::Inside,
     };
     let controller = LocalController::start(settings).await?;
     let prometheus = Prometheus::start(controller.health()).await?;

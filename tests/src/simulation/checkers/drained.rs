@@ -71,6 +71,8 @@ fn takes_down(entry: &JournalEntry) -> bool {
         | Call::ObserveAll
         | Call::Catalog
         | Call::Headroom
+        | Call::Metrics
+        | Call::Lead
         | Call::PutReservationGroup
         | Call::Reserve
         | Call::ReleaseReservation

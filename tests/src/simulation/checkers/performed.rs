@@ -38,6 +38,8 @@ pub(super) fn operations_are_performed_once(stage: &Stage, findings: &mut Vec<St
             | Call::Create
             | Call::SetPower
             | Call::Count
+            | Call::Drain
+            | Call::Undrain
             | Call::Reimage
             | Call::ReplaceOsDisk
             | Call::Delete
@@ -45,6 +47,8 @@ pub(super) fn operations_are_performed_once(stage: &Stage, findings: &mut Vec<St
             | Call::ObserveAll
             | Call::Catalog
             | Call::Headroom
+            | Call::Metrics
+            | Call::Lead
             | Call::PutReservationGroup
             | Call::Reserve
             | Call::ReleaseReservation
