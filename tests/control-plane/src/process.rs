@@ -156,6 +156,10 @@ impl Supervisor {
         let cannot = |source| ControlPlaneError::Run { program: program.display().to_string(), source };
         let words = std::iter::once(program.display().to_string()).chain(arguments.iter().cloned());
         let command = words.map(|word| quote(&word)).collect::<Vec<_>>().join(" ");
+        if command.contains('\n') {
+            // The rest would be commands of their own.
+            return Err(cannot(std::io::Error::other("its arguments must be on one line")));
+        }
         let line = format!("exec {command} </dev/null >>{} 2>&1\n", quote(&log.display().to_string()));
         let pipe = self.commands.as_mut().expect("the pipe is open until the supervisor is dropped");
         pipe.write_all(line.as_bytes()).and_then(|()| pipe.flush()).map_err(cannot)?;
@@ -216,6 +220,15 @@ mod tests {
         drop(given_up);
         assert!(!started.is_running());
         assert!(ran_before.is_running());
+    }
+
+    #[test]
+    fn an_argument_of_two_lines_is_refused_and_no_command() {
+        let mut supervisor = Supervisor::new().unwrap();
+        let two = ["60\ntouch /dev/null".to_owned()];
+        let refused = supervisor.start(Path::new("sleep"), &two, Path::new("/dev/null")).unwrap_err();
+        assert!(refused.to_string().contains("must be on one line"), "{refused}");
+        assert_eq!(supervisor.started(), []);
     }
 
     #[test]
