@@ -5,7 +5,6 @@
 #[path = "../tests/planner/fleet.rs"]
 mod fleet;
 
-#[expect(dead_code, reason = "the planner's tests use the rest")]
 #[path = "../tests/planner/settings.rs"]
 mod settings;
 
