@@ -16,7 +16,7 @@ use scaleset_planning::autoscale::rule::{Division, MetricWish, Rule};
 use scaleset_planning::snapshot::{AutoscaleSnapshot, MetricPoint, MetricsView, Rival, ScaleTarget, SetCount, Switch};
 
 pub fn at(text: &str) -> Timestamp {
-    text.parse().unwrap()
+    text.parse().expect("it is one")
 }
 
 pub fn now() -> Timestamp {
@@ -37,7 +37,7 @@ pub fn rule(name: &str, operator: MetricOperator, threshold: &str, change: i32) 
         aggregation: TimeAggregation::Average,
         division: Division::None,
         operator,
-        threshold: Measure::parse(threshold).unwrap(),
+        threshold: Measure::parse(threshold).expect("it is one"),
         direction: if change > 0 { ScaleDirection::Increase } else { ScaleDirection::Decrease },
         action: ScaleActionType::ChangeCount,
         value: change.abs(),
@@ -68,7 +68,7 @@ pub fn snapshot(count: i32, profile: Profile, values: &[(&str, &str)]) -> Autosc
         maximum: value,
     };
     let read = |(name, value): &(&str, &str)| {
-        let value = Measure::parse(value).unwrap().thousandths();
+        let value = Measure::parse(value).expect("it is one").thousandths();
         ((*name).to_owned(), (0..5).map(|minute| point(minute, value)).collect())
     };
     AutoscaleSnapshot {
@@ -88,8 +88,12 @@ pub fn snapshot(count: i32, profile: Profile, values: &[(&str, &str)]) -> Autosc
 /// Weekdays from Monday 04:00 on 3 to 20, weekends from Saturday 00:01 on 1 to 3, in Warsaw.
 pub fn week() -> Vec<Profile> {
     let weekly = |day: Weekday, hour: i8, minute: i8| {
-        let zone = time_zone("Europe/Warsaw").unwrap();
-        Schedule::Weekly(Weekly { zone, days: vec![day], times: vec![Time::new(hour, minute, 0, 0).unwrap()] })
+        let zone = time_zone("Europe/Warsaw").expect("it is one");
+        Schedule::Weekly(Weekly {
+            zone,
+            days: vec![day],
+            times: vec![Time::new(hour, minute, 0, 0).expect("it is one")],
+        })
     };
     vec![
         profile("usual", [2, 10, 2], Vec::new()),
