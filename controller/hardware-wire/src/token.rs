@@ -1,5 +1,6 @@
 //! A token that lies in a file and is replaced there while the process runs.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -18,10 +19,17 @@ pub struct TokenError {
 }
 
 /// A token in a file.
-#[derive(Debug)]
 pub struct TokenFile {
     path: PathBuf,
     last: Mutex<(Instant, String)>,
+}
+
+/// Where it is, never what it is: this goes into logs.
+impl fmt::Debug for TokenFile {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, last: _ } = self;
+        write!(formatter, "TokenFile({})", path.display())
+    }
 }
 
 impl TokenFile {

@@ -75,8 +75,13 @@ fn a_leader_that_is_killed_is_followed_within_its_lease_and_two_seconds() {
         assert!(took >= soonest, "took over after {took} s: nobody could know that it was dead");
         world.settled(namespace, 5).await?;
         leader.restart().await?;
-        let (_, returned) = by_standing(standby, leader).await?;
-        assert!(returned.readiness().await?.starts_with("standby: "), "who comes back waits");
+        let (_leader, returned) = by_standing(standby, leader).await?;
+        let said = returned.readiness().await?;
+        assert!(
+            said.starts_with("standby: "),
+            "who comes back waits, it says {said}; its log:\n{}",
+            returned.log_tail(30)
+        );
         world.remove_set(namespace).await
     });
 }

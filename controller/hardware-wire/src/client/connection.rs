@@ -219,14 +219,14 @@ fn unknown(url: &str, reason: &str) -> HardwareError {
 
 /// Why a call failed, from the innermost cause.
 fn described(status: &Status) -> String {
-    match status.code() {
-        Code::Unauthenticated | Code::PermissionDenied => format!("it lets us not in: {}", status.message()),
-        Code::Unimplemented => format!("its version is another one: {}", status.message()),
-        _ => match status.source() {
-            Some(source) => deepest(source),
-            None => status.message().to_owned(),
-        },
+    let code = status.code();
+    if code == Code::Unauthenticated || code == Code::PermissionDenied {
+        return format!("it does not let us in: {}", status.message());
     }
+    if code == Code::Unimplemented {
+        return format!("its version is another one: {}", status.message());
+    }
+    status.source().map_or_else(|| status.message().to_owned(), deepest)
 }
 
 fn deepest(error: &(dyn Error + 'static)) -> String {

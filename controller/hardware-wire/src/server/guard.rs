@@ -52,6 +52,7 @@ mod tests {
         std::fs::write(file.path(), "secret-1\n").unwrap();
         let guard = Guard::Token(TokenFile::open(file.path().to_owned()).unwrap());
         assert!(guard.admit(&with("Bearer secret-1")).await.is_ok());
+        assert!(!format!("{guard:?}").contains("secret"), "{guard:?} goes into the log");
         for refused in [with("Bearer secret-2"), with("secret-1"), with("Bearer "), HeaderMap::new()] {
             let status = guard.admit(&refused).await.unwrap_err();
             assert_eq!(status.code(), tonic::Code::Unauthenticated, "{refused:?}");

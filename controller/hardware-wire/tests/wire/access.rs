@@ -43,7 +43,7 @@ async fn only_who_has_the_token_is_let_in() {
     assert_eq!(refusal(&with(Some(shared))).await, None);
     let other = file(directory.path(), "other", "another-token");
     let refused = refusal(&with(Some(other))).await.unwrap();
-    assert!(refused.ends_with(": it lets us not in: the token is not the shared one"), "{refused}");
+    assert!(refused.ends_with(": it does not let us in: the token is not the shared one"), "{refused}");
     let refused = refusal(&with(None)).await.unwrap();
     assert!(refused.ends_with("a token is needed; give one with --hardware-token-file"), "{refused}");
     let nowhere = with(Some(directory.path().join("nowhere"))).check().unwrap_err().to_string();
