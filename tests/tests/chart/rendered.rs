@@ -34,6 +34,8 @@ fn everything() -> Value {
         "priorityClassName": "system-cluster-critical",
         "networkPolicy": {"egress": {"enabled": true}},
         "serviceMonitor": {"enabled": true, "labels": {"release": "prometheus"}},
+        "alerts": {"enabled": true, "labels": {"release": "prometheus"}},
+        "dashboards": {"enabled": true},
         "hardware": {
             "timeScale": 20.5, "seed": 7, "regionFile": "seed: 1\n# a comment\nregions: {}\n",
             "control": {"enabled": true},

@@ -31,8 +31,8 @@ pub(crate) use read::JournalPage;
 pub(crate) use write::Write;
 
 /// Format of what this version writes. 2: machines with what their health source hears. 4: reservations, whose slots an
-/// older version would give away.
-pub(crate) const FORMAT: u64 = 4;
+/// older version would give away. 5: maintenance, drains, loads and calls that an older version cannot read.
+pub(crate) const FORMAT: u64 = 5;
 /// Oldest format that this version reads: what has come since is absent there.
 pub(crate) const OLDEST_FORMAT: u64 = 3;
 /// Memory for redb's page cache: the store is written far more than it is read.

@@ -328,8 +328,7 @@ impl World {
         };
         self.runs.note(record, self.models.get(record.model), now);
         if record.is_gone(now) {
-            self.runs.gone(record, now);
-            self.remove(uid);
+            self.remove(uid, now);
             return;
         }
         if record.announced.as_ref().is_some_and(|announced| announced.is_over(record, now)) {
@@ -347,7 +346,7 @@ impl World {
     }
 
     /// Takes a machine out of the world, with all that it holds.
-    fn remove(&mut self, uid: &str) {
+    fn remove(&mut self, uid: &str, now: Timestamp) {
         self.release_host(uid);
         self.end_promise(uid);
         self.leave_reservation(uid);
@@ -356,6 +355,7 @@ impl World {
         let Some(record) = self.machines.remove(uid) else {
             return;
         };
+        self.runs.gone(&record, now);
         if let Some(region) = self.regions.get_mut(&record.placement.location) {
             record.interfaces.iter().for_each(|interface| region.release(interface));
         }

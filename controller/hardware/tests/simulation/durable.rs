@@ -180,7 +180,7 @@ fn a_store_of_another_format_is_left_untouched() {
             let before = std::fs::read(&path).unwrap();
             let refused = open_with(&path, ClockSource::Virtual(VirtualClock::default()), REGION).unwrap_err();
             let expected = format!(
-                "hardware store {} has format {format}, this version knows 4: it was left untouched; {mend}",
+                "hardware store {} has format {format}, this version knows 5: it was left untouched; {mend}",
                 path.display()
             );
             assert_eq!(refused.to_string(), expected);

@@ -21,7 +21,7 @@ fn a_text_of_another_shape_is_refused_with_line_column_and_field() {
         (
             "seed: 7",
             "sede: 7",
-            "region file test.yaml, line 1, column 1, sede: unknown field `sede`, expected one of seed, latencies, sizes, images, regions, applications; docs/hardware.md lists the fields",
+            "region file test.yaml, line 1, column 1, sede: unknown field `sede`, expected one of seed, latencies, sizes, images, regions, applications, loads; docs/hardware.md lists the fields",
         ),
         (
             "vcpus: 32",

@@ -186,7 +186,7 @@ impl World {
             return Ok((Deletion::Gone, Effect::Unchanged));
         };
         if record.is_deleted(now) {
-            self.remove(&target.uid);
+            self.remove(&target.uid, now);
             return Ok((Deletion::Gone, Effect::Changed));
         }
         let under_way = record.operation.mark.kind == OperationKind::Delete && record.generation <= target.generation;
@@ -204,7 +204,7 @@ impl World {
         }
         let power = self.not_stale(target)?.power(now);
         if shutdown == Shutdown::Skip {
-            self.remove(&target.uid);
+            self.remove(&target.uid, now);
             return Ok((Deletion::Gone, Effect::Changed));
         }
         let risk = Risk { boot: Boot::None, extensions: &BTreeSet::new() };

@@ -179,10 +179,7 @@ impl World {
     pub(crate) fn vanish(&mut self, uid: &str, now: Timestamp) -> Controlled {
         let set_uid = self.machine(uid)?.owner.set_uid.clone();
         self.announce(uid);
-        if let Some(record) = self.machines.get(uid) {
-            self.runs.gone(record, now);
-        }
-        self.remove(uid);
+        self.remove(uid, now);
         self.begin_approved(uid, set_uid.as_deref(), (now, now));
         Ok(())
     }
