@@ -201,7 +201,7 @@ impl Tenure {
         let renewed = matches!(attempt, Attempt::Renewed { .. });
         match self.judge(attempt) {
             Next::TryAfter(_) if renewed => Ok(u64::try_from(transitions).unwrap_or_default()),
-            next => Err(next),
+            next @ (Next::TryAfter(_) | Next::Stop { .. }) => Err(next),
         }
     }
 

@@ -95,13 +95,7 @@ impl Queues {
 /// Runs until `stop` turns true and the passes in flight have ended, or ten seconds have passed.
 pub async fn run(parts: Parts, mut stop: watch::Receiver<bool>) {
     let Parts { cluster, changes, hardware, metrics, sudden_scale_in } = parts;
-    let queues = Queues {
-        sets: Arc::new(WorkQueue::new(MEMBER_SPACING)),
-        instances: Arc::new(WorkQueue::new(Duration::ZERO)),
-        operations: Arc::new(WorkQueue::new(MEMBER_SPACING)),
-        groups: Arc::new(WorkQueue::new(MEMBER_SPACING)),
-        settings: Arc::new(WorkQueue::new(MEMBER_SPACING)),
-    };
+    let queues = queues();
     let context = Context {
         cluster: Arc::new(cluster.clone()),
         hardware: Arc::clone(&hardware),
@@ -164,6 +158,16 @@ pub async fn run(parts: Parts, mut stop: watch::Receiver<bool>) {
     workers.spawn(settings.run(stop, GRACE));
     while let Some(ended) = workers.join_next().await {
         ended.expect("a worker catches what its passes do");
+    }
+}
+
+fn queues() -> Queues {
+    Queues {
+        sets: Arc::new(WorkQueue::new(MEMBER_SPACING)),
+        instances: Arc::new(WorkQueue::new(Duration::ZERO)),
+        operations: Arc::new(WorkQueue::new(MEMBER_SPACING)),
+        groups: Arc::new(WorkQueue::new(MEMBER_SPACING)),
+        settings: Arc::new(WorkQueue::new(MEMBER_SPACING)),
     }
 }
 

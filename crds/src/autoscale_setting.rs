@@ -24,7 +24,6 @@ mod vocabulary;
 
 /// Rules that follow a set's load, and profiles that follow the calendar. They act on the number of VMs that the set makes
 /// from its profile, every 30 seconds of scenario time, one setting for each set.
-#[expect(clippy::duplicated_attributes, reason = "columns have types, and several have the same")]
 #[derive(Clone, Debug, PartialEq, CustomResource, Serialize, Deserialize, KubeSchema)]
 #[kube(
     group = "compute.scaleset.io",

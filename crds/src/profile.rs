@@ -391,7 +391,7 @@ impl VirtualMachineProfile {
             extensions,
             terminate_notification: scheduled_events_profile
                 .as_ref()
-                .and_then(|events| events.terminate_notification()),
+                .and_then(super::scheduled_event::ScheduledEventsProfile::terminate_notification),
             os_image_notification: scheduled_events_profile.and_then(|events| events.os_image_notification()),
             tags,
         }

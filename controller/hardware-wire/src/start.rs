@@ -91,14 +91,15 @@ pub async fn run(args: Args) -> Result<(), StartError> {
         served = server::serve(listener, tls, Arc::new(hardware.clone()), guard) => Ok(served?),
         ended = health::serve(health) => Ok(ended?),
         ended = serve_world(control, hardware.clone()) => Ok(ended?),
-        _ = interrupt.recv() => stopping("SIGINT"),
-        _ = terminate.recv() => stopping("SIGTERM"),
+        _ = interrupt.recv() => {
+            info!(signal = "SIGINT", "stopping");
+            Ok(())
+        }
+        _ = terminate.recv() => {
+            info!(signal = "SIGTERM", "stopping");
+            Ok(())
+        }
     }
-}
-
-fn stopping(signal: &str) -> Result<(), StartError> {
-    info!(signal, "stopping");
-    Ok(())
 }
 
 fn open(args: &Args) -> Result<Simulation, StartError> {

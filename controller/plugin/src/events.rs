@@ -74,7 +74,9 @@ fn entries(document: &Document) -> Vec<Entry<'_>> {
         entry.vms.push(name);
     }
     let mut entries: Vec<Entry<'_>> = by_id.into_values().collect();
-    entries.iter_mut().for_each(|entry| entry.vms.sort_unstable());
+    for entry in &mut entries {
+        entry.vms.sort_unstable();
+    }
     entries.sort_by_key(|entry| (entry.event.not_before.as_ref().map(|time| time.0), entry.vms.clone()));
     entries
 }

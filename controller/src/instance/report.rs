@@ -63,6 +63,14 @@ fn unheeded(snapshot: &InstanceSnapshot) -> Option<&Failure> {
     refusal.filter(|refusal| told.is_none_or(|before| before.reason != refusal.reason.as_str()))
 }
 
+/// Whether a condition has told that reason already.
+fn is_known(snapshot: &InstanceSnapshot, code: &str) -> bool {
+    let conditions = &snapshot.status.conditions;
+    [InstanceCondition::Provisioned, InstanceCondition::Stalled]
+        .iter()
+        .any(|condition| find(conditions, condition.as_str()).is_some_and(|before| before.reason == code))
+}
+
 /// One event for a decision that a person would ask about, none for the ordinary course of creation: those are told
 /// once for all by the set.
 fn notice(
@@ -87,12 +95,7 @@ fn notice(
     if let Some((event_type, reason, note)) = news(snapshot, executed) {
         return notice(event_type, reason, note);
     }
-    let told = |code: &str| {
-        let conditions = &snapshot.status.conditions;
-        [InstanceCondition::Provisioned, InstanceCondition::Stalled]
-            .iter()
-            .any(|condition| find(conditions, condition.as_str()).is_some_and(|before| before.reason == code))
-    };
+    let told = |code: &str| is_known(snapshot, code);
     if let Some(failure) = &executed.outcome.failure {
         let reason = failure.reason.as_str();
         return if told(reason) { None } else { notice(EventType::Warning, reason, failure.message.clone()) };

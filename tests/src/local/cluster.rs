@@ -25,7 +25,7 @@ pub struct LocalCluster {
 #[derive(Debug)]
 enum Place {
     /// Nothing runs in it.
-    Plane(ControlPlane),
+    Plane(Box<ControlPlane>),
     /// Pods run in it.
     Node(Box<Node>),
 }
@@ -35,7 +35,7 @@ impl LocalCluster {
     pub fn bare() -> anyhow::Result<Self> {
         Binaries::locate()?.ensure(|_| {})?;
         let options = Options { api_server_arguments: audit::api_server_arguments()?, ..Options::default() };
-        Ok(Self { place: Place::Plane(ControlPlane::start(options)?) })
+        Ok(Self { place: Place::Plane(Box::new(ControlPlane::start(options)?)) })
     }
 
     /// A control plane with a node that has the product's image, and that knows none of our kinds.

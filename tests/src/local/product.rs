@@ -22,7 +22,7 @@ pub enum Mode {
 #[derive(Debug)]
 pub enum Product {
     /// A process.
-    Process(LocalController),
+    Process(Box<LocalController>),
     /// A release.
     Release(Box<Release>),
 }
@@ -42,7 +42,7 @@ impl Product {
     /// Runs in the cluster what the cluster was made for, and returns when it is ready.
     pub async fn start(cluster: &LocalCluster, settings: Settings) -> anyhow::Result<Self> {
         match Mode::of_environment()? {
-            Mode::Process => Ok(Self::Process(LocalController::start(settings).await?)),
+            Mode::Process => Ok(Self::Process(Box::new(LocalController::start(settings).await?))),
             Mode::Chart => Ok(Self::Release(Box::new(Release::install(cluster, &settings).await?))),
         }
     }

@@ -69,7 +69,7 @@ impl Rollout<'_> {
         self.tell(&format!(
             "set web {mode} webtown {place} replicas={replicas} mode={policy} health={health} image=22.04.1 disk=64"
         ));
-        if replicas % 3 == 0 {
+        if replicas.is_multiple_of(3) {
             self.tell("change web pool=default:15");
         }
         let batch = *self.random.pick(&[20, 20, 34, 50, 100]);

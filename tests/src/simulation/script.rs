@@ -188,11 +188,6 @@ impl Teller {
                 self.stage.clock.advance_to(instant.parse().expect("it is an instant"));
                 self.stage.stir();
             }
-            ("settings", []) => {
-                let all = self.stage.cluster.all(Kind::AutoscaleSetting);
-                let lines: Vec<String> = all.iter().flat_map(autoscale::told).map(|line| format!("  {line}")).collect();
-                self.say(&lines.join("\n"));
-            }
             ("regroup", [name, options @ ..]) => {
                 let group = self.stage.cluster.get(Kind::CapacityReservationGroup, name).unwrap_or_default();
                 self.patch(name, &json!({"spec": group::changed(&group["spec"], options)}));
@@ -208,6 +203,13 @@ impl Teller {
                 let spec = operation_spec(kind, target, operation_type, &options);
                 self.stage.cluster.create_by_hand(Kind::ScaleSetOperation, name, spec);
             }
+            _ => self.go_on(verb, words),
+        }
+    }
+
+    /// What goes on, and what is in its way.
+    fn go_on(&mut self, verb: &str, words: &[&str]) {
+        match (verb, words) {
             ("delete", [name]) => self.delete(name, Cascade::Background),
             ("delete", [name, "foreground"]) => self.delete(name, Cascade::Foreground),
             ("delete", [name, "orphan"]) => self.delete(name, Cascade::Orphan),
@@ -233,6 +235,18 @@ impl Teller {
                     other => panic!("it dies before or after a write, not {other}"),
                 };
                 self.stage.cluster.trouble(Trouble::Crash { write: number(write), point });
+            }
+            _ => self.look(verb, words),
+        }
+    }
+
+    /// What is looked at; anything else is done by the hardware.
+    fn look(&mut self, verb: &str, words: &[&str]) {
+        match (verb, words) {
+            ("settings", []) => {
+                let all = self.stage.cluster.all(Kind::AutoscaleSetting);
+                let lines: Vec<String> = all.iter().flat_map(autoscale::told).map(|line| format!("  {line}")).collect();
+                self.say(&lines.join("\n"));
             }
             ("requests", [location, name]) => {
                 let counts = self.stage.hardware.request_counts(location, name);

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::scene::{Scene, uniform};
 use crate::world::{World, run, run_alone};
 
-fn setting(name: &str, profiles: Value) -> Value {
+fn setting(name: &str, profiles: &Value) -> Value {
     let spec = json!({"scaleTargetRef": {"name": "web"}, "enabled": true, "profiles": profiles});
     json!({
         "apiVersion": scaleset_crds::API_VERSION, "kind": "AutoscaleSetting", "metadata": {"name": name}, "spec": spec,
@@ -58,7 +58,7 @@ fn a_set_follows_its_load_from_two_to_ten_and_back() {
     run("autoscale", async |scene| {
         load(scene.world, "autoscale", 100).await?;
         scene.apply(&uniform("web", 2, json!({})))?;
-        scene.apply(&setting("auto", following()))?;
+        scene.apply(&setting("auto", &following()))?;
         scene.kubectl(&["wait", "--for=condition=Ready", "--timeout=60s", "asetting/auto"])?;
         load(scene.world, "autoscale", 900).await?;
         counts(scene, 10).await?;
@@ -110,7 +110,7 @@ fn a_profile_of_the_calendar_comes_into_force() {
                 "fixedDate": {"timeZone": "UTC", "start": local(200), "end": local(500)},
             },
         ]);
-        scene.apply(&setting("auto", profiles))?;
+        scene.apply(&setting("auto", &profiles))?;
         scene
             .until("the sale is to come", async || {
                 let status = status(scene, "auto").await?;
@@ -137,7 +137,7 @@ fn killed_between_the_record_and_the_set_a_decision_is_carried_out_once() {
             load(world, namespace, 100).await?;
             scene.apply(&uniform("web", 2, json!({})))?;
             scene.settled("web").await?;
-            scene.apply(&setting("auto", following()))?;
+            scene.apply(&setting("auto", &following()))?;
             scene.kubectl(&["wait", "--for=condition=Ready", "--timeout=60s", "asetting/auto"])?;
         }
         world.controller.kill().await?;

@@ -67,7 +67,13 @@ fn field(span: &Span, key: &str) -> Option<String> {
     let attribute = span.attributes.iter().find(|attribute| attribute.key == key)?;
     match attribute.value.as_ref()?.value.as_ref()? {
         Field::StringValue(text) => Some(text.clone()),
-        _ => None,
+        Field::BoolValue(_)
+        | Field::IntValue(_)
+        | Field::DoubleValue(_)
+        | Field::ArrayValue(_)
+        | Field::KvlistValue(_)
+        | Field::BytesValue(_)
+        | Field::StringValueStrindex(_) => None,
     }
 }
 

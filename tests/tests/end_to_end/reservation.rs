@@ -188,17 +188,17 @@ fn members_of_a_set_without_a_profile_use_a_group_each_for_itself() {
             "virtualMachineProfile": null, "platformFaultDomainCount": 1, "singlePlacementGroup": false,
         });
         scene.apply(&flexible("demo", 0, bare))?;
-        let mut states = Vec::new();
+        let mut told = Vec::new();
         for name in ["one", "two", "three"] {
             let mut change = reference("d2s");
             change["scaleSetRef"] = json!({"name": "demo"});
             scene.apply(&vm(name, change))?;
             let status = scene.flex_vm_settled(name).await?.status.context("it has one")?;
             assert_eq!(status.scale_set.as_deref(), Some("demo"), "{name} is a member");
-            states.push(status.capacity_reservation.context("it uses one")?.state);
+            told.push(status.capacity_reservation.context("it uses one")?.state);
         }
         let (allocated, beyond) = (ReservationState::Allocated, ReservationState::Overallocated);
-        assert_eq!(states, [allocated, allocated, beyond], "a full reservation blocks nobody");
+        assert_eq!(told, [allocated, allocated, beyond], "a full reservation blocks nobody");
         counts(scene, "d2s", [2, 3, 3, 0, 1]).await?;
         let listed = get(scene, "d2s").await?.status.context("it has one")?.virtual_machines_associated;
         assert_eq!(listed, ["one", "three", "two"].map(|name| format!("reserve-members/FlexVM/{name}")));
@@ -207,12 +207,12 @@ fn members_of_a_set_without_a_profile_use_a_group_each_for_itself() {
         scene.patch::<FlexVM>("one", json!({"spec": {"powerState": "Deallocated"}})).await?;
         counts(scene, "d2s", [2, 3, 2, 0, 0]).await?;
         let expected = [("one", ReservationState::Associated), ("two", allocated), ("three", allocated)];
-        for (name, state) in expected {
+        for (name, wanted) in expected {
             scene
-                .until(&format!("{name} is told as {state:?}"), async || {
-                    let status = scene.flex_vm(name).await?.status.unwrap_or_default();
-                    let told = status.capacity_reservation.context("it uses one")?.state;
-                    ensure!(told == state, "it is {told:?}");
+                .until(&format!("{name} is told as {wanted:?}"), async || {
+                    let vm = scene.flex_vm(name).await?;
+                    let told = vm.status.and_then(|status| status.capacity_reservation).context("it uses one")?.state;
+                    ensure!(told == wanted, "it is {told:?}");
                     Ok(())
                 })
                 .await?;

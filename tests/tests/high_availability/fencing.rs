@@ -70,7 +70,7 @@ fn a_leader_that_was_paused_past_its_lease_can_do_nothing_more() {
         }
         assert_eq!(accepted_in_all, 0, "{transcript}");
         let machines = world.endpoint.machines(namespace).await?.len();
-        assert_eq!(machines, if tries % 2 == 0 { 10 } else { 30 });
+        assert_eq!(machines, if tries.is_multiple_of(2) { 10 } else { 30 });
         drop(standby);
         world.remove_set(namespace).await
     });

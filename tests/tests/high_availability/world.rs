@@ -179,8 +179,8 @@ impl World {
     pub async fn led_after(&self, led: Led) -> anyhow::Result<(u64, Timestamp)> {
         until(&format!("a leader above epoch {} calls", led.epoch), LIMIT, async || {
             let journal = self.endpoint.journal_after(led.sequence).await?;
-            let lead = journal.iter().find(|entry| entry.call == Call::Lead).context("nobody does")?;
-            Ok((lead.epoch.unwrap_or_default(), lead.wall_time))
+            let first = journal.iter().find(|entry| entry.call == Call::Lead).context("nobody does")?;
+            Ok((first.epoch.unwrap_or_default(), first.wall_time))
         })
         .await
     }

@@ -8,15 +8,15 @@ use crate::objects::{autoscale_setting, merged};
 const NAME: &str = "InvalidParameter: the name must be a DNS label of at most 63 characters: lower-case letters, digits and \
                     '-', starting and ending with a letter or a digit";
 
-fn profile(name: &str, change: Value) -> Value {
+fn profile(name: &str, change: &Value) -> Value {
     let usual = json!({"name": name, "capacity": {"minimum": 2, "maximum": 10, "default": 2}});
-    merged(&usual, &change)
+    merged(&usual, change)
 }
 
-fn rule(name: &str, trigger: Value, action: Value) -> Value {
+fn rule(name: &str, trigger: &Value, action: &Value) -> Value {
     let usual = json!({"metricName": "Percentage CPU", "operator": "GreaterThan", "threshold": "70"});
     let more = json!({"direction": "Increase"});
-    json!({"name": name, "metricTrigger": merged(&usual, &trigger), "scaleAction": merged(&more, &action)})
+    json!({"name": name, "metricTrigger": merged(&usual, trigger), "scaleAction": merged(&more, action)})
 }
 
 fn profiles(profiles: &[Value]) -> Value {
@@ -24,13 +24,13 @@ fn profiles(profiles: &[Value]) -> Value {
 }
 
 /// The only profile, changed.
-fn usual(change: Value) -> Value {
+fn usual(change: &Value) -> Value {
     profiles(&[profile("usual", change)])
 }
 
 fn scheduled(number: usize) -> Value {
     let recurrence = json!({"days": ["Monday"], "hours": [number], "minutes": [0]});
-    profile(&format!("p{number}"), json!({"recurrence": recurrence}))
+    profile(&format!("p{number}"), &json!({"recurrence": recurrence}))
 }
 
 /// Every rule of the kind.
@@ -45,7 +45,7 @@ fn always(accepted: Value, refused: Value, field: &str, message: &str) -> Case {
 fn of_profiles() -> Vec<Case> {
     let many = |count: usize| profiles(&(0..count).map(scheduled).collect::<Vec<Value>>());
     let capacity = |least: i32, most: i32, default: i32| {
-        usual(json!({"capacity": {"minimum": least, "maximum": most, "default": default}}))
+        usual(&json!({"capacity": {"minimum": least, "maximum": most, "default": default}}))
     };
     let of_capacity = |field: &str| format!("spec.profiles[].capacity.{field}");
     vec![
@@ -61,8 +61,8 @@ fn of_profiles() -> Vec<Case> {
         ),
         always(many(20), many(21), "spec.profiles", "InvalidParameter: there must be 1 to 20 profiles"),
         always(
-            profiles(&[profile("usual", json!({})), scheduled(1)]),
-            profiles(&[profile("usual", json!({})), profile("other", json!({}))]),
+            profiles(&[profile("usual", &json!({})), scheduled(1)]),
+            profiles(&[profile("usual", &json!({})), profile("other", &json!({}))]),
             "spec.profiles",
             "InvalidParameter: at most one profile must be without fixedDate and recurrence",
         ),
@@ -128,11 +128,11 @@ fn of_schedules() -> Vec<Case> {
 
 fn of_rules() -> Vec<Case> {
     let many = |count: usize| {
-        let rules: Vec<Value> = (0..count).map(|number| rule(&format!("r{number}"), json!({}), json!({}))).collect();
-        usual(json!({"rules": rules}))
+        let rules: Vec<Value> = (0..count).map(|number| rule(&format!("r{number}"), &json!({}), &json!({}))).collect();
+        usual(&json!({"rules": rules}))
     };
-    let of_trigger = |trigger: Value| usual(json!({"rules": [rule("busy", trigger, json!({}))]}));
-    let of_action = |action: Value| usual(json!({"rules": [rule("busy", json!({}), action)]}));
+    let of_trigger = |trigger: Value| usual(&json!({"rules": [rule("busy", &trigger, &json!({}))]}));
+    let of_action = |action: Value| usual(&json!({"rules": [rule("busy", &json!({}), &action)]}));
     let at = |field: &str| format!("spec.profiles[].rules[].{field}");
     let range = |field: &str, least: i32, most: i32| {
         (at(&format!("metricTrigger.{field}")), format!("InvalidParameter: {field} must be {least} to {most}"))
@@ -186,7 +186,7 @@ pub fn legal_changes() -> Vec<LegalChange> {
     let change = |change: Value| LegalChange { before: autoscale_setting(), change };
     vec![
         change(json!({"spec": {"enabled": false}})),
-        change(usual(json!({"capacity": {"minimum": 0, "maximum": 0, "default": 0}}))),
+        change(usual(&json!({"capacity": {"minimum": 0, "maximum": 0, "default": 0}}))),
         // Which zones there are only the controller knows.
         change(usual(
             json!({"recurrence": {"timeZone": "Europe/Atlantis", "days": ["Monday"], "hours": [6], "minutes": [0]}}),

@@ -63,8 +63,8 @@ mod tests {
             reach.failed("refused", now);
             reach.failed("refused, too", now);
             let wait = Duration::from_millis(milliseconds);
-            let shortly = Duration::from_millis(1);
-            assert_eq!(reach.closed(now + wait - shortly).as_deref(), Some("refused"), "{wait:?}");
+            let shortly_before = now + Duration::from_millis(milliseconds - 1);
+            assert_eq!(reach.closed(shortly_before).as_deref(), Some("refused"), "{wait:?}");
             now += wait;
             assert_eq!(reach.closed(now), None, "{wait:?}");
         }

@@ -79,7 +79,7 @@ async fn the_clock_is_the_one_of_the_hardware() {
     let (simulation, clock) = simulation();
     let server = Server::start(&simulation);
     let remote = server.client(0).await;
-    clock.advance(Duration::from_secs(3_600));
+    clock.advance(Duration::from_hours(1));
     let ahead = until("the jump is seen", async || Some(remote.now()).filter(|now| *now >= clock.now())).await;
     assert!(ahead.duration_since(clock.now()).as_secs() < 5, "it runs like a wall clock in between");
     assert_eq!(remote.wall_duration(Duration::from_secs(40)), Duration::from_secs(40));

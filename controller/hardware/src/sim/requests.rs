@@ -218,7 +218,9 @@ mod tests {
         let ends = [vec![60], vec![1, 2, 3, 20, 60], (1..=60).collect::<Vec<i64>>()];
         let counted = ends.map(|ends| {
             let mut requests = Requests::new(load, at(0));
-            ends.into_iter().for_each(|end| requests.pass(at(end), &members, |_| Some(at(0))));
+            for end in ends {
+                requests.pass(at(end), &members, |_| Some(at(0)));
+            }
             // What has ended by then is seen when time goes on.
             requests.end_or_cut(|_| Some(at(0)));
             requests.counts()

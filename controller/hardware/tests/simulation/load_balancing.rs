@@ -111,7 +111,7 @@ async fn nobody_waits_for_a_machine_that_cannot_be_reached() {
                 simulation.set_outage("host", outage).await.unwrap();
             }
             _ => {
-                drop(simulation.update(target("a", 1), "none", Arc::new(model()), UpdateMethod::Online).await.unwrap())
+                drop(simulation.update(target("a", 1), "none", Arc::new(model()), UpdateMethod::Online).await.unwrap());
             }
         }
         let drained = simulation.drain(target("a", 2)).await.unwrap();

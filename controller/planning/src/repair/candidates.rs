@@ -77,7 +77,7 @@ fn is_being_upgraded(snapshot: &ScaleSetSnapshot, rolling: Option<&RollingUpgrad
         RollingUpgradeCode::Completed | RollingUpgradeCode::Cancelled | RollingUpgradeCode::Faulted => false,
     });
     let Some(record) = running else { return takes_model };
-    let marked = |other: &Member| other.roll.as_ref().filter(|mark| mark.number == record.number).is_some();
+    let marked = |other: &Member| other.roll.as_ref().as_ref().is_some_and(|mark| mark.number == record.number);
     let replaces = |other: &&Member| {
         other.roll.as_ref().is_some_and(|mark| marked(other) && mark.replaces.as_ref() == Some(&member.name))
     };

@@ -162,6 +162,9 @@ fn without_metrics_the_default_is_a_floor_and_never_a_ceiling() {
     assert_eq!(outcome(&plan(&none)), "nothing", "a profile without rules needs no metrics");
 }
 
+/// A change, and what it is called.
+type Change = (&'static str, fn(&mut AutoscaleSnapshot));
+
 #[test]
 fn a_decision_on_record_is_carried_out_once_and_then_has_an_end() {
     let record = ScaleActionRecord { from: 2, to: 3, time: Stamp(now()), cause: "more".to_owned() };
@@ -181,7 +184,7 @@ fn a_decision_on_record_is_carried_out_once_and_then_has_an_end() {
     let mut settled = done.clone();
     settled.status = autoscale_status(&done, &ended);
     assert_eq!(plan(&settled).ended, None, "once");
-    let changes: [(&str, fn(&mut AutoscaleSnapshot)); 4] = [
+    let changes: [Change; 4] = [
         ("somebody else changed the count", |one| {
             one.target = ScaleTarget::Found(SetCount { wished: Some(7), in_force: Some(7) });
         }),

@@ -154,7 +154,8 @@ fn a_vm_leaves_its_pools_and_drains_before_anything_takes_it_down() {
 
 #[test]
 fn nobody_waits_where_nothing_comes() {
-    let nothing: [(&str, fn() -> InstanceView); 4] = [
+    type Nothing = (&'static str, fn() -> InstanceView);
+    let nothing: [Nothing; 4] = [
         ("in no pool", || InstanceView { pools: BTreeMap::new(), ..member() }),
         ("stopped", || InstanceView { power: PowerState::Stopped, ..member() }),
         ("deallocated", || InstanceView { power: PowerState::Deallocated, ..member() }),
@@ -231,9 +232,9 @@ fn membership(state: PoolMemberState) -> PoolMembership {
 #[test]
 fn a_set_counts_its_members_by_pool_and_says_who_drains() {
     let mut snapshot = set_of(4);
-    let states = [PoolMemberState::Healthy, PoolMemberState::Draining, PoolMemberState::Unhealthy];
-    for (member, state) in snapshot.members.iter_mut().zip(states) {
-        member.report.pools = vec![membership(state)];
+    let all = [PoolMemberState::Healthy, PoolMemberState::Draining, PoolMemberState::Unhealthy];
+    for (member, shown) in snapshot.members.iter_mut().zip(all) {
+        member.report.pools = vec![membership(shown)];
     }
     let plan = audited(&snapshot);
     let hold = plan.blockers().find(|hold| hold.reason == Reason::Draining).expect("one drains");
@@ -243,8 +244,8 @@ fn a_set_counts_its_members_by_pool_and_says_who_drains() {
         "1 draining (web-1), out of their backend pools, wait until 1970-01-01T00:00:30Z at the latest for what is under way"
     );
     let status = scale_set_status(&snapshot, &plan, &ScaleSetOutcome::default());
-    let pool = PoolSummary { name: "web-lb".to_owned(), healthy: 1, draining: 1, total: 3 };
-    assert_eq!(status.load_balancer_pools, [pool]);
+    let summary = PoolSummary { name: "web-lb".to_owned(), healthy: 1, draining: 1, total: 3 };
+    assert_eq!(status.load_balancer_pools, [summary]);
     assert_eq!(status.available_replicas, Some(3), "whoever drains does no work");
 }
 

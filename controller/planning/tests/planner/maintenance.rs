@@ -180,7 +180,7 @@ fn only_what_replaces_the_os_disk_waits_for_its_notice() {
         snapshot.os_disk_wish = Some(wish);
         let planned = plan(&snapshot);
         assert_eq!(planned.step == waits, announced, "{:?}", planned.step);
-        assert_eq!(planned.wake_after == Some(Duration::from_secs(600)), announced);
+        assert_eq!(planned.wake_after == Some(Duration::from_mins(10)), announced);
     }
     snapshot.os_disk_wish = None;
     assert_eq!(plan(&snapshot).step, Step::None, "nobody wishes for it any more");

@@ -63,21 +63,21 @@ fn mark(attempt: u32, action: RepairAction, since: Timestamp) -> RepairMark {
 
 /// Names of the members whose repair begins, with which try it is.
 fn begun(plan: &ScaleSetPlan) -> Vec<(String, u32)> {
-    let begun = plan.actions.iter().filter_map(|action| match action {
-        Action::RepairMember(Repairing { name, mark: Some(mark), .. }) => Some((name.clone(), mark.attempt)),
-        Action::CreateMember(new) => {
-            let mark = new.repair.as_ref()?;
-            Some((mark.replaces.clone()?, mark.attempt))
+    let begun = plan.actions.iter().filter_map(|action| {
+        if let Action::RepairMember(Repairing { name, mark: Some(mark), .. }) = action {
+            return Some((name.clone(), mark.attempt));
         }
-        other => other.removal().and(None),
+        let Action::CreateMember(new) = action else { return None };
+        let mark = new.repair.as_ref()?;
+        Some((mark.replaces.clone()?, mark.attempt))
     });
     begun.collect()
 }
 
 fn ended(plan: &ScaleSetPlan) -> Vec<&str> {
-    let ended = plan.actions.iter().filter_map(|action| match action {
-        Action::RepairMember(Repairing { name, mark: None, .. }) => Some(name.as_str()),
-        other => other.removal().and(None),
+    let ended = plan.actions.iter().filter_map(|action| {
+        let Action::RepairMember(Repairing { name, mark: None, .. }) = action else { return None };
+        Some(name.as_str())
     });
     ended.collect()
 }
@@ -212,7 +212,7 @@ fn a_repair_is_under_way_until_it_has_helped_or_its_grace_is_over() {
     ];
     for (what, change, others) in table {
         let mut snapshot = ten(RepairAction::Restart, &[3, 4]);
-        snapshot.members[3].repair = Some(mark(1, RepairAction::Restart, now() - Duration::from_secs(60)));
+        snapshot.members[3].repair = Some(mark(1, RepairAction::Restart, now() - Duration::from_mins(1)));
         snapshot.members[3].report.changed_at = Some(now() - Duration::from_secs(30));
         change(&mut snapshot.members[3]);
         let plan = audited(&snapshot);

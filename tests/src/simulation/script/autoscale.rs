@@ -133,7 +133,7 @@ pub(super) fn told(setting: &Value) -> Vec<String> {
     let text = |value: &Value| match value {
         Value::String(text) => text.clone(),
         Value::Null => "-".to_owned(),
-        other => other.to_string(),
+        other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => other.to_string(),
     };
     let status = &setting["status"];
     let name = text(&setting["metadata"]["name"]);

@@ -55,7 +55,9 @@ impl World {
         let machines = self.machines_on(&maintenance, now)?;
         let walks = self.walks(&machines, now);
         let Some(disruption) = maintenance.kind.announced() else {
-            walks.into_values().for_each(|walk| self.fail_hardware(name, &walk, now));
+            for walk in walks.into_values() {
+                self.fail_hardware(name, &walk, now);
+            }
             return Ok(());
         };
         if !walks.is_empty() {
@@ -75,7 +77,9 @@ impl World {
             announced.is_some_and(|announced| announced.maintenance.as_deref() == Some(name))
         };
         let told: Vec<String> = self.records().filter(of_it).map(|record| record.uid.clone()).collect();
-        told.iter().for_each(|uid| self.withdraw(uid, now));
+        for uid in &told {
+            self.withdraw(uid, now);
+        }
         self.save_maintenances(name);
         Ok(())
     }
@@ -220,14 +224,13 @@ impl World {
     }
 
     fn domain_of(&self, record: &Record) -> GroupDomain {
-        match (record.owner.kind.as_str(), record.placement.update_domain) {
-            ("ScaleSetVM", Some(update_domain)) => GroupDomain::UpdateDomain(update_domain),
-            _ => {
-                let region = self.regions.get(&record.placement.location);
-                let host = record.host.as_ref().and_then(|host| region?.hosts.get(host));
-                let fault_domain = host.map_or(0, |host| host.domain.fault_domain);
-                GroupDomain::FaultDomain { zone: record.placement.zone.clone(), fault_domain }
-            }
+        if let ("ScaleSetVM", Some(update_domain)) = (record.owner.kind.as_str(), record.placement.update_domain) {
+            GroupDomain::UpdateDomain(update_domain)
+        } else {
+            let region = self.regions.get(&record.placement.location);
+            let host = record.host.as_ref().and_then(|host| region?.hosts.get(host));
+            let fault_domain = host.map_or(0, |host| host.domain.fault_domain);
+            GroupDomain::FaultDomain { zone: record.placement.zone.clone(), fault_domain }
         }
     }
 
@@ -277,7 +280,9 @@ impl World {
             if let Some(first) = told.first() {
                 let announced = self.announcement(name, ongoing, first, at);
                 (walk.next_at, walk.event_id) = (announced.not_before, Some(announced.event_id.clone()));
-                told.iter().for_each(|uid| self.tell(uid, announced.clone(), now));
+                for uid in &told {
+                    self.tell(uid, announced.clone(), now);
+                }
                 return Some(walk);
             }
             if !walk.groups.is_empty() {

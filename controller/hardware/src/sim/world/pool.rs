@@ -88,7 +88,7 @@ impl World {
         let of_model = model.network_profile.health_probe.as_ref().filter(|probe| probe.load_balancer == pool);
         let region = self.regions.get(&record.placement.location)?;
         let own = || region.definition.load_balancers.iter().find(|balancer| balancer.name == pool);
-        of_model.cloned().or_else(|| own().map(|balancer| balancer.health_probe()))
+        of_model.cloned().or_else(|| own().map(super::super::region::LoadBalancerDefinition::health_probe))
     }
 
     /// What the application answers to whoever asks from outside, also while the machine is down.

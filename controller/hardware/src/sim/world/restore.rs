@@ -120,22 +120,27 @@ impl World {
         for record in machines {
             world.readmit(record, now)?;
         }
-        world.resume_reservations(now);
-        world.resume_maintenances();
-        let unused = world.models.drop_unused();
-        world.writes.extend(unused.into_iter().map(Write::RemoveModel));
-        world.apply_outages();
+        world.resume(now);
+        Ok(world)
+    }
+
+    /// Goes on with what was under way.
+    fn resume(&mut self, now: Timestamp) {
+        self.resume_reservations(now);
+        self.resume_maintenances();
+        let unused = self.models.drop_unused();
+        self.writes.extend(unused.into_iter().map(Write::RemoveModel));
+        self.apply_outages();
         // Another script than the last time is heard from now on.
-        let watched = world.records().filter(|record| record.watch.is_some() || !record.pools.is_empty());
+        let watched = self.records().filter(|record| record.watch.is_some() || !record.pools.is_empty());
         let watched: Vec<String> = watched.map(|record| record.uid.clone()).collect();
         for uid in &watched {
-            world.listen_again(uid, now);
+            self.listen_again(uid, now);
         }
-        world.resume_requests(now);
-        for record in world.machines.values() {
-            world.runs.note(record, world.models.get(record.model), now);
+        self.resume_requests(now);
+        for record in self.machines.values() {
+            self.runs.note(record, self.models.get(record.model), now);
         }
-        Ok(world)
     }
 
     /// Adds the versions that came through the control endpoint to those of the region file.
