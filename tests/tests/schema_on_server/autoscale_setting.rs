@@ -91,7 +91,7 @@ fn of_schedules() -> Vec<Case> {
     let date = |start: &str, end: &str| json!({"fixedDate": {"start": start, "end": end}});
     let week = |hour: i32, minute: i32| {
         usual(
-            json!({"recurrence": {"timeZone": "Europe/Warsaw", "days": ["Monday", "Friday"], "hours": [hour], "minutes": [minute]}}),
+            &json!({"recurrence": {"timeZone": "Europe/Warsaw", "days": ["Monday", "Friday"], "hours": [hour], "minutes": [minute]}}),
         )
     };
     let both = merged(
@@ -100,14 +100,14 @@ fn of_schedules() -> Vec<Case> {
     );
     vec![
         always(
-            usual(date("2026-01-01T00:00:00", "2027-01-01T00:00:00")),
-            usual(date("2026-01-01T00:00:00", "2027-01-01T00:00:01")),
+            usual(&date("2026-01-01T00:00:00", "2027-01-01T00:00:00")),
+            usual(&date("2026-01-01T00:00:00", "2027-01-01T00:00:01")),
             "spec.profiles[].fixedDate.end",
             "InvalidParameter: end must be after start and at most 365 days after it",
         ),
         always(
-            usual(date("2026-01-01T00:00:00", "2026-01-02T00:00:00")),
-            usual(both),
+            usual(&date("2026-01-01T00:00:00", "2026-01-02T00:00:00")),
+            usual(&both),
             "spec.profiles[].recurrence",
             "InvalidParameter: recurrence must be absent where fixedDate is set",
         ),
@@ -189,7 +189,7 @@ pub fn legal_changes() -> Vec<LegalChange> {
         change(usual(&json!({"capacity": {"minimum": 0, "maximum": 0, "default": 0}}))),
         // Which zones there are only the controller knows.
         change(usual(
-            json!({"recurrence": {"timeZone": "Europe/Atlantis", "days": ["Monday"], "hours": [6], "minutes": [0]}}),
+            &json!({"recurrence": {"timeZone": "Europe/Atlantis", "days": ["Monday"], "hours": [6], "minutes": [0]}}),
         )),
     ]
 }
