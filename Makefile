@@ -6,7 +6,7 @@ XTASK := cargo run $(if $(wildcard $(or $(CARGO_TARGET_DIR),target)/debug/xtask)
 TESTS := $(if $(KUBERNETES),--package scaleset-tests --test schema_on_server --test runtime_on_server --test end_to_end,--workspace)
 
 .DEFAULT_GOAL := help
-.PHONY: help tools check control-plane generate lint test test-alerts bench run up status down plugin node node-programs node-down kind image test-node test-image test-chart test-fencing test-reproduce test-long
+.PHONY: help tools check control-plane generate lint test test-alerts bench run up status down plugin node node-programs node-down kind image test-node test-image test-chart test-oldest test-fencing test-reproduce test-long
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -108,4 +108,7 @@ test-image: node-programs image ## Run the tests of the image, one of them in a 
 test-reproduce: tools ## Compile the image in two folders and compare (long)
 	@$(XTASK) image-reproduce
 
-test-long: test-fencing test-reproduce ## Run the tests that take long
+test-oldest: ## Run the tests that ask a server on the oldest Kubernetes that is supported
+	$(MAKE) test KUBERNETES=1.33.13
+
+test-long: test-fencing test-reproduce test-oldest ## Run the tests that take long

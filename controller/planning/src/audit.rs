@@ -5,6 +5,8 @@ mod surplus;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use scaleset_crds::load_balancing::PoolMemberState;
+use scaleset_crds::scheduled_event::{EventStatus, EventType};
 use scaleset_crds::spot::Priority;
 use scaleset_crds::vocabulary::{
     HealthState, OrchestrationMode, PowerState, PowerWish, ProvisioningState, RollingUpgradeCode, UpgradeMode,
@@ -175,6 +177,7 @@ fn judge_upgrades(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, findings: &m
                 && (m.report.provisioning == ProvisioningState::Succeeded || in_place)
                 && m.report.power == PowerState::Running
                 && !answers_badly(m)
+                && !is_out_of_traffic(m)
                 && m.power_wish == PowerWish::Running;
             (m.name.as_str(), well)
         })
@@ -240,6 +243,14 @@ fn answers_badly(member: &Member) -> bool {
         Health::Known(HealthState::Initializing | HealthState::Unhealthy | HealthState::Unknown) => true,
         Health::Known(HealthState::Healthy) | Health::NoSource | Health::Missing => false,
     }
+}
+
+/// It has left its backend pools, or its host is being maintained: it does no work already.
+fn is_out_of_traffic(member: &Member) -> bool {
+    let maintained = [EventType::Freeze, EventType::Reboot, EventType::Redeploy];
+    let events = &member.report.scheduled_events;
+    member.report.pools.iter().any(|pool| pool.state == PoolMemberState::Draining)
+        || events.iter().any(|one| one.event_status == EventStatus::Started && maintained.contains(&one.event_type))
 }
 
 /// Nobody is brought to another model at a higher cost than the ceiling; what goes back to where it was well is not asked.

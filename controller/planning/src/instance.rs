@@ -291,7 +291,7 @@ fn release(snapshot: &InstanceSnapshot) -> Decision {
         {
             decide(Step::Wait(Wait::HardwareBusy), &busy(view))
         }
-        HardwareView::Unknown { message } if eviction::may_be_unnoted(snapshot) => {
+        HardwareView::Unknown { message } if eviction::may_be_unnoted(snapshot) || drain::may_be_needed(snapshot) => {
             decide(Step::Wait(Wait::HardwareUnknown), message)
         }
         HardwareView::Present(_) | HardwareView::Absent | HardwareView::Unknown { message: _ } => {

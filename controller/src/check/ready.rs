@@ -72,7 +72,7 @@ mod tests {
         let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
         let answers = Router::new().route("/readyz", get(async move || (answer, "waiting for lists")));
         let server = tokio::spawn(async move { axum::serve(listener, answers).await });
-        let asked = ask(Arguments { url, timeout_seconds: 1 }).await.map_err(|error| error.to_string());
+        let asked = ask(Arguments { url, timeout_seconds: 5 }).await.map_err(|error| error.to_string());
         server.abort();
         asked
     }
@@ -81,7 +81,7 @@ mod tests {
     async fn the_answer_is_the_endpoints() {
         assert!(asked(StatusCode::OK).await.unwrap().ends_with("is ready"));
         let refused = asked(StatusCode::SERVICE_UNAVAILABLE).await.unwrap_err();
-        assert!(refused.contains("is not ready after 1 s") && refused.contains("waiting for lists"), "{refused}");
+        assert!(refused.contains("is not ready after 5 s") && refused.contains("waiting for lists"), "{refused}");
     }
 
     #[tokio::test]

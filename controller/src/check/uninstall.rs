@@ -8,7 +8,7 @@ use clap::Args;
 use kube::api::{Api, ApiResource, ListParams};
 use kube::core::{DynamicObject, PartialObjectMeta};
 use kube::{Client, ResourceExt};
-use scaleset_crds::{CapacityReservationGroup, FlexVM, ScaleSet, ScaleSetOperation, ScaleSetVM};
+use scaleset_crds::{AutoscaleSetting, CapacityReservationGroup, FlexVM, ScaleSet, ScaleSetOperation, ScaleSetVM};
 use thiserror::Error;
 
 use crate::cluster::client::{ConnectError, connect};
@@ -37,7 +37,7 @@ pub enum Refusal {
     /// Objects are there.
     #[error(
         "uninstall refused: there are {found}; without the controller their machines stay and they cannot be deleted. \
-         Delete them first: kubectl delete scalesets,flexvms,scalesetoperations,capacityreservationgroups --all \
+         Delete them first: kubectl delete scalesets,flexvms,scalesetoperations,capacityreservationgroups,autoscalesettings --all \
          --all-namespaces. To leave them as they are, for a controller that is installed later: helm uninstall \
          {release} --namespace {namespace} --no-hooks"
     )]
@@ -90,13 +90,14 @@ pub(super) async fn ask(arguments: Arguments) -> Result<String, Refusal> {
     Err(Refusal::InUse { found: Found(found), release, namespace })
 }
 
-fn resources() -> [ApiResource; 5] {
+fn resources() -> [ApiResource; 6] {
     [
         ApiResource::erase::<ScaleSet>(&()),
         ApiResource::erase::<ScaleSetVM>(&()),
         ApiResource::erase::<FlexVM>(&()),
         ApiResource::erase::<ScaleSetOperation>(&()),
         ApiResource::erase::<CapacityReservationGroup>(&()),
+        ApiResource::erase::<AutoscaleSetting>(&()),
     ]
 }
 
@@ -149,7 +150,7 @@ mod tests {
         let text = refusal.to_string();
         for phrase in [
             "1 scalesets (shop/web), 12 scalesetvms (shop/web-0, shop/web-1, shop/web-10, …)",
-            "kubectl delete scalesets,flexvms,scalesetoperations,capacityreservationgroups --all --all-namespaces",
+            "kubectl delete scalesets,flexvms,scalesetoperations,capacityreservationgroups,autoscalesettings --all --all-namespaces",
             "helm uninstall sets --namespace system --no-hooks",
         ] {
             assert!(text.contains(phrase), "{phrase:?} is not in: {text}");

@@ -132,7 +132,7 @@ mod tests {
         let oldest = Module::OldestControlPlane.kubernetes_version().unwrap();
         let minor = oldest.rsplit_once('.').unwrap().0;
         for (file, words) in [
-            (".ci/run", format!("make test KUBERNETES={oldest}\n")),
+            ("Makefile", format!("test KUBERNETES={oldest}\n")),
             ("docs/control-plane.md", format!("make test KUBERNETES={oldest}\n")),
             ("CONTRIBUTING.md", format!("`make test KUBERNETES={oldest}` ")),
             ("charts/scaleset-crds/Chart.yaml", format!("kubeVersion: \">={minor}.0-0\"\n")),

@@ -169,7 +169,7 @@ fn store_of_format(format: u64, path: &Path, copy: &Path) {
 fn a_store_of_another_format_is_left_untouched() {
     let mends = [
         (1, "use the older version, or remove the file to begin with an empty region"),
-        (5, "use the newer version, or name another file"),
+        (6, "use the newer version, or name another file"),
     ];
     for (format, mend) in mends {
         let directory = tempfile::tempdir().unwrap();

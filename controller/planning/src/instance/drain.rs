@@ -15,7 +15,7 @@ use scaleset_crds::load_balancing::drain_timeouts;
 use scaleset_crds::vocabulary::{PowerState, PowerWish};
 
 use super::{Decision, Perform, Step, Wait};
-use crate::snapshot::{InstanceSnapshot, ShutdownRule};
+use crate::snapshot::{Assigned, InstanceSnapshot, ReleaseRule, ShutdownRule};
 use crate::status::whole_seconds;
 use crate::view::{HardwareView, InstanceView, OperationState};
 
@@ -59,6 +59,16 @@ pub(super) fn first(snapshot: &InstanceSnapshot, decision: Decision) -> Decision
             Traffic::None | Traffic::Comes | Traffic::EndsAt(_),
         ) => (step, reason, wake_after),
     }
+}
+
+/// Whether requests may come to a VM that is asked to go and whose hardware is not seen: it may be in pools.
+pub(super) fn may_be_needed(snapshot: &InstanceSnapshot) -> bool {
+    let gently = (snapshot.release, snapshot.shutdown) == (ReleaseRule::HardwareFirst, ShutdownRule::Graceful);
+    let has_pools = match &snapshot.assigned {
+        Assigned::Known(model) => !drain_timeouts(&model.model.network_profile.network_interfaces).is_empty(),
+        Assigned::Missing { revision: _ } => false,
+    };
+    gently && has_pools
 }
 
 /// What a VM waits for that has left its pools.

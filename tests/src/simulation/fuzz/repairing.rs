@@ -41,7 +41,8 @@ impl Author<'_> {
         match self.repairing.below(10) {
             0..=4 => self.go_bad(),
             5 => self.all_well(),
-            6 => self.tell("settle-for 900"),
+            // In parts: with troubles under way a part alone takes many rounds.
+            6 => (0..3).for_each(|_| self.tell("settle-for 300")),
             7 | 8 => {
                 self.operations += 1;
                 let action = *self.repairing.random.pick(&["Suspend", "Resume", "Resume"]);
