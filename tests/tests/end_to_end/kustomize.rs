@@ -39,8 +39,10 @@ fn manifests(directory: &Path) -> anyhow::Result<Objects> {
 
 /// What helm renders; the charts keep the kinds when they go, which is nothing to the API server.
 fn chart(helm: &Path) -> anyhow::Result<Objects> {
-    let output =
-        Command::new(helm).args(["template", "kinds"]).arg(workspace().join("charts/scaleset-crds")).output()?;
+    let output = Command::new(helm)
+        .args(["template", "kinds", "--set", "controllerUsername=scaleset-controller"])
+        .arg(workspace().join("charts/scaleset-crds"))
+        .output()?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let mut rendered = objects(&String::from_utf8(output.stdout)?)?;
     for object in rendered.values_mut() {
