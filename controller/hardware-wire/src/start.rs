@@ -7,8 +7,8 @@ use std::sync::Arc;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use scaleset_hardware::sim::{
-    ClockSource, LatencySource, OpenError, RegionFile, RegionFileError, RegionSource, Simulation, SimulationOptions,
-    Storage, control,
+    ClockSource, LatencySource, OpenError, RegionFileError, RegionSource, Simulation, SimulationOptions, Storage,
+    control,
 };
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -103,15 +103,7 @@ pub async fn run(args: Args) -> Result<(), StartError> {
 }
 
 fn open(args: &Args) -> Result<Simulation, StartError> {
-    let region = match (&args.region_file, args.seed) {
-        (None, None) => RegionSource::Embedded,
-        (Some(path), None) => RegionSource::File(path.clone()),
-        (path, Some(seed)) => {
-            let mut file = path.as_deref().map_or_else(|| Ok(RegionFile::embedded()), RegionFile::read)?;
-            file.seed = seed;
-            RegionSource::Given(Box::new(file))
-        }
-    };
+    let region = RegionSource::chosen(args.region_file.as_deref(), args.seed)?;
     let latency = match args.latency {
         Latency::RegionFile => LatencySource::RegionFile,
         Latency::Zero => LatencySource::Zero,

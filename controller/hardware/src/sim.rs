@@ -40,7 +40,7 @@ mod termination;
 mod vm;
 mod world;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -93,6 +93,21 @@ pub enum RegionSource {
     File(PathBuf),
     /// These.
     Given(Box<RegionFile>),
+}
+
+impl RegionSource {
+    /// The file of that path, or the embedded one; with another seed where one is given. Only then the file is read here.
+    pub fn chosen(path: Option<&Path>, seed: Option<u64>) -> Result<Self, RegionFileError> {
+        Ok(match (path, seed) {
+            (None, None) => Self::Embedded,
+            (Some(path), None) => Self::File(path.to_owned()),
+            (path, Some(seed)) => {
+                let mut file = path.map_or_else(|| Ok(RegionFile::embedded()), RegionFile::read)?;
+                file.seed = seed;
+                Self::Given(Box::new(file))
+            }
+        })
+    }
 }
 
 /// Where the state is kept.

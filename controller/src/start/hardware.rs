@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use scaleset_hardware::Hardware;
 use scaleset_hardware::sim::{
-    ClockSource, LatencySource, RegionFile, RegionSource, Simulation, SimulationOptions, Storage, control,
+    ClockSource, LatencySource, RegionSource, Simulation, SimulationOptions, Storage, control,
 };
 use scaleset_hardware_wire::client::{Overtaken, RemoteHardware, RemoteOptions};
 use tokio::net::TcpListener;
@@ -80,15 +80,7 @@ impl HardwareSource {
 }
 
 fn simulation(args: &Args) -> Result<Simulation, StartError> {
-    let region = match (&args.region_file, args.seed) {
-        (None, None) => RegionSource::Embedded,
-        (Some(path), None) => RegionSource::File(path.clone()),
-        (path, Some(seed)) => {
-            let mut file = path.as_deref().map_or_else(|| Ok(RegionFile::embedded()), RegionFile::read)?;
-            file.seed = seed;
-            RegionSource::Given(Box::new(file))
-        }
-    };
+    let region = RegionSource::chosen(args.region_file.as_deref(), args.seed)?;
     let latency = match args.hardware_latency {
         HardwareLatency::RegionFile => LatencySource::RegionFile,
         HardwareLatency::Zero => LatencySource::Zero,
