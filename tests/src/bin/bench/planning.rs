@@ -15,6 +15,8 @@ pub(crate) struct Planning {
     pub(crate) settled_tenfold: f64,
     /// A pass that places 1,000 new members.
     pub(crate) made: f64,
+    /// One evaluation of each of 1,000 autoscale settings.
+    pub(crate) autoscale: f64,
 }
 
 /// Runs criterion and reads what it found.
@@ -25,7 +27,12 @@ pub(crate) fn measure() -> anyhow::Result<Planning> {
     ensure!(status.success(), "cargo bench ended with {status}");
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
     let mean = |name: &str| mean_ms(&target.join("criterion").join(name).join("new/estimates.json"));
-    Ok(Planning { settled: mean("settled-1000")?, settled_tenfold: mean("settled-10000")?, made: mean("made-1000")? })
+    Ok(Planning {
+        settled: mean("settled-1000")?,
+        settled_tenfold: mean("settled-10000")?,
+        made: mean("made-1000")?,
+        autoscale: mean("autoscale-1000-settings")?,
+    })
 }
 
 fn mean_ms(file: &Path) -> anyhow::Result<f64> {
