@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use clap::{Parser, ValueEnum};
+use clap::Parser;
+use scaleset_hardware_wire::flags::{Latency, LogFormat, time_scale};
 
 use crate::check::Check;
 use crate::context::SuddenScaleIn;
@@ -38,8 +39,8 @@ pub struct Args {
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
     /// How long the simulated hardware takes for what it does.
-    #[arg(long, value_enum, value_name = "LATENCY", default_value_t = HardwareLatency::RegionFile)]
-    pub hardware_latency: HardwareLatency,
+    #[arg(long, value_enum, value_name = "LATENCY", default_value_t = Latency::RegionFile)]
+    pub hardware_latency: Latency,
     /// Where the hardware is, if not in this process.
     #[command(flatten)]
     pub remote: RemoteArgs,
@@ -72,33 +73,9 @@ pub struct Args {
     pub check: bool,
 }
 
-/// How logs are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// Lines for people.
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
-/// How long the simulated hardware takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum HardwareLatency {
-    /// As the region file says.
-    RegionFile,
-    /// No time at all.
-    Zero,
-}
-
 /// An empty `KUBECONFIG` counts as none, as it does for kubectl.
 fn possibly_empty() -> impl TypedValueParser<Value = PathBuf> {
     OsStringValueParser::new().map(PathBuf::from)
-}
-
-/// Above 0, up to a day in less than a second.
-fn time_scale(text: &str) -> Result<f64, String> {
-    let scale: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
-    if scale > 0.0 && scale <= 100_000.0 { Ok(scale) } else { Err("must be above 0 and up to 100000".to_owned()) }
 }
 
 #[cfg(test)]

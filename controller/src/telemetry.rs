@@ -9,14 +9,13 @@ use opentelemetry::trace::TracerProvider;
 use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
+use scaleset_hardware_wire::flags::LogFormat;
 use thiserror::Error;
 use tracing::warn;
 use tracing_subscriber::filter::{LevelFilter, ParseError, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
-
-use crate::args::LogFormat;
 
 /// The client logs each failed call as an error of its own; what it means is logged where it is handled.
 const CLIENT: &str = "kube_client::client::builder=off";

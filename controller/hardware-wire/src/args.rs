@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
+
+use crate::flags::{Latency, LogFormat, time_scale};
 
 /// Simulated hardware as a process of its own, for controllers that name it with --hardware-url.
 #[derive(Clone, Debug, Parser)]
@@ -68,30 +70,6 @@ pub struct Access {
     /// Authority whose certificates callers must show, PEM (mutual TLS).
     #[arg(long, value_name = "PATH", requires = "tls_cert_file")]
     pub client_ca_file: Option<PathBuf>,
-}
-
-/// How logs are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// Lines for people.
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
-/// How long the hardware takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Latency {
-    /// As the region file says.
-    RegionFile,
-    /// No time at all.
-    Zero,
-}
-
-/// Above 0, up to a day in less than a second.
-fn time_scale(text: &str) -> Result<f64, String> {
-    let scale: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
-    if scale > 0.0 && scale <= 100_000.0 { Ok(scale) } else { Err("must be above 0 and up to 100000".to_owned()) }
 }
 
 impl Args {

@@ -13,6 +13,7 @@ pub mod args;
 pub mod client;
 mod clock;
 mod codec;
+pub mod flags;
 mod health;
 pub mod rpc;
 pub mod server;

@@ -16,7 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tonic::transport::{Certificate, Identity, ServerTlsConfig};
 use tracing::{info, warn};
 
-use crate::args::{Access, Args, Latency};
+use crate::args::{Access, Args};
 use crate::server::{self, Guard, TokenReviewer};
 use crate::token::{TokenError, TokenFile};
 use crate::{health, telemetry};
@@ -104,10 +104,7 @@ pub async fn run(args: Args) -> Result<(), StartError> {
 
 fn open(args: &Args) -> Result<Simulation, StartError> {
     let region = RegionSource::chosen(args.region_file.as_deref(), args.seed)?;
-    let latency = match args.latency {
-        Latency::RegionFile => LatencySource::RegionFile,
-        Latency::Zero => LatencySource::Zero,
-    };
+    let latency = args.latency.into();
     let storage = Storage::File(args.store.clone());
     let clock = ClockSource::Wall { time_scale: args.time_scale };
     Ok(Simulation::open(SimulationOptions { region, storage, clock, latency })?)

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 
-use crate::args::LogFormat;
+use crate::flags::LogFormat;
 
 /// Begins logging; to be called once. The error is one line.
 pub(crate) fn start(format: LogFormat, level: &str) -> Result<(), String> {

@@ -16,14 +16,13 @@
 pub mod audit;
 pub mod autoscale;
 pub mod budget;
-mod deletion_notice;
 mod draining;
-mod image_notice;
 pub mod instance;
 pub mod limits;
 mod load_balancer;
 pub mod membership;
 pub mod naming;
+mod notice;
 pub mod operation;
 pub mod overprovision;
 pub mod placement;

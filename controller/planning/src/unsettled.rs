@@ -9,9 +9,8 @@ use scaleset_crds::condition::Reason;
 use scaleset_crds::spot::EvictionReason;
 use scaleset_crds::vocabulary::{HealthState, PowerState, ProvisioningState};
 
-use crate::deletion_notice;
 use crate::draining;
-use crate::image_notice;
+use crate::notice;
 use crate::plan::Hold;
 use crate::snapshot::{Evicted, Member, Observation, Pending};
 use crate::view::Health;
@@ -23,8 +22,8 @@ const STORIES_MAX: usize = 3;
 /// What all members wait for, those that were announced or drain included; `counted` are those that are no extras.
 pub(crate) fn of_all(counted: &[Member], all: &[Member], newest: Option<&str>) -> Vec<Hold> {
     let mut holds = holds(counted, newest);
-    holds.extend(deletion_notice::hold(all));
-    holds.extend(image_notice::hold(all));
+    holds.extend(notice::of_deletions(all));
+    holds.extend(notice::of_images(all));
     holds.extend(draining::hold(all));
     holds
 }

@@ -4,15 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use scaleset_hardware::Hardware;
-use scaleset_hardware::sim::{
-    ClockSource, LatencySource, RegionSource, Simulation, SimulationOptions, Storage, control,
-};
+use scaleset_hardware::sim::{ClockSource, RegionSource, Simulation, SimulationOptions, Storage, control};
 use scaleset_hardware_wire::client::{Overtaken, RemoteHardware, RemoteOptions};
 use tokio::net::TcpListener;
 use tracing::warn;
 
 use super::StartError;
-use crate::args::{Args, HardwareLatency};
+use crate::args::Args;
 use crate::health::{Health, Standing};
 
 /// Where the hardware is.
@@ -81,15 +79,11 @@ impl HardwareSource {
 
 fn simulation(args: &Args) -> Result<Simulation, StartError> {
     let region = RegionSource::chosen(args.region_file.as_deref(), args.seed)?;
-    let latency = match args.hardware_latency {
-        HardwareLatency::RegionFile => LatencySource::RegionFile,
-        HardwareLatency::Zero => LatencySource::Zero,
-    };
     let options = SimulationOptions {
         region,
         storage: Storage::File(args.hardware_store.clone()),
         clock: ClockSource::Wall { time_scale: args.time_scale },
-        latency,
+        latency: args.hardware_latency.into(),
     };
     Ok(Simulation::open(options)?)
 }

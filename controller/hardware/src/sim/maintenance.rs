@@ -187,6 +187,18 @@ impl Announced {
         }
     }
 
+    /// When a machine whose requests take so long to end leaves its backend pools for it; `None` where the guest stays up,
+    /// where nothing was announced in time, and where whoever asked for it sees to that himself.
+    pub(crate) fn drains_at(&self, operation: &Operation, drain: SignedDuration) -> Option<Timestamp> {
+        let drains = match (self.progress, self.cause, self.disruption) {
+            (Progress::Pending, DisruptionCause::Maintenance, Disruption::Reboot | Disruption::Redeploy) => true,
+            (Progress::Begun, _, _)
+            | (_, DisruptionCause::OsImage | DisruptionCause::HardwareFailure, _)
+            | (_, _, Disruption::Freeze) => false,
+        };
+        drains.then(|| self.begins_at(operation) - drain)
+    }
+
     /// Whether it waits for an approval, or for its time.
     pub(crate) fn awaits(&self, now: Timestamp) -> bool {
         self.progress == Progress::Pending && self.not_before > now
@@ -203,11 +215,12 @@ impl Announced {
         self.progress == Progress::Begun && !at_it
     }
 
-    pub(crate) fn view(&self, now: Timestamp) -> DisruptionNotice {
+    /// As it is told; `approved` is the event that was approved last.
+    pub(crate) fn view(&self, now: Timestamp, approved: Option<&str>) -> DisruptionNotice {
         let Self { event_id, disruption, cause, not_before, progress, maintenance: _ } = self;
         let stage = match progress {
             Progress::Begun => NoticeStage::Started,
-            Progress::Pending if *not_before <= now => NoticeStage::Approved,
+            Progress::Pending if *not_before <= now || approved == Some(event_id) => NoticeStage::Approved,
             Progress::Pending => NoticeStage::Scheduled,
         };
         DisruptionNotice {

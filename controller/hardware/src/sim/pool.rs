@@ -3,7 +3,7 @@
 //! ```text
 //! Unhealthy ──► Healthy      the probe has heard one good answer; `numberOfProbes` others lead back
 //!     ▲            │
-//!     │            │ drain, or the notice of an eviction
+//!     │            │ drain, the notice of an eviction, or maintenance that is near
 //!     │            ▼
 //!     └──────── Draining     until what it drained for begins: its probe starts anew then; or until the drain is undone
 //! ```
@@ -13,7 +13,7 @@
 //!
 //! Source: Azure's "Load Balancer health probes". That members drain is ours.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use scaleset_crds::VirtualMachineModel;
 use scaleset_crds::health::{HealthProbe, HealthSource};
 use scaleset_crds::load_balancing::{PoolMemberState, drain_timeouts};
@@ -67,6 +67,13 @@ impl Record {
     pub(crate) fn next_change_in_pools(&self, now: Timestamp) -> Option<Timestamp> {
         let drained = self.drain.map(|drain| drain.drained_at).filter(|at| *at > now);
         self.pools.values().filter_map(|pool| pool.next_change(now)).chain(drained).min()
+    }
+
+    /// When it leaves its pools for maintenance that it was told of; none where it is in no pool, or has left them.
+    pub(crate) fn leaves_pools_at(&self, model: &VirtualMachineModel) -> Option<Timestamp> {
+        let told = self.announced.as_ref().filter(|_| self.drain.is_none() && !self.pools.is_empty())?;
+        let longest = drain_timeouts(&model.network_profile.network_interfaces).into_values().max()?;
+        told.drains_at(&self.operation, SignedDuration::from_secs(i64::from(longest)))
     }
 
     /// Since when a request that reaches it finds its guest up; none while it does not.

@@ -306,7 +306,7 @@ impl Record {
         let terminated = self.termination.as_ref().filter(|termination| termination.is_pending());
         let goes = terminated.map(|termination| termination.not_before);
         let told = self.announced.as_ref().and_then(|announced| announced.next_change(&self.operation, now));
-        let in_pools = self.next_change_in_pools(now);
+        let in_pools = self.next_change_in_pools(now).into_iter().chain(self.leaves_pools_at(model));
         let by_itself = self.instants().filter(|instant| *instant > now);
         by_itself.chain(said).chain(evicted).chain(goes).chain(told).chain(in_pools).min()
     }
@@ -374,7 +374,7 @@ impl Record {
                 let Preemption { event_id, reason, at } = &**preemption;
                 PreemptNotice { event_id: event_id.clone(), not_before: *at, reason: *reason }
             }),
-            disruption_notice: self.announced.as_ref().map(|announced| announced.view(now)),
+            disruption_notice: self.announced.as_ref().map(|told| told.view(now, self.approved_event.as_deref())),
             terminate_notice: self.termination.as_ref().map(|termination| termination.view()),
             eviction: self.evicted.map(|Evicted { at, reason }| Eviction { time: at, reason }),
         }

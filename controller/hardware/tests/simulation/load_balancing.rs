@@ -2,14 +2,18 @@
 
 use std::sync::Arc;
 
+use jiff::{SignedDuration, Timestamp};
 use scaleset_crds::VirtualMachineModel;
 use scaleset_crds::health::HealthProbe;
 use scaleset_crds::load_balancing::{BackendPoolReference, LoadBalancerSku, PoolMemberState};
 use scaleset_crds::vocabulary::{PowerWish, ProbeProtocol};
 use scaleset_hardware::sim::{
-    ControlCode, MachineFault, Outage, RegionFile, RequestCounts, RequestLoad, Simulation, SimulationOptions,
+    ControlCode, MachineFault, Maintenance, MaintenanceKind, Outage, RegionFile, RequestCounts, RequestLoad, Simulation,
+    SimulationOptions,
 };
-use scaleset_hardware::{Deletion, Hardware, HardwareError, OperationAction, OperationRequest, Shutdown, UpdateMethod};
+use scaleset_hardware::{
+    Deletion, Hardware, HardwareError, NoticeStage, OperationAction, OperationRequest, Shutdown, UpdateMethod,
+};
 
 use crate::fixture::{Fixture, REGION, interface, model, refusal, request_of, target};
 
@@ -278,4 +282,57 @@ async fn loads_out_of_range_and_unknown_load_balancers_are_refused() {
     }
     let catalog = fixture.simulation.catalog().await.unwrap();
     assert_eq!(catalog.regions["testland"].load_balancers["front"], LoadBalancerSku::Standard);
+}
+
+/// Maintenance of the host of `a`, while requests come to three machines.
+async fn maintained(kind: MaintenanceKind) -> Fixture {
+    let fixture = pool(&["a", "b", "c"], 40).await;
+    // Not all of them, so that somebody is left who answers.
+    let host = fixture.machine("a").await.host;
+    let maintenance = Maintenance { kind, location: "testland".to_owned(), zone: None, fault_domain: None, host };
+    send(&fixture, 5, 20).await;
+    fixture.simulation.begin_maintenance("m", maintenance).await.unwrap();
+    fixture
+}
+
+async fn not_before(fixture: &Fixture, uid: &str) -> Timestamp {
+    fixture.machine(uid).await.disruption_notice.expect("it was told").not_before
+}
+
+#[tokio::test]
+async fn a_machine_leaves_its_pools_in_time_before_maintenance_restarts_it() {
+    for kind in [MaintenanceKind::Reboot, MaintenanceKind::Redeploy] {
+        let fixture = maintained(kind).await;
+        let begins = not_before(&fixture, "a").await;
+        fixture.clock.advance_to(begins - SignedDuration::from_secs(41));
+        assert_eq!(state(&fixture, "a").await, Some(PoolMemberState::Healthy), "it serves until then");
+        fixture.advance(1);
+        let drain = fixture.machine("a").await.drain.expect("it drains");
+        assert_eq!((drain.since, drain.drained_at), (begins - SignedDuration::from_secs(40), begins));
+        fixture.finish();
+        assert_eq!(state(&fixture, "a").await, Some(PoolMemberState::Healthy), "it is back");
+        assert_eq!(counts(&fixture).lost(), 0, "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_approved_restart_begins_when_the_machine_has_drained() {
+    let fixture = maintained(MaintenanceKind::Reboot).await;
+    let approved = fixture.simulation.now();
+    fixture.simulation.approve_event(target("a", 5), None).await.unwrap();
+    let told = fixture.machine("a").await.disruption_notice.expect("it was told");
+    assert_eq!((told.stage, told.not_before), (NoticeStage::Approved, approved + SignedDuration::from_secs(40)));
+    assert_eq!(state(&fixture, "a").await, Some(PoolMemberState::Draining));
+    fixture.advance(10);
+    fixture.simulation.approve_event(target("a", 6), None).await.unwrap();
+    assert_eq!(not_before(&fixture, "a").await, told.not_before, "twice is as good as once");
+    fixture.finish();
+    assert_eq!(counts(&fixture).lost(), 0);
+}
+
+#[tokio::test]
+async fn a_pause_leaves_a_machine_in_its_pools() {
+    let fixture = maintained(MaintenanceKind::Freeze).await;
+    fixture.clock.advance_to(not_before(&fixture, "a").await - SignedDuration::from_secs(1));
+    assert_eq!(fixture.machine("a").await.drain, None);
 }

@@ -5,12 +5,12 @@
 //! nothing that takes it down, and it has left its pools ──► join them again
 //! ```
 //!
-//! Nobody waits where power is cut, nor for a VM that is down. What the hardware does by itself (a failure, an eviction) is
-//! not held back. See `docs/load-balancing.md`.
+//! Nobody waits where power is cut, nor for a VM that is down. What the hardware does by itself (a failure, an eviction,
+//! maintenance) is not held back. See `docs/load-balancing.md`.
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use scaleset_crds::load_balancing::drain_timeouts;
 use scaleset_crds::vocabulary::{PowerState, PowerWish};
 
@@ -51,7 +51,7 @@ pub(super) fn first(snapshot: &InstanceSnapshot, decision: Decision) -> Decision
             let left = Duration::try_from(end.duration_since(snapshot.now)).unwrap_or(Duration::ZERO);
             (Step::Wait(Wait::Draining), format!("{}: {reason}", said(end)), Some(left))
         }
-        (Effect::LeavesAlone, Traffic::EndsAt(_)) if view.preempt_notice.is_none() => {
+        (Effect::LeavesAlone, Traffic::EndsAt(_)) if !goes_down_by_itself(snapshot.now, view) => {
             (Step::Undrain, format!("stays up after all: {reason}"), None)
         }
         (
@@ -59,6 +59,16 @@ pub(super) fn first(snapshot: &InstanceSnapshot, decision: Decision) -> Decision
             Traffic::None | Traffic::Comes | Traffic::EndsAt(_),
         ) => (step, reason, wake_after),
     }
+}
+
+/// Whether the hardware has taken a VM out of its pools, because it is about to take it down.
+fn goes_down_by_itself(now: Timestamp, view: &InstanceView) -> bool {
+    let near = |not_before: Timestamp| not_before <= now + SignedDuration::from_secs(i64::from(longest(view)));
+    view.preempt_notice.is_some() || view.awaited_maintenance().is_some_and(|notice| near(notice.not_before))
+}
+
+fn longest(view: &InstanceView) -> i32 {
+    drain_timeouts(&view.model.network_profile.network_interfaces).into_values().max().unwrap_or_default()
 }
 
 /// Whether requests may come to a VM that is asked to go and whose hardware is not seen: it may be in pools.
@@ -79,8 +89,7 @@ pub(crate) fn said(end: Timestamp) -> String {
 fn leaves(view: &InstanceView) -> String {
     let timeouts = drain_timeouts(&view.model.network_profile.network_interfaces);
     let pools: Vec<&str> = timeouts.keys().copied().collect();
-    let longest = timeouts.values().max().copied().unwrap_or_default();
-    format!("leaves {} first, what is under way has up to {longest} s", pools.join(", "))
+    format!("leaves {} first, what is under way has up to {} s", pools.join(", "), longest(view))
 }
 
 /// A VM that is on its way down, or down, gets nothing; of any other the load balancer alone can tell.

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use scaleset_crds::VirtualMachineModel;
 use scaleset_crds::load_balancing::PoolMemberState;
 use scaleset_crds::reservation_group::InstanceReservation;
+use scaleset_crds::scheduled_event::EventType;
 use scaleset_crds::spot::EvictionReason;
 use scaleset_crds::vocabulary::{HealthState, PowerState};
 
@@ -217,6 +218,16 @@ impl InstanceView {
     pub fn awaited_replacement(&self) -> Option<&DisruptionNotice> {
         let notice = self.disruption_notice.as_ref().filter(|notice| notice.stage == NoticeStage::Scheduled);
         notice.filter(|notice| notice.cause == DisruptionCause::OsImage)
+    }
+
+    /// The notice of a restart by maintenance of its host, while that has not begun: the hardware takes the VM out of its
+    /// backend pools before.
+    pub fn awaited_maintenance(&self) -> Option<&DisruptionNotice> {
+        let notice = self.disruption_notice.as_ref().filter(|notice| notice.cause == DisruptionCause::Maintenance);
+        notice.filter(|notice| match (notice.stage, notice.event_type) {
+            (NoticeStage::Scheduled | NoticeStage::Approved, EventType::Reboot | EventType::Redeploy) => true,
+            (NoticeStage::Started, _) | (_, EventType::Freeze | EventType::Preempt | EventType::Terminate) => false,
+        })
     }
 
     /// What is done to it although nobody has wished for it: its host is maintained, or has failed.

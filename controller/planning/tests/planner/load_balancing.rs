@@ -10,6 +10,7 @@ use scaleset_crds::condition::{InstanceCondition, Reason, ScaleSetCondition, fin
 use scaleset_crds::load_balancing::{
     BackendPoolReference, LoadBalancerSku, PoolMemberState, PoolMembership, PoolSummary,
 };
+use scaleset_crds::scheduled_event::EventType;
 use scaleset_crds::vocabulary::{OrchestrationMode, PowerState, PowerWish};
 use scaleset_planning::instance::{InstancePlan, Perform, Step, Wait, plan};
 use scaleset_planning::snapshot::{
@@ -18,7 +19,9 @@ use scaleset_planning::snapshot::{
 };
 use scaleset_planning::status::instance::{InstanceOutcome, instance_status};
 use scaleset_planning::status::scale_set::{ScaleSetOutcome, scale_set_status};
-use scaleset_planning::view::{HardwareView, InstanceView, ModelView, OperationState, PreemptNotice};
+use scaleset_planning::view::{
+    DisruptionCause, DisruptionNotice, HardwareView, InstanceView, ModelView, NoticeStage, OperationState, PreemptNotice,
+};
 
 use crate::fleet::{audited, newest, profile, spread};
 use crate::instance::{snapshot, view};
@@ -198,6 +201,23 @@ fn a_vm_that_stays_up_after_all_joins_again() {
     };
     let evicted = planned(InstanceView { preempt_notice: Some(told), ..drained(125) }, |_| {});
     assert_eq!(evicted.step, Step::None, "it is about to be evicted");
+    // The last 40 s before maintenance restarts it are its drain; what it drained for before, and is taken back, is not.
+    for (event_type, seconds, step) in [
+        (EventType::Reboot, 140, Step::None),
+        (EventType::Redeploy, 125, Step::None),
+        (EventType::Reboot, 141, Step::Undrain),
+        (EventType::Freeze, 125, Step::Undrain),
+    ] {
+        let notice = DisruptionNotice {
+            event_id: "e".to_owned(),
+            event_type,
+            cause: DisruptionCause::Maintenance,
+            not_before: Timestamp::UNIX_EPOCH + Duration::from_secs(seconds),
+            stage: NoticeStage::Scheduled,
+        };
+        let maintained = planned(InstanceView { disruption_notice: Some(notice), ..drained(125) }, |_| {});
+        assert_eq!(maintained.step, step, "{event_type:?} in {} s", seconds - 100);
+    }
     let busy = planned(InstanceView { operation: OperationState::Updating, ..drained(125) }, |_| {});
     assert_eq!(busy.step, Step::Wait(Wait::HardwareBusy));
 }

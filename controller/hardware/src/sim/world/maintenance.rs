@@ -5,7 +5,8 @@
 //! an approval can make it no shorter. All of it follows from what is stored and from instants, event ids included, so it
 //! happens just so after a restart.
 //!
-//! Who does not run, or has no guest that could hear, when its turn comes has nothing done to it.
+//! Who does not run, or has no guest that could hear, when its turn comes has nothing done to it. Who is restarted leaves
+//! its backend pools so long before that its requests end in time, also where an approval brings it forward.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -105,19 +106,23 @@ impl World {
                 let at = announced.begins_at(&record.operation);
                 if at <= now {
                     self.disrupt(uid, (at, now));
+                } else if record.leaves_pools_at(self.models.get(record.model)).is_some_and(|at| at <= now) {
+                    self.drain_before_maintenance(uid, now);
                 }
             }
         }
     }
 
-    /// What an event announces begins now, on every machine that has it.
+    /// What an event announces begins on every machine that has it: now, or when a machine that is to leave its pools first
+    /// has drained.
     pub(super) fn release_event(&mut self, event_id: &str, now: Timestamp) {
         let has_it = |record: &&Record| record.announced.as_ref().is_some_and(|told| told.event_id == event_id);
         let uids: Vec<String> = self.records().filter(has_it).map(|record| record.uid.clone()).collect();
         for uid in &uids {
+            let begins_at = self.record(uid).map_or(now, |record| self.drained_if_approved_at(record, now));
             let Some(record) = self.machines.get_mut(uid) else { continue };
             record.approved_event = Some(event_id.to_owned());
-            record.announced.iter_mut().for_each(|told| told.not_before = told.not_before.min(now));
+            record.announced.iter_mut().for_each(|told| told.not_before = told.not_before.min(begins_at));
             self.save(uid);
             self.disrupt_due(uid, now);
             self.follow(uid, now);

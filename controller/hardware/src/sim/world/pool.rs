@@ -39,6 +39,27 @@ impl World {
         Ok(Effect::Changed)
     }
 
+    /// Takes a machine out of its pools that is about to be restarted by maintenance of its host.
+    pub(super) fn drain_before_maintenance(&mut self, uid: &str, now: Timestamp) {
+        let Some(record) = self.machines.get(uid) else { return };
+        let drained_at = self.drained_at(record, now);
+        if let Some(record) = self.machines.get_mut(uid) {
+            record.drain = Some(Drain { since: now, drained_at });
+        }
+        self.save(uid);
+        self.announce(uid);
+    }
+
+    /// When maintenance that is approved now begins on a machine: once its requests have ended.
+    pub(super) fn drained_if_approved_at(&self, record: &Record, now: Timestamp) -> Timestamp {
+        let drains = record.announced.as_ref().and_then(|told| told.drains_at(&record.operation, SignedDuration::ZERO));
+        match (drains, record.drain) {
+            (None, _) => now,
+            (Some(_), Some(drain)) => drain.drained_at.max(now),
+            (Some(_), None) => self.drained_at(record, now),
+        }
+    }
+
     fn set_drain(&mut self, target: &Target, drain: Option<Drain>, now: Timestamp) {
         if let Some(record) = self.machines.get_mut(&target.uid) {
             record.drain = drain;

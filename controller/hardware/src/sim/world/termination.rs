@@ -17,6 +17,7 @@ use super::offer::refused;
 use super::{Effect, World, not_found};
 use crate::error::HardwareError;
 use crate::machine::NoticeStage;
+use crate::sim::maintenance::Announced;
 use crate::sim::termination::Termination;
 use crate::sim::vm::{Mark, OperationKind, Record};
 use crate::{Deletion, Target};
@@ -65,7 +66,8 @@ impl World {
         let preempted = preempted.map(|preemption| preemption.event_id.clone());
         let announced = record.announced.as_ref().filter(|announced| meant(&announced.event_id));
         let known = terminates.is_some() || announced.is_some() || was_approved(record, event_id);
-        let announced = announced.filter(|announced| announced.awaits(now)).map(|announced| announced.event_id.clone());
+        let open = |told: &&Box<Announced>| told.awaits(now) && record.approved_event.as_ref() != Some(&told.event_id);
+        let announced = announced.filter(open).map(|announced| announced.event_id.clone());
         let effect = match (terminates, &preempted, &announced) {
             (Some(NoticeStage::Scheduled), _, _) | (_, Some(_), _) | (_, _, Some(_)) => Effect::Changed,
             (Some(NoticeStage::Approved | NoticeStage::Started) | None, None, None) if known => Effect::Unchanged,

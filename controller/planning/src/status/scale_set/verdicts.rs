@@ -7,7 +7,7 @@ use scaleset_crds::vocabulary::{HealthState, PowerWish, ProvisioningState, Upgra
 use super::super::{Truth, Verdict};
 use super::{ScaleSetOutcome, is_ready, is_updated};
 use crate::budget::Allowance;
-use crate::deletion_notice;
+use crate::notice;
 use crate::plan::{Hold, ScaleSetPlan};
 use crate::remedy::{is_capacity, needs_a_person};
 use crate::reservation::{forecast_told, own_use};
@@ -77,7 +77,7 @@ impl<'pass> Verdicts<'pass> {
 
     /// How many of those that leave were told of it, and wait.
     fn after_notice(&self) -> String {
-        match deletion_notice::count(&self.snapshot.members) {
+        match notice::count_of_deletions(&self.snapshot.members) {
             0 => String::new(),
             told => format!(", {told} after a notice of deletion"),
         }
@@ -309,7 +309,7 @@ impl<'pass> Verdicts<'pass> {
     /// What is lacking; members that wait for their notice of deletion hold theirs until then.
     fn capacity_failure(&self) -> Option<Failure> {
         let Failure { reason, message } = self.lack_of_room()?;
-        let told = deletion_notice::hold(&self.snapshot.members);
+        let told = notice::of_deletions(&self.snapshot.members);
         let told = told.map(|hold| format!("; {}, and hold their room and quota", hold.message)).unwrap_or_default();
         unfinished(reason, format!("{message}{told}"))
     }
