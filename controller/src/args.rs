@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::Parser;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use scaleset_hardware_wire::flags::{Latency, LogFormat, time_scale};
 
 use crate::check::Check;

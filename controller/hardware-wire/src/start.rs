@@ -7,8 +7,7 @@ use std::sync::Arc;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use scaleset_hardware::sim::{
-    ClockSource, LatencySource, OpenError, RegionFileError, RegionSource, Simulation, SimulationOptions, Storage,
-    control,
+    ClockSource, OpenError, RegionFileError, RegionSource, Simulation, SimulationOptions, Storage, control,
 };
 use thiserror::Error;
 use tokio::net::TcpListener;

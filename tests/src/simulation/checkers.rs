@@ -54,7 +54,7 @@ pub struct Judge {
     autoscaled: Autoscaled,
     /// Whether the cache was behind in the round before.
     lagged: bool,
-    effects: u64,
+    journalled: u64,
 }
 
 impl Judge {
@@ -100,7 +100,7 @@ impl Judge {
         self.still_sets_touch_nobody(&now, &mut findings);
         self.removals_are_allowed(&now, &mut findings);
         self.successors_come_first(&now, &mut findings);
-        if stage.effects() != self.effects {
+        if stage.journalled() != self.journalled {
             one_create_for_each_object(stage, &mut findings);
             operations_are_performed_once(stage, &mut findings);
             self.notices.read(&stage.journal());
@@ -110,7 +110,7 @@ impl Judge {
         self.drained.remember(observed.as_ref());
         findings.extend(self.notices.findings(stage.hardware.now(), &now, observed.as_ref()));
         findings.extend(self.maintenances.findings(stage.hardware.now(), observed.as_ref()));
-        self.effects = stage.effects();
+        self.journalled = stage.journalled();
         if let Some(machines) = observed.as_ref().filter(|_| stage.is_still()) {
             findings.extend(unexplained(&now, machines));
         }

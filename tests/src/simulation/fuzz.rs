@@ -185,8 +185,7 @@ impl Author<'_> {
     /// Hosts are maintained, or fail.
     fn maintain(&mut self) {
         self.maintenances += 1;
-        // Known limit: a notice of deletion is lost where the host fails meanwhile (docs/scheduled-events.md).
-        let kind = *self.random.pick(&["Freeze", "Reboot", "Redeploy", "Reboot"]);
+        let kind = *self.random.pick(&["Freeze", "Reboot", "Redeploy", "HardwareFailure"]);
         let place = *self.random.pick(&["eastus", "eastus zone=1", "eastus zone=2 fd=0", "centralindia"]);
         self.tell(&format!("maintain hosts-{} {kind} {place}", self.maintenances));
     }

@@ -308,6 +308,11 @@ impl Stage {
         changing.iter().filter_map(|call| calls.get(call)).map(|count| count.accepted + count.unchanged).sum()
     }
 
+    /// The same, and what somebody did to the hardware from outside.
+    pub fn journalled(&self) -> u64 {
+        self.effects() + self.hardware.calls().get(&Call::Control).map_or(0, |count| count.accepted)
+    }
+
     /// Everything that the hardware was asked to do.
     pub fn journal(&self) -> Vec<JournalEntry> {
         self.hardware.journal().expect("a journal in memory can be read")

@@ -8,8 +8,8 @@ use scaleset_crds::health::HealthProbe;
 use scaleset_crds::load_balancing::{BackendPoolReference, LoadBalancerSku, PoolMemberState};
 use scaleset_crds::vocabulary::{PowerWish, ProbeProtocol};
 use scaleset_hardware::sim::{
-    ControlCode, MachineFault, Maintenance, MaintenanceKind, Outage, RegionFile, RequestCounts, RequestLoad, Simulation,
-    SimulationOptions,
+    ControlCode, MachineFault, Maintenance, MaintenanceKind, Outage, RegionFile, RequestCounts, RequestLoad,
+    Simulation, SimulationOptions,
 };
 use scaleset_hardware::{
     Deletion, Hardware, HardwareError, NoticeStage, OperationAction, OperationRequest, Shutdown, UpdateMethod,

@@ -20,7 +20,8 @@ use scaleset_planning::snapshot::{
 use scaleset_planning::status::instance::{InstanceOutcome, instance_status};
 use scaleset_planning::status::scale_set::{ScaleSetOutcome, scale_set_status};
 use scaleset_planning::view::{
-    DisruptionCause, DisruptionNotice, HardwareView, InstanceView, ModelView, NoticeStage, OperationState, PreemptNotice,
+    DisruptionCause, DisruptionNotice, HardwareView, InstanceView, ModelView, NoticeStage, OperationState,
+    PreemptNotice,
 };
 
 use crate::fleet::{audited, newest, profile, spread};
