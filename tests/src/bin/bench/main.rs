@@ -6,12 +6,13 @@
 //! every target was met.
 //!
 //! `bench rollouts` measures upgrades alone, on a simulated cluster: it needs no API server. `bench reservations` measures
-//! capacity reservation groups alone, `bench separate` the controller's memory with hardware in a process of its own. None of
-//! them writes a page.
+//! capacity reservation groups alone, `bench separate` the controller's memory with hardware in a process of its own, `bench
+//! readings` how often the hardware is asked for metrics. None of them writes a page.
 
 mod floor;
 mod ours;
 mod planning;
+mod readings;
 mod report;
 mod reserved;
 mod rollout;
@@ -27,8 +28,8 @@ use scaleset_tests::local::cluster::{LocalCluster, client_from, workspace};
 use floor::Floor;
 use ours::{Ours, Round};
 use report::{
-    Report, Simulated, planning_verdicts, reservation_verdicts, reservations_met, rollout_verdicts, rollouts_met,
-    separate_met, separate_verdict,
+    Report, Simulated, planning_verdicts, readings_met, readings_verdict, reservation_verdicts, reservations_met,
+    rollout_verdicts, rollouts_met, separate_met, separate_verdict,
 };
 
 /// Instances in each round.
@@ -54,6 +55,11 @@ async fn main() -> anyhow::Result<ExitCode> {
     if env::args().nth(1).as_deref() == Some("separate") {
         return separate().await;
     }
+    if env::args().nth(1).as_deref() == Some("readings") {
+        let readings = tokio::task::spawn_blocking(readings::measure).await??;
+        println!("{}", readings_verdict(&readings));
+        return Ok(if readings_met(&readings) { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
     println!("upgrading simulated fleets");
     let rollouts = tokio::task::spawn_blocking(rollout::measure).await??;
     println!("\n{}", rollout_verdicts(&rollouts));
@@ -63,12 +69,13 @@ async fn main() -> anyhow::Result<ExitCode> {
     println!("planning");
     let planning = tokio::task::spawn_blocking(planning::measure).await??;
     println!("\n{}", planning_verdicts(&planning));
+    let readings = tokio::task::spawn_blocking(readings::measure).await??;
     println!("starting a control plane, building the controller");
     let cluster = tokio::task::spawn_blocking(LocalCluster::installed).await??;
     let admin = cluster.client().await?;
     // As fast as the API server lets it: the same identity, so the same share of the server.
     let writer = client_from(&cluster.controller_kubeconfig()?).await?;
-    let report = measure(&cluster, &admin, &writer, Simulated { rollouts, planning }).await?;
+    let report = measure(&cluster, &admin, &writer, Simulated { rollouts, planning, readings }).await?;
     println!("\n{}", report.verdicts());
     fs::write(workspace().join("docs/benchmarks.md"), report.page())?;
     println!("written to docs/benchmarks.md");

@@ -19,7 +19,9 @@ const EVALUATED_EVERY_SECONDS: u64 = 30;
 pub(crate) struct Readings {
     /// VMs that run, over all sets.
     pub(crate) instances: usize,
-    /// Evaluations of all settings.
+    /// Settings, each of a set of its own.
+    pub(crate) settings: usize,
+    /// Evaluations of all settings: the first of each at once, one in each interval since.
     pub(crate) evaluations: u64,
     /// Calls of the hardware for metrics in the same time.
     pub(crate) calls: u64,
@@ -49,8 +51,8 @@ pub(crate) fn measure() -> anyhow::Result<Readings> {
         let rule = &setting["status"]["rules"][0];
         ensure!(rule["value"].is_string(), "{name} has measured nothing: {}", setting["status"]);
     }
-    let evaluations = u64::try_from(SETS)? * (SECONDS / EVALUATED_EVERY_SECONDS);
-    Ok(Readings { instances, evaluations, calls: calls(&stage) - before })
+    let evaluations = u64::try_from(SETS)? * (1 + SECONDS / EVALUATED_EVERY_SECONDS);
+    Ok(Readings { instances, settings: SETS, evaluations, calls: calls(&stage) - before })
 }
 
 /// The embedded regions, with hosts and quotas for so many VMs.

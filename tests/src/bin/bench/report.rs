@@ -7,6 +7,7 @@ use scaleset_tests::local::requests::RequestKind;
 use crate::floor::FloorRound;
 use crate::ours::OursRound;
 use crate::planning::Planning;
+use crate::readings::Readings;
 use crate::reserved::Reserved;
 use crate::rollout::{Online, Rolling, Rollouts};
 use crate::separate::Separate;
@@ -49,10 +50,17 @@ means in a release build. These are seconds of the machine that wrote the page, 
 
 ";
 
+const READINGS: &str = "\
+Ten sets of 1,000 VMs on a simulated cluster, each with an autoscale setting whose rule asks for the load of all of them, for
+300 s of scenario time. A setting is evaluated every 30 s. `bench readings` measures this alone.
+
+";
+
 /// What needs no API server.
 pub(crate) struct Simulated {
     pub(crate) rollouts: Rollouts,
     pub(crate) planning: Planning,
+    pub(crate) readings: Readings,
 }
 
 /// One promise.
@@ -79,7 +87,7 @@ impl Report {
     }
 
     pub(crate) fn all_met(&self) -> bool {
-        let Simulated { rollouts, planning } = &self.simulated;
+        let Simulated { rollouts, planning, readings } = &self.simulated;
         let reserved = self.reserved.iter().flat_map(judged_reservations).collect::<Vec<Verdict>>();
         self.judged()
             .iter()
@@ -87,6 +95,7 @@ impl Report {
             .chain(&self.separate.iter().map(judged_separate).collect::<Vec<Verdict>>())
             .chain(&judged(rollouts))
             .chain(&judged_planning(planning))
+            .chain(&[judged_readings(readings)])
             .all(|verdict| verdict.met)
     }
 
@@ -100,10 +109,12 @@ impl Report {
     /// The whole page.
     pub(crate) fn page(&self) -> String {
         format!(
-            "{READING}## Promises\n\n{}\n## Upgrades\n\n{UPGRADES}{}\n## Planning\n\n{PLANNING}{}\n## Rounds\n\n{}",
+            "{READING}## Promises\n\n{}\n## Upgrades\n\n{UPGRADES}{}\n## Planning\n\n{PLANNING}{}\n## Metrics\n\n{READINGS}{}\n\
+             ## Rounds\n\n{}",
             self.verdicts(),
             rollout_verdicts(&self.simulated.rollouts),
             planning_verdicts(&self.simulated.planning),
+            readings_verdict(&self.simulated.readings),
             self.rounds()
         )
     }
@@ -255,6 +266,24 @@ fn judged_planning(planning: &Planning) -> Vec<Verdict> {
         line("a pass that places 1,000 new members", "< 5 ms", 5.0, made),
         line("an evaluation of 1,000 autoscale settings", "< 10 ms", 10.0, autoscale),
     ]
+}
+
+/// The line about metrics that are read.
+pub(crate) fn readings_verdict(readings: &Readings) -> String {
+    table(&[judged_readings(readings)])
+}
+
+/// Whether it is kept.
+pub(crate) fn readings_met(readings: &Readings) -> bool {
+    judged_readings(readings).met
+}
+
+/// One evaluation more for each setting than intervals: the first comes at once.
+fn judged_readings(readings: &Readings) -> Verdict {
+    let Readings { instances, settings, evaluations, calls } = readings;
+    let told = format!("{calls} for {evaluations} evaluations of {instances} VMs in {settings} sets");
+    let met = *calls > 0 && calls <= evaluations;
+    verdict("calls of the hardware for metrics, for each set and evaluation", "≤ 1", told, met)
 }
 
 fn table(verdicts: &[Verdict]) -> String {
