@@ -115,6 +115,7 @@ fn notice(
         | Step::Reimage(_)
         | Step::ReplaceOsDisk(_, _)
         | Step::Recreate
+        | Step::StartAt(_)
         | Step::SetPower(_, _)
         | Step::Drain
         | Step::Undrain
@@ -141,6 +142,7 @@ fn notice(
         | Step::Restore
         | Step::Count
         | Step::Discard
+        | Step::StartAt(_)
         | Step::SetPower(_, _)
         | Step::Drain
         | Step::Undrain

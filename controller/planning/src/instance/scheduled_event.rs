@@ -9,7 +9,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use scaleset_crds::operation::OperationState as RecordState;
 
-use super::operation::State;
+use super::operation::{State, Tried, in_progress};
+use super::precedence::chosen;
 use super::{Decision, Perform, Step, Wait, is_final};
 use crate::snapshot::{InstanceRequest, InstanceSnapshot, OsDiskWish, RequestedOperation};
 use crate::status::instance::InstanceOutcome;
@@ -20,7 +21,7 @@ use crate::view::{DisruptionNotice, HardwareView, NoticeStage, TerminateNotice};
 pub(super) fn awaited(snapshot: &InstanceSnapshot) -> Option<Decision> {
     let HardwareView::Present(view) = &snapshot.hardware else { return None };
     if let Some(RequestedOperation { uid: _, request: InstanceRequest::ApproveScheduledEvent, event_id, asked_by: _ }) =
-        &snapshot.operation
+        chosen(snapshot)
     {
         let reason = "operation ApproveScheduledEvent asks for it".to_owned();
         return Some((Step::ApproveEvent(event_id.clone()), reason, None));
@@ -52,6 +53,7 @@ pub(super) fn told_first(snapshot: &InstanceSnapshot, decision: Decision) -> Dec
         | Step::Count
         | Step::Drain
         | Step::Undrain
+        | Step::StartAt(_)
         | Step::SetPower(_, _)
         | Step::Perform(_, Perform::Restart | Perform::Redeploy | Perform::SimulateEviction)
         | Step::ApproveEvent(_)
@@ -104,21 +106,13 @@ pub fn disruption_said(notice: &DisruptionNotice) -> String {
 }
 
 /// How far an approval is: it is done once the hardware has taken it.
-pub(super) fn approved(step: &Step, tried: RecordedBefore, outcome: &InstanceOutcome) -> Option<State> {
-    match (step, &outcome.operation_failure) {
-        (_, Some(failure)) if is_final(failure) => Some((RecordState::Failed, Some(failure.clone()))),
-        (Step::ApproveEvent(_), None) => Some((RecordState::Succeeded, None)),
-        (Step::ApproveEvent(_), Some(_)) => Some((RecordState::InProgress, None)),
-        (_, _) => match tried {
-            RecordedBefore::Yes => Some((RecordState::InProgress, None)),
-            RecordedBefore::No => None,
-        },
+pub(super) fn approved(tried: Tried, outcome: &InstanceOutcome) -> Option<State> {
+    match (tried, &outcome.operation_failure) {
+        (Tried::Now | Tried::Before | Tried::Never, Some(failure)) if is_final(failure) => {
+            Some((RecordState::Failed, Some(failure.clone())))
+        }
+        (Tried::Now, None) => Some((RecordState::Succeeded, None)),
+        (Tried::Now | Tried::Before, Some(_)) | (Tried::Before, None) => Some(in_progress()),
+        (Tried::Never, Some(_) | None) => None,
     }
-}
-
-/// Whether an operation was tried before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum RecordedBefore {
-    Yes,
-    No,
 }
