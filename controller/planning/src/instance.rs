@@ -46,7 +46,7 @@ mod seat;
 
 pub use operation::is_final;
 use retry::retry;
-pub use scheduled_event::{disruption_said, said};
+pub use scheduled_event::{awaited_by, disruption_said, said};
 pub use seat::Seat;
 
 use std::time::Duration;

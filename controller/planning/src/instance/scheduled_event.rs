@@ -15,7 +15,7 @@ use super::{Decision, Perform, Step, Wait, is_final};
 use crate::snapshot::{InstanceRequest, InstanceSnapshot, OsDiskWish, RequestedOperation};
 use crate::status::instance::InstanceOutcome;
 use crate::status::whole_seconds;
-use crate::view::{DisruptionNotice, HardwareView, NoticeStage, TerminateNotice};
+use crate::view::{DisruptionNotice, HardwareView, InstanceView, NoticeStage, TerminateNotice};
 
 /// Events are approved, and a deletion begins, for the hardware to do: nothing else is done meanwhile.
 pub(super) fn awaited(snapshot: &InstanceSnapshot) -> Option<Decision> {
@@ -33,8 +33,14 @@ pub(super) fn awaited(snapshot: &InstanceSnapshot) -> Option<Decision> {
 /// A step that replaces the OS disk of a VM that was told so waits; every other step is taken.
 pub(super) fn told_first(snapshot: &InstanceSnapshot, decision: Decision) -> Decision {
     let HardwareView::Present(view) = &snapshot.hardware else { return decision };
-    let Some(notice) = view.awaited_replacement() else { return decision };
-    let waits = match &decision.0 {
+    let Some(notice) = awaited_by(&decision.0, view) else { return decision };
+    (Step::Wait(Wait::ImageNotice), disruption_said(notice), Some(left(snapshot.now, notice.not_before)))
+}
+
+/// The notice that a step has to wait for. Hardware that answers a step with such a notice has announced it, and not done it.
+pub fn awaited_by<'view>(step: &Step, view: &'view InstanceView) -> Option<&'view DisruptionNotice> {
+    let notice = view.awaited_replacement()?;
+    let waits = match step {
         Step::Reimage(_)
         | Step::ReplaceOsDisk(_, OsDiskWish::Fresh { .. })
         | Step::Perform(_, Perform::Reimage(_) | Perform::ReimageAll(_)) => true,
@@ -60,10 +66,7 @@ pub(super) fn told_first(snapshot: &InstanceSnapshot, decision: Decision) -> Dec
         | Step::Release(_, _)
         | Step::Forget => false,
     };
-    if !waits {
-        return decision;
-    }
-    (Step::Wait(Wait::ImageNotice), disruption_said(notice), Some(left(snapshot.now, notice.not_before)))
+    waits.then_some(notice)
 }
 
 /// The hardware says when it begins; this is for what it says in vain.
