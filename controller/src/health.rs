@@ -73,10 +73,24 @@ impl Health {
         Arc::clone(&self.metrics)
     }
 
-    /// The API server has been reached.
+    /// The caches are being filled from now on. Until then `/readyz` says that the API server is waited for, unless something
+    /// else is: another leader, or the hardware.
     pub fn connected(&self, cluster: KubernetesCluster) {
         // Said twice, the first one stays.
         let _ = self.cluster.set(cluster);
+    }
+
+    /// What `/readyz` answers.
+    pub(crate) fn readiness(&self) -> (StatusCode, String) {
+        let waiting_for = match self.standing() {
+            Standing::Standby(leader) => return (StatusCode::OK, format!("standby: {leader}\n")),
+            Standing::WithoutHardware(reason) => Some(reason),
+            Standing::Leading => self.waiting_for(),
+        };
+        match waiting_for {
+            None => (StatusCode::OK, "ok\n".to_owned()),
+            Some(waiting_for) => (StatusCode::SERVICE_UNAVAILABLE, format!("waiting for {waiting_for}\n")),
+        }
     }
 
     fn waiting_for(&self) -> Option<String> {
@@ -106,15 +120,7 @@ pub async fn listen(address: SocketAddr, health: Health) -> Result<impl Future<O
 }
 
 async fn ready(State(health): State<Health>) -> (StatusCode, String) {
-    let waiting_for = match health.standing() {
-        Standing::Standby(leader) => return (StatusCode::OK, format!("standby: {leader}\n")),
-        Standing::WithoutHardware(reason) => Some(reason),
-        Standing::Leading => health.waiting_for(),
-    };
-    match waiting_for {
-        None => (StatusCode::OK, "ok\n".to_owned()),
-        Some(waiting_for) => (StatusCode::SERVICE_UNAVAILABLE, format!("waiting for {waiting_for}\n")),
-    }
+    health.readiness()
 }
 
 async fn metrics(State(health): State<Health>) -> impl IntoResponse {

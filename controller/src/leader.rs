@@ -62,6 +62,24 @@ struct Held {
     renewal: Renewal,
 }
 
+/// What becomes of the number of changes when the lease is written anew. It never falls.
+#[derive(Clone, Copy, Debug)]
+enum Transitions {
+    /// It stays.
+    Keep,
+    /// It becomes at least this.
+    RaiseTo(i32),
+}
+
+impl Transitions {
+    const fn after(self, known: i32) -> i32 {
+        match self {
+            Self::RaiseTo(number) if number > known => number,
+            Self::Keep | Self::RaiseTo(_) => known,
+        }
+    }
+}
+
 impl Election {
     /// An election by the lease of that name, whose winner writes through `gate`. `client` itself goes through none.
     pub fn new(client: Client, namespace: &str, name: &str, timing: Timing, gate: Gate) -> Self {
@@ -134,7 +152,7 @@ impl Tenure {
             // Who is late sends nothing any more: not even what would arrive in vain.
             let attempt = match left {
                 Duration::ZERO => silence,
-                left => timeout(left, self.renew(self.lease().transitions())).await.unwrap_or(silence),
+                left => timeout(left, self.renew(Transitions::Keep)).await.unwrap_or(silence),
             };
             match self.judge(attempt) {
                 Next::TryAfter(next) => wait = next,
@@ -148,7 +166,7 @@ impl Tenure {
     pub async fn raise_above(&self, seen: u64) -> Result<u64, Lost> {
         let transitions = i32::try_from(seen).unwrap_or(i32::MAX).saturating_add(1);
         loop {
-            match self.judge_raise(self.renew(transitions).await, transitions) {
+            match self.judge_raise(self.renew(Transitions::RaiseTo(transitions)).await) {
                 Ok(epoch) => return Ok(epoch),
                 Err(Next::TryAfter(wait)) => sleep(wait).await,
                 Err(Next::Stop { reason }) => return Err(self.lost(reason)),
@@ -168,17 +186,20 @@ impl Tenure {
         }
     }
 
-    /// One attempt to write the lease anew. What was written by whom is known before anything is concluded from it.
-    async fn renew(&self, transitions: i32) -> Attempt {
+    /// One attempt to write the lease anew. What was written by whom is known before anything is concluded from it. The
+    /// number of changes is looked at when it is our turn to write: the write before may have raised it.
+    async fn renew(&self, transitions: Transitions) -> Attempt {
         let _writing = self.writing.lock().await;
         let leases = &self.election.leases;
-        let mut known = Some(self.lease());
+        let held = self.lease();
+        let kept = held.transitions();
+        let mut known = Some(held);
         // A second time where the lease has changed, or vanished, and is not another's.
         for _ in 0..2 {
             let sent = Instant::now();
             let written = match &known {
-                Some(lease) => leases.renew(lease, transitions).await,
-                None => leases.create(transitions).await,
+                Some(lease) => leases.renew(lease, transitions.after(kept.max(lease.transitions()))).await,
+                None => leases.create(transitions.after(kept)).await,
             };
             match written {
                 Ok(lease) => {
@@ -197,10 +218,10 @@ impl Tenure {
         Attempt::Failed { message: "it changes all the time".to_owned() }
     }
 
-    fn judge_raise(&self, attempt: Attempt, transitions: i32) -> Result<u64, Next> {
+    fn judge_raise(&self, attempt: Attempt) -> Result<u64, Next> {
         let renewed = matches!(attempt, Attempt::Renewed { .. });
         match self.judge(attempt) {
-            Next::TryAfter(_) if renewed => Ok(u64::try_from(transitions).unwrap_or_default()),
+            Next::TryAfter(_) if renewed => Ok(self.epoch()),
             next @ (Next::TryAfter(_) | Next::Stop { .. }) => Err(next),
         }
     }
@@ -230,3 +251,6 @@ impl Tenure {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).renewal
     }
 }
+
+#[cfg(test)]
+mod tests;

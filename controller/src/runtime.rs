@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use scaleset_hardware::Hardware;
+use thiserror::Error;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::info;
@@ -92,8 +93,13 @@ impl Queues {
     }
 }
 
+/// What tells the queues has ended, and nothing would be looked at any more: a defect of this program.
+#[derive(Debug, Error)]
+#[error("changes are no longer told to the passes: {0}")]
+pub struct NoLongerTold(String);
+
 /// Runs until `stop` turns true and the passes in flight have ended, or ten seconds have passed.
-pub async fn run(parts: Parts, mut stop: watch::Receiver<bool>) {
+pub async fn run(parts: Parts, stop: watch::Receiver<bool>) -> Result<(), NoLongerTold> {
     let Parts { cluster, changes, hardware, metrics, sudden_scale_in } = parts;
     let queues = queues();
     let context = Context {
@@ -105,12 +111,29 @@ pub async fn run(parts: Parts, mut stop: watch::Receiver<bool>) {
         looked: Arc::default(),
         sudden_scale_in,
     };
-    // These end with this function.
+    // These end with this function, and never before.
     let mut tellers = JoinSet::new();
     tellers.spawn(tell_changes(changes, cluster.clone(), queues.clone()));
     let announcer = Arc::clone(&hardware);
     tellers.spawn(tell_hardware(move || announcer.changes(), cluster.clone(), queues.clone()));
     tellers.spawn(sweep(cluster.clone(), hardware, Arc::clone(&metrics), queues.clone()));
+    while_told(passes(cluster, queues, context, stop), tellers).await
+}
+
+/// Works until that ends, or one of the tellers does, which is a defect.
+async fn while_told(work: impl Future<Output = ()>, mut tellers: JoinSet<()>) -> Result<(), NoLongerTold> {
+    tokio::select! {
+        () = work => Ok(()),
+        Some(ended) = tellers.join_next() => Err(NoLongerTold(match ended {
+            Ok(()) => "a task ended".to_owned(),
+            Err(error) => error.to_string(),
+        })),
+    }
+}
+
+/// Passes of every kind, once every cache is complete.
+async fn passes(cluster: KubernetesCluster, queues: Queues, context: Context, mut stop: watch::Receiver<bool>) {
+    let metrics = Arc::clone(&context.metrics);
     tokio::select! {
         () = cluster.synced() => info!("caches are complete, passes begin"),
         _ = stop.wait_for(|stop| *stop) => return,
@@ -204,4 +227,30 @@ fn instance_passes(context: Context) -> Reconcile<InstanceKey> {
         let context = context.clone();
         Box::pin(async move { instance::reconcile(&context, kind, &key).await })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_teller_that_ends_ends_the_runtime_and_work_that_ends_does_so_in_good_order() {
+        let tellers = |ends: fn() -> bool| {
+            let mut tellers = JoinSet::new();
+            tellers.spawn(pending());
+            tellers.spawn(async move {
+                if !ends() {
+                    pending::<()>().await;
+                }
+            });
+            tellers
+        };
+        while_told(ready(()), tellers(|| false)).await.expect("it was asked to stop");
+        let ended = while_told(pending(), tellers(|| true)).await.expect_err("one has ended");
+        assert_eq!(ended.to_string(), "changes are no longer told to the passes: a task ended");
+        let broken = while_told(pending(), tellers(|| panic!("a defect"))).await.expect_err("one has panicked");
+        assert!(broken.to_string().ends_with("panicked with message \"a defect\""), "{broken}");
+    }
 }

@@ -4,6 +4,7 @@
 //! tried again with backoff; each has a deadline. Whoever listens to changes is told first, after every connection, that
 //! anything may have changed.
 
+mod changes;
 mod connection;
 mod reach;
 
@@ -11,8 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use futures::future::ready;
-use futures::stream::{self, BoxStream, StreamExt};
+use futures::stream::BoxStream;
 use jiff::Timestamp;
 use scaleset_crds::VirtualMachineModel;
 use scaleset_crds::spot::Priority;
@@ -26,11 +26,11 @@ use tokio::time::sleep;
 
 use crate::clock::{FollowedClock, Reading};
 use crate::rpc::{
-    ApproveEvent, CHANGES, CLOCK, Count, Create, Delete, DeleteReservationGroup, Drain, GetCatalog, GetHeadroom,
-    GetMetrics, InventoryPart, OBSERVE_ALL, Observe, ObserveReservationGroup, Perform, PutReservationGroup, Reimage,
+    ApproveEvent, CLOCK, Count, Create, Delete, DeleteReservationGroup, Drain, GetCatalog, GetHeadroom, GetMetrics,
+    InventoryPart, OBSERVE_ALL, Observe, ObserveReservationGroup, Perform, PutReservationGroup, Reimage,
     ReleaseReservation, ReplaceOsDisk, Reply, Reserve, SetPower, StartAt, Undrain, Update,
 };
-use connection::Connection;
+use connection::{Connection, Parts};
 use reach::wait_after;
 
 pub use connection::{OptionsError, RemoteOptions};
@@ -91,17 +91,16 @@ impl RemoteHardware {
 /// The first call, which the hardware knows the epoch by, and the first look at its clock.
 async fn introduce(connection: &Connection) -> Result<Reading, HardwareError> {
     connection.call(GetCatalog {}).await?;
-    let mut readings = connection.listen::<Reading>(CLOCK).await?;
-    readings.next().await.unwrap_or_else(|| Err(connection.silent()))
+    connection.follow::<Reading>(CLOCK).await?.next().await
 }
 
-/// Follows the clock as long as anybody has the hardware, over whatever breaks.
+/// Follows the clock as long as anybody has the hardware, over whatever breaks or falls silent: it is told once a second.
 async fn follow_clock(inner: Weak<Inner>) {
     let mut failures = 0_u32;
     loop {
         let Some(opened) = open_clock(&inner).await else { return };
         if let Ok(mut readings) = opened {
-            while let Some(Ok(reading)) = readings.next().await {
+            while let Ok(reading) = readings.next().await {
                 failures = 0;
                 let Some(inner) = inner.upgrade() else { return };
                 let mut clock = inner.clock.lock().unwrap_or_else(PoisonError::into_inner);
@@ -113,11 +112,9 @@ async fn follow_clock(inner: Weak<Inner>) {
     }
 }
 
-type Readings = BoxStream<'static, Result<Reading, HardwareError>>;
-
-async fn open_clock(inner: &Weak<Inner>) -> Option<Result<Readings, HardwareError>> {
+async fn open_clock(inner: &Weak<Inner>) -> Option<Result<Parts<Reading>, HardwareError>> {
     let inner = inner.upgrade()?;
-    Some(inner.connection.listen::<Reading>(CLOCK).await)
+    Some(inner.connection.follow(CLOCK).await)
 }
 
 #[async_trait]
@@ -195,12 +192,11 @@ impl Hardware for RemoteHardware {
     }
 
     async fn observe_all(&self) -> Result<Inventory, HardwareError> {
-        let connection = &self.inner.connection;
-        let mut parts = connection.listen::<Reply<InventoryPart>>(OBSERVE_ALL).await?;
+        let mut parts = self.inner.connection.follow::<Reply<InventoryPart>>(OBSERVE_ALL).await?;
         let mut inventory = Inventory::default();
         let mut models = Models::default();
         loop {
-            match connection.next(&mut parts).await?? {
+            match parts.next().await?? {
                 InventoryPart::HighestInstanceNumbers(numbers) => inventory.highest_instance_numbers = numbers,
                 InventoryPart::Machine(machine) => {
                     let mut machine = *machine;
@@ -242,23 +238,7 @@ impl Hardware for RemoteHardware {
 
     /// Never ends: a connection that breaks is made anew, and tells first that anything may have changed.
     fn changes(&self) -> BoxStream<'static, Change> {
-        let inner = Arc::clone(&self.inner);
-        let connections = stream::unfold(0_u32, move |failures| {
-            let inner = Arc::clone(&inner);
-            async move {
-                if failures > 0 {
-                    sleep(wait_after(failures)).await;
-                }
-                match inner.connection.listen::<Change>(CHANGES).await {
-                    Ok(changes) => Some((changes, 1)),
-                    Err(_) => Some((stream::empty().boxed(), failures.saturating_add(1))),
-                }
-            }
-        });
-        let told = |changes: BoxStream<'static, Result<Change, HardwareError>>| {
-            changes.take_while(|change| ready(change.is_ok())).filter_map(|change| ready(change.ok()))
-        };
-        connections.flat_map(told).boxed()
+        changes::over(Arc::clone(&self.inner))
     }
 
     async fn catalog(&self) -> Result<Arc<Catalog>, HardwareError> {
@@ -303,3 +283,6 @@ impl Models {
         self.latest.push(Arc::clone(model));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 
 mod guard;
 mod token_review;
+mod verdicts;
 
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -13,7 +13,7 @@ pub(crate) fn hold(members: &[Member]) -> Option<Hold> {
     let draining: Vec<&Member> = members.iter().filter(|member| member.is_draining()).collect();
     let names: Vec<&str> = draining.iter().map(|member| member.name.as_str()).collect();
     let last = draining.iter().filter_map(|member| drained_at(member)).max();
-    let until = last.map(|last| format!(" until {last} at the latest")).unwrap_or_default();
+    let until = last.map(|last| format!(" until {last} scenario time at the latest")).unwrap_or_default();
     (!draining.is_empty()).then(|| Hold {
         reason: Reason::Draining,
         count: draining.len(),

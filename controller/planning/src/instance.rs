@@ -38,13 +38,16 @@ pub(crate) mod drain;
 pub(crate) mod eviction;
 pub(crate) mod operation;
 mod os_disk;
+mod precedence;
 mod reservation;
 mod retry;
 pub(crate) mod scheduled_event;
+mod seat;
 
 pub use operation::is_final;
 use retry::retry;
-pub use scheduled_event::{disruption_said, said};
+pub use scheduled_event::{awaited_by, disruption_said, said};
+pub use seat::Seat;
 
 use std::time::Duration;
 
@@ -103,7 +106,9 @@ pub enum Step {
     Discard,
     /// Count it against the quotas from now on: it was an extra, and is kept.
     Count,
-    /// Start, stop or deallocate.
+    /// Start it where it has its place.
+    StartAt(Seat),
+    /// Start it wherever there is room, stop or deallocate it.
     SetPower(PowerWish, ShutdownRule),
     /// Take it out of its backend pools, so that requests under way end before it goes down.
     Drain,
@@ -137,6 +142,7 @@ impl Step {
             | Self::Restore
             | Self::Discard
             | Self::Count
+            | Self::StartAt(_)
             | Self::SetPower(_, _)
             | Self::Drain
             | Self::Undrain
@@ -473,7 +479,7 @@ fn power(snapshot: &InstanceSnapshot, power: PowerState) -> Option<Decision> {
         | (PowerWish::Stopped, PowerState::Running)
         | (PowerWish::Deallocated, PowerState::Running | PowerState::Stopped) => {
             let reason = format!("power is {}, {wish:?} is wished", power.code());
-            Some(decide(Step::SetPower(wish, operation::shutdown_rule(snapshot)), &reason))
+            Some(decide(seat::set_power(snapshot, wish, operation::shutdown_rule(snapshot)), &reason))
         }
         (_, PowerState::Unknown) => Some(decide(Step::Wait(Wait::HardwareUnknown), "power is unknown")),
     }

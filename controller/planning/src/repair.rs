@@ -36,7 +36,7 @@ use crate::budget::{self, Allowance};
 use crate::limits;
 use crate::plan::{Action, Hold, NewMember, Removal, RemovalCause, Repairing, ScaleSetPlan};
 use crate::scale_set::names;
-use crate::snapshot::{Looked, Member, Protection, RepairMark, Revision, ScaleSetSnapshot};
+use crate::snapshot::{Member, Protection, RepairMark, Revision, ScaleSetSnapshot};
 use crate::wording::some_names;
 use batch::Limits;
 use breaker::Breaker;
@@ -44,9 +44,6 @@ use candidates::{Candidate, Turn, turn};
 pub(crate) use service::settled as settled_services;
 use service::{automatic_repairs, suspend};
 use standing::{Standing, is_unwell, standing};
-
-/// How soon to look again at what this process has not looked at yet, scenario time.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Members of a set, with how each stands with its repair.
 type Standings<'pass> = Vec<(&'pass Member, Standing)>;
@@ -284,8 +281,7 @@ fn look_again(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, standings: &
         let end = grace::end(member, &snapshot.set.repairs).filter(|end| waits && *end > now);
         match (end, member.report.looked) {
             (Some(end), _) => Duration::try_from(end.duration_since(now)).ok(),
-            (None, Looked::BeforeStart) if waits => Some(LOOK_AGAIN),
-            (None, Looked::BeforeStart | Looked::SinceStart) => None,
+            (None, looked) => looked.again_after().filter(|_| waits),
         }
     });
     plan.wake_after = plan.wake_after.into_iter().chain(next.min()).min();

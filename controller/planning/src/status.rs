@@ -64,7 +64,7 @@ impl Verdict {
 }
 
 /// The API keeps whole seconds; anything finer would make an equal status look different.
-pub(crate) fn whole_seconds(time: Timestamp) -> Timestamp {
+pub fn whole_seconds(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).expect("a timestamp's second is a timestamp")
 }
 

@@ -32,6 +32,8 @@ mod overprovision;
 mod overtaken;
 #[path = "planner/placement.rs"]
 mod placement;
+#[path = "planner/precedence.rs"]
+mod precedence;
 #[path = "planner/repairs.rs"]
 mod repairs;
 #[path = "planner/requests.rs"]
@@ -48,6 +50,8 @@ mod rolling;
 mod scale_in;
 #[path = "planner/scheduled_event.rs"]
 mod scheduled_event;
+#[path = "planner/seat.rs"]
+mod seat;
 #[path = "planner/settings.rs"]
 mod settings;
 #[path = "planner/spot.rs"]

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tower::timeout::TimeoutLayer;
 use tracing::warn;
 
+use super::Kind;
 use super::failure::{chain, describe};
 use crate::leader::Gate;
 
@@ -22,7 +23,6 @@ const PROBE_MAX: Duration = Duration::from_secs(10);
 const PROBE_SPACING: Duration = Duration::from_secs(2);
 /// Between two messages while waiting.
 const MESSAGE_SPACING: Duration = Duration::from_secs(10);
-const REQUIRED: [&str; 5] = ["scalesets", "scalesetvms", "flexvms", "scalesetoperations", "capacityreservationgroups"];
 
 /// Why there is no client, or no server to work with. Each says what to do.
 #[derive(Debug, Error)]
@@ -168,10 +168,17 @@ async fn probe(client: &Client) -> Result<(), Problem> {
         Ok(Err(error)) => return Err(Problem::Unreachable(describe(&error))),
         Err(_) => return Err(Problem::Unreachable(format!("no answer within {} s", PROBE_MAX.as_secs()))),
     };
-    let missing: Vec<String> = REQUIRED
-        .into_iter()
-        .filter(|name| !served.iter().any(|served| served == name))
+    let missing: Vec<String> = required()
+        .filter(|name| !served.contains(name))
         .map(|name| format!("{name}.{}", scaleset_crds::GROUP))
         .collect();
     if missing.is_empty() { Ok(()) } else { Err(Problem::Missing(missing)) }
 }
+
+/// Names of the resources that the API server must serve: all of our kinds. Kubernetes' own are always there.
+fn required() -> impl Iterator<Item = String> {
+    Kind::ALL.into_iter().filter(|kind| kind.api_version() == API_VERSION).map(Kind::plural)
+}
+
+#[cfg(test)]
+mod tests;

@@ -44,6 +44,20 @@ impl Kind {
         }
     }
 
+    /// The kind's name among the resources of its API group.
+    pub(super) fn plural(self) -> String {
+        let plural = match self {
+            Self::ScaleSet => ScaleSet::plural(&()),
+            Self::ScaleSetVM => ScaleSetVM::plural(&()),
+            Self::FlexVM => FlexVM::plural(&()),
+            Self::ScaleSetOperation => ScaleSetOperation::plural(&()),
+            Self::CapacityReservationGroup => CapacityReservationGroup::plural(&()),
+            Self::AutoscaleSetting => AutoscaleSetting::plural(&()),
+            Self::ControllerRevision => ControllerRevision::plural(&()),
+        };
+        plural.into_owned()
+    }
+
     /// The path of the kind's objects in a namespace.
     pub(super) fn path(self, namespace: &str) -> String {
         match self {

@@ -80,10 +80,10 @@ pub(super) async fn execute(
             pass.changed(reimaged)
         }
         Step::ReplaceOsDisk(model, wish) => pass.changed(pass.replace_os_disk(model, wish).await),
-        Step::SetPower(wish, rule) => match pass.seat(*wish) {
-            Some(seat) => pass.changed(hardware.start_at(pass.target.clone(), seat).await),
-            None => pass.changed(hardware.set_power(pass.target.clone(), *wish, shutdown(*rule)).await),
-        },
+        Step::StartAt(place) => pass.changed(hardware.start_at(pass.target.clone(), seat(place)).await),
+        Step::SetPower(wish, rule) => {
+            pass.changed(hardware.set_power(pass.target.clone(), *wish, shutdown(*rule)).await)
+        }
         Step::Drain => pass.changed(hardware.drain(pass.target.clone()).await),
         Step::Undrain => pass.changed(hardware.undrain(pass.target.clone()).await),
         Step::Count => pass.changed(hardware.count(pass.target.clone()).await),
@@ -298,20 +298,6 @@ impl Pass<'_> {
         self.context.cluster.patch(&self.observed.id.uid, &self.observed.id, patch).await
     }
 
-    /// Where a Uniform instance starts: its set may have given it another place while it had no hardware.
-    fn seat(&self, wish: PowerWish) -> Option<Seat> {
-        let Birth { update_domain, placement_group, .. } = &self.snapshot.birth;
-        let seat = || Seat {
-            platform_fault_domain: self.snapshot.fault_domain,
-            update_domain: *update_domain,
-            placement_group: placement_group.clone(),
-        };
-        match (self.snapshot.kind, wish) {
-            (MemberKind::ScaleSetVM, PowerWish::Running) => Some(seat()),
-            (MemberKind::ScaleSetVM, PowerWish::Stopped | PowerWish::Deallocated) | (MemberKind::FlexVM, _) => None,
-        }
-    }
-
     fn create_request(&self, model: &ModelView) -> CreateRequest {
         let Birth { computer_name, location, set_uid, number, update_domain, placement_group, quota } =
             self.snapshot.birth.clone();
@@ -371,6 +357,11 @@ const fn shutdown(rule: ShutdownRule) -> Shutdown {
     }
 }
 
+fn seat(place: &scaleset_planning::instance::Seat) -> Seat {
+    let scaleset_planning::instance::Seat { fault_domain, update_domain, placement_group } = place.clone();
+    Seat { platform_fault_domain: fault_domain, update_domain, placement_group }
+}
+
 /// The step's name for the log.
 pub(super) const fn name(step: &Step) -> &'static str {
     match step {
@@ -393,7 +384,7 @@ pub(super) const fn name(step: &Step) -> &'static str {
         Step::Count => "Count",
         Step::Discard => "Delete",
         Step::Perform(_, Perform::SimulateEviction) => "SimulateEviction",
-        Step::SetPower(_, _) => "SetPower",
+        Step::StartAt(_) | Step::SetPower(_, _) => "SetPower",
         Step::Perform(_, Perform::Redeploy) => "Redeploy",
         Step::Perform(_, Perform::ReimageAll(_)) => "ReimageAll",
         Step::ApproveEvent(_) => "ApproveScheduledEvent",

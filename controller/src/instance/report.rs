@@ -1,12 +1,12 @@
 //! Writes the status once, tells decisions as events, says when to look again.
 
-use jiff::Timestamp;
 use scaleset_crds::condition::{FlexVMCondition, InstanceCondition, find};
 use scaleset_crds::scheduled_event::EventType as ScheduledEventType;
-use scaleset_planning::instance::{Enrolment, InstancePlan, Step, disruption_said, said};
+use scaleset_planning::instance::{Enrolment, InstancePlan, Step, awaited_by, disruption_said, said};
 use scaleset_planning::snapshot::{Belonging, Failure, InstanceSnapshot};
 use scaleset_planning::status::instance::instance_status;
-use scaleset_planning::view::HardwareView;
+use scaleset_planning::status::whole_seconds;
+use scaleset_planning::view::{HardwareView, InstanceView};
 use tracing::warn;
 
 use super::execute::{Executed, ObjectAfter, name};
@@ -22,10 +22,10 @@ pub(super) async fn report(
     plan: &InstancePlan,
     executed: Executed,
 ) -> Result<Wake, PassError> {
-    if let Some(notice) = notice(observed, snapshot, plan, &executed)
-        && let Err(error) = context.cluster.publish(notice).await
-    {
-        warn!(vm = %snapshot.name, error = %error, "event lost");
+    for notice in notices(observed, snapshot, plan, &executed) {
+        if let Err(error) = context.cluster.publish(notice).await {
+            warn!(vm = %snapshot.name, error = %error, "event lost");
+        }
     }
     let Executed { outcome, retry, object } = executed;
     if object == ObjectAfter::Kept {
@@ -71,50 +71,63 @@ fn is_known(snapshot: &InstanceSnapshot, code: &str) -> bool {
         .any(|condition| find(conditions, condition.as_str()).is_some_and(|before| before.reason == code))
 }
 
-/// One event for a decision that a person would ask about, none for the ordinary course of creation: those are told
-/// once for all by the set.
-fn notice(
-    observed: &Observed,
-    snapshot: &InstanceSnapshot,
-    plan: &InstancePlan,
-    executed: &Executed,
-) -> Option<Notice> {
-    let notice = |event_type, reason: &str, note: String| {
-        Some(Notice {
-            regarding: observed.id.clone(),
-            event_type,
-            reason: reason.to_owned(),
-            action: name(&plan.step).to_owned(),
-            note,
-        })
+/// What is told of a VM, how, and under which reason.
+struct News {
+    event_type: EventType,
+    reason: String,
+    note: String,
+}
+
+impl News {
+    fn new(event_type: EventType, reason: &str, note: impl Into<String>) -> Self {
+        Self { event_type, reason: reason.to_owned(), note: note.into() }
+    }
+
+    fn of_failure(failure: &Failure) -> Self {
+        Self::new(EventType::Warning, failure.reason.as_str(), failure.message.as_str())
+    }
+}
+
+/// One event for each thing that a person would ask about, none for the ordinary course of creation: those are told once for
+/// all by the set. What the status records after this pass is not told again, so nothing waits for a later one.
+fn notices(observed: &Observed, snapshot: &InstanceSnapshot, plan: &InstancePlan, executed: &Executed) -> Vec<Notice> {
+    let notice = |News { event_type, reason, note }| Notice {
+        regarding: observed.id.clone(),
+        event_type,
+        reason,
+        action: name(&plan.step).to_owned(),
+        note,
     };
+    news(observed, snapshot, plan, executed).into_iter().map(notice).collect()
+}
+
+fn news(observed: &Observed, snapshot: &InstanceSnapshot, plan: &InstancePlan, executed: &Executed) -> Vec<News> {
     if executed.object == ObjectAfter::LetGoWithHardware {
         let note = format!("let go as the annotation asks; its hardware {} may still be there", observed.id.uid);
-        return notice(EventType::Warning, "HardwareAbandoned", note);
+        return vec![News::new(EventType::Warning, "HardwareAbandoned", note)];
     }
-    if let Some((event_type, reason, note)) = news(snapshot, executed) {
-        return notice(event_type, reason, note);
-    }
-    let told = |code: &str| is_known(snapshot, code);
-    if let Some(failure) = &executed.outcome.failure {
-        let reason = failure.reason.as_str();
-        return if told(reason) { None } else { notice(EventType::Warning, reason, failure.message.clone()) };
-    }
-    if let Some(refusal) = unheeded(snapshot) {
-        return notice(EventType::Warning, refusal.reason.as_str(), refusal.message.clone());
-    }
+    let failed = executed.outcome.failure.as_ref();
+    let failed = failed.filter(|failure| !is_known(snapshot, failure.reason.as_str()));
+    let mut news = announced(snapshot, executed);
+    news.extend(failed.map(News::of_failure));
+    news.extend(unheeded(snapshot).map(News::of_failure));
+    news.extend(decided(snapshot, plan, executed));
+    news
+}
+
+/// What was decided and done, or is held.
+fn decided(snapshot: &InstanceSnapshot, plan: &InstancePlan, executed: &Executed) -> Option<News> {
     match &plan.step {
-        Step::Hold(failure) if !told(failure.reason.as_str()) => {
-            notice(EventType::Warning, failure.reason.as_str(), failure.message.clone())
-        }
+        Step::Hold(failure) if !is_known(snapshot, failure.reason.as_str()) => Some(News::of_failure(failure)),
         // Hardware that was there all the time, although it was told that there is none, answers as it is.
         Step::Create(_) if snapshot.status.vm_id.is_some() && is_another(snapshot, executed) => {
-            notice(EventType::Warning, "MachineVanished", format!("{}, created anew", plan.reason))
+            Some(News::new(EventType::Warning, "MachineVanished", format!("{}, created anew", plan.reason)))
         }
         Step::UpdateWithRestart(_)
         | Step::Reimage(_)
         | Step::ReplaceOsDisk(_, _)
         | Step::Recreate
+        | Step::StartAt(_)
         | Step::SetPower(_, _)
         | Step::Drain
         | Step::Undrain
@@ -123,9 +136,9 @@ fn notice(
         | Step::Perform(_, _)
         | Step::ApproveEvent(_)
         | Step::Enroll(Enrolment::Leave)
-            if executed.went_well() =>
+            if executed.went_well() && !is_put_off(&plan.step, executed) =>
         {
-            notice(EventType::Normal, name(&plan.step), plan.reason.clone())
+            Some(News::new(EventType::Normal, name(&plan.step), plan.reason.as_str()))
         }
         Step::None
         | Step::Wait(_)
@@ -141,6 +154,7 @@ fn notice(
         | Step::Restore
         | Step::Count
         | Step::Discard
+        | Step::StartAt(_)
         | Step::SetPower(_, _)
         | Step::Drain
         | Step::Undrain
@@ -151,52 +165,49 @@ fn notice(
     }
 }
 
+/// Whether the hardware has only announced the step: it is taken, and told, when the notice is over.
+fn is_put_off(step: &Step, executed: &Executed) -> bool {
+    match &executed.outcome.hardware {
+        HardwareView::Present(view) => awaited_by(step, view).is_some(),
+        HardwareView::Absent | HardwareView::Unknown { message: _ } => false,
+    }
+}
+
 /// Whether the hardware is there, and is not the one that was known.
 fn is_another(snapshot: &InstanceSnapshot, executed: &Executed) -> bool {
     let HardwareView::Present(view) = &executed.outcome.hardware else { return false };
     snapshot.status.vm_id.as_ref() != Some(&view.vm_id)
 }
 
-/// What is told of a VM, how, and under which reason.
-type News = (EventType, &'static str, String);
-
-/// What a VM was told of since the last pass, told once.
-fn news(snapshot: &InstanceSnapshot, executed: &Executed) -> Option<News> {
-    let market = market_news(snapshot, executed);
-    market.or_else(|| leaving(snapshot, executed)).or_else(|| disturbed(snapshot, executed))
+/// What a VM was told of since the last pass, each told once.
+fn announced(snapshot: &InstanceSnapshot, executed: &Executed) -> Vec<News> {
+    let HardwareView::Present(view) = &executed.outcome.hardware else { return Vec::new() };
+    let news = [preempted(snapshot, view), evicted(snapshot, view), leaving(snapshot, view), disturbed(snapshot, view)];
+    news.into_iter().flatten().collect()
 }
 
-/// Whole seconds, as the API has them.
-fn second(time: Timestamp) -> Timestamp {
-    Timestamp::from_second(time.as_second()).expect("a timestamp's second is a timestamp")
+/// That a Spot VM is about to be evicted.
+fn preempted(snapshot: &InstanceSnapshot, view: &InstanceView) -> Option<News> {
+    let notice = view.preempt_notice.as_ref().filter(|notice| !is_told(snapshot, &notice.event_id))?;
+    let note = format!("is evicted at {} scenario time: {:?}", whole_seconds(notice.not_before), notice.reason);
+    Some(News::new(EventType::Warning, "Preempt", note))
 }
 
-/// That a Spot VM is about to be evicted, or was, told once.
-fn market_news(snapshot: &InstanceSnapshot, executed: &Executed) -> Option<News> {
-    let HardwareView::Present(view) = &executed.outcome.hardware else { return None };
-    match (&view.preempt_notice, view.eviction) {
-        (Some(notice), _) if !is_told(snapshot, &notice.event_id) => {
-            let note = format!("is evicted at {} scenario time: {:?}", second(notice.not_before), notice.reason);
-            Some((EventType::Warning, "Preempt", note))
-        }
-        (_, Some(eviction)) if snapshot.status.eviction.is_none() => {
-            let note = format!("evicted at {} scenario time: {:?}", second(eviction.time), eviction.reason);
-            Some((EventType::Warning, "Evicted", note))
-        }
-        (Some(_) | None, Some(_) | None) => None,
-    }
+/// That it was.
+fn evicted(snapshot: &InstanceSnapshot, view: &InstanceView) -> Option<News> {
+    let eviction = view.eviction.filter(|_| snapshot.status.eviction.is_none())?;
+    let note = format!("evicted at {} scenario time: {:?}", whole_seconds(eviction.time), eviction.reason);
+    Some(News::new(EventType::Warning, "Evicted", note))
 }
 
-/// That a VM is about to be deleted, told once.
-fn leaving(snapshot: &InstanceSnapshot, executed: &Executed) -> Option<News> {
-    let HardwareView::Present(view) = &executed.outcome.hardware else { return None };
+/// That a VM is about to be deleted.
+fn leaving(snapshot: &InstanceSnapshot, view: &InstanceView) -> Option<News> {
     let notice = view.awaited_notice().filter(|notice| !is_told(snapshot, &notice.event_id))?;
-    Some((EventType::Normal, "Terminate", said(notice)))
+    Some(News::new(EventType::Normal, "Terminate", said(notice)))
 }
 
-/// That a VM is about to pause or to restart, or that it does without having been told, told once.
-fn disturbed(snapshot: &InstanceSnapshot, executed: &Executed) -> Option<News> {
-    let HardwareView::Present(view) = &executed.outcome.hardware else { return None };
+/// That a VM is about to pause or to restart, or that it does without having been told.
+fn disturbed(snapshot: &InstanceSnapshot, view: &InstanceView) -> Option<News> {
     let notice = view.disruption_notice.as_ref().filter(|notice| !is_told(snapshot, &notice.event_id))?;
     let reason = match notice.event_type {
         ScheduledEventType::Freeze => "Freeze",
@@ -205,9 +216,12 @@ fn disturbed(snapshot: &InstanceSnapshot, executed: &Executed) -> Option<News> {
         ScheduledEventType::Preempt => "Preempt",
         ScheduledEventType::Terminate => "Terminate",
     };
-    Some((EventType::Warning, reason, disruption_said(notice)))
+    Some(News::new(EventType::Warning, reason, disruption_said(notice)))
 }
 
 fn is_told(snapshot: &InstanceSnapshot, event_id: &str) -> bool {
     snapshot.status.scheduled_events.iter().any(|event| event.event_id == event_id)
 }
+
+#[cfg(test)]
+mod tests;

@@ -56,7 +56,7 @@ pub(super) fn validate(observed: &Observed) -> InstanceSnapshot {
         marked_group: metadata.labels.as_ref().and_then(|all| all.get(labels::CAPACITY_RESERVATION_GROUP)).cloned(),
         os_disk_wish: annotation(labels::OS_DISK).and_then(|wish| OsDiskWish::parse(wish)),
         repair: repair_of(metadata),
-        operation: requested(observed),
+        requests: requests(observed),
         power_operation: annotation(labels::POWER_OPERATION).cloned(),
         restore_for: restore_for(observed),
         eviction_note: eviction_note(observed),
@@ -65,20 +65,10 @@ pub(super) fn validate(observed: &Observed) -> InstanceSnapshot {
     }
 }
 
-/// The earliest operation that has begun, is for this very object to carry out, and is not recorded as ended here; an
-/// approval of an event before all others. A repair comes after what people ask for, unless the hardware is at it already: it
-/// is recorded before anything else is done.
-fn requested(observed: &Observed) -> Option<RequestedOperation> {
-    let repair = repair(observed);
-    let machine = observed.machine.as_ref().ok().and_then(Option::as_ref);
-    let is_last =
-        |repair: &&RequestedOperation| machine.is_some_and(|it| it.last_operation.as_ref() == Some(&repair.uid));
-    if let Some(begun) = repair.as_ref().filter(is_last) {
-        return Some(begun.clone());
-    }
-    let mut requested: Vec<RequestedOperation> = under_way(observed).collect();
-    requested.sort_by_key(|operation| operation.request != InstanceRequest::ApproveScheduledEvent);
-    requested.into_iter().next().or(repair)
+/// What it is asked for: operations that have begun, are for this very object to carry out and are not recorded as ended here,
+/// the earliest first; then the repair of its mark.
+fn requests(observed: &Observed) -> Vec<RequestedOperation> {
+    under_way(observed).chain(repair(observed)).collect()
 }
 
 /// What the mark of its set asks for, until it is recorded as ended.

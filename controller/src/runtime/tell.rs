@@ -19,7 +19,7 @@ use crate::cluster::{Kind, ObjectKey};
 /// Within this time everything is looked at when the hardware is there again.
 const SOON: Duration = Duration::from_secs(1);
 
-/// Ends when the watches do, which ends the process.
+/// Never ends: the cluster that it looks into tells of changes itself.
 pub(super) async fn tell_changes(mut changes: Changes, cluster: KubernetesCluster, queues: Queues) {
     while let Some(change) = changes.next().await {
         for trigger in triggers(&change, &cluster) {

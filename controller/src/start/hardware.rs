@@ -71,6 +71,8 @@ impl HardwareSource {
                 warn!("{reason}");
             }
         };
+        // Before the first attempt has ended there is nothing to warn of.
+        health.stands(Standing::WithoutHardware(format!("the hardware at {}: no answer yet", options.url)));
         let connected = RemoteHardware::connect(options, epoch, waiting).await?;
         health.stands(Standing::Leading);
         Ok(connected.map(|hardware| Arc::new(hardware) as Arc<dyn Hardware>))
@@ -86,4 +88,27 @@ fn simulation(args: &Args) -> Result<Simulation, StartError> {
         latency: args.hardware_latency.into(),
     };
     Ok(Simulation::open(options)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::StatusCode;
+    use futures::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn readiness_names_the_hardware_while_it_is_first_tried() {
+        // Takes connections and never says anything.
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", silent.local_addr().unwrap());
+        let source = HardwareSource::There(RemoteOptions { url: url.clone(), ..RemoteOptions::default() });
+        let health = Health::default();
+        let api = "waiting for the kubernetes api\n".to_owned();
+        assert_eq!(health.readiness(), (StatusCode::SERVICE_UNAVAILABLE, api), "before it was its turn");
+        let reach = std::pin::pin!(source.reach(1, &health));
+        assert!(reach.now_or_never().is_none(), "it cannot have answered");
+        let told = format!("waiting for the hardware at {url}: no answer yet\n");
+        assert_eq!(health.readiness(), (StatusCode::SERVICE_UNAVAILABLE, told));
+    }
 }

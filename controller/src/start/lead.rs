@@ -106,7 +106,7 @@ async fn passes(start: &Start, hardware: Arc<dyn Hardware>, stopping: watch::Rec
     let sudden_scale_in = args.sudden_scale_in;
     let parts = Parts { cluster: cluster.clone(), changes, hardware, metrics, sudden_scale_in };
     tokio::select! {
-        () = runtime::run(parts, stopping) => Ok(()),
+        ended = runtime::run(parts, stopping) => ended.map_err(|defect| StartError::Broken(defect.to_string())),
         message = watches.broken() => Err(StartError::Broken(message)),
         error = never_listed(&cluster) => Err(error),
         () = region_maps => Err(StartError::Broken("the regions are no longer published".to_owned())),

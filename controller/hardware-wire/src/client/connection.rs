@@ -112,6 +112,29 @@ pub(super) struct Connection {
     token: Option<TokenFile>,
     epoch: u64,
     reach: Reach,
+    /// How long one call may take, and one part of a stream that is waited for.
+    limit: Duration,
+}
+
+/// What a stream brings, or why it brings no more.
+pub(super) type Items<T> = BoxStream<'static, Result<T, HardwareError>>;
+
+/// A stream that has to go on: each of its parts has a deadline.
+pub(super) struct Parts<T> {
+    items: Items<T>,
+    url: String,
+    limit: Duration,
+}
+
+impl<T> Parts<T> {
+    /// The next part. That the stream ends is a failure, as that it is silent for too long.
+    pub(super) async fn next(&mut self) -> Result<T, HardwareError> {
+        match timeout(self.limit, self.items.next()).await {
+            Ok(Some(item)) => item,
+            Ok(None) => Err(unknown(&self.url, "its answer was cut")),
+            Err(_) => Err(silent(&self.url, self.limit)),
+        }
+    }
 }
 
 impl Connection {
@@ -119,7 +142,13 @@ impl Connection {
     pub(super) fn new(options: &RemoteOptions, epoch: u64) -> Result<Self, OptionsError> {
         let channel = options.endpoint()?.connect_lazy();
         let token = options.token_file.clone().map(TokenFile::open).transpose()?;
-        Ok(Self { channel, url: options.url.clone(), token, epoch, reach: Reach::default() })
+        Ok(Self { channel, url: options.url.clone(), token, epoch, reach: Reach::default(), limit: CALL_MAX })
+    }
+
+    /// The same with another limit than ten seconds.
+    #[cfg(test)]
+    pub(super) fn limited(self, limit: Duration) -> Self {
+        Self { limit, ..self }
     }
 
     /// Makes a call that is answered once.
@@ -132,11 +161,8 @@ impl Connection {
         self.within_deadline(work).await?
     }
 
-    /// Opens a stream.
-    pub(super) async fn listen<T>(
-        &self,
-        name: &str,
-    ) -> Result<BoxStream<'static, Result<T, HardwareError>>, HardwareError>
+    /// Opens a stream that may be silent for as long as it likes.
+    pub(super) async fn listen<T>(&self, name: &str) -> Result<Items<T>, HardwareError>
     where
         T: DeserializeOwned + Send + Sync + 'static,
     {
@@ -150,34 +176,25 @@ impl Connection {
         Ok(items.map(move |item| item.map_err(|status| unknown(&url, &described(&status)))).boxed())
     }
 
-    /// The next part of a stream that has to go on.
-    pub(super) async fn next<T>(
-        &self,
-        items: &mut BoxStream<'static, Result<T, HardwareError>>,
-    ) -> Result<T, HardwareError> {
-        match timeout(CALL_MAX, items.next()).await {
-            Ok(Some(item)) => item,
-            Ok(None) => Err(unknown(&self.url, "its answer was cut")),
-            Err(_) => Err(self.silent()),
-        }
-    }
-
-    /// What is said of an answer that does not come.
-    pub(super) fn silent(&self) -> HardwareError {
-        unknown(&self.url, &format!("no answer within {} s", CALL_MAX.as_secs()))
+    /// Opens a stream that has to go on.
+    pub(super) async fn follow<T>(&self, name: &str) -> Result<Parts<T>, HardwareError>
+    where
+        T: DeserializeOwned + Send + Sync + 'static,
+    {
+        Ok(Parts { items: self.listen(name).await?, url: self.url.clone(), limit: self.limit })
     }
 
     async fn within_deadline<T>(&self, work: impl Future<Output = Result<T, Status>>) -> Result<T, HardwareError> {
         if let Some(reason) = self.reach.closed(Instant::now()) {
             return Err(unknown(&self.url, &reason));
         }
-        let status = match timeout(CALL_MAX, work).await {
+        let status = match timeout(self.limit, work).await {
             Ok(Ok(answer)) => {
                 self.reach.reached();
                 return Ok(answer);
             }
             Ok(Err(status)) => status,
-            Err(_) => return Err(self.silent()),
+            Err(_) => return Err(silent(&self.url, self.limit)),
         };
         let reason = described(&status);
         if status.code() == Code::Unavailable {
@@ -215,6 +232,11 @@ fn path(name: &str) -> PathAndQuery {
 /// Nothing is known of what was asked for. The words stay the same from call to call.
 fn unknown(url: &str, reason: &str) -> HardwareError {
     HardwareError::Transient { message: format!("waiting for the hardware at {url}: {reason}") }
+}
+
+/// What is said of an answer that does not come.
+fn silent(url: &str, limit: Duration) -> HardwareError {
+    unknown(url, &format!("no answer within {} s", limit.as_secs_f64()))
 }
 
 /// Why a call failed, from the innermost cause.

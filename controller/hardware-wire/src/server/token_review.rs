@@ -1,20 +1,20 @@
 //! Asks the Kubernetes API whose token a caller shows (`TokenReview`): no secret has to be shared or kept.
+//!
+//! It is asked one question at a time: who shows a token meanwhile waits, and mostly finds that it was the same one. So a
+//! controller that begins with hundreds of calls at once, or with a token that does not let it in, costs one question.
 
-use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus};
 use kube::Client;
 use kube::api::{Api, PostParams};
-use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 use tonic::Status;
 
-/// How long an answer of the API is believed. A token that is withdrawn is refused after this long at the latest.
-const BELIEVED_FOR: Duration = Duration::from_mins(1);
-/// Most tokens that are remembered.
-const REMEMBERED_MAX: usize = 64;
+use super::verdicts::{TokenHash, Verdict, Verdicts};
+
+/// How long a caller waits for its answer, its turn included.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 
 /// Lets in one Kubernetes user, for one audience.
@@ -22,13 +22,14 @@ pub struct TokenReviewer {
     client: Client,
     audience: String,
     user: String,
-    /// When a token was found good, by its hash: tokens themselves are not kept.
-    good: Mutex<BTreeMap<[u8; 32], Instant>>,
+    verdicts: Mutex<Verdicts>,
+    /// Who asks the API.
+    asking: tokio::sync::Mutex<()>,
 }
 
 impl std::fmt::Debug for TokenReviewer {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { client: _, audience, user, good: _ } = self;
+        let Self { client: _, audience, user, verdicts: _, asking: _ } = self;
         write!(formatter, "TokenReviewer({user} for {audience})")
     }
 }
@@ -36,25 +37,41 @@ impl std::fmt::Debug for TokenReviewer {
 impl TokenReviewer {
     /// Lets in `user` (of an account: `system:serviceaccount:NAMESPACE:NAME`) with tokens made for `audience`.
     pub fn new(client: Client, audience: String, user: String) -> Self {
-        Self { client, audience, user, good: Mutex::default() }
+        Self { client, audience, user, verdicts: Mutex::default(), asking: tokio::sync::Mutex::default() }
     }
 
     pub(super) async fn review(&self, token: &str) -> Result<(), Status> {
-        let key: [u8; 32] = Sha256::digest(token).into();
-        if self.remembers(key) {
-            return Ok(());
+        let hash = TokenHash::of(token);
+        let verdict = match self.remembered(hash) {
+            Some(verdict) => verdict,
+            None => timeout(ANSWER_MAX, self.found(hash, token))
+                .await
+                .unwrap_or_else(|_| Err(cannot(&format!("no answer within {} s", ANSWER_MAX.as_secs()))))?,
+        };
+        match verdict {
+            Verdict::Good => Ok(()),
+            Verdict::Refused { reason } => Err(Status::unauthenticated(reason)),
+        }
+    }
+
+    /// What the API says, or has said to who was before us.
+    async fn found(&self, hash: TokenHash, token: &str) -> Result<Verdict, Status> {
+        let _asking = self.asking.lock().await;
+        if let Some(verdict) = self.remembered(hash) {
+            return Ok(verdict);
         }
         let spec = TokenReviewSpec { audiences: Some(vec![self.audience.clone()]), token: Some(token.to_owned()) };
         let review = TokenReview { spec, ..TokenReview::default() };
         let reviews: Api<TokenReview> = Api::all(self.client.clone());
-        let parameters = PostParams::default();
-        let asked = timeout(ANSWER_MAX, reviews.create(&parameters, &review)).await;
-        let cannot = |why: String| Status::unavailable(format!("the kubernetes api cannot review the token: {why}"));
-        let answer = asked.map_err(|_| cannot(format!("no answer within {} s", ANSWER_MAX.as_secs())))?;
-        let answer = answer.map_err(|error| cannot(error.to_string()))?;
-        self.judge(&answer.status.unwrap_or_default()).map_err(Status::unauthenticated)?;
-        self.remember(key);
-        Ok(())
+        let answer = reviews.create(&PostParams::default(), &review).await;
+        let answer = answer.map_err(|error| cannot(&error.to_string()))?;
+        let verdict = match self.judge(&answer.status.unwrap_or_default()) {
+            Ok(()) => Verdict::Good,
+            Err(reason) => Verdict::Refused { reason },
+        };
+        let mut verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
+        verdicts.remember(hash, verdict.clone(), Instant::now());
+        Ok(verdict)
     }
 
     fn judge(&self, status: &TokenReviewStatus) -> Result<(), String> {
@@ -69,16 +86,14 @@ impl TokenReviewer {
         if user == self.user { Ok(()) } else { Err(format!("the token must be of {}, it is of {user}", self.user)) }
     }
 
-    fn remembers(&self, key: [u8; 32]) -> bool {
-        let good = self.good.lock().unwrap_or_else(PoisonError::into_inner);
-        good.get(&key).is_some_and(|since| since.elapsed() < BELIEVED_FOR)
-    }
-
-    fn remember(&self, key: [u8; 32]) {
-        let mut good = self.good.lock().unwrap_or_else(PoisonError::into_inner);
-        good.retain(|_, since| since.elapsed() < BELIEVED_FOR);
-        if good.len() < REMEMBERED_MAX {
-            good.insert(key, Instant::now());
-        }
+    fn remembered(&self, hash: TokenHash) -> Option<Verdict> {
+        self.verdicts.lock().unwrap_or_else(PoisonError::into_inner).of(hash, Instant::now())
     }
 }
+
+fn cannot(why: &str) -> Status {
+    Status::unavailable(format!("the kubernetes api cannot review the token: {why}"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -83,7 +83,7 @@ pub(super) fn may_be_needed(snapshot: &InstanceSnapshot) -> bool {
 
 /// What a VM waits for that has left its pools.
 pub(crate) fn said(end: Timestamp) -> String {
-    format!("out of its backend pools, what is under way ends by {}", whole_seconds(end))
+    format!("out of its backend pools, what is under way ends by {} scenario time", whole_seconds(end))
 }
 
 fn leaves(view: &InstanceView) -> String {
@@ -136,6 +136,7 @@ fn effect(step: &Step) -> Effect {
         | Step::Restore
         | Step::Discard
         | Step::Count
+        | Step::StartAt(_)
         | Step::SetPower(PowerWish::Running, _)
         | Step::SetPower(PowerWish::Stopped | PowerWish::Deallocated, ShutdownRule::Skip)
         | Step::Perform(_, Perform::SimulateEviction)

@@ -8,8 +8,9 @@ use scaleset_crds::condition::Reason;
 use scaleset_crds::operation::{InstanceOperation, OperationState as RecordState};
 use scaleset_crds::vocabulary::{PowerState, PowerWish};
 
-use super::scheduled_event::{RecordedBefore, approved};
-use super::{Decision, Perform, Step, decide};
+use super::precedence::chosen;
+use super::scheduled_event::approved;
+use super::{Decision, Perform, Step, decide, seat};
 use crate::snapshot::{
     Asker, Assigned, Failure, InstanceRequest, InstanceSnapshot, RepairMark, RequestedOperation, ShutdownRule,
 };
@@ -25,7 +26,7 @@ pub(super) fn requested(
     model: Option<&ModelView>,
     view: &InstanceView,
 ) -> Option<Decision> {
-    let RequestedOperation { uid, request, event_id: _, asked_by } = snapshot.operation.as_ref()?;
+    let RequestedOperation { uid, request, event_id: _, asked_by } = chosen(snapshot)?;
     if view.last_operation.as_ref() == Some(uid) {
         return None;
     }
@@ -35,7 +36,7 @@ pub(super) fn requested(
             if record_of(snapshot, uid).is_some() || is_reached(wish, view.power) {
                 return None;
             }
-            Step::SetPower(wish, shutdown_rule(snapshot))
+            seat::set_power(snapshot, wish, shutdown_rule(snapshot))
         }
         InstanceRequest::Restart => Step::Perform(uid.clone(), Perform::Restart),
         InstanceRequest::Redeploy => Step::Perform(uid.clone(), Perform::Redeploy),
@@ -53,7 +54,7 @@ pub(super) fn requested(
 
 /// How a guest that is to stop is stopped now.
 pub(super) fn shutdown_rule(snapshot: &InstanceSnapshot) -> ShutdownRule {
-    match snapshot.operation.as_ref().map(|operation| operation.request) {
+    match chosen(snapshot).map(|requested| requested.request) {
         Some(InstanceRequest::PowerOff(rule)) => rule,
         Some(
             InstanceRequest::Start
@@ -72,10 +73,9 @@ pub(super) fn shutdown_rule(snapshot: &InstanceSnapshot) -> ShutdownRule {
 /// The records of operations after a step, the latest last.
 pub(crate) fn records(snapshot: &InstanceSnapshot, step: &Step, outcome: &InstanceOutcome) -> Vec<InstanceOperation> {
     let mut records = snapshot.status.operations.clone();
-    let Some(RequestedOperation { uid, request, event_id: _, asked_by: _ }) = &snapshot.operation else {
-        return records;
-    };
-    let Some((state, failure)) = state(snapshot, step, outcome) else { return records };
+    let Some(requested) = chosen(snapshot) else { return records };
+    let RequestedOperation { uid, request, event_id: _, asked_by: _ } = requested;
+    let Some((state, failure)) = state(snapshot, requested, step, outcome) else { return records };
     let (code, message) = failure.map(|failure| (failure.reason.as_str().to_owned(), failure.message)).unzip();
     let record = InstanceOperation { uid: uid.clone(), operation_type: request.operation_type(), state, code, message };
     match records.iter_mut().find(|known| known.uid == *uid) {
@@ -93,60 +93,118 @@ pub(crate) fn records(snapshot: &InstanceSnapshot, step: &Step, outcome: &Instan
 
 pub(super) type State = (RecordState, Option<Failure>);
 
-const fn in_progress() -> State {
+pub(super) const fn in_progress() -> State {
     (RecordState::InProgress, None)
 }
 
-/// How far the requested operation is after a step; `None` where it has not been tried.
-fn state(snapshot: &InstanceSnapshot, step: &Step, outcome: &InstanceOutcome) -> Option<State> {
-    let requested = snapshot.operation.as_ref()?;
-    let tried = record_of(snapshot, &requested.uid).is_some();
-    if requested.request == InstanceRequest::ApproveScheduledEvent {
-        let tried = if tried { RecordedBefore::Yes } else { RecordedBefore::No };
-        return approved(step, tried, outcome);
+/// Whether a request has been begun to be carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tried {
+    /// By the step of this pass.
+    Now,
+    /// By an earlier pass, which has recorded it.
+    Before,
+    /// Not yet.
+    Never,
+}
+
+impl Tried {
+    fn of(snapshot: &InstanceSnapshot, requested: &RequestedOperation, step: &Step) -> Self {
+        let now = match requested.request {
+            InstanceRequest::Start | InstanceRequest::PowerOff(_) | InstanceRequest::Deallocate => {
+                matches!(step, Step::SetPower(_, _) | Step::StartAt(_))
+            }
+            InstanceRequest::Restart
+            | InstanceRequest::Redeploy
+            | InstanceRequest::Reimage
+            | InstanceRequest::ReimageAll
+            | InstanceRequest::SimulateEviction => matches!(step, Step::Perform(_, _)),
+            InstanceRequest::ApproveScheduledEvent => matches!(step, Step::ApproveEvent(_)),
+        };
+        match (now, record_of(snapshot, &requested.uid)) {
+            (true, _) => Self::Now,
+            (false, Some(_)) => Self::Before,
+            (false, None) => Self::Never,
+        }
     }
-    match requested.request.power_wish() {
-        Some(wish) => powered(snapshot, wish, tried || matches!(step, Step::SetPower(_, _)), outcome),
-        None => performed(snapshot, requested, tried || matches!(step, Step::Perform(_, _)), outcome),
+
+    /// What is recorded while nothing more is known.
+    const fn state(self) -> Option<State> {
+        match self {
+            Self::Now | Self::Before => Some(in_progress()),
+            Self::Never => None,
+        }
     }
 }
 
-fn powered(snapshot: &InstanceSnapshot, wish: PowerWish, tried: bool, outcome: &InstanceOutcome) -> Option<State> {
-    let uid = snapshot.operation.as_ref().map(|operation| operation.uid.as_str());
+/// How far a request is after a step; `None` where it has not been tried.
+fn state(
+    snapshot: &InstanceSnapshot,
+    requested: &RequestedOperation,
+    step: &Step,
+    outcome: &InstanceOutcome,
+) -> Option<State> {
+    let tried = Tried::of(snapshot, requested, step);
+    if requested.request == InstanceRequest::ApproveScheduledEvent {
+        return approved(tried, outcome);
+    }
+    match requested.request.power_wish() {
+        Some(wish) => powered(snapshot, requested, wish, tried, outcome),
+        None => performed(snapshot, requested, tried, outcome),
+    }
+}
+
+fn powered(
+    snapshot: &InstanceSnapshot,
+    requested: &RequestedOperation,
+    wish: PowerWish,
+    tried: Tried,
+    outcome: &InstanceOutcome,
+) -> Option<State> {
     if snapshot.power_wish != wish {
         let message = format!("powerState was changed to {:?} since", snapshot.power_wish);
         let preempted = Failure { reason: Reason::OperationPreempted, message };
-        let written = snapshot.power_operation.as_deref() == uid;
+        let written = snapshot.power_operation.as_ref() == Some(&requested.uid);
         return written.then_some((RecordState::Failed, Some(preempted)));
     }
-    if let (true, Some(failure)) = (tried, outcome.failure.as_ref().filter(|failure| is_final(failure))) {
-        return Some((RecordState::Failed, Some(failure.clone())));
+    let failed = |failure: Failure| Some((RecordState::Failed, Some(failure)));
+    match (tried, outcome.failure.as_ref().filter(|failure| is_final(failure))) {
+        (Tried::Now | Tried::Before, Some(failure)) => return failed(failure.clone()),
+        (Tried::Never, Some(_)) | (Tried::Now | Tried::Before | Tried::Never, None) => {}
     }
-    let HardwareView::Present(view) = &outcome.hardware else { return tried.then(in_progress) };
+    let HardwareView::Present(view) = &outcome.hardware else { return tried.state() };
     let reached = is_reached(wish, view.power);
-    match &view.operation {
-        OperationState::Failed { code, message, attempts: _ } if tried => {
-            Some((RecordState::Failed, Some(coded(code, message))))
+    match (&view.operation, tried) {
+        (OperationState::Failed { code, message, attempts: _ }, Tried::Now | Tried::Before) => {
+            failed(coded(code, message))
         }
-        OperationState::Succeeded | OperationState::Failed { .. } if reached => Some((RecordState::Succeeded, None)),
-        OperationState::Succeeded
-        | OperationState::Failed { .. }
-        | OperationState::Creating
-        | OperationState::Updating
-        | OperationState::Deleting => tried.then(in_progress),
+        (OperationState::Succeeded, Tried::Now | Tried::Before | Tried::Never)
+        | (OperationState::Failed { .. }, Tried::Never)
+            if reached =>
+        {
+            Some((RecordState::Succeeded, None))
+        }
+        (
+            OperationState::Succeeded
+            | OperationState::Failed { .. }
+            | OperationState::Creating
+            | OperationState::Updating
+            | OperationState::Deleting,
+            Tried::Now | Tried::Before | Tried::Never,
+        ) => tried.state(),
     }
 }
 
 fn performed(
     snapshot: &InstanceSnapshot,
     requested: &RequestedOperation,
-    tried: bool,
+    tried: Tried,
     outcome: &InstanceOutcome,
 ) -> Option<State> {
     if let Some(failure) = outcome.operation_failure.as_ref().filter(|failure| is_final(failure)) {
         return Some((RecordState::Failed, Some(failure.clone())));
     }
-    let HardwareView::Present(view) = &outcome.hardware else { return tried.then(in_progress) };
+    let HardwareView::Present(view) = &outcome.hardware else { return tried.state() };
     if view.last_operation.as_ref() == Some(&requested.uid) {
         return Some(match &view.operation {
             OperationState::Succeeded => (RecordState::Succeeded, None),
@@ -170,7 +228,7 @@ fn performed(
             | InstanceRequest::SimulateEviction
             | InstanceRequest::ApproveScheduledEvent,
             _,
-        ) => tried.then(in_progress),
+        ) => tried.state(),
     }
 }
 

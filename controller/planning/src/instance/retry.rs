@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use scaleset_crds::condition::Reason;
 
-use super::{Decision, Step, Wait, decide, differing, os_disk};
+use super::{Decision, Step, Wait, decide, differing, os_disk, seat};
 use crate::snapshot::{InstanceSnapshot, ShutdownRule};
 use crate::view::{InstanceView, ModelView};
 
@@ -50,7 +50,7 @@ fn repeated(snapshot: &InstanceSnapshot, model: &ModelView, view: &InstanceView,
         }
         Step::UpdateWithRestart(model.clone())
     } else if code == Reason::VMStartTimedOut.as_str() {
-        Step::SetPower(snapshot.power_wish, ShutdownRule::Graceful)
+        seat::set_power(snapshot, snapshot.power_wish, ShutdownRule::Graceful)
     } else {
         Step::UpdateOnline(model.clone())
     };

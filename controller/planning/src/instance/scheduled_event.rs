@@ -9,18 +9,19 @@ use std::time::Duration;
 use jiff::Timestamp;
 use scaleset_crds::operation::OperationState as RecordState;
 
-use super::operation::State;
+use super::operation::{State, Tried, in_progress};
+use super::precedence::chosen;
 use super::{Decision, Perform, Step, Wait, is_final};
 use crate::snapshot::{InstanceRequest, InstanceSnapshot, OsDiskWish, RequestedOperation};
 use crate::status::instance::InstanceOutcome;
 use crate::status::whole_seconds;
-use crate::view::{DisruptionNotice, HardwareView, NoticeStage, TerminateNotice};
+use crate::view::{DisruptionNotice, HardwareView, InstanceView, NoticeStage, TerminateNotice};
 
 /// Events are approved, and a deletion begins, for the hardware to do: nothing else is done meanwhile.
 pub(super) fn awaited(snapshot: &InstanceSnapshot) -> Option<Decision> {
     let HardwareView::Present(view) = &snapshot.hardware else { return None };
     if let Some(RequestedOperation { uid: _, request: InstanceRequest::ApproveScheduledEvent, event_id, asked_by: _ }) =
-        &snapshot.operation
+        chosen(snapshot)
     {
         let reason = "operation ApproveScheduledEvent asks for it".to_owned();
         return Some((Step::ApproveEvent(event_id.clone()), reason, None));
@@ -32,8 +33,14 @@ pub(super) fn awaited(snapshot: &InstanceSnapshot) -> Option<Decision> {
 /// A step that replaces the OS disk of a VM that was told so waits; every other step is taken.
 pub(super) fn told_first(snapshot: &InstanceSnapshot, decision: Decision) -> Decision {
     let HardwareView::Present(view) = &snapshot.hardware else { return decision };
-    let Some(notice) = view.awaited_replacement() else { return decision };
-    let waits = match &decision.0 {
+    let Some(notice) = awaited_by(&decision.0, view) else { return decision };
+    (Step::Wait(Wait::ImageNotice), disruption_said(notice), Some(left(snapshot.now, notice.not_before)))
+}
+
+/// The notice that a step has to wait for. Hardware that answers a step with such a notice has announced it, and not done it.
+pub fn awaited_by<'view>(step: &Step, view: &'view InstanceView) -> Option<&'view DisruptionNotice> {
+    let notice = view.awaited_replacement()?;
+    let waits = match step {
         Step::Reimage(_)
         | Step::ReplaceOsDisk(_, OsDiskWish::Fresh { .. })
         | Step::Perform(_, Perform::Reimage(_) | Perform::ReimageAll(_)) => true,
@@ -52,16 +59,14 @@ pub(super) fn told_first(snapshot: &InstanceSnapshot, decision: Decision) -> Dec
         | Step::Count
         | Step::Drain
         | Step::Undrain
+        | Step::StartAt(_)
         | Step::SetPower(_, _)
         | Step::Perform(_, Perform::Restart | Perform::Redeploy | Perform::SimulateEviction)
         | Step::ApproveEvent(_)
         | Step::Release(_, _)
         | Step::Forget => false,
     };
-    if !waits {
-        return decision;
-    }
-    (Step::Wait(Wait::ImageNotice), disruption_said(notice), Some(left(snapshot.now, notice.not_before)))
+    waits.then_some(notice)
 }
 
 /// The hardware says when it begins; this is for what it says in vain.
@@ -104,21 +109,13 @@ pub fn disruption_said(notice: &DisruptionNotice) -> String {
 }
 
 /// How far an approval is: it is done once the hardware has taken it.
-pub(super) fn approved(step: &Step, tried: RecordedBefore, outcome: &InstanceOutcome) -> Option<State> {
-    match (step, &outcome.operation_failure) {
-        (_, Some(failure)) if is_final(failure) => Some((RecordState::Failed, Some(failure.clone()))),
-        (Step::ApproveEvent(_), None) => Some((RecordState::Succeeded, None)),
-        (Step::ApproveEvent(_), Some(_)) => Some((RecordState::InProgress, None)),
-        (_, _) => match tried {
-            RecordedBefore::Yes => Some((RecordState::InProgress, None)),
-            RecordedBefore::No => None,
-        },
+pub(super) fn approved(tried: Tried, outcome: &InstanceOutcome) -> Option<State> {
+    match (tried, &outcome.operation_failure) {
+        (Tried::Now | Tried::Before | Tried::Never, Some(failure)) if is_final(failure) => {
+            Some((RecordState::Failed, Some(failure.clone())))
+        }
+        (Tried::Now, None) => Some((RecordState::Succeeded, None)),
+        (Tried::Now | Tried::Before, Some(_)) | (Tried::Before, None) => Some(in_progress()),
+        (Tried::Never, Some(_) | None) => None,
     }
-}
-
-/// Whether an operation was tried before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum RecordedBefore {
-    Yes,
-    No,
 }

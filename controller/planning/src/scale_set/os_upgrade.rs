@@ -18,6 +18,7 @@ use super::{hold, requests, surge_input};
 use crate::plan::ScaleSetPlan;
 use crate::repair;
 use crate::snapshot::{NewImages, Protection, Revision, ScaleSetSnapshot};
+use crate::status::whole_seconds;
 use crate::upgrade::rolling::{self, ImageTarget, RollRequest, RollingDecision, RollingInput, Scope, Target};
 use crate::upgrade::{UpgradeInput, os_image, outdated};
 
@@ -165,7 +166,7 @@ fn tell(
     rollback: Option<RollbackInfo>,
     now: Timestamp,
 ) {
-    let ended = Time(Timestamp::from_second(now.as_second()).expect("a timestamp's second is a timestamp"));
+    let ended = Time(whole_seconds(now));
     let record = record.and_then(|record| Some((record, record.os_upgrade.as_ref()?)));
     for entry in history.iter_mut().filter(|entry| record.is_none_or(|(record, _)| record.number != entry.number)) {
         if entry.running_status.end_time.is_none() {

@@ -56,8 +56,8 @@ pub struct InstanceSnapshot {
     pub os_disk_wish: Option<OsDiskWish>,
     /// The mark of its last repair.
     pub repair: Option<RepairMark>,
-    /// What it is to carry out now, and has not ended.
-    pub operation: Option<RequestedOperation>,
+    /// What it is asked for and has not ended: operations that have begun, the earliest first, then the repair of its mark.
+    pub requests: Vec<RequestedOperation>,
     /// Uid of the operation that wrote the wish for power last.
     pub power_operation: Option<String>,
     /// For how long since its eviction its set tries to get it back; none where nobody does.

@@ -1,6 +1,7 @@
 //! One member of a set, as the set sees it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use scaleset_crds::condition::Reason;
@@ -222,6 +223,19 @@ pub enum Looked {
     SinceStart,
     /// A former one: nobody knows what has become of the member since.
     BeforeStart,
+}
+
+/// How long a member may take until this process has looked at it, before somebody asks again; scenario time.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+impl Looked {
+    /// When to look again although nothing changes: a first look that finds nothing new calls nobody.
+    pub(crate) const fn again_after(self) -> Option<Duration> {
+        match self {
+            Self::BeforeStart => Some(LOOK_AGAIN),
+            Self::SinceStart => None,
+        }
+    }
 }
 
 /// What a member's instance reconciler reported: facts that come up.

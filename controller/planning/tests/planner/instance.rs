@@ -9,7 +9,7 @@ use scaleset_crds::InstanceStatus;
 use scaleset_crds::condition::{Reason, find};
 use scaleset_crds::profile::ImageReference;
 use scaleset_crds::vocabulary::{PowerState, PowerWish, ProvisioningState};
-use scaleset_planning::instance::{Step, Wait, plan};
+use scaleset_planning::instance::{Seat, Step, Wait, plan};
 use scaleset_planning::snapshot::{
     Assigned, Belonging, Birth, EvictionNote, Failure, FinalizerState, InstanceSnapshot, MemberKind, MemberLife,
     OsDiskWish, ReleaseRule, ShutdownRule,
@@ -91,7 +91,7 @@ pub(crate) fn snapshot(hardware: HardwareView) -> InstanceSnapshot {
         marked_group: None,
         os_disk_wish: None,
         repair: None,
-        operation: None,
+        requests: Vec::new(),
         power_operation: None,
         restore_for: None,
         eviction_note: EvictionNote::Settled,
@@ -159,8 +159,8 @@ fn life_and_hardware_decide_the_step() {
 #[test]
 fn power_follows_the_wish() {
     let table = [
-        (PowerWish::Running, PowerState::Stopped, Step::SetPower(PowerWish::Running, ShutdownRule::Graceful)),
-        (PowerWish::Running, PowerState::Deallocated, Step::SetPower(PowerWish::Running, ShutdownRule::Graceful)),
+        (PowerWish::Running, PowerState::Stopped, Step::StartAt(Seat::default())),
+        (PowerWish::Running, PowerState::Deallocated, Step::StartAt(Seat::default())),
         (PowerWish::Stopped, PowerState::Running, Step::SetPower(PowerWish::Stopped, ShutdownRule::Graceful)),
         (PowerWish::Stopped, PowerState::Deallocated, Step::None),
         (PowerWish::Deallocated, PowerState::Stopped, Step::SetPower(PowerWish::Deallocated, ShutdownRule::Graceful)),
@@ -216,7 +216,7 @@ fn a_size_that_its_host_cannot_hold_is_taken_while_it_is_deallocated() {
     let resized_and_down = view(&resized, OperationState::Succeeded, PowerState::Deallocated);
     let follow = |snapshot: &mut InstanceSnapshot| snapshot.assigned = Assigned::Known(resized.clone());
     let present = HardwareView::Present(Box::new(resized_and_down));
-    assert_eq!(step_of(follow, present), Step::SetPower(PowerWish::Running, ShutdownRule::Graceful));
+    assert_eq!(step_of(follow, present), Step::StartAt(Seat::default()));
 }
 
 #[test]
@@ -282,7 +282,7 @@ fn what_failed_is_repeated_and_no_disk_with_anything_on_it_is_lost() {
     assert_eq!(step_of(later, extension()), Step::UpdateOnline(old()));
     assert_eq!(step_of(later, boot()), Step::Reimage(old()), "it has never been well: nothing is on its disk");
     assert_eq!(step_of(was_well, boot()), Step::UpdateWithRestart(old()));
-    assert_eq!(step_of(was_well, start()), Step::SetPower(PowerWish::Running, ShutdownRule::Graceful));
+    assert_eq!(step_of(was_well, start()), Step::StartAt(Seat::default()));
 }
 
 #[test]
@@ -335,10 +335,7 @@ fn without_its_revision_a_vm_waits_or_runs_on() {
         |snapshot: &mut InstanceSnapshot| snapshot.assigned = Assigned::Missing { revision: "gone".to_owned() };
     assert_eq!(step_of(missing, HardwareView::Absent), Step::Wait(Wait::Revision));
     assert_eq!(step_of(missing, running(&old())), Step::None);
-    assert_eq!(
-        step_of(missing, power(PowerState::Stopped)),
-        Step::SetPower(PowerWish::Running, ShutdownRule::Graceful)
-    );
+    assert_eq!(step_of(missing, power(PowerState::Stopped)), Step::StartAt(Seat::default()));
 }
 
 fn status_of(snapshot: &InstanceSnapshot, failure: Option<Failure>) -> InstanceStatus {

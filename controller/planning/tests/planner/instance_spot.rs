@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use scaleset_crds::condition::{InstanceCondition, Reason, find};
 use scaleset_crds::spot::{EvictionPolicy, EvictionReason, SpotTerms};
 use scaleset_crds::vocabulary::{PowerState, PowerWish};
-use scaleset_planning::instance::{Perform, Step, Wait, plan};
+use scaleset_planning::instance::{Perform, Seat, Step, Wait, plan};
 use scaleset_planning::snapshot::{
     Asker, Assigned, Belonging, EvictionNote, InstanceRequest, InstanceSnapshot, MemberLife, ReleaseRule,
     RequestedOperation, ShutdownRule,
@@ -62,8 +62,8 @@ fn who_was_evicted_waits_until_somebody_wants_it_back() {
 #[test]
 fn a_person_gets_it_back_by_operation_or_by_its_power_state() {
     let mut start = deallocated(EvictionReason::Price);
-    start.operation = Some(asked(InstanceRequest::Start));
-    assert_eq!(plan(&start).step, Step::SetPower(PowerWish::Running, ShutdownRule::Graceful));
+    start.requests = vec![asked(InstanceRequest::Start)];
+    assert_eq!(plan(&start).step, Step::StartAt(Seat::default()));
     for wish in [PowerWish::Stopped, PowerWish::Deallocated] {
         let mut down = deallocated(EvictionReason::Price);
         down.power_wish = wish;
@@ -110,7 +110,7 @@ fn one_that_was_only_deallocated_is_released_without_a_note() {
 fn a_simulated_eviction_is_passed_on() {
     let mut asks =
         snapshot(HardwareView::Present(Box::new(view(&old(), OperationState::Succeeded, PowerState::Running))));
-    asks.operation = Some(asked(InstanceRequest::SimulateEviction));
+    asks.requests = vec![asked(InstanceRequest::SimulateEviction)];
     assert_eq!(plan(&asks).step, Step::Perform("o".to_owned(), Perform::SimulateEviction));
 }
 
@@ -151,7 +151,7 @@ fn another_price_waits_for_a_vm_without_hardware_and_is_taken_before_its_start()
     assert_eq!(verdict(InstanceCondition::UpToDate), ("False".to_owned(), waits));
     assert_eq!(verdict(InstanceCondition::Ready).0, "True");
     let mut down = with(PowerState::Deallocated, None);
-    down.operation = Some(asked(InstanceRequest::Start));
+    down.requests = vec![asked(InstanceRequest::Start)];
     assert_eq!(plan(&down).step, Step::UpdateOnline(dear.clone()));
 }
 

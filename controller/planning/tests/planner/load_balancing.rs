@@ -60,8 +60,8 @@ fn of(view: InstanceView) -> InstanceSnapshot {
 }
 
 fn asked(snapshot: &mut InstanceSnapshot, request: InstanceRequest) {
-    snapshot.operation =
-        Some(RequestedOperation { uid: "op".to_owned(), request, event_id: None, asked_by: Asker::Operation });
+    snapshot.requests =
+        vec![RequestedOperation { uid: "op".to_owned(), request, event_id: None, asked_by: Asker::Operation }];
 }
 
 /// What is wished of a VM, and the step that takes it down.
@@ -148,7 +148,7 @@ fn a_vm_leaves_its_pools_and_drains_before_anything_takes_it_down() {
             (Step::Wait(Wait::Draining), Some(Duration::from_secs(25))),
             "{name}"
         );
-        let said = "out of its backend pools, what is under way ends by 1970-01-01T00:02:05Z: ";
+        let said = "out of its backend pools, what is under way ends by 1970-01-01T00:02:05Z scenario time: ";
         assert!(waits.reason.starts_with(said), "{}", waits.reason);
 
         let goes = planned(drained(100), wish);
@@ -235,13 +235,16 @@ fn a_draining_vm_says_so() {
     assert_eq!(status.load_balancer_pools, [expected]);
     let ready = find(&status.conditions, InstanceCondition::Ready.as_str()).expect("it is written");
     assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("False", Reason::Draining.as_str()));
-    assert_eq!(ready.message, "out of its backend pools, what is under way ends by 1970-01-01T00:02:05Z");
+    assert_eq!(ready.message, "out of its backend pools, what is under way ends by 1970-01-01T00:02:05Z scenario time");
 
     snapshot.life = MemberLife::Terminating;
     let status = instance_status(&snapshot, &plan(&snapshot).step, &outcome);
     let provisioned = find(&status.conditions, InstanceCondition::Provisioned.as_str()).expect("it is written");
     assert_eq!(provisioned.reason, Reason::Deleting.as_str());
-    assert_eq!(provisioned.message, "out of its backend pools, what is under way ends by 1970-01-01T00:02:05Z");
+    assert_eq!(
+        provisioned.message,
+        "out of its backend pools, what is under way ends by 1970-01-01T00:02:05Z scenario time"
+    );
 }
 
 fn membership(state: PoolMemberState) -> PoolMembership {
@@ -262,7 +265,8 @@ fn a_set_counts_its_members_by_pool_and_says_who_drains() {
     assert_eq!(hold.count, 1);
     assert_eq!(
         hold.message,
-        "1 draining (web-1), out of their backend pools, wait until 1970-01-01T00:00:30Z at the latest for what is under way"
+        "1 draining (web-1), out of their backend pools, wait until 1970-01-01T00:00:30Z scenario time at the latest for what is \
+         under way"
     );
     let status = scale_set_status(&snapshot, &plan, &ScaleSetOutcome::default());
     let summary = PoolSummary { name: "web-lb".to_owned(), healthy: 1, draining: 1, total: 3 };

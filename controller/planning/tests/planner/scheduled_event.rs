@@ -115,7 +115,7 @@ fn an_approval_overtakes_everything_and_is_recorded() {
     for life in [MemberLife::Terminating, MemberLife::Live] {
         for operation in [OperationState::Succeeded, OperationState::Updating] {
             let mut snapshot = told(NoticeStage::Scheduled, operation);
-            (snapshot.life, snapshot.operation) = (life, Some(approving(Some("e"))));
+            (snapshot.life, snapshot.requests) = (life, vec![approving(Some("e"))]);
             assert_eq!(plan(&snapshot).step, approve, "{life:?}");
             assert_eq!(records(&snapshot, None), Some(RecordState::Succeeded));
             assert_eq!(records(&snapshot, Some(Reason::InvalidParameter)), Some(RecordState::Failed));
@@ -123,7 +123,7 @@ fn an_approval_overtakes_everything_and_is_recorded() {
         }
     }
     let mut gone = told(NoticeStage::Scheduled, OperationState::Succeeded);
-    (gone.hardware, gone.operation) = (HardwareView::Absent, Some(approving(None)));
+    (gone.hardware, gone.requests) = (HardwareView::Absent, vec![approving(None)]);
     assert_eq!(
         plan(&gone).step,
         Step::Release(ReleaseRule::HardwareFirst, ShutdownRule::Graceful),

@@ -19,9 +19,6 @@ use crate::upgrade::os_image;
 use crate::view::Health;
 use crate::wording::some_names;
 
-/// How long a member may take until this process has looked at it, before somebody asks again; scenario time.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
-
 /// Where a member stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
@@ -120,11 +117,8 @@ impl<'pass> Census<'pass> {
     /// How long until the next of them counts as failed; what has no time left is waited for until its hardware answers.
     pub(super) fn wake_after(&self) -> Option<Duration> {
         let now = self.input.now;
-        let next = |(member, until): (&Member, Timestamp)| match (until > now, member.report.looked) {
-            (true, Looked::BeforeStart | Looked::SinceStart) => Some(until),
-            // A look that finds nothing new calls nobody.
-            (false, Looked::BeforeStart) => Some(now + LOOK_AGAIN),
-            (false, Looked::SinceStart) => None,
+        let next = |(member, until): (&Member, Timestamp)| {
+            if until > now { Some(until) } else { member.report.looked.again_after().map(|after| now + after) }
         };
         self.timeouts().filter_map(next).min().map(|until| between(now, until))
     }
