@@ -75,7 +75,11 @@ impl HardwareSource {
         };
         let connected = RemoteHardware::connect(options, epoch, waiting).await?;
         health.stands(Standing::Leading);
-        Ok(connected.map(|hardware| Arc::new(hardware) as Arc<dyn Hardware>))
+        Ok(connected.map(|hardware| {
+            let hardware: Arc<dyn Hardware> = Arc::new(hardware);
+            health.reached(Arc::clone(&hardware));
+            hardware
+        }))
     }
 }
 
