@@ -2,19 +2,24 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use scaleset_hardware::{Hardware, HardwareError};
 use thiserror::Error;
 use tokio::net::TcpListener;
+use tokio::time::timeout;
 
 use crate::cluster::Kind;
 use crate::cluster::kubernetes::KubernetesCluster;
 use crate::metrics::Metrics;
 
+/// How long the hardware may take to answer whoever asks for `/readyz`: less than the kubelet waits.
+const HARDWARE_MAX: Duration = Duration::from_secs(3);
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// What the endpoints tell of.
@@ -22,6 +27,7 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 pub struct Health {
     cluster: Arc<OnceLock<KubernetesCluster>>,
     standing: Arc<Mutex<Standing>>,
+    hardware: Arc<OnceLock<Arc<dyn Hardware>>>,
     metrics: Arc<Metrics>,
 }
 
@@ -49,6 +55,8 @@ pub enum Standing {
     WithoutHardware(String),
     /// It would lead if whoever does would not; ready for that.
     Standby(String),
+    /// It would lead, and cannot: who leads stands in a lease that it cannot read or write.
+    WithoutLease(String),
 }
 
 impl Health {
@@ -56,7 +64,7 @@ impl Health {
     pub fn stands(&self, standing: Standing) -> bool {
         self.metrics.leads(match standing {
             Standing::Leading | Standing::WithoutHardware(_) => 1,
-            Standing::Standby(_) => 0,
+            Standing::Standby(_) | Standing::WithoutLease(_) => 0,
         });
         let mut before = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
         let changed = *before != standing;
@@ -81,15 +89,47 @@ impl Health {
     }
 
     /// What `/readyz` answers.
-    pub(crate) fn readiness(&self) -> (StatusCode, String) {
+    pub(crate) async fn readiness(&self) -> (StatusCode, String) {
         let waiting_for = match self.standing() {
             Standing::Standby(leader) => return (StatusCode::OK, format!("standby: {leader}\n")),
-            Standing::WithoutHardware(reason) => Some(reason),
-            Standing::Leading => self.waiting_for(),
+            Standing::WithoutHardware(reason) | Standing::WithoutLease(reason) => Some(reason),
+            Standing::Leading => match self.waiting_for() {
+                Some(reason) => Some(reason),
+                None => self.unreached().await,
+            },
         };
         match waiting_for {
             None => (StatusCode::OK, "ok\n".to_owned()),
             Some(waiting_for) => (StatusCode::SERVICE_UNAVAILABLE, format!("waiting for {waiting_for}\n")),
+        }
+    }
+
+    /// Hardware in another process has let this one in. From now on it is asked whether it still answers.
+    pub fn reached(&self, hardware: Arc<dyn Hardware>) {
+        let _ = self.hardware.set(hardware);
+    }
+
+    /// Why the hardware of another process does not answer, where there is one. What it refuses, it answers.
+    async fn unreached(&self) -> Option<String> {
+        let hardware = self.hardware.get()?;
+        match timeout(HARDWARE_MAX, hardware.catalog()).await {
+            Err(_) => Some(format!("the hardware: no answer within {} s", HARDWARE_MAX.as_secs())),
+            Ok(Err(HardwareError::Transient { message })) => {
+                Some(message.trim_start_matches("waiting for ").to_owned())
+            }
+            Ok(Err(error @ HardwareError::StaleEpoch { .. })) => Some(format!("the hardware: {error}")),
+            Ok(
+                Ok(_)
+                | Err(
+                    HardwareError::NotFound { .. }
+                    | HardwareError::NoCapacity { .. }
+                    | HardwareError::Quota { .. }
+                    | HardwareError::NotOffered { .. }
+                    | HardwareError::Throttled { .. }
+                    | HardwareError::Stale { .. }
+                    | HardwareError::Busy { .. },
+                ),
+            ) => None,
         }
     }
 
@@ -120,7 +160,7 @@ pub async fn listen(address: SocketAddr, health: Health) -> Result<impl Future<O
 }
 
 async fn ready(State(health): State<Health>) -> (StatusCode, String) {
-    health.readiness()
+    health.readiness().await
 }
 
 async fn metrics(State(health): State<Health>) -> impl IntoResponse {

@@ -32,7 +32,7 @@ pub use gate::{Gate, NotLeading};
 pub use timing::{Timing, TimingError};
 
 /// How long the release of the lease may take: whoever waits for it has the lease's duration to fall back on.
-const RELEASE_MAX: Duration = Duration::from_secs(2);
+pub(crate) const RELEASE_MAX: Duration = Duration::from_secs(2);
 
 /// Why a leader leads no more.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -40,6 +40,21 @@ const RELEASE_MAX: Duration = Duration::from_secs(2);
 pub struct Lost {
     name: String,
     reason: String,
+}
+
+/// What a replica sees that does not lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outlook<'seen> {
+    /// Somebody else leads.
+    Held {
+        /// Who.
+        holder: &'seen str,
+    },
+    /// Nobody can tell who leads, and this replica could not take over.
+    Unreadable {
+        /// Why the lease cannot be read or written.
+        message: &'seen str,
+    },
 }
 
 /// A replica that would lead.
@@ -87,21 +102,22 @@ impl Election {
         Self { leases, timing, gate }
     }
 
-    /// Waits until this process leads. `standing_by` is told who leads instead.
-    pub async fn win(self, standing_by: impl Fn(&str)) -> Tenure {
+    /// Waits until this process leads. `standing_by` is told what it sees meanwhile.
+    pub async fn win(self, standing_by: impl Fn(Outlook<'_>)) -> Tenure {
         let mut candidate = Candidate::new();
         let mut changes = self.leases.changes();
         loop {
             let wait = match self.attempt(&mut candidate).await {
                 Ok(Campaign::Won { lease, renewal }) => return self.begin(lease, renewal),
                 Ok(Campaign::Held { holder, left }) => {
-                    standing_by(&holder);
+                    standing_by(Outlook::Held { holder: &holder });
                     left.min(self.timing.retry_period)
                 }
                 // Another was faster: the next look shows who.
                 Err(LeaseError::Overtaken) => Duration::ZERO,
                 Err(LeaseError::Failed(message)) => {
                     warn!(lease = self.leases.name(), "the lease cannot be read or written: {message}");
+                    standing_by(Outlook::Unreadable { message: &message });
                     self.timing.retry_period
                 }
             };

@@ -57,6 +57,38 @@ impl Verb {
     }
 }
 
+/// Whose pass it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Controller {
+    /// Of sets.
+    ScaleSet,
+    /// Of instances.
+    Instance,
+    /// Of operations.
+    Operation,
+    /// Of capacity reservation groups.
+    ReservationGroup,
+    /// Of autoscale settings.
+    Autoscale,
+}
+
+impl Controller {
+    /// Every one.
+    pub const ALL: [Self; 5] =
+        [Self::ScaleSet, Self::Instance, Self::Operation, Self::ReservationGroup, Self::Autoscale];
+
+    /// As it stands in logs and labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ScaleSet => "scale_set",
+            Self::Instance => "instance",
+            Self::Operation => "operation",
+            Self::ReservationGroup => "reservation_group",
+            Self::Autoscale => "autoscale",
+        }
+    }
+}
+
 /// How a call or a pass ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
@@ -94,6 +126,12 @@ struct PassLabels {
     result: &'static str,
 }
 
+impl PassLabels {
+    const fn new(controller: Controller, ending: Ending) -> Self {
+        Self { controller: controller.as_str(), result: ending.as_str() }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct KindLabels {
     kind: &'static str,
@@ -128,13 +166,18 @@ pub struct Metrics {
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("scaleset");
-        let (writes, passes, lists) = (Family::default(), Family::default(), Family::default());
+        let (writes, lists) = (Family::default(), Family::default());
+        let passes = Family::<PassLabels, Counter>::default();
         let (stale_skips, stray_machines, leader) = (Counter::default(), Gauge::default(), Gauge::default());
         registry.register("leader", "1 while this process leads, 0 while it stands by", leader.clone());
         // Without an election there is nobody else.
         leader.set(1);
         registry.register("api_writes", "Writes to the Kubernetes API by kind, verb and result", writes.clone());
         registry.register("passes", "Passes over one object by controller and result", passes.clone());
+        // An increase is only seen from a number that was there before: the first broken pass has to be one.
+        for controller in Controller::ALL {
+            drop(passes.get_or_create(&PassLabels::new(controller, Ending::Broken)));
+        }
         registry.register("api_lists", "Lists of all objects of a kind", lists.clone());
         registry.register(
             "stale_skips",
@@ -188,9 +231,9 @@ impl Metrics {
     }
 
     /// A pass of that controller has ended after so long, wall time.
-    pub fn count_pass(&self, controller: &'static str, ending: Ending, took: Duration) {
-        self.passes.get_or_create(&PassLabels { controller, result: ending.as_str() }).inc();
-        self.durations.pass(controller, took);
+    pub fn count_pass(&self, controller: Controller, ending: Ending, took: Duration) {
+        self.passes.get_or_create(&PassLabels::new(controller, ending)).inc();
+        self.durations.pass(controller.as_str(), took);
     }
 
     /// A call to the hardware has ended after so long, wall time.
@@ -280,6 +323,19 @@ mod tests {
         assert!(text.contains(line), "{text}");
         assert!(text.contains("scaleset_stale_skips_total 1"), "{text}");
     }
+
+    #[test]
+    fn no_broken_pass_is_a_number_from_the_start() {
+        let text = Metrics::default().text();
+        for controller in Controller::ALL {
+            let name = controller.as_str();
+            let line = format!(r#"scaleset_passes_total{{controller="{name}",result="broken"}} 0"#);
+            assert!(text.contains(&line), "{line} is not in {text}");
+        }
+        let others = text.lines().filter(|line| line.starts_with("scaleset_passes_total") && !line.contains("broken"));
+        assert_eq!(others.count(), 0, "what has not happened is not told: {text}");
+    }
+
     #[test]
     fn what_is_held_back_is_counted_by_set_and_code_and_vanishes_when_it_ends() {
         let metrics = Metrics::default();

@@ -24,7 +24,7 @@ use crate::cluster::ObjectKey;
 use crate::cluster::kubernetes::{Changes, KubernetesCluster};
 use crate::context::{Context, SuddenScaleIn};
 use crate::instance::InstanceKind;
-use crate::metrics::Metrics;
+use crate::metrics::{Controller, Metrics};
 use crate::pace::StatusPace;
 use crate::{autoscale, instance, operation, reservation_group, scale_set};
 use queue::{When, WorkQueue};
@@ -45,7 +45,7 @@ const STATUS_SPACING: Duration = Duration::from_millis(500);
 /// The numbers of a capacity reservation group are written at most this often.
 const GROUP_SPACING: Duration = Duration::from_secs(1);
 /// How long passes in flight may take when the process is asked to stop.
-const GRACE: Duration = Duration::from_secs(10);
+pub(crate) const GRACE: Duration = Duration::from_secs(10);
 
 /// Which instance: the key of their queue.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -140,35 +140,35 @@ async fn passes(cluster: KubernetesCluster, queues: Queues, context: Context, mu
     }
     let mut workers = JoinSet::new();
     let sets = Worker {
-        name: "scale_set",
+        controller: Controller::ScaleSet,
         queue: queues.sets,
         concurrency: SETS_AT_A_TIME,
         reconcile: set_passes(context.clone()),
         metrics: Arc::clone(&metrics),
     };
     let instances = Worker {
-        name: "instance",
+        controller: Controller::Instance,
         queue: queues.instances,
         concurrency: INSTANCES_AT_A_TIME,
         reconcile: instance_passes(context.clone()),
         metrics: Arc::clone(&metrics),
     };
     let operations = Worker {
-        name: "operation",
+        controller: Controller::Operation,
         queue: queues.operations,
         concurrency: OPERATIONS_AT_A_TIME,
         reconcile: operation_passes(context.clone()),
         metrics: Arc::clone(&metrics),
     };
     let groups = Worker {
-        name: "reservation_group",
+        controller: Controller::ReservationGroup,
         queue: queues.groups,
         concurrency: GROUPS_AT_A_TIME,
         reconcile: group_passes(context.clone()),
         metrics: Arc::clone(&metrics),
     };
     let settings = Worker {
-        name: "autoscale",
+        controller: Controller::Autoscale,
         queue: queues.settings,
         concurrency: SETTINGS_AT_A_TIME,
         reconcile: setting_passes(context),

@@ -159,3 +159,27 @@ impl Signals {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::leader::RELEASE_MAX;
+    use crate::runtime::GRACE;
+
+    const VALUES: &str = include_str!("../../charts/scaleset-controller/values.yaml");
+    const SCHEMA: &str = include_str!("../../charts/scaleset-controller/values.schema.json");
+
+    /// The controller's value stands at the margin, the hardware's is indented.
+    #[test]
+    fn the_kubelet_waits_until_a_leader_has_released() {
+        let seconds = VALUES.lines().find_map(|line| line.strip_prefix("terminationGracePeriodSeconds: "));
+        let seconds: u64 = seconds.expect("the chart has it").parse().expect("a number");
+        let needed = GRACE + RELEASE_MAX;
+        assert!(Duration::from_secs(seconds) > needed, "{seconds} s, and {needed:?} may pass");
+        let (_, bounds) = SCHEMA.split_once(r#""terminationGracePeriodSeconds": {"#).expect("the schema has it");
+        let (_, minimum) = bounds.split_once(r#""minimum": "#).expect("it has a bound");
+        let minimum: u64 = minimum.split(',').next().expect("a number").parse().expect("a number");
+        assert!(Duration::from_secs(minimum) > needed, "{minimum} s is let through, and {needed:?} may pass");
+    }
+}

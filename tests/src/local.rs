@@ -15,6 +15,7 @@ pub mod object_health;
 pub mod plugin;
 pub mod process;
 pub mod product;
+pub mod readiness;
 pub mod release;
 pub mod requests;
 

@@ -72,6 +72,44 @@ fn every_refusal_of_the_schema_has_its_row_in_the_runbook() {
     assert!(missing.is_empty(), "docs/runbook.md does not say what to do about {missing:?}");
 }
 
+/// Every source of the hardware, without white space: how a formatter breaks lines must not matter.
+fn sources_of_the_hardware() -> Vec<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../controller/hardware/src");
+    let (mut open, mut sources) = (vec![root], Vec::new());
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            open.extend(fs::read_dir(&path).expect("a folder").map(|entry| entry.expect("an entry").path()));
+        } else {
+            sources.push(fs::read_to_string(&path).expect("a source").split_whitespace().collect());
+        }
+    }
+    sources
+}
+
+/// What stands in quotes right behind `before`, wherever that is.
+fn quoted_behind<'text>(text: &'text str, before: &str) -> Vec<&'text str> {
+    let before = format!("{before}\"");
+    text.split(&before).skip(1).filter_map(|rest| rest.split_once('"')).map(|(quoted, _)| quoted).collect()
+}
+
+#[test]
+fn every_code_of_the_hardware_has_its_row_in_the_runbook() {
+    let sources = sources_of_the_hardware();
+    let of_kinds: Vec<&str> = sources
+        .iter()
+        .filter(|source| source.contains("pubenumHardwareError"))
+        .flat_map(|source| quoted_behind(source, "=>"))
+        .collect();
+    assert!(of_kinds.contains(&"StaleEpoch") && of_kinds.len() >= 6, "{of_kinds:?}");
+    let of_refusals =
+        ["code:", "refused("].map(|before| sources.iter().flat_map(move |source| quoted_behind(source, before)));
+    let codes: BTreeSet<&str> = of_refusals.into_iter().flatten().chain(of_kinds).collect();
+    assert!(codes.contains("PublicIPCountLimitReached") && codes.len() > 15, "{codes:?}");
+    let rows = rows(&read("docs/runbook.md"));
+    let missing: Vec<&&str> = codes.iter().filter(|code| !rows.contains(**code)).collect();
+    assert!(missing.is_empty(), "docs/runbook.md does not say what to do about {missing:?}");
+}
+
 #[test]
 fn every_alert_has_its_section_in_the_runbook() {
     let alerts = parse("charts/scaleset-controller/alerts/scaleset.yaml");

@@ -10,6 +10,10 @@ mod fencing;
 mod hand_over;
 #[path = "high_availability/hardware.rs"]
 mod hardware;
+#[path = "high_availability/readiness.rs"]
+mod readiness;
+#[path = "high_availability/three_replicas.rs"]
+mod three_replicas;
 #[path = "high_availability/token_review.rs"]
 mod token_review;
 #[path = "high_availability/world.rs"]

@@ -65,7 +65,8 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name ($root.Chart.Version | replace
 {{- if .Values.hardware.url -}}
 {{- .Values.hardware.url -}}
 {{- else if .Values.hardware.enabled -}}
-{{- printf "http://%s.%s.svc:%d" (include "scaleset.hardware.fullname" .) .Release.Namespace (int .Values.hardware.service.port) -}}
+{{- $scheme := .Values.hardware.tls.secretName | empty | ternary "http" "https" -}}
+{{- printf "%s://%s.%s.svc:%d" $scheme (include "scaleset.hardware.fullname" .) .Release.Namespace (int .Values.hardware.service.port) -}}
 {{- else -}}
 {{- fail "hardware.url must name the hardware where hardware.enabled is false" -}}
 {{- end -}}
@@ -74,4 +75,11 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name ($root.Chart.Version | replace
 {{- /* Whom tokens for the hardware are meant for: one of another release is worth nothing here. */ -}}
 {{- define "scaleset.hardware.audience" -}}
 {{- printf "%s.%s" (include "scaleset.hardware.fullname" .) .Release.Namespace -}}
+{{- end }}
+
+{{- /* The port of the hardware, for a policy that narrows where the controller may connect to. */ -}}
+{{- define "scaleset.hardware.port" -}}
+{{- $url := urlParse (include "scaleset.hardware.url" .) -}}
+{{- $named := regexFind ":[0-9]+$" $url.host | trimPrefix ":" -}}
+{{- default (eq $url.scheme "https" | ternary "443" "80") $named -}}
 {{- end }}

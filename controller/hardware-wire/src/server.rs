@@ -143,7 +143,8 @@ impl Exchange {
         send::<Reply<InventoryPart>>(parts, request).await
     }
 
-    /// Says first that anything may have changed: until now nobody listened.
+    /// Says first that anything may have changed: until now nobody listened. Goes to old leaders too, as the clock does: it
+    /// is no call, and whatever they would do about it is one.
     async fn changes(self) -> http::Response<Body> {
         let changes = self.hardware.changes();
         send(stream::iter([Change::Everything]).chain(changes).boxed(), self.request).await

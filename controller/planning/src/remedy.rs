@@ -124,3 +124,44 @@ pub(crate) fn needs_a_person(reason: Reason) -> bool {
 pub(crate) fn is_capacity(reason: Reason) -> bool {
     remedy(reason) == Remedy::Room
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    const ALERTS: &str = include_str!("../../../charts/scaleset-controller/alerts/scaleset.yaml");
+
+    /// The codes of the blockers that an alert is about.
+    fn codes(alert: &str) -> BTreeSet<&'static str> {
+        let (_, rule) = ALERTS.split_once(&format!("- alert: {alert}\n")).expect("there is such an alert");
+        let (_, pattern) = rule.split_once(r#"scaleset_blocked{code=~""#).expect("it goes by codes");
+        let (pattern, _) = pattern.split_once('"').expect("the pattern ends");
+        pattern.split('|').collect()
+    }
+
+    fn reasons(remedy_is: Remedy) -> impl Iterator<Item = &'static str> {
+        Reason::ALL.iter().filter(move |reason| remedy(**reason) == remedy_is).map(|reason| reason.as_str())
+    }
+
+    #[test]
+    fn whatever_waits_for_a_person_or_for_room_is_alerted() {
+        let (person, room) = (codes("ScaleSetWaitsForAPerson"), codes("ScaleSetWithoutRoom"));
+        let unheard: Vec<&str> =
+            reasons(Remedy::Person).filter(|code| !person.contains(code) && !room.contains(code)).collect();
+        assert!(unheard.is_empty(), "no alert tells of {unheard:?}");
+        let unheard: Vec<&str> = reasons(Remedy::Room).filter(|code| !room.contains(code)).collect();
+        assert!(unheard.is_empty(), "ScaleSetWithoutRoom does not tell of {unheard:?}");
+    }
+
+    #[test]
+    fn nothing_else_is_alerted_as_such() {
+        // A newer version of the image ends it as well, but only its publisher makes one.
+        let expected: BTreeSet<&str> = reasons(Remedy::Person).chain(["OSImageFailed"]).collect();
+        let strange: Vec<&str> = codes("ScaleSetWaitsForAPerson").difference(&expected).copied().collect();
+        assert!(strange.is_empty(), "{strange:?} need nobody");
+        let expected: BTreeSet<&str> = reasons(Remedy::Room).chain(["SkuNotAvailable"]).collect();
+        assert_eq!(codes("ScaleSetWithoutRoom"), expected);
+    }
+}

@@ -16,7 +16,7 @@ pub struct RemoteArgs {
     /// File with the token that the hardware lets in. It is read again while the process runs.
     #[arg(long, value_name = "PATH", requires = "hardware_url")]
     pub hardware_token_file: Option<PathBuf>,
-    /// Authority of the hardware's certificate, PEM. Read at the start.
+    /// Authority of the hardware's certificate, PEM; needed with https://. Read at the start.
     #[arg(long, value_name = "PATH", requires = "hardware_url")]
     pub hardware_ca_file: Option<PathBuf>,
     /// Certificate that the hardware lets in, PEM. Read at the start.

@@ -1,6 +1,6 @@
 //! Every metric is documented, and whatever is named in documents, dashboard and alerts is told.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use scaleset_crds::reservation_group::CapacityReservationStatus;
@@ -31,7 +31,7 @@ fn told() -> String {
         overallocated: 0,
     };
     metrics.count_write("ScaleSet", Verb::Patch, Ending::Success);
-    metrics.count_pass("scale_set", Ending::Success, Duration::ZERO);
+    metrics.count_pass(Controller::ScaleSet, Ending::Success, Duration::ZERO);
     metrics.count_call("create", Ending::Success, Duration::ZERO);
     metrics.listed(Kind::ScaleSet);
     metrics.blocked(&key, &[("AllowanceSpent", 1)].into());
@@ -82,4 +82,59 @@ fn what_dashboard_and_alerts_ask_for_is_told() {
             assert!(is_told, "{place} asks for {name}, which nothing tells");
         }
     }
+}
+
+/// What a label may be about. A VM is not among them: the number of series must not grow with the fleet.
+const LABELS: [&str; 14] = [
+    "call",
+    "code",
+    "controller",
+    "decision",
+    "direction",
+    "group",
+    "kind",
+    "namespace",
+    "result",
+    "scale_set",
+    "setting",
+    "size",
+    "verb",
+    "zone",
+];
+
+type Labels = BTreeMap<String, BTreeSet<String>>;
+
+/// The labels of each metric, from the series of a scrape. `le` belongs to histograms.
+fn labels_told(text: &str) -> Labels {
+    let mut labels = Labels::new();
+    let names = names(text);
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let (series, _) = line.rsplit_once(' ').expect("a series and its value");
+        let (name, of_series) = series.split_once('{').unwrap_or((series, ""));
+        let pairs = of_series.trim_end_matches('}').split(',').filter_map(|pair| pair.split_once('='));
+        let name = if names.contains(name) { name } else { family(name) };
+        let of_metric = labels.entry(name.to_owned()).or_default();
+        of_metric.extend(pairs.map(|(label, _)| label.to_owned()).filter(|label| label != "le"));
+    }
+    labels
+}
+
+/// The same from the table of the document.
+fn labels_documented() -> Labels {
+    let row = |line: &str| {
+        let cells: Vec<&str> = line.strip_prefix('|')?.strip_suffix('|')?.split('|').map(str::trim).collect();
+        let [name, _, labels, _] = cells.as_slice() else { return None };
+        let name = name.trim_matches('`');
+        let labels = labels.split(", ").map(|label| label.trim_matches('`').to_owned());
+        name.starts_with("scaleset_").then(|| (name.to_owned(), labels.filter(|label| !label.is_empty()).collect()))
+    };
+    DOCUMENT.lines().filter_map(row).collect()
+}
+
+#[test]
+fn a_series_has_the_labels_that_are_documented_and_none_is_about_a_vm() {
+    let told = labels_told(&told());
+    assert_eq!(told, labels_documented(), "docs/metrics.md and a scrape differ");
+    let used: BTreeSet<&str> = told.values().flatten().map(String::as_str).collect();
+    assert_eq!(used, BTreeSet::from(LABELS));
 }

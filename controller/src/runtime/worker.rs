@@ -24,7 +24,7 @@ use crate::backoff::Backoff;
 use crate::cluster::ClusterError;
 use crate::context::Wake;
 use crate::error::PassError;
-use crate::metrics::{Ending, Metrics};
+use crate::metrics::{Controller, Ending, Metrics};
 
 /// How long one pass may take: far longer than any should, so that one that hangs does not hold its place for ever.
 const PASS_MAX: Duration = Duration::from_mins(5);
@@ -36,8 +36,8 @@ pub(crate) type Reconcile<K> = Arc<dyn Fn(K) -> BoxFuture<'static, Result<Wake, 
 
 /// See the module.
 pub(crate) struct Worker<K> {
-    /// Name in logs and metrics.
-    pub(crate) name: &'static str,
+    /// Whose passes, in logs and metrics.
+    pub(crate) controller: Controller,
     pub(crate) queue: Arc<WorkQueue<K>>,
     /// How many passes at a time.
     pub(crate) concurrency: usize,
@@ -63,7 +63,7 @@ impl<K: Clone + Eq + Hash + Ord + Display + Send + Sync + 'static> Worker<K> {
                 Some(ended) = passes.join_next() => self.finish(ended, &mut failures),
                 key = self.queue.next(), if passes.len() < self.concurrency => {
                     // Whatever is logged in a pass says which object it is about, namespace included.
-                    let span = info_span!("pass", controller = self.name, object = %key);
+                    let span = info_span!("pass", controller = self.controller.as_str(), object = %key);
                     passes.spawn(attempt(key, Arc::clone(&self.reconcile)).instrument(span));
                 }
             }
@@ -75,7 +75,7 @@ impl<K: Clone + Eq + Hash + Ord + Display + Send + Sync + 'static> Worker<K> {
         let (key, ended, took) = match ended {
             Ok(ended) => ended,
             // Panics are caught inside and nobody cancels: this is a defect of this module.
-            Err(error) => return error!(controller = self.name, %error, "pass lost"),
+            Err(error) => return error!(controller = self.controller.as_str(), %error, "pass lost"),
         };
         let (ending, retry) = match ended {
             Ended::Returned(Ok(wake)) => {
@@ -87,15 +87,15 @@ impl<K: Clone + Eq + Hash + Ord + Display + Send + Sync + 'static> Worker<K> {
                 (ending, Some(self.failed(&key, &error, failures)))
             }
             Ended::Panicked(message) => {
-                error!(controller = self.name, object = %key, message, "pass panicked");
+                error!(controller = self.controller.as_str(), object = %key, message, "pass panicked");
                 (Ending::Broken, Some(back_off(&key, failures).0))
             }
             Ended::TimedOut => {
-                error!(controller = self.name, object = %key, seconds = PASS_MAX.as_secs(), "pass did not end");
+                error!(controller = self.controller.as_str(), object = %key, seconds = PASS_MAX.as_secs(), "pass did not end");
                 (Ending::Broken, Some(back_off(&key, failures).0))
             }
         };
-        self.metrics.count_pass(self.name, ending, took);
+        self.metrics.count_pass(self.controller, ending, took);
         self.queue.done(key, retry);
     }
 
@@ -104,9 +104,9 @@ impl<K: Clone + Eq + Hash + Ord + Display + Send + Sync + 'static> Worker<K> {
         let wait = wait.max(asked_to_wait(error));
         let retry_milliseconds = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         if is_overtaken(error) {
-            debug!(controller = self.name, object = %key, attempts, retry_milliseconds, %error, "pass overtaken");
+            debug!(controller = self.controller.as_str(), object = %key, attempts, retry_milliseconds, %error, "pass overtaken");
         } else {
-            warn!(controller = self.name, object = %key, attempts, retry_milliseconds, %error, "pass failed");
+            warn!(controller = self.controller.as_str(), object = %key, attempts, retry_milliseconds, %error, "pass failed");
         }
         wait
     }
@@ -115,9 +115,9 @@ impl<K: Clone + Eq + Hash + Ord + Display + Send + Sync + 'static> Worker<K> {
         let in_flight = passes.len();
         let finished = timeout(grace, async { while passes.join_next().await.is_some() {} }).await;
         if finished.is_ok() {
-            info!(controller = self.name, in_flight, "stopped");
+            info!(controller = self.controller.as_str(), in_flight, "stopped");
         } else {
-            warn!(controller = self.name, cut_off = passes.len(), "stopped, passes in flight cut off");
+            warn!(controller = self.controller.as_str(), cut_off = passes.len(), "stopped, passes in flight cut off");
         }
     }
 }

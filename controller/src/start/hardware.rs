@@ -75,7 +75,11 @@ impl HardwareSource {
         health.stands(Standing::WithoutHardware(format!("the hardware at {}: no answer yet", options.url)));
         let connected = RemoteHardware::connect(options, epoch, waiting).await?;
         health.stands(Standing::Leading);
-        Ok(connected.map(|hardware| Arc::new(hardware) as Arc<dyn Hardware>))
+        Ok(connected.map(|hardware| {
+            let hardware: Arc<dyn Hardware> = Arc::new(hardware);
+            health.reached(Arc::clone(&hardware));
+            hardware
+        }))
     }
 }
 
@@ -105,10 +109,10 @@ mod tests {
         let source = HardwareSource::There(RemoteOptions { url: url.clone(), ..RemoteOptions::default() });
         let health = Health::default();
         let api = "waiting for the kubernetes api\n".to_owned();
-        assert_eq!(health.readiness(), (StatusCode::SERVICE_UNAVAILABLE, api), "before it was its turn");
+        assert_eq!(health.readiness().await, (StatusCode::SERVICE_UNAVAILABLE, api), "before it was its turn");
         let reach = std::pin::pin!(source.reach(1, &health));
         assert!(reach.now_or_never().is_none(), "it cannot have answered");
         let told = format!("waiting for the hardware at {url}: no answer yet\n");
-        assert_eq!(health.readiness(), (StatusCode::SERVICE_UNAVAILABLE, told));
+        assert_eq!(health.readiness().await, (StatusCode::SERVICE_UNAVAILABLE, told));
     }
 }

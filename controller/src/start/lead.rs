@@ -16,7 +16,7 @@ use crate::cluster::Kind;
 use crate::cluster::client::{Connection, wait_until_usable};
 use crate::cluster::kubernetes::KubernetesCluster;
 use crate::health::{Health, Standing};
-use crate::leader::{Election, Gate, Tenure};
+use crate::leader::{Election, Gate, Outlook, Tenure};
 use crate::metered::Metered;
 use crate::region_maps;
 use crate::runtime::{self, Parts};
@@ -49,12 +49,18 @@ pub(super) async fn run(start: Start, mut stopping: watch::Receiver<bool>) -> Re
     let client = start.connection.ungated.clone();
     let timing = election.timing()?;
     let election = Election::new(client, namespace, &election.leader_elect_lease_name, timing, start.gate.clone());
-    let stand_by = |leader: &str| {
-        if start.health.stands(Standing::Standby(format!("{leader} leads"))) {
-            info!(leader, "standing by");
+    let lease = &start.args.election.leader_elect_lease_name;
+    let stand_by = |outlook: Outlook<'_>| match outlook {
+        Outlook::Held { holder } => {
+            if start.health.stands(Standing::Standby(format!("{holder} leads"))) {
+                info!(leader = holder, "standing by");
+            }
+        }
+        Outlook::Unreadable { message } => {
+            start.health.stands(Standing::WithoutLease(format!("lease {lease}: {message}")));
         }
     };
-    stand_by("nobody");
+    stand_by(Outlook::Unreadable { message: "it has not been read yet" });
     let tenure = tokio::select! {
         tenure = election.win(stand_by) => tenure,
         _ = stopping.wait_for(|stop| *stop) => return Ok(()),

@@ -44,7 +44,6 @@ pub(crate) fn make(directory: &Path) -> anyhow::Result<Made> {
 
 /// The same for the checkout at `root`, whose programs are compiled in `target`.
 fn make_from(root: &Path, target: &Path, directory: &Path) -> anyhow::Result<Made> {
-    say("building the static programs of the image (several minutes the first time)");
     let programs = programs::build(root, target)?;
     if directory.exists() {
         fs::remove_dir_all(directory).with_context(|| directory.display().to_string())?;

@@ -69,7 +69,7 @@ fn two_packings_are_one_image_that_is_small_and_tells_nothing_of_this_machine() 
     assert_eq!(fs::read(one.join("image.tar")).unwrap(), fs::read(two.join("image.tar")).unwrap());
     assert!(bytes < IMAGE_BYTES_MAX, "{bytes} bytes");
     let names = files_of_the_layer(&one);
-    for path in ["scaleset-controller", "usr/share/bill-of-materials/scaleset.cdx.json"] {
+    for path in ["scaleset-controller", "scaleset-hardware", "usr/share/bill-of-materials/scaleset.cdx.json"] {
         assert!(names.contains_key(path), "{:?}", names.keys());
     }
     let home = std::env::var("HOME").unwrap();
@@ -80,6 +80,28 @@ fn two_packings_are_one_image_that_is_small_and_tells_nothing_of_this_machine() 
             assert!(found.is_none(), "{name} holds {path}: {}", near(&content, found.unwrap_or_default()));
         }
     }
+}
+
+#[test]
+fn the_image_says_who_it_is_and_runs_as_nobody() {
+    let place = tempfile::tempdir().unwrap();
+    image(place.path());
+    let manifest = fs::read(place.path().join("layout/manifest.json")).expect("the layout has it");
+    let manifest: serde_json::Value = serde_json::from_slice(&manifest).expect("it is JSON");
+    let path = manifest[0]["Config"].as_str().expect("an image has a configuration");
+    let configuration = fs::read(place.path().join("layout").join(path)).expect("the configuration is there");
+    let configuration: serde_json::Value = serde_json::from_slice(&configuration).expect("it is JSON");
+    assert_eq!(configuration["os"], "linux");
+    let config = &configuration["config"];
+    assert_eq!(config["User"], "65532:65532");
+    assert_eq!(config["Entrypoint"], serde_json::json!(["/scaleset-controller"]));
+    let label = |name: &str| config["Labels"][format!("org.opencontainers.image.{name}")].as_str().unwrap_or_default();
+    assert_eq!(label("title"), "scaleset-controller");
+    assert_eq!(label("licenses"), "Apache-2.0");
+    assert_eq!(label("version"), env!("CARGO_PKG_VERSION"));
+    assert!(!label("description").is_empty());
+    let revision = label("revision");
+    assert!(revision.len() == 40 && revision.chars().all(|digit| digit.is_ascii_hexdigit()), "{revision:?}");
 }
 
 /// The text around a place.

@@ -23,6 +23,8 @@ fn everything() -> Value {
         "suddenScaleIn": "allow",
         "extraArgs": ["--an-extra-flag"],
         "extraEnv": [{"name": "EXTRA", "value": "1"}],
+        "extraVolumes": [{"name": "extra", "emptyDir": {}}],
+        "extraVolumeMounts": [{"name": "extra", "mountPath": "/extra"}],
         "serviceAccount": {"name": "operator", "annotations": {"a": "b"}},
         "nodeSelector": {"disk": "ssd"},
         "tolerations": [{"key": "dedicated", "operator": "Exists"}],
@@ -32,16 +34,19 @@ fn everything() -> Value {
         "podAnnotations": {"note": "controller"},
         "podLabels": {"team": "platform"},
         "priorityClassName": "system-cluster-critical",
-        "networkPolicy": {"egress": {"enabled": true}},
+        "networkPolicy": {"egress": {"enabled": true, "extra": [{"ports": [{"port": 4317}]}]}},
         "serviceMonitor": {"enabled": true, "labels": {"release": "prometheus"}},
         "alerts": {"enabled": true, "labels": {"release": "prometheus"}},
         "dashboards": {"enabled": true},
         "hardware": {
             "timeScale": 20.5, "seed": 7, "regionFile": "seed: 1\n# a comment\nregions: {}\n",
             "control": {"enabled": true},
+            "tls": {"secretName": "hardware-certificate"},
             "service": {"clusterIP": "10.0.0.50", "annotations": {"a": "b"}},
             "persistence": {"storageClassName": "-", "size": "2Gi", "annotations": {"a": "b"}},
             "extraArgs": ["--another-flag"], "extraEnv": [{"name": "EXTRA", "value": "2"}],
+            "extraVolumes": [{"name": "callers", "secret": {"secretName": "callers"}}],
+            "extraVolumeMounts": [{"name": "callers", "mountPath": "/callers", "readOnly": true}],
             "podAnnotations": {"note": "hardware"}, "podLabels": {"team": "platform"},
         },
     })
@@ -58,6 +63,81 @@ fn least() -> Value {
         "uninstallGuard": {"enabled": false},
         "hardware": {"enabled": false, "url": "http://hardware.example:9090"},
     })
+}
+
+/// What a policy lets the controller of a chart with these values connect to: protocol and port of each rule.
+fn ports_out(values: &Value) -> anyhow::Result<Vec<String>> {
+    let objects = Helm::offline()?.objects(Chart::Controller, values)?;
+    let policy = objects.iter().find(|object| object["kind"] == "NetworkPolicy").context("no NetworkPolicy")?;
+    let rules = policy["spec"]["egress"].as_array().context("no rule")?;
+    let ports = rules.iter().filter_map(|rule| rule["ports"].as_array()).flatten();
+    Ok(ports.map(|port| format!("{} {}", port["protocol"].as_str().unwrap_or("TCP"), port["port"])).collect())
+}
+
+#[test]
+fn a_policy_lets_the_controller_reach_its_hardware_wherever_that_is() -> anyhow::Result<()> {
+    let reached = ["UDP 53", "TCP 53", "TCP 443", "TCP 6443"].map(str::to_owned);
+    let values = |url: &str, extra: Value| {
+        json!({
+            "networkPolicy": {"egress": {"enabled": true, "extra": extra}},
+            "hardware": {"enabled": url.is_empty(), "url": url},
+            "extraArgs": ["--hardware-ca-file=/authority/ca.crt"],
+        })
+    };
+    for (url, port) in [
+        ("", Some("TCP 9090")),
+        ("http://hardware.example:7070", Some("TCP 7070")),
+        ("http://[2001:db8::1]:7070/", Some("TCP 7070")),
+        ("http://hardware.example", Some("TCP 80")),
+        ("https://hardware.example:8443", Some("TCP 8443")),
+        // Which is open already.
+        ("https://hardware.example", None),
+    ] {
+        let expected: Vec<String> = reached.iter().cloned().chain(port.map(str::to_owned)).collect();
+        assert_eq!(ports_out(&values(url, json!([])))?, expected, "{url}");
+    }
+    let further = ports_out(&values("", json!([{"ports": [{"protocol": "TCP", "port": 4317}]}])))?;
+    assert_eq!(further.last().map(String::as_str), Some("TCP 4317"), "a collector of traces: {further:?}");
+    Ok(())
+}
+
+#[test]
+fn the_operator_of_prometheus_is_told_to_leave_our_labels_alone() -> anyhow::Result<()> {
+    let objects = Helm::offline()?.objects(Chart::Controller, &json!({"serviceMonitor": {"enabled": true}}))?;
+    let monitor = objects.iter().find(|object| object["kind"] == "ServiceMonitor").context("no ServiceMonitor")?;
+    let endpoints = monitor["spec"]["endpoints"].as_array().context("no endpoint")?;
+    assert!(!endpoints.is_empty() && endpoints.iter().all(|endpoint| endpoint["honorLabels"] == true), "{endpoints:?}");
+    Ok(())
+}
+
+/// The controller never sees the key of the hardware, which lies in the same Secret as the authority.
+#[test]
+fn with_a_certificate_the_hardware_is_called_by_tls_and_keeps_its_key_to_itself() -> anyhow::Result<()> {
+    let values = json!({"hardware": {"tls": {"secretName": "certificate"}}});
+    let objects = Helm::offline()?.objects(Chart::Controller, &values)?;
+    let of = |kind: &str| {
+        let found = objects.iter().find(|object| object["kind"] == kind).with_context(|| format!("no {kind}"));
+        found.map(|object| object["spec"]["template"]["spec"].clone())
+    };
+    let items = |pod: &Value| -> Vec<String> {
+        let volumes = pod["volumes"].as_array().cloned().unwrap_or_default();
+        let secret = volumes.iter().find(|volume| volume["secret"]["secretName"] == "certificate");
+        let items = secret.and_then(|volume| volume["secret"]["items"].as_array().cloned()).unwrap_or_default();
+        items.iter().filter_map(|item| item["key"].as_str().map(str::to_owned)).collect()
+    };
+    let has = |pod: &Value, flag: &str| {
+        let flags = pod["containers"][0]["args"].as_array().cloned().unwrap_or_default();
+        flags.iter().filter_map(Value::as_str).any(|given| given.starts_with(flag))
+    };
+    let (controller, hardware) = (of("Deployment")?, of("StatefulSet")?);
+    assert!(has(&controller, "--hardware-url=https://scaleset-controller-hardware.scaleset-system.svc:9090"));
+    assert!(has(&controller, "--hardware-ca-file=/var/run/secrets/scaleset-hardware-authority/ca.crt"));
+    assert!(has(&hardware, "--tls-cert-file=") && has(&hardware, "--tls-key-file="));
+    assert_eq!(
+        (items(&controller), items(&hardware)),
+        (vec!["ca.crt".to_owned()], vec!["tls.crt".to_owned(), "tls.key".to_owned()])
+    );
+    Ok(())
 }
 
 #[test]

@@ -28,6 +28,19 @@ fn wrong_values_are_refused_by_name() -> anyhow::Result<()> {
         (json!({"hardware": {"enabled": false}}), ["/hardware/url", "minLength"]),
         (json!({"hardware": {"url": "hardware:9090"}}), ["/hardware/url", "pattern"]),
         (json!({"hardware": {"persistence": {"size": "big"}}}), ["/hardware/persistence/size", "pattern"]),
+        (json!({"fullnameOverride": "1st"}), ["/fullnameOverride", "pattern"]),
+        (json!({"fullnameOverride": "our.sets"}), ["/fullnameOverride", "pattern"]),
+        (json!({"nameOverride": "a".repeat(51)}), ["/nameOverride", "maxLength"]),
+        (json!({"nameOverride": "Sets"}), ["/nameOverride", "pattern"]),
+        (json!({"terminationGracePeriodSeconds": 12}), ["/terminationGracePeriodSeconds", "minimum"]),
+        (json!({"extraVolumeMounts": [{"name": "a"}]}), ["/extraVolumeMounts/0", "mountPath"]),
+        (json!({"networkPolicy": {"egress": {"extra": {}}}}), ["/networkPolicy/egress/extra", "want array"]),
+        (json!({"hardware": {"tls": {"secretName": "A"}}}), ["/hardware/tls/secretName", "pattern"]),
+        (json!({"hardware": {"url": "https://a:1"}}), ["https://a:1 needs the authority", "hardware.tls.secretName"]),
+        (
+            json!({"hardware": {"url": "http://a:1", "tls": {"secretName": "a"}}}),
+            ["hardware.url must begin with https://", "it is http://a:1"],
+        ),
         (json!({"serviceAccount": {"create": false}}), ["serviceAccount.name", "must name an account"]),
     ] {
         let refused = helm.render(Chart::Controller, &values).expect_err(&values.to_string()).to_string();
@@ -41,6 +54,18 @@ fn wrong_values_are_refused_by_name() -> anyhow::Result<()> {
         helm.render(Chart::Definitions, &values).expect_err(&values.to_string());
     }
     Ok(())
+}
+
+/// The name of a release may begin with a digit, the name of a Service may not.
+#[test]
+fn a_release_whose_name_cannot_be_a_services_is_told_what_to_do() -> anyhow::Result<()> {
+    let helm = Helm::offline()?;
+    let chart = Chart::Controller.path().display().to_string();
+    let refused = helm.run(&["template", "1st", &chart]).expect_err("no Service is called so").to_string();
+    for phrase in ["\"1st-scaleset-controller\" is no name for a Service", "set fullnameOverride"] {
+        assert!(refused.contains(phrase), "{phrase:?} is not in: {refused}");
+    }
+    helm.run(&["template", "1st", &chart, "--set", "fullnameOverride=first"]).map(drop)
 }
 
 /// Every value of values.yaml is described by the schema, and nothing else is.

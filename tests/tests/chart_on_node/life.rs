@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use jiff::Timestamp;
 use scaleset_hardware::sim::Call;
 use scaleset_tests::chart::{Chart, Helm, NAMESPACE, RELEASE};
 use scaleset_tests::local::cluster::LocalCluster;
@@ -138,6 +139,16 @@ fn install(stage: &Stage) -> anyhow::Result<()> {
     stage.test()
 }
 
+/// When the youngest pod of the release began.
+fn youngest_pod(stage: &Stage) -> anyhow::Result<Timestamp> {
+    let path = r#"jsonpath={range .items[*]}{.metadata.name} {.status.startTime}{"\n"}{end}"#;
+    let of_release = format!("app.kubernetes.io/instance={RELEASE}");
+    let told = stage.kubectl(&["get", "pods", "-n", NAMESPACE, "-l", &of_release, "-o", path])?;
+    let begun: Vec<Timestamp> = told.lines().filter_map(|line| line.split_once(' ')?.1.parse().ok()).collect();
+    ensure!(begun.len() >= 2, "controller and hardware are there: {told}");
+    begun.into_iter().max().context("there are pods")
+}
+
 /// Controller and hardware are both replaced while a roll is on: it ends as if nothing had been.
 async fn upgrade_in_mid_roll(stage: &Stage) -> anyhow::Result<()> {
     stage.cluster.kubectl_with(&["apply"], &set("Standard_D2s_v3").to_string())?;
@@ -150,13 +161,15 @@ async fn upgrade_in_mid_roll(stage: &Stage) -> anyhow::Result<()> {
     })
     .await?;
     upgrade(&stage.helm, &Chart::Controller.path(), &values(&stage.settings())?)?;
-    let told = stage.kubectl(&["get", "scalesetvms", "-n", SHOP, "-o", "jsonpath={.items[*].status.vmSize}"])?;
-    println!("after the chart's upgrade: {told}");
+    let replaced = youngest_pod(stage)?;
     stage.all_have("Standard_D4s_v3", 5).await?;
     stage.test()?;
     let release = Release::open(&stage.cluster).await?;
     let journal = release.hardware()?.journal(SHOP).await?;
     ensure!(effective(&journal, Call::Create).len() == 5, "no VM was made twice");
+    let after = effective(&journal, Call::Update).iter().filter(|entry| entry.wall_time > replaced).count();
+    println!("{after} of 5 VMs were upgraded after the last pod had been replaced at {replaced}");
+    ensure!(after > 0, "the roll had ended before the pods were replaced, so nothing is proved");
     let mut updates: BTreeMap<&str, usize> = BTreeMap::new();
     for entry in effective(&journal, Call::Update) {
         *updates.entry(entry.uid.as_str()).or_default() += 1;

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::{bail, ensure};
 use kube::ResourceExt;
+use scaleset_crds::{AutoscaleSetting, CapacityReservationGroup};
 use scaleset_tests::local::cluster::workspace;
 use serde_json::{Value, json};
 
@@ -81,6 +82,9 @@ fn a_second_manager_that_applies_the_samples_finds_nothing_to_change_and_prunes_
         applying_again_changes_nothing(scene, &SERVER_SIDE).await?;
         assert_eq!(owners_of_specs(&scene.set("web").await?), ["argocd"], "the controller writes no spec");
         assert_eq!(owners_of_specs(&scene.flex_vm("newvm").await?), ["argocd"]);
+        let group = scene.api::<CapacityReservationGroup>().get("eastus-d2s").await?;
+        assert_eq!(owners_of_specs(&group), ["argocd"]);
+        assert_eq!(owners_of_specs(&scene.api::<AutoscaleSetting>().get("web").await?), ["argocd"]);
 
         scene.kubectl(&["delete", "-f", &directory, "--cascade=foreground", "--timeout=60s"])?;
         let left = scene.kubectl(&["get", "vmss", "-o", "name"])?;

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, ensure};
-use scaleset_crds::{CapacityReservationGroup, FlexVM, ScaleSet, ScaleSetVM};
+use scaleset_crds::{AutoscaleSetting, CapacityReservationGroup, FlexVM, ScaleSet, ScaleSetVM};
 use scaleset_tests::local::object_health::{Judgement, judge};
 use serde_json::{Value, json};
 
@@ -61,6 +61,10 @@ async fn begin(scene: &Scene<'_>) -> anyhow::Result<()> {
     scene.settled("web").await?;
     scene.flex_vm_settled("alone").await?;
     scene.kubectl(&["wait", "--for=condition=Ready", "--timeout=60s", "crg/d2s"])?;
+    scene.apply(&uniform("paced", 1, json!({})))?;
+    scene.settled("paced").await?;
+    scene.apply(&setting("paced", "paced", &bounds(1)))?;
+    scene.kubectl(&["wait", "--for=condition=Ready", "--timeout=60s", "asetting/paced"])?;
     operation(scene, "again", "Restart", "web", json!({}))?;
     scene.kubectl(&["wait", "--for=condition=Complete", "--timeout=60s", "ssop/again"])?;
     Ok(())
@@ -84,6 +88,15 @@ async fn edit(scene: &Scene<'_>) -> anyhow::Result<()> {
     let raise = json!({"spec": {"reservations": [{"name": "d2s", "vmSize": "Standard_D2s_v3", "capacity": 3}]}});
     scene.patch::<CapacityReservationGroup>("d2s", raise).await?;
     scene.settled("web").await?;
+    scene.patch::<AutoscaleSetting>("paced", json!({"spec": {"profiles": bounds(2)}})).await?;
+    scene
+        .until("the setting has raised its set", async || {
+            let replicas = scene.set("paced").await?.spec.replicas;
+            ensure!(replicas == Some(2), "it has {replicas:?}");
+            Ok(())
+        })
+        .await?;
+    scene.settled("paced").await?;
     Ok(())
 }
 
@@ -108,6 +121,8 @@ async fn fail(scene: &Scene<'_>) -> anyhow::Result<()> {
     failed(scene, "fvm/broken").await?;
     scene.apply(&group("small", "Standard_B1s", 1))?;
     failed(scene, "crg/small").await?;
+    scene.apply(&setting("lost", "nowhere", &bounds(1)))?;
+    failed(scene, "asetting/lost").await?;
     operation(scene, "unknown", "Restart", "web", json!({"instanceIds": ["99"]}))?;
     failed(scene, "ssop/unknown").await?;
     let spot = json!({"priority": "Spot", "evictionPolicy": "Deallocate"});
@@ -121,7 +136,7 @@ async fn fail(scene: &Scene<'_>) -> anyhow::Result<()> {
 
 /// As a tool prunes: in the foreground.
 async fn end(scene: &Scene<'_>) -> anyhow::Result<()> {
-    for kind in ["ssop", "sset", "fvm", "crg"] {
+    for kind in ["asetting", "ssop", "sset", "fvm", "crg"] {
         scene.kubectl(&["delete", kind, "--all", "--cascade=foreground", "--timeout=60s"])?;
     }
     scene.no_machines().await
@@ -143,6 +158,18 @@ fn group(name: &str, size: &str, capacity: i32) -> Value {
         "apiVersion": scaleset_crds::API_VERSION, "kind": "CapacityReservationGroup", "metadata": {"name": name},
         "spec": {"location": "eastus", "reservations": [{"name": "d2s", "vmSize": size, "capacity": capacity}]},
     })
+}
+
+/// An autoscale setting without rules: it keeps its set within the profile's bounds.
+fn setting(name: &str, set: &str, profiles: &Value) -> Value {
+    let spec = json!({"scaleTargetRef": {"name": set}, "enabled": true, "profiles": profiles});
+    json!({
+        "apiVersion": scaleset_crds::API_VERSION, "kind": "AutoscaleSetting", "metadata": {"name": name}, "spec": spec,
+    })
+}
+
+fn bounds(minimum: i32) -> Value {
+    json!([{"name": "usual", "capacity": {"minimum": minimum, "maximum": 4, "default": minimum}}])
 }
 
 fn operation(scene: &Scene<'_>, name: &str, what: &str, set: &str, more: Value) -> anyhow::Result<()> {
@@ -172,6 +199,7 @@ fn is_true(object: &Value, reading: &Reading, stored: &Stored) -> anyhow::Result
         Some("ScaleSet") => set_is_complete(object, stored),
         Some("ScaleSetVM" | "FlexVM") => runs_as_wished(object),
         Some("CapacityReservationGroup") => has_its_capacity(object),
+        Some("AutoscaleSetting") => keeps_its_bounds(object),
         Some("ScaleSetOperation") => {
             let [total, succeeded] = ["total", "succeeded"].map(|count| &object["status"][count]);
             ensure!(total.is_number() && total == succeeded, "{succeeded} of {total}");
@@ -218,5 +246,16 @@ fn has_its_capacity(group: &Value) -> anyhow::Result<()> {
         let found = found.map(|reservation| &reservation["currentCapacity"]);
         ensure!(found == Some(&wished["capacity"]), "{found:?} of {} are reserved", wished["capacity"]);
     }
+    Ok(())
+}
+
+fn keeps_its_bounds(setting: &Value) -> anyhow::Result<()> {
+    let status = &setting["status"];
+    let profiles = setting["spec"]["profiles"].as_array().context("it has profiles")?;
+    let profile = profiles.iter().find(|profile| profile["name"] == status["profile"]).context("one is in force")?;
+    let number = |value: &Value| value.as_i64().with_context(|| format!("{value} is no number"));
+    let (current, capacity) = (number(&status["currentReplicas"])?, &profile["capacity"]);
+    let bounds = number(&capacity["minimum"])?..=number(&capacity["maximum"])?;
+    ensure!(bounds.contains(&current), "{current} are outside of {bounds:?}");
     Ok(())
 }

@@ -1,13 +1,13 @@
 //! Every version of every object of our kinds in a namespace, in the order in which the API server stored them: what a
 //! tool could have looked at, not a sample of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, ensure};
 use futures::{StreamExt, TryStreamExt};
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, WatchEvent, WatchParams};
-use scaleset_crds::{CapacityReservationGroup, FlexVM, ScaleSet, ScaleSetOperation, ScaleSetVM};
+use scaleset_crds::{AutoscaleSetting, CapacityReservationGroup, FlexVM, ScaleSet, ScaleSetOperation, ScaleSetVM};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
@@ -42,14 +42,22 @@ impl Version {
 }
 
 /// The kinds that are followed.
-pub fn kinds() -> [ApiResource; 5] {
+pub fn kinds() -> [ApiResource; 6] {
     [
         ApiResource::erase::<ScaleSet>(&()),
         ApiResource::erase::<ScaleSetVM>(&()),
         ApiResource::erase::<FlexVM>(&()),
         ApiResource::erase::<CapacityReservationGroup>(&()),
         ApiResource::erase::<ScaleSetOperation>(&()),
+        ApiResource::erase::<AutoscaleSetting>(&()),
     ]
+}
+
+#[test]
+fn every_kind_of_ours_is_followed() {
+    let definitions = scaleset_crds::manifests::custom_resource_definitions();
+    let ours: BTreeSet<String> = definitions.into_iter().map(|definition| definition.spec.names.kind).collect();
+    assert_eq!(kinds().into_iter().map(|kind| kind.kind).collect::<BTreeSet<String>>(), ours);
 }
 
 /// Watches of every kind, from before the first object.

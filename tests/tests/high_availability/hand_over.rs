@@ -1,14 +1,19 @@
 //! Who leads next, and how soon.
 
+use anyhow::ensure;
 use jiff::Timestamp;
 use rustix::process::Signal;
 use scaleset_hardware::sim::{Call, Outcome};
+use scaleset_tests::local::hardware::effective;
+use scaleset_tests::local::until;
 use serde_json::json;
 
-use crate::world::{Durations, by_standing, run, seconds};
+use crate::world::{Durations, LIMIT, by_standing, run, seconds};
 
 /// How often the leader is asked to end.
 const HAND_OVERS: usize = 3;
+/// VMs that are being made when it is asked.
+const IN_FLIGHT: i32 = 30;
 /// From the signal to the first call of the next leader.
 const HAND_OVER_SECONDS_MAX: f64 = 1.0;
 
@@ -46,6 +51,57 @@ fn a_leader_that_ends_in_good_order_is_followed_within_a_second() {
         let journal = world.endpoint.journal(namespace).await?;
         let created = journal.iter().filter(|it| it.call == Call::Create && it.outcome == Outcome::Accepted).count();
         assert_eq!(created, 4 + HAND_OVERS, "nothing was made twice");
+        world.remove_set(namespace).await
+    });
+}
+
+/// It is asked to end while passes are under way: they end first, and whatever was not begun the next one does, once.
+#[test]
+fn a_leader_that_ends_in_the_middle_of_its_work_leaves_the_rest_to_the_next() {
+    run(async |world| {
+        let namespace = "busy";
+        world.namespace(namespace).await?;
+        let durations = Durations(15, 10, 2);
+        let (mut leader, mut standby) =
+            by_standing(world.replica(durations).await?, world.replica(durations).await?).await?;
+        world.make_set(namespace, 1, json!({})).await?;
+        world.settled(namespace, 1).await?;
+        let (mut took, mut busy) = (Vec::new(), 0);
+        for turn in 1..=HAND_OVERS {
+            let led = world.led().await?;
+            let replicas = 1 + IN_FLIGHT * i32::try_from(turn)?;
+            world.patch_set(namespace, json!({"spec": {"replicas": replicas}})).await?;
+            until("it is at work", LIMIT, async || {
+                let called = world.endpoint.journal_after(led.sequence).await?;
+                ensure!(called.iter().any(|entry| entry.call == Call::Create), "it has made nothing");
+                Ok(())
+            })
+            .await?;
+            let asked = Timestamp::now();
+            leader.signal(Signal::TERM)?;
+            let (next, called) = world.led_after(led).await?;
+            took.push(seconds(asked, called));
+            leader.gone().await?;
+            let stopped = leader.log_about("in_flight=", usize::MAX);
+            world.settled(namespace, replicas).await?;
+            let journal = world.endpoint.journal(namespace).await?;
+            let made =
+                |epoch: u64| effective(&journal, Call::Create).iter().filter(|it| it.epoch == Some(epoch)).count();
+            let (before, after) = (made(led.epoch), made(next));
+            println!("turn {turn}: {before} made before, {after} after the hand-over; {stopped}");
+            assert!(before > 0 && after > 0, "it ended in the middle: {before} before, {after} after");
+            busy += stopped.lines().filter(|line| line.contains("instance") && !line.ends_with("in_flight=0")).count();
+            assert!(!stopped.contains("cut off"), "what was begun was ended: {stopped}");
+            leader.restart().await?;
+            (leader, standby) = by_standing(standby, leader).await?;
+        }
+        println!("hand-overs took {took:.3?} s");
+        assert!(busy > 0, "no pass was under way when a leader was asked to end, so nothing is proved");
+        assert!(took.iter().all(|seconds| *seconds < HAND_OVER_SECONDS_MAX), "hand-overs took {took:?} s");
+        let journal = world.endpoint.journal(namespace).await?;
+        let made = i32::try_from(effective(&journal, Call::Create).len())?;
+        assert_eq!(made, 1 + IN_FLIGHT * i32::try_from(HAND_OVERS)?, "nothing was made twice");
+        drop(standby);
         world.remove_set(namespace).await
     });
 }
@@ -99,8 +155,7 @@ fn a_lease_that_was_deleted_and_made_anew_goes_on_counting() {
         let delete = ["--namespace", "scaleset-system", "delete", "lease", "scaleset-controller"];
         world.cluster.kubectl(&delete)?;
         let made_anew = async || -> anyhow::Result<(String, u64)> {
-            scaleset_tests::local::until("the lease is there again", crate::world::LIMIT, async || world.lease().await)
-                .await
+            until("the lease is there again", LIMIT, async || world.lease().await).await
         };
         assert_eq!(made_anew().await?.1, before, "whoever leads knows how far the count is");
         replica.kill().await?;

@@ -34,7 +34,7 @@ pub struct RemoteOptions {
     pub url: String,
     /// File with the token that is shown. It is read again while the process runs.
     pub token_file: Option<PathBuf>,
-    /// Authority of the hardware's certificate, PEM.
+    /// Authority of the hardware's certificate, PEM. An address with `https://` needs it.
     pub ca_file: Option<PathBuf>,
     /// Certificate that is shown, and its private key, PEM.
     pub identity_files: Option<(PathBuf, PathBuf)>,
@@ -50,6 +50,12 @@ pub enum OptionsError {
         url: String,
         /// What is wrong.
         problem: String,
+    },
+    /// Nobody is known whose certificates could be believed: those that a system trusts are not built in.
+    #[error("hardware address {url:?}: the authority of its certificate is needed; give it with --hardware-ca-file")]
+    Authority {
+        /// The address.
+        url: String,
     },
     /// A certificate or key.
     #[error("{}: {problem}", path.display())]
@@ -89,10 +95,10 @@ impl RemoteOptions {
         if !secure {
             return Ok(endpoint);
         }
-        let mut tls = ClientTlsConfig::new();
-        if let Some(path) = &self.ca_file {
-            tls = tls.ca_certificate(Certificate::from_pem(read(path)?));
-        }
+        let Some(authority) = &self.ca_file else {
+            return Err(OptionsError::Authority { url: self.url.clone() });
+        };
+        let mut tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(authority)?));
         if let Some((certificate, key)) = &self.identity_files {
             tls = tls.identity(Identity::from_pem(read(certificate)?, read(key)?));
         }

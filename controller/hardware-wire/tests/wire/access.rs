@@ -50,6 +50,29 @@ async fn only_who_has_the_token_is_let_in() {
     assert!(nowhere.starts_with("token file ") && nowhere.contains("No such file"), "{nowhere}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn over_tls_the_hardware_is_reached_by_whoever_knows_its_authority() {
+    let (simulation, _) = simulation();
+    let directory = tempfile::tempdir().unwrap();
+    let ours = Authority::new();
+    let (certificate, key) = ours.identity("127.0.0.1");
+    let tls = ServerTlsConfig::new().identity(Identity::from_pem(certificate, key));
+    let token = file(directory.path(), "token", "a-token");
+    let guard = Guard::Token(TokenFile::open(token.clone()).unwrap());
+    let server = Server::guarded(&simulation, guard, Some(tls), "127.0.0.1:0".parse().unwrap());
+    let with = |ca_file| RemoteOptions {
+        url: format!("https://{}", server.address),
+        ca_file,
+        identity_files: None,
+        token_file: Some(token.clone()),
+    };
+    let ca = file(directory.path(), "ca.pem", &ours.pem());
+    assert_eq!(refusal(&with(Some(ca))).await, None);
+    let unknown = with(None).check().unwrap_err().to_string();
+    let told = "the authority of its certificate is needed; give it with --hardware-ca-file";
+    assert!(unknown.starts_with("hardware address \"https://") && unknown.ends_with(told), "{unknown}");
+}
+
 struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
 }

@@ -22,7 +22,7 @@ fn bench(pass: impl Fn(String) -> BoxFuture<'static, Result<Wake, PassError>> + 
     let (runs, begun) = (Runs::default(), Instant::now());
     let noted = Arc::clone(&runs);
     let worker = Worker {
-        name: "test",
+        controller: Controller::ScaleSet,
         queue: Arc::clone(&queue),
         concurrency: 2,
         reconcile: Arc::new(move |key: String| {

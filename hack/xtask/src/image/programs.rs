@@ -10,9 +10,13 @@ use anyhow::{Context, bail};
 use scaleset_control_plane::{cargo, workspace_root};
 use serde_json::Value;
 
+use crate::say::say;
+
 /// Programs that belong into the image, as far as this checkout has them.
 const NAMES: [&str; 2] = ["scaleset-controller", "scaleset-hardware"];
 const PROFILE: &str = "image";
+/// Cargo's own variable for what to compile for.
+const TARGET: &str = "CARGO_BUILD_TARGET";
 
 /// What was built, and from what.
 pub(crate) struct Programs {
@@ -31,7 +35,8 @@ pub(crate) fn target_directory() -> PathBuf {
 
 /// Builds the programs of the checkout at `root` in `target`; cargo shows its own progress.
 pub(crate) fn build(root: &Path, target: &Path) -> anyhow::Result<Programs> {
-    let triple = host_triple()?;
+    let triple = built_for(&host_triple()?, std::env::var(TARGET).ok().as_deref(), std::env::consts::ARCH)?;
+    say("building the static programs of the image (several minutes the first time)");
     let metadata = metadata(root, &triple)?;
     let found = owners(&metadata);
     let mut command = cargo();
@@ -68,6 +73,21 @@ fn flags(root: &Path) -> anyhow::Result<String> {
     Ok(flags.join("\u{1f}"))
 }
 
+/// What the programs are compiled for: what was asked for, or what this machine is. Nothing but Linux runs in a container, and the
+/// image says of itself that it is for this machine's processor, as a container engine here expects.
+fn built_for(host: &str, asked: Option<&str>, processor: &str) -> anyhow::Result<String> {
+    let triple = asked.unwrap_or(host);
+    let mut parts = triple.split('-');
+    if parts.next() == Some(processor) && parts.any(|part| part == "linux") {
+        return Ok(triple.to_owned());
+    }
+    bail!(
+        "the image holds programs for Linux on {processor}, and this would compile for {triple}: run it on Linux, in a virtual \
+         machine or a container, or name a target that this machine can link with {TARGET}, such as {processor}-unknown-linux-musl \
+         with a C compiler for it"
+    )
+}
+
 fn host_triple() -> anyhow::Result<String> {
     let output = std::process::Command::new("rustc").arg("-vV").output().context("rustc could not be run")?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -102,7 +122,27 @@ fn owners(metadata: &Value) -> Vec<(String, String)> {
 mod tests {
     use serde_json::json;
 
-    use super::owners;
+    use super::{built_for, owners};
+
+    #[test]
+    fn programs_of_the_image_are_for_linux_or_nothing_is_compiled() {
+        for (host, asked, processor, built) in [
+            ("x86_64-unknown-linux-gnu", None, "x86_64", "x86_64-unknown-linux-gnu"),
+            ("aarch64-apple-darwin", Some("aarch64-unknown-linux-musl"), "aarch64", "aarch64-unknown-linux-musl"),
+        ] {
+            assert_eq!(built_for(host, asked, processor).unwrap(), built);
+        }
+        for (host, asked, processor, told) in [
+            ("aarch64-apple-darwin", None, "aarch64", "this would compile for aarch64-apple-darwin: run it on Linux"),
+            ("x86_64-pc-windows-msvc", None, "x86_64", "with CARGO_BUILD_TARGET, such as x86_64-unknown-linux-musl"),
+            // The image would say that it is for another processor than its programs.
+            ("aarch64-apple-darwin", Some("x86_64-unknown-linux-musl"), "aarch64", "for Linux on aarch64"),
+            ("x86_64-unknown-linux-gnu", Some("wasm32-unknown-unknown"), "x86_64", "wasm32-unknown-unknown"),
+        ] {
+            let refused = built_for(host, asked, processor).unwrap_err().to_string();
+            assert!(refused.contains(told), "{told:?} is not in: {refused}");
+        }
+    }
 
     #[test]
     fn a_program_that_is_not_there_yet_is_left_out() {

@@ -25,6 +25,8 @@ use prometheus::Prometheus;
 const DASHBOARD: &str = "charts/scaleset-controller/dashboards/scaleset.json";
 const PICTURE: &str = "docs/images/dashboard.svg";
 const LIMIT: Duration = Duration::from_mins(5);
+/// Where the story plays.
+const NAMESPACE: &str = "default";
 /// Rates are over so much, since a scrape comes each second.
 const RATE_INTERVAL: &str = "10s";
 /// Before and after the story, so that the picture shows rest, too.
@@ -83,9 +85,10 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Grafana's variables, all of everything.
+/// Grafana's variables: every set of the namespace that the story plays in. It is not the controller's, so a panel whose series
+/// had lost their own `namespace` would be empty.
 fn plain(expression: &str) -> String {
-    expression.replace("$__rate_interval", RATE_INTERVAL).replace("$namespace", ".*").replace("$scale_set", ".*")
+    expression.replace("$__rate_interval", RATE_INTERVAL).replace("$namespace", NAMESPACE).replace("$scale_set", ".*")
 }
 
 /// `{{label}}` stands for the label's value.
@@ -100,8 +103,8 @@ fn legend(format: &str, labels: &Value) -> String {
 /// Ten VMs on a reservation for eight, a larger size in batches, four VMs.
 async fn story(cluster: &LocalCluster) -> anyhow::Result<()> {
     let client = cluster.client().await?;
-    let groups: Api<CapacityReservationGroup> = Api::namespaced(client.clone(), "default");
-    let sets: Api<ScaleSet> = Api::namespaced(client, "default");
+    let groups: Api<CapacityReservationGroup> = Api::namespaced(client.clone(), NAMESPACE);
+    let sets: Api<ScaleSet> = Api::namespaced(client, NAMESPACE);
     let group = json!({
         "apiVersion": scaleset_crds::API_VERSION, "kind": "CapacityReservationGroup", "metadata": {"name": "d2s"},
         "spec": {"location": "eastus", "zones": ["1", "2"], "reservations": [

@@ -28,10 +28,7 @@ impl Prometheus {
     pub(crate) async fn start(target: SocketAddr) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir()?;
         let configuration = directory.path().join("prometheus.yaml");
-        let scrape = format!(
-            "global: {{scrape_interval: 1s}}\nscrape_configs:\n- job_name: scaleset\n  static_configs: [{{targets: ['{target}']}}]\n"
-        );
-        fs::write(&configuration, scrape)?;
+        fs::write(&configuration, scrape(target))?;
         let [address] = free_addresses()?;
         let mut supervisor = Supervisor::removing(None)?;
         let arguments = [
@@ -67,6 +64,18 @@ impl Prometheus {
         let series = answer["data"]["result"].as_array().context("a list of series")?;
         Ok(series.iter().map(|one| (one["metric"].clone(), points(&one["values"]))).collect())
     }
+}
+
+/// As the Prometheus operator makes it of the chart's `ServiceMonitor`: the target has the namespace of its pod as a label, and
+/// the series keep theirs.
+fn scrape(target: SocketAddr) -> String {
+    format!(
+        "global: {{scrape_interval: 1s}}\n\
+         scrape_configs:\n\
+         - job_name: scaleset\n  \
+           honor_labels: true\n  \
+           static_configs: [{{targets: ['{target}'], labels: {{namespace: scaleset-system}}}}]\n"
+    )
 }
 
 /// What has no value at a time has no point there.
