@@ -64,9 +64,9 @@ impl World {
         let terminates = terminates.map(|termination| termination.stage);
         let preempted = record.preemption.as_ref().filter(|preemption| meant(&preemption.event_id));
         let preempted = preempted.map(|preemption| preemption.event_id.clone());
-        let announced = record.announced.as_ref().filter(|announced| meant(&announced.event_id));
+        let announced = record.announced.as_deref().filter(|announced| meant(&announced.event_id));
         let known = terminates.is_some() || announced.is_some() || was_approved(record, event_id);
-        let open = |told: &&Box<Announced>| told.awaits(now) && record.approved_event.as_ref() != Some(&told.event_id);
+        let open = |told: &&Announced| told.awaits(now) && record.approved_event.as_ref() != Some(&told.event_id);
         let announced = announced.filter(open).map(|announced| announced.event_id.clone());
         let effect = match (terminates, &preempted, &announced) {
             (Some(NoticeStage::Scheduled), _, _) | (_, Some(_), _) | (_, _, Some(_)) => Effect::Changed,
