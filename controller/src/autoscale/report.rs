@@ -111,8 +111,11 @@ impl News {
 /// pass begins with, and no failure.
 const fn is_news(error: &ClusterError) -> bool {
     match error {
-        ClusterError::Gone { .. } | ClusterError::Conflict { .. } => false,
-        ClusterError::AlreadyExists { .. } | ClusterError::Refused { .. } | ClusterError::Unavailable { .. } => true,
+        ClusterError::Gone { kind: _, namespace: _, name: _ }
+        | ClusterError::Conflict { kind: _, namespace: _, name: _ } => false,
+        ClusterError::AlreadyExists { kind: _, namespace: _, name: _ }
+        | ClusterError::Refused { status: _, message: _ }
+        | ClusterError::Unavailable { message: _ } => true,
     }
 }
 
