@@ -9,19 +9,20 @@ mod report;
 mod validate;
 
 use scaleset_planning::autoscale::plan;
-use tracing::debug;
+use tracing::{Instrument, debug, debug_span};
 
 use crate::cluster::{Freshness, ObjectKey};
 use crate::context::{Context, Wake};
 use crate::error::PassError;
+use crate::metrics::Autoscaled;
 
-pub(crate) use validate::{confirms, is_enabled};
+pub(crate) use validate::{is_enabled, recorded};
 
 /// One pass over the setting named `key`. `Ok` says when to call again although nothing changes; an error is tried again with
 /// backoff, after the decision has been put on record where it could be.
 pub async fn reconcile(context: &Context, key: &ObjectKey) -> Result<Wake, PassError> {
     let Some(setting) = context.cluster.autoscale_setting(key) else {
-        context.metrics.autoscaled(key, None);
+        context.metrics.autoscaled(key, Autoscaled::Gone);
         return Ok(Wake::OnChange);
     };
     let uid = setting.metadata.uid.clone().unwrap_or_default();
@@ -29,13 +30,13 @@ pub async fn reconcile(context: &Context, key: &ObjectKey) -> Result<Wake, PassE
         return Ok(Wake::After(wait));
     }
     if setting.metadata.deletion_timestamp.is_some() {
-        context.metrics.autoscaled(key, None);
+        context.metrics.autoscaled(key, Autoscaled::Gone);
         return Ok(Wake::OnChange);
     }
-    let observed = observe::observe(context, setting).await;
-    let snapshot = validate::validate(&observed);
-    let plan = plan(&snapshot);
+    let observed = observe::observe(context, setting).instrument(debug_span!("observe")).await;
+    let snapshot = debug_span!("validate").in_scope(|| validate::validate(&observed));
+    let plan = debug_span!("plan").in_scope(|| plan(&snapshot));
     debug!(setting = %key.name, namespace = %key.namespace, told = ?plan.told, blocker = ?plan.blocker, "planned");
-    let executed = execute::execute(context, &observed, &snapshot, &plan).await;
-    report::report(context, &observed, &snapshot, &plan, executed).await
+    let executed = execute::execute(context, &observed, &snapshot, &plan).instrument(debug_span!("execute")).await;
+    report::report(context, &observed, &snapshot, &plan, executed).instrument(debug_span!("report")).await
 }

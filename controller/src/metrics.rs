@@ -26,7 +26,7 @@ use calls::Durations;
 use reservations::Reservations;
 use scale_sets::ScaleSets;
 
-pub use autoscale::Autoscaled;
+pub use autoscale::{Autoscaled, Evaluated};
 pub use scale_sets::SetNumbers;
 
 /// What a write did.
@@ -297,8 +297,8 @@ impl Metrics {
         self.leader.set(leaders);
     }
 
-    /// What a pass over an autoscale setting found and decided; `None`: the setting is gone.
-    pub fn autoscaled(&self, setting: &ObjectKey, told: Option<&Autoscaled>) {
+    /// What a pass over an autoscale setting found and decided.
+    pub fn autoscaled(&self, setting: &ObjectKey, told: Autoscaled) {
         self.settings.tell(setting, told);
     }
 

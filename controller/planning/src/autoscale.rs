@@ -2,6 +2,7 @@
 //! for autoscale").
 //!
 //! ```text
+//! the set has not looked at its newest spec ──► its count is not known: nothing is decided, nothing on record ends
 //! a decision on record that the set was not told of ──► it is told, and nothing new is decided
 //! profile in force ──► count outside its bounds? to the nearest bound, whatever the cooldown
 //!    └► cooldown of the rule that fired last? nothing, in either direction
@@ -28,7 +29,7 @@ use scaleset_crds::autoscale_setting::{
 };
 use scaleset_crds::condition::Reason;
 
-use crate::snapshot::{AutoscaleSnapshot, Failure, MetricsView, Rival, ScaleTarget, SetCount, Switch};
+use crate::snapshot::{AutoscaleSnapshot, Failure, MetricsView, RecordedScaling, Rival, ScaleTarget, SetCount, Switch};
 use crate::status::whole_seconds;
 use flapping::Outlook;
 use profile::Profile;
@@ -36,6 +37,9 @@ use rule::Finding;
 
 /// How often a setting is evaluated, scenario time.
 pub const EVALUATE_EVERY: Duration = Duration::from_secs(30);
+/// When a set is looked at again that has yet to look at its newest spec or at the decision on record, scenario time; whoever
+/// watches is called sooner.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// How long the set is told of a decision before it is given up.
 const TOLD_WITHIN: Duration = Duration::from_mins(30);
 
@@ -78,14 +82,32 @@ pub struct Decision {
     pub cooldown_until: Option<Timestamp>,
 }
 
-/// What keeps a setting from an action, as codes.
+/// What keeps a setting from an action: the codes of `status.blocker`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Block {
+pub enum Block {
+    /// The cooldown of the rule that fired last runs.
     CoolingDown,
+    /// A rule that asks for more would undo it.
     Flapping,
+    /// There are as many VMs as there may be.
     AtMaximum,
+    /// There are as few VMs as there may be.
     AtMinimum,
+    /// A metric cannot be read.
     MetricsLost,
+}
+
+impl Block {
+    /// The code.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::CoolingDown => "CoolingDown",
+            Self::Flapping => "Flapping",
+            Self::AtMaximum => "AtMaximum",
+            Self::AtMinimum => "AtMinimum",
+            Self::MetricsLost => "MetricsLost",
+        }
+    }
 }
 
 /// Plans one pass over a setting.
@@ -93,22 +115,25 @@ pub fn plan(snapshot: &AutoscaleSnapshot) -> AutoscalePlan<'_> {
     let mut plan = AutoscalePlan { refusal: refusal(snapshot), ..AutoscalePlan::default() };
     let count = match &snapshot.target {
         ScaleTarget::Found(count) => Some(*count),
-        ScaleTarget::Missing { name: _ } | ScaleTarget::Going { name: _ } | ScaleTarget::WithoutProfile { name: _ } => {
-            None
-        }
+        ScaleTarget::Missing { name: _ }
+        | ScaleTarget::Going { name: _ }
+        | ScaleTarget::WithoutProfile { name: _ }
+        | ScaleTarget::Uncounted { name: _, generation: _, observed: _ } => None,
     };
     plan.current = count.map(SetCount::current);
     let acts = snapshot.switch == Switch::On && plan.refusal.is_none();
-    // Who else scales the set is told by a later pass; until then the decision on record waits.
-    let unknown = matches!(snapshot.rival, Rival::Unknown { message: _ });
+    if snapshot.switch == Switch::On {
+        plan.wake_after = Some(if is_uncounted(snapshot) { LOOK_AGAIN } else { EVALUATE_EVERY });
+    }
+    // How much the set is to have, and who else scales it, is told by a later pass; until then the decision on record waits.
+    let unknown = matches!(snapshot.rival, Rival::Unknown { message: _ }) || is_uncounted(snapshot);
+    let mut open = None;
     if let Some(record) = unfinished(&snapshot.status).filter(|_| !unknown) {
         match follow_up(snapshot, record, count.filter(|_| acts)) {
-            FollowUp::Tell => plan.told = Some(record.to),
+            FollowUp::Tell => (open, plan.told) = (Some(record), Some(record.to)),
+            FollowUp::Wait => (open, plan.wake_after) = (Some(record), Some(LOOK_AGAIN)),
             FollowUp::Ended(state, message) => plan.ended = Some(result(record, state, message)),
         }
-    }
-    if snapshot.switch == Switch::On {
-        plan.wake_after = Some(EVALUATE_EVERY);
     }
     let Some(current) = plan.current.filter(|_| acts) else { return plan };
     plan.profile = profile::in_force(&snapshot.profiles, snapshot.now);
@@ -116,7 +141,7 @@ pub fn plan(snapshot: &AutoscaleSnapshot) -> AutoscalePlan<'_> {
     plan.next_profile = next.map(|(next, at)| (next.map(|next| next.name.clone()), at));
     let Some(profile) = plan.profile else { return plan };
     find(snapshot, profile, current, &mut plan);
-    if plan.told.is_none() {
+    if open.is_none() {
         decide(snapshot, profile, current, &mut plan);
     }
     plan
@@ -135,6 +160,10 @@ fn refusal(snapshot: &AutoscaleSnapshot) -> Option<Failure> {
                 format!("spec.scaleTargetRef: set {name} has no virtualMachineProfile, and makes no VMs; give it one");
             return refuse(Reason::OperationNotAllowed, message);
         }
+        ScaleTarget::Uncounted { name, generation, observed } => {
+            let message = format!("set {name} has looked at its generation {observed}, {generation} is the newest");
+            return refuse(Reason::Waiting, message);
+        }
         ScaleTarget::Found(_) => {}
     }
     match &snapshot.rival {
@@ -151,15 +180,22 @@ fn refusal(snapshot: &AutoscaleSnapshot) -> Option<Failure> {
     }
 }
 
+/// Whether the set has yet to look at its newest spec.
+pub const fn is_uncounted(snapshot: &AutoscaleSnapshot) -> bool {
+    matches!(snapshot.target, ScaleTarget::Uncounted { name: _, generation: _, observed: _ })
+}
+
 /// The decision on record whose end is not.
 fn unfinished(status: &AutoscaleSettingStatus) -> Option<&ScaleActionRecord> {
-    let record = status.last_scale_action.as_ref()?;
-    let is_it = |done: &ScaleActionResult| (done.from, done.to, done.time.0) == (record.from, record.to, record.time.0);
-    (!status.scale_actions.iter().any(is_it)).then_some(record)
+    RecordedScaling::of(Switch::On, status).filter(|recorded| recorded.ended.is_none())?;
+    status.last_scale_action.as_ref()
 }
 
 enum FollowUp {
+    /// The set is told.
     Tell,
+    /// It was told, and has yet to take it.
+    Wait,
     Ended(ScaleActionState, Option<String>),
 }
 
@@ -170,14 +206,21 @@ fn follow_up(snapshot: &AutoscaleSnapshot, record: &ScaleActionRecord, count: Op
     let Some(count) = count else {
         return failed("the setting does not act any more".to_owned());
     };
+    let late = snapshot.now.duration_since(record.time.0).unsigned_abs() > TOLD_WITHIN;
+    let limit = TOLD_WITHIN.as_secs();
     if count.wished == Some(record.to) {
-        return FollowUp::Ended(ScaleActionState::Succeeded, None);
+        // What is on record confirms a sudden drop as long as it has no end: it has none before the set has taken it.
+        return match count.in_force.filter(|in_force| *in_force > record.to) {
+            None => FollowUp::Ended(ScaleActionState::Succeeded, None),
+            Some(in_force) if late => failed(format!("{in_force} were still in force after {limit} s")),
+            Some(_) => FollowUp::Wait,
+        };
     }
     if count.current() != record.from {
         return failed(format!("the count was changed to {} meanwhile", count.current()));
     }
-    if snapshot.now.duration_since(record.time.0).unsigned_abs() > TOLD_WITHIN {
-        return failed(format!("the set could not be told within {} s", TOLD_WITHIN.as_secs()));
+    if late {
+        return failed(format!("the set could not be told within {limit} s"));
     }
     FollowUp::Tell
 }
@@ -313,14 +356,7 @@ impl AutoscalePlan<'_> {
     }
 
     fn blocked(&mut self, block: Block, message: String) {
-        let code = match block {
-            Block::CoolingDown => "CoolingDown",
-            Block::Flapping => "Flapping",
-            Block::AtMaximum => "AtMaximum",
-            Block::AtMinimum => "AtMinimum",
-            Block::MetricsLost => "MetricsLost",
-        };
-        self.blocker = Some(AutoscaleBlocker { code: code.to_owned(), message });
+        self.blocker = Some(AutoscaleBlocker { code: block.as_str().to_owned(), message });
     }
 
     /// The profile's capacity in words.

@@ -114,10 +114,23 @@ pub(crate) fn decide(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newes
     }
     look_again(snapshot, plan, &standings);
     hold_turns(snapshot, plan, &turns);
-    let due = turns.into_iter().filter(|(_, turn)| *turn == Turn::Due).map(|(candidate, _)| candidate).collect();
-    let shrinks = plan.actions.iter().filter_map(Action::removal).any(|gone| gone.cause == RemovalCause::ScaleIn);
-    if !shrinks {
-        grant(snapshot, plan, newest, &standings, due);
+    let due: Vec<Candidate<'_>> =
+        turns.into_iter().filter(|(_, turn)| *turn == Turn::Due).map(|(candidate, _)| candidate).collect();
+    let leaving =
+        plan.actions.iter().filter_map(Action::removal).filter(|gone| gone.cause == RemovalCause::ScaleIn).count();
+    if leaving > 0 {
+        return hold_for_scale_in(plan, &due, leaving);
+    }
+    grant(snapshot, plan, newest, &standings, due);
+}
+
+/// Those who are due wait for the next pass while members leave in this one: who is left shows then.
+fn hold_for_scale_in(plan: &mut ScaleSetPlan, due: &[Candidate<'_>], leaving: usize) {
+    let names: Vec<&str> = due.iter().map(|candidate| candidate.member.name.as_str()).collect();
+    if !names.is_empty() {
+        let message =
+            format!("{} unhealthy wait ({}): {leaving} leave by scale-in first", names.len(), some_names(&names));
+        plan.holds.push(Hold { reason: Reason::RepairsWait, count: names.len(), message });
     }
 }
 

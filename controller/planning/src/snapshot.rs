@@ -22,7 +22,9 @@ use scaleset_crds::{ScaleSetStatus, VirtualMachineProfile};
 use crate::priority_mix::PriorityMix;
 use crate::reservation::ReservedGroup;
 
-pub use autoscale::{AutoscaleSnapshot, MetricPoint, MetricsView, Rival, ScaleTarget, SetCount, Switch};
+pub use autoscale::{
+    AutoscaleSnapshot, MetricPoint, MetricsView, RecordedScaling, Rival, ScaleTarget, SetCount, Switch,
+};
 pub use headroom::{Headroom, Quota};
 pub use instance::{Assigned, Belonging, Birth, EvictionNote, InstanceSnapshot, ReleaseRule};
 pub use member::{
@@ -92,6 +94,8 @@ pub enum ScaleInGuard {
         confirmation: Confirmation,
         /// What an autoscaler of the set wishes.
         autoscaler: Autoscaler,
+        /// What settings of autoscale have on record about the set.
+        recorded: Vec<RecordedScaling>,
     },
 }
 
@@ -106,7 +110,7 @@ pub enum Confirmation {
     Target(i32),
 }
 
-/// What an autoscaler of the set wishes.
+/// What a `HorizontalPodAutoscaler` of the set wishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Autoscaler {
     /// There is none, or it has wished nothing yet.

@@ -3,7 +3,8 @@
 //!
 //! The rule is ours (`docs/scale-in.md`): a target below half of the one in force, and more than five below it, waits for
 //! the annotation `compute.scaleset.io/confirm-scale-in` with that very number, or `Any`. An autoscaler that wished for
-//! that number has confirmed it. The target in force stays meanwhile; members that are evicted for good lower it, which
+//! that number has confirmed it, and so has a setting of autoscale that has this very drop on record and under way: from
+//! the target in force, to that number. What has ended, or began elsewhere, says nothing of another drop. The target in force stays meanwhile; members that are evicted for good lower it, which
 //! makes no drop less sudden. A set that is being deleted is not guarded.
 
 use std::time::Duration;
@@ -13,7 +14,7 @@ use scaleset_crds::labels;
 use scaleset_crds::spot::EvictedMember;
 
 use crate::plan::Hold;
-use crate::snapshot::{Autoscaler, Confirmation, ScaleInGuard, ScaleSetSnapshot, SetLife};
+use crate::snapshot::{Autoscaler, Confirmation, RecordedScaling, ScaleInGuard, ScaleSetSnapshot, SetLife, Switch};
 
 /// Between a wish of an autoscaler and its word that it was its own.
 const AUTOSCALER_DELAY: Duration = Duration::from_secs(5);
@@ -37,9 +38,16 @@ pub fn judged_from(in_force: i32, notes: &[EvictedMember], wished: i32) -> i32 {
 pub(crate) fn look_again(snapshot: &ScaleSetSnapshot) -> Option<Duration> {
     held(snapshot)?;
     match &snapshot.scale_in_guard {
-        ScaleInGuard::On { autoscaler: Autoscaler::Wishes(_), .. } => Some(AUTOSCALER_DELAY),
-        ScaleInGuard::On { autoscaler: Autoscaler::None, .. } | ScaleInGuard::Off => None,
+        ScaleInGuard::On { autoscaler: Autoscaler::Wishes(_), confirmation: _, recorded: _ } => Some(AUTOSCALER_DELAY),
+        ScaleInGuard::On { autoscaler: Autoscaler::None, confirmation: _, recorded: _ } | ScaleInGuard::Off => None,
     }
+}
+
+/// Whether a setting is about to make this very drop: it acts, it decided that number from one of the `targets`, which is the
+/// one in force or the one that the drop is judged from, and the decision has no end yet. It gets one when the set has taken it.
+fn decides(recorded: &RecordedScaling, targets: [i32; 2], wished: i32) -> bool {
+    let RecordedScaling { switch, from, to, ended } = recorded;
+    *switch == Switch::On && *to == wished && targets.contains(from) && ended.is_none()
 }
 
 /// The drop that waits: the target that stays in force, and why.
@@ -50,7 +58,7 @@ pub(crate) fn held(snapshot: &ScaleSetSnapshot) -> Option<(i32, Hold)> {
     if !is_sudden(judged, wished) {
         return None;
     }
-    let ScaleInGuard::On { confirmation, autoscaler } = &snapshot.scale_in_guard else { return None };
+    let ScaleInGuard::On { confirmation, autoscaler, recorded } = &snapshot.scale_in_guard else { return None };
     let confirmed = match confirmation {
         Confirmation::Any => true,
         Confirmation::Target(target) => *target == wished,
@@ -60,7 +68,8 @@ pub(crate) fn held(snapshot: &ScaleSetSnapshot) -> Option<(i32, Hold)> {
         Autoscaler::Wishes(target) => *target == wished,
         Autoscaler::None => false,
     };
-    if confirmed || autoscaled || snapshot.set.life != SetLife::Live {
+    let decided = recorded.iter().any(|one| decides(one, [in_force, judged], wished));
+    if confirmed || autoscaled || decided || snapshot.set.life != SetLife::Live {
         return None;
     }
     let count = usize::try_from(in_force - wished).unwrap_or(0);

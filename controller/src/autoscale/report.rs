@@ -6,8 +6,8 @@ use std::time::Duration;
 use scaleset_crds::AutoscaleSettingStatus;
 use scaleset_crds::autoscale_setting::ScaleActionState;
 use scaleset_crds::condition::{AutoscaleCondition, Reason, find};
-use scaleset_planning::autoscale::AutoscalePlan;
-use scaleset_planning::snapshot::AutoscaleSnapshot;
+use scaleset_planning::autoscale::{AutoscalePlan, Block, is_uncounted};
+use scaleset_planning::snapshot::{AutoscaleSnapshot, Switch};
 use tracing::warn;
 
 use super::execute::{Executed, Record, Told};
@@ -15,7 +15,7 @@ use super::observe::Observed;
 use crate::cluster::{ClusterError, EventType, Notice};
 use crate::context::{Context, Wake};
 use crate::error::PassError;
-use crate::metrics::Autoscaled;
+use crate::metrics::{Autoscaled, Evaluated};
 
 /// A setting is evaluated at most this often, wall time, however fast scenario time runs.
 const SPACING: Duration = Duration::from_millis(100);
@@ -27,7 +27,7 @@ pub(super) async fn report(
     plan: &AutoscalePlan<'_>,
     executed: Executed,
 ) -> Result<Wake, PassError> {
-    context.metrics.autoscaled(&observed.id.key, numbers(plan, &executed).as_ref());
+    context.metrics.autoscaled(&observed.id.key, numbers(snapshot, plan, &executed));
     for notice in notices(observed, snapshot, plan, &executed) {
         if let Err(error) = context.cluster.publish(notice).await {
             warn!(setting = %observed.id.key.name, %error, "event lost");
@@ -46,15 +46,77 @@ pub(super) async fn report(
     })
 }
 
-fn numbers(plan: &AutoscalePlan<'_>, executed: &Executed) -> Option<Autoscaled> {
-    let (profile, current) = (plan.profile?, plan.current?);
+fn numbers(snapshot: &AutoscaleSnapshot, plan: &AutoscalePlan<'_>, executed: &Executed) -> Autoscaled {
+    let waits = snapshot.switch == Switch::On && is_uncounted(snapshot);
+    let Some((profile, current)) = plan.profile.zip(plan.current) else {
+        return if waits { Autoscaled::Waiting } else { Autoscaled::Idle };
+    };
     let begun = plan.decision.as_ref().filter(|_| executed.record == Record::Written);
-    Some(Autoscaled {
+    Autoscaled::Evaluated(Evaluated {
         current,
         minimum: profile.minimum,
         maximum: profile.maximum,
         decided: begun.map(|decision| (decision.record.from, decision.record.to)),
     })
+}
+
+/// The events of a setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum News {
+    ScaleInitiated,
+    ScaleSucceeded,
+    ScaleFailed,
+    Flapping,
+    FlappingOccurred,
+    MetricsLost,
+    MetricsRecovered,
+    /// What keeps the setting from acting, and waits for a person.
+    Refused(Reason),
+}
+
+impl News {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::ScaleInitiated => "ScaleInitiated",
+            Self::ScaleSucceeded => "ScaleSucceeded",
+            Self::ScaleFailed => "ScaleFailed",
+            Self::Flapping => Block::Flapping.as_str(),
+            Self::FlappingOccurred => "FlappingOccurred",
+            Self::MetricsLost => Block::MetricsLost.as_str(),
+            Self::MetricsRecovered => "MetricsRecovered",
+            Self::Refused(reason) => reason.as_str(),
+        }
+    }
+
+    const fn event_type(self) -> EventType {
+        match self {
+            Self::ScaleInitiated
+            | Self::ScaleSucceeded
+            | Self::Flapping
+            | Self::FlappingOccurred
+            | Self::MetricsRecovered => EventType::Normal,
+            Self::ScaleFailed | Self::MetricsLost | Self::Refused(_) => EventType::Warning,
+        }
+    }
+
+    const fn action(self) -> &'static str {
+        match self {
+            Self::ScaleInitiated | Self::ScaleSucceeded | Self::ScaleFailed | Self::FlappingOccurred => "Scale",
+            Self::Flapping | Self::MetricsLost | Self::MetricsRecovered | Self::Refused(_) => "Evaluate",
+        }
+    }
+}
+
+/// Whether a count that the set did not take is news. Somebody else was quicker, or the set is gone: that is what the next
+/// pass begins with, and no failure.
+const fn is_news(error: &ClusterError) -> bool {
+    match error {
+        ClusterError::Gone { kind: _, namespace: _, name: _ }
+        | ClusterError::Conflict { kind: _, namespace: _, name: _ } => false,
+        ClusterError::AlreadyExists { kind: _, namespace: _, name: _ }
+        | ClusterError::Refused { status: _, message: _ }
+        | ClusterError::Unavailable { message: _ } => true,
+    }
 }
 
 /// What is news goes by what is on record: what could not be written is told when it is.
@@ -64,11 +126,11 @@ fn notices(
     plan: &AutoscalePlan<'_>,
     executed: &Executed,
 ) -> Vec<Notice> {
-    let notice = |event_type, reason: &str, action: &str, note: String| Notice {
+    let notice = |news: News, note: String| Notice {
         regarding: observed.id.clone(),
-        event_type,
-        reason: reason.to_owned(),
-        action: action.to_owned(),
+        event_type: news.event_type(),
+        reason: news.as_str().to_owned(),
+        action: news.action().to_owned(),
         note,
     };
     let mut notices = Vec::new();
@@ -76,34 +138,34 @@ fn notices(
         if let Some(ended) = &plan.ended {
             let counts = format!("{} -> {}", ended.from, ended.to);
             notices.push(match ended.state {
-                ScaleActionState::Succeeded => notice(EventType::Normal, "ScaleSucceeded", "Scale", counts),
+                ScaleActionState::Succeeded => notice(News::ScaleSucceeded, counts),
                 ScaleActionState::Failed => {
                     let why = ended.message.clone().unwrap_or_default();
-                    notice(EventType::Warning, "ScaleFailed", "Scale", format!("{counts}: {why}"))
+                    notice(News::ScaleFailed, format!("{counts}: {why}"))
                 }
             });
         }
         if let Some(decision) = &plan.decision {
             let record = &decision.record;
             let note = format!("{} -> {}: {}", record.from, record.to, record.cause);
-            notices.push(notice(EventType::Normal, "ScaleInitiated", "Scale", note));
+            notices.push(notice(News::ScaleInitiated, note));
         }
         if let Some(otherwise) = &plan.adjusted {
-            notices.push(notice(EventType::Normal, "FlappingOccurred", "Scale", otherwise.clone()));
+            notices.push(notice(News::FlappingOccurred, otherwise.clone()));
         }
-        for (event_type, reason, note) in turned(&snapshot.status, &executed.status) {
-            notices.push(notice(event_type, reason, "Evaluate", note));
-        }
+        let turned = turned(&snapshot.status, &executed.status);
+        notices.extend(turned.into_iter().map(|(news, note)| notice(news, note)));
     }
-    if let (Told::Refused, Some(error), Some(count)) = (executed.told, &executed.failure, plan.told) {
+    let failure = executed.failure.as_ref().filter(|error| is_news(error));
+    if let (Told::Refused, Some(error), Some(count)) = (executed.told, failure, plan.told) {
         let note = format!("{} -> {count}: {error}; it is tried again", plan.current.unwrap_or_default());
-        notices.push(notice(EventType::Warning, "ScaleFailed", "Scale", note));
+        notices.push(notice(News::ScaleFailed, note));
     }
     notices
 }
 
 /// Metrics that are lost or back, a scale-in that would flap, and what keeps the setting from acting.
-fn turned(before: &AutoscaleSettingStatus, now: &AutoscaleSettingStatus) -> Vec<(EventType, &'static str, String)> {
+fn turned(before: &AutoscaleSettingStatus, now: &AutoscaleSettingStatus) -> Vec<(News, String)> {
     let mut news = Vec::new();
     let of = |status: &AutoscaleSettingStatus, condition: AutoscaleCondition| {
         let found = find(&status.conditions, condition.as_str());
@@ -116,27 +178,42 @@ fn turned(before: &AutoscaleSettingStatus, now: &AutoscaleSettingStatus) -> Vec<
     let looked_before = was.as_deref().is_some_and(|was| was != Reason::Pending.as_str());
     if is == lost && was != lost && looked_before {
         let message = of(now, AutoscaleCondition::Active).map(|(_, _, message)| message).unwrap_or_default();
-        news.push((EventType::Warning, "MetricsLost", message));
+        news.push((News::MetricsLost, message));
     }
     if was == lost && is.as_deref() == Some(Reason::Active.as_str()) {
-        news.push((
-            EventType::Normal,
-            "MetricsRecovered",
-            "every metric of the profile in force can be read".to_owned(),
-        ));
+        news.push((News::MetricsRecovered, "every metric of the profile in force can be read".to_owned()));
     }
     let flaps = |status: &AutoscaleSettingStatus| {
-        status.blocker.clone().filter(|blocker| blocker.code == "Flapping").map(|blocker| blocker.message)
+        let flaps = status.blocker.clone().filter(|blocker| blocker.code == Block::Flapping.as_str());
+        flaps.map(|blocker| blocker.message)
     };
     if let (None, Some(message)) = (flaps(before), flaps(now)) {
-        news.push((EventType::Normal, "Flapping", message));
+        news.push((News::Flapping, message));
     }
     let refused = |status| of(status, AutoscaleCondition::Stalled).filter(|(truth, _, _)| truth == "True");
     if let Some((_, code, message)) = refused(now)
         && refused(before).map(|(_, code, _)| code).as_ref() != Some(&code)
     {
-        let known = Reason::from_code(&code).as_str();
-        news.push((EventType::Warning, known, message));
+        news.push((News::Refused(Reason::from_code(&code)), message));
     }
     news
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::Kind;
+
+    #[test]
+    fn only_what_the_api_refuses_is_a_failure() {
+        let (kind, namespace, name) = (Kind::ScaleSet, || "default".to_owned(), || "web".to_owned());
+        for (error, expected) in [
+            (ClusterError::Conflict { kind, namespace: namespace(), name: name() }, false),
+            (ClusterError::Gone { kind, namespace: namespace(), name: name() }, false),
+            (ClusterError::Refused { status: 403, message: "no".to_owned() }, true),
+            (ClusterError::Unavailable { message: "no answer".to_owned() }, true),
+        ] {
+            assert_eq!(is_news(&error), expected, "{error}");
+        }
+    }
 }

@@ -12,7 +12,9 @@ use scaleset_planning::autoscale::calendar::{Weekly, instant, time_zone};
 use scaleset_planning::autoscale::measure::Measure;
 use scaleset_planning::autoscale::profile::{Profile, Schedule};
 use scaleset_planning::autoscale::rule::{Division, MetricWish, Rule};
-use scaleset_planning::snapshot::{AutoscaleSnapshot, MetricPoint, MetricsView, Rival, ScaleTarget, SetCount, Switch};
+use scaleset_planning::snapshot::{
+    AutoscaleSnapshot, MetricPoint, MetricsView, RecordedScaling, Rival, ScaleTarget, SetCount, Switch,
+};
 
 use super::observe::Observed;
 use crate::error::told;
@@ -48,11 +50,16 @@ fn target(name: &str, set: Option<&ScaleSet>) -> ScaleTarget {
     if set.spec.virtual_machine_profile.is_none() {
         return ScaleTarget::WithoutProfile { name };
     }
-    let status = set.status.as_ref().filter(|status| status.observed_generation == set.metadata.generation);
-    ScaleTarget::Found(SetCount {
-        wished: set.spec.replicas,
-        in_force: status.and_then(|status| status.target_replicas),
-    })
+    let generation = set.metadata.generation.unwrap_or_default();
+    // A set that was never looked at has no observed generation; it has no VMs either.
+    let observed = set.status.as_ref().and_then(|status| status.observed_generation);
+    match observed.filter(|observed| *observed != generation) {
+        Some(observed) => ScaleTarget::Uncounted { name, generation, observed },
+        None => ScaleTarget::Found(SetCount {
+            wished: set.spec.replicas,
+            in_force: set.status.as_ref().and_then(|status| status.target_replicas),
+        }),
+    }
 }
 
 /// Of several settings that are enabled the oldest acts; of equally old ones the first by name.
@@ -96,10 +103,10 @@ pub(crate) fn is_enabled(setting: &AutoscaleSetting) -> bool {
     setting.spec.enabled && setting.metadata.deletion_timestamp.is_none()
 }
 
-/// Whether an enabled setting has put that very target on record before it wrote it.
-pub(crate) fn confirms(setting: &AutoscaleSetting, wished: i32) -> bool {
-    let recorded = setting.status.as_ref().and_then(|status| status.last_scale_action.as_ref());
-    is_enabled(setting) && recorded.is_some_and(|record| record.to == wished)
+/// What a setting has on record about its set's count.
+pub(crate) fn recorded(setting: &AutoscaleSetting) -> Option<RecordedScaling> {
+    let switch = if is_enabled(setting) { Switch::On } else { Switch::Off };
+    RecordedScaling::of(switch, setting.status.as_ref()?)
 }
 
 /// The profiles of a spec. The schema cannot know every time zone, nor every date.
@@ -209,4 +216,47 @@ fn rule_of(profile: &str, rule: &AutoscaleRule, defects: &mut Vec<String>) -> Op
         value,
         cooldown: Duration::from_secs(u64::try_from(cooldown_seconds).unwrap_or(0)),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn web(generation: i64, replicas: Option<i32>, status: &Value) -> ScaleSet {
+        let profile = json!({
+            "vmSize": "Standard_B1s",
+            "osProfile": {"computerNamePrefix": "web", "adminUsername": "operator"},
+            "storageProfile": {"imageReference": {"id": "image"}},
+            "networkProfile": {"networkInterfaces": []},
+        });
+        let value = json!({
+            "apiVersion": scaleset_crds::API_VERSION, "kind": "ScaleSet",
+            "metadata": {"namespace": "default", "name": "web", "uid": "web-uid", "generation": generation},
+            "spec": {
+                "orchestrationMode": "Uniform", "location": "eastus", "replicas": replicas,
+                "virtualMachineProfile": profile,
+            },
+            "status": status,
+        });
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn a_status_that_lags_behind_the_spec_is_no_count_and_none_at_all_is_one() {
+        let status = json!({"observedGeneration": 3, "targetReplicas": 20});
+        let found = |wished, in_force| ScaleTarget::Found(SetCount { wished, in_force });
+        let uncounted = ScaleTarget::Uncounted { name: "web".to_owned(), generation: 4, observed: 3 };
+        for (set, expected) in [
+            (web(3, None, &status), found(None, Some(20))),
+            (web(3, Some(2), &status), found(Some(2), Some(20))),
+            (web(4, None, &status), uncounted.clone()),
+            (web(4, Some(2), &status), uncounted),
+            (web(1, Some(2), &Value::Null), found(Some(2), None)),
+            (web(1, None, &json!({"conditions": []})), found(None, None)),
+        ] {
+            assert_eq!(target("web", Some(&set)), expected, "{:?} {:?}", set.metadata.generation, set.spec.replicas);
+        }
+    }
 }

@@ -1,8 +1,5 @@
 //! What settings of autoscale decide, in numbers.
 
-use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
-
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -13,7 +10,20 @@ use crate::cluster::ObjectKey;
 
 /// What a pass over a setting tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Autoscaled {
+pub enum Autoscaled {
+    /// There is no such setting any more.
+    Gone,
+    /// It decides nothing: it is switched off, or something keeps it back. What it decided before is still counted.
+    Idle,
+    /// It waits for a moment; what it told before stands.
+    Waiting,
+    /// It looked at its rules.
+    Evaluated(Evaluated),
+}
+
+/// What a setting that acts has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Evaluated {
     /// VMs that the set is to make.
     pub current: i32,
     /// Fewest VMs of the profile in force.
@@ -24,7 +34,7 @@ pub struct Autoscaled {
     pub decided: Option<(i32, i32)>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct SettingLabels {
     namespace: String,
     setting: String,
@@ -44,7 +54,6 @@ pub(super) struct Settings {
     minimum: Family<SettingLabels, Gauge>,
     maximum: Family<SettingLabels, Gauge>,
     decisions: Family<DecisionLabels, Counter>,
-    known: Mutex<BTreeSet<SettingLabels>>,
 }
 
 impl Settings {
@@ -60,30 +69,41 @@ impl Settings {
         registry.register("autoscale_decisions", help, self.decisions.clone());
     }
 
-    /// `None`: the setting is gone.
-    pub(super) fn tell(&self, setting: &ObjectKey, told: Option<&Autoscaled>) {
-        let labels = SettingLabels { namespace: setting.namespace.clone(), setting: setting.name.clone() };
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(Autoscaled { current, minimum, maximum, decided }) = told else {
-            if known.remove(&labels) {
-                for family in [&self.current, &self.minimum, &self.maximum] {
-                    family.remove(&labels);
-                }
+    pub(super) fn tell(&self, setting: &ObjectKey, told: Autoscaled) {
+        match told {
+            Autoscaled::Gone => {
+                self.forget_gauges(setting);
                 for direction in ["out", "in"] {
                     self.decisions.remove(&of_decision(setting, direction));
                 }
             }
-            return;
-        };
+            Autoscaled::Idle => self.forget_gauges(setting),
+            Autoscaled::Waiting => {}
+            Autoscaled::Evaluated(evaluated) => self.evaluated(setting, evaluated),
+        }
+    }
+
+    fn evaluated(&self, setting: &ObjectKey, Evaluated { current, minimum, maximum, decided }: Evaluated) {
+        let labels = labels_of(setting);
         for (family, number) in [(&self.current, current), (&self.minimum, minimum), (&self.maximum, maximum)] {
-            family.get_or_create(&labels).set(i64::from(*number));
+            family.get_or_create(&labels).set(i64::from(number));
         }
         if let Some((from, to)) = decided {
             let direction = if to > from { "out" } else { "in" };
             self.decisions.get_or_create(&of_decision(setting, direction)).inc();
         }
-        known.insert(labels);
     }
+
+    fn forget_gauges(&self, setting: &ObjectKey) {
+        let labels = labels_of(setting);
+        for family in [&self.current, &self.minimum, &self.maximum] {
+            family.remove(&labels);
+        }
+    }
+}
+
+fn labels_of(setting: &ObjectKey) -> SettingLabels {
+    SettingLabels { namespace: setting.namespace.clone(), setting: setting.name.clone() }
 }
 
 fn of_decision(setting: &ObjectKey, direction: &'static str) -> DecisionLabels {
@@ -97,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_setting_is_told_and_vanishes() {
+    fn a_setting_is_told_keeps_its_count_of_decisions_and_vanishes() {
         let (settings, mut registry) = (Settings::default(), Registry::default());
         settings.register(&mut registry);
         let text = || {
@@ -106,7 +126,8 @@ mod tests {
             text
         };
         let key = ObjectKey { namespace: "default".to_owned(), name: "web".to_owned() };
-        settings.tell(&key, Some(&Autoscaled { current: 3, minimum: 2, maximum: 10, decided: Some((2, 3)) }));
+        let decided = |decided| Autoscaled::Evaluated(Evaluated { current: 3, minimum: 2, maximum: 10, decided });
+        settings.tell(&key, decided(Some((2, 3))));
         let labels = r#"namespace="default",setting="web""#;
         for line in [
             format!("autoscale_current{{{labels}}} 3\n"),
@@ -115,7 +136,14 @@ mod tests {
         ] {
             assert!(text().contains(&line), "{line} in {}", text());
         }
-        settings.tell(&key, None);
+        settings.tell(&key, Autoscaled::Waiting);
+        assert!(text().contains(&format!("autoscale_current{{{labels}}} 3\n")), "{}", text());
+        settings.tell(&key, Autoscaled::Idle);
+        let outs = |count: u32| format!("autoscale_decisions_total{{{labels},direction=\"out\"}} {count}\n");
+        assert!(!text().contains("autoscale_current{") && text().contains(&outs(1)), "{}", text());
+        settings.tell(&key, decided(Some((3, 4))));
+        assert!(text().contains(&outs(2)), "a refusal in between begins no new count: {}", text());
+        settings.tell(&key, Autoscaled::Gone);
         assert!(!text().contains("web"), "{}", text());
     }
 }

@@ -39,7 +39,8 @@ fn told() -> String {
     metrics.counted(&key, &SetNumbers { allowance: Some(1), allowance_spent: Some(0), ..SetNumbers::default() });
     metrics.decided(&key, "ScaledOut", 1);
     metrics.batch_ended(&key, Duration::ZERO);
-    metrics.autoscaled(&key, Some(&Autoscaled { current: 1, minimum: 1, maximum: 2, decided: Some((1, 2)) }));
+    let evaluated = Evaluated { current: 1, minimum: 1, maximum: 2, decided: Some((1, 2)) };
+    metrics.autoscaled(&key, Autoscaled::Evaluated(evaluated));
     metrics.text()
 }
 

@@ -72,6 +72,11 @@ fn of_set(change: &Change<ScaleSet>, cluster: &dyn Cluster) -> Vec<Trigger> {
         triggers.extend(ids.iter().flat_map(|(key, _)| of_settings(key, cluster)));
         triggers.extend(ids.iter().flat_map(|(key, uid)| of_members(&cluster.members(key, uid)).collect::<Vec<_>>()));
     }
+    // Settings wait for a set to have looked at its newest spec: they do not know before how many VMs it is to make.
+    let looked_at = |set: &Arc<ScaleSet>| set.status.as_ref().and_then(|status| status.observed_generation);
+    if before.as_ref().map(looked_at) != after.as_ref().map(looked_at) {
+        triggers.extend(after.iter().flat_map(|set| of_settings(&key_of(set.as_ref()), cluster)));
+    }
     triggers.extend(noted(change, cluster));
     let keys: BTreeSet<ObjectKey> = before.iter().chain(after).map(|set| key_of(set.as_ref())).collect();
     triggers.extend(keys.iter().flat_map(|key| waiting_operations(key, cluster)));

@@ -57,7 +57,11 @@ pub(super) struct Offer {
 pub(super) fn without_hardware(objects: SetObjects, catalog: Arc<Catalog>, now: Timestamp) -> Observed {
     let SetObjects { set, members, revisions, reservation_groups } = objects;
     let offer = Ok(Offer { catalog, headroom: None, regular_headroom: None, highest_number: None });
-    let guard = ScaleInGuard::On { confirmation: confirmation(&set.metadata), autoscaler: Autoscaler::None };
+    let guard = ScaleInGuard::On {
+        confirmation: confirmation(&set.metadata),
+        autoscaler: Autoscaler::None,
+        recorded: Vec::new(),
+    };
     Observed {
         id: id_of(&set),
         members,
@@ -133,19 +137,15 @@ async fn scale_in_guard(context: &Context, key: &ObjectKey, set: &ScaleSet) -> S
         Some(is_sudden(judged_from(in_force, &status.evictions, wished), wished))
     };
     if set.status.as_ref().and_then(sudden) != Some(true) {
-        return ScaleInGuard::On { confirmation, autoscaler: Autoscaler::None };
+        return ScaleInGuard::On { confirmation, autoscaler: Autoscaler::None, recorded: Vec::new() };
     }
-    let recorded = set.spec.replicas.filter(|wished| {
-        context.cluster.autoscale_settings(key).iter().any(|setting| autoscale::confirms(setting, *wished))
-    });
-    if let Some(wished) = recorded {
-        return ScaleInGuard::On { confirmation, autoscaler: Autoscaler::Wishes(wished) };
-    }
+    let settings = context.cluster.autoscale_settings(key);
+    let recorded = settings.iter().filter_map(|setting| autoscale::recorded(setting)).collect();
     let wish = context.cluster.autoscaler_wish(key).await.unwrap_or_else(|error| {
         warn!(set = %key.name, %error, "autoscalers cannot be asked, the drop of the target is held");
         None
     });
-    ScaleInGuard::On { confirmation, autoscaler: wish.map_or(Autoscaler::None, Autoscaler::Wishes) }
+    ScaleInGuard::On { confirmation, autoscaler: wish.map_or(Autoscaler::None, Autoscaler::Wishes), recorded }
 }
 
 /// `set_uid` asks also for the highest number that the hardware knows of the set.

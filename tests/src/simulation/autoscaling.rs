@@ -1,63 +1,204 @@
-//! Stories of sets that follow loads that nobody planned: random rules, loads, faults of calls and of the controller, by seed.
+//! Stories of sets that follow loads and calendars that nobody planned: random rules, profiles and loads, faults of calls, VMs, zones
+//! and of the controller, by seed.
 
 use std::sync::{Mutex, PoisonError};
 
+use jiff::Timestamp;
 use scaleset_controller::cluster::Kind;
+use scaleset_crds::vocabulary::PowerState;
+use scaleset_hardware::{Hardware, Machine, Provisioning};
+use serde_json::Value;
 
 use super::random::Random;
 use super::script::{Setting, Teller};
 
-/// How often the load changes.
-const CHANGES: usize = 12;
-/// Least and most VMs.
+/// How often something changes.
+const CHANGES: usize = 14;
+/// Least and most VMs at the end.
 const BOUNDS: (i64, i64) = (1, 12);
+/// Twice there and back is flapping: once is what a zone that fails and comes back can lead to.
+const TURNS_MAX: usize = 1;
 
-/// Plays the story of a seed to its end: loads, healing, rest. The transcript, and what does not hold at the end.
+/// Plays the story of a seed to its end: loads, healing, an outage, rest. The transcript, and what does not hold at the end.
 pub fn play_autoscaling(seed: u64, setting: Setting<'_>, told: &Mutex<Vec<String>>) -> (String, Vec<String>) {
-    let (mut random, mut teller) = (Random::new(seed ^ 0x6175_746f_7363_616c), Teller::new("", setting));
-    let tell = |teller: &mut Teller, line: String| {
-        told.lock().unwrap_or_else(PoisonError::into_inner).push(line.clone());
-        teller.tell(&line);
-    };
-    let mode = *random.pick(&["Uniform", "Flexible"]);
-    let replicas = random.below(15);
-    tell(&mut teller, format!("set web {mode} eastus replicas={replicas} mode=Automatic"));
-    let (out, back) =
-        (random.pick(&["+1", "+3", "+50%", "=8"]).to_owned(), random.pick(&["-1", "-4", "-50%"]).to_owned());
-    let (cooldown, slow) = (60 + 60 * random.below(6), 60 + 60 * random.below(6));
-    let (least, most) = BOUNDS;
-    tell(
-        &mut teller,
-        format!(
-            "setting auto web profile=usual:{least}:{most}:2 out=busy,Percentage_CPU>70,{out},{cooldown} \
-             in=idle,Percentage_CPU<30,{back},{slow}"
-        ),
-    );
-    let mut unread = false;
+    let random = Random::new(seed ^ 0x6175_746f_7363_616c);
+    let mut author =
+        Author { random, teller: Teller::new("", setting), told, seed, unread: false, zone_down: None, tags: 0 };
+    author.begin();
     for _ in 0..CHANGES {
-        let line = match random.below(8) {
-            0 => "calls metrics fail 60".to_owned(),
-            // Only what is broken can be healed.
-            1 if unread => "calls heal".to_owned(),
-            1 | 2 => format!("api unreliable 10 {seed}"),
-            3 => format!("die {} {}", random.pick(&["before", "after"]), random.below(6)),
-            4 => format!("change web replicas={}", random.below(15)),
-            _ => format!("load web Percentage_CPU total={}", 10 * random.below(100)),
+        let line = author.change();
+        author.tell(&line);
+        let seconds = 30 + 30 * author.random.below(20);
+        author.tell(&format!("settle-for {seconds}"));
+    }
+    author.heal();
+    author.rest();
+    let mut findings = settled(&mut author.teller);
+    findings.extend(author.outage());
+    author.rest();
+    findings.extend(settled(&mut author.teller));
+    (author.teller.end(), findings)
+}
+
+struct Author<'story> {
+    random: Random,
+    teller: Teller,
+    told: &'story Mutex<Vec<String>>,
+    seed: u64,
+    /// Whether metrics cannot be read.
+    unread: bool,
+    zone_down: Option<usize>,
+    tags: usize,
+}
+
+impl Author<'_> {
+    fn tell(&mut self, line: &str) {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).push(line.to_owned());
+        self.teller.tell(line);
+    }
+
+    fn begin(&mut self) {
+        let mode = *self.random.pick(&["Uniform", "Flexible"]);
+        let zones = *self.random.pick(&["", " zones=1,2,3", " zones=1,2"]);
+        // A set that says nothing of its count has none until it is told one.
+        let replicas = match self.random.below(16) {
+            15 => String::new(),
+            count => format!(" replicas={count}"),
         };
-        unread = line.starts_with("calls metrics") || (unread && line != "calls heal");
-        tell(&mut teller, line);
-        tell(&mut teller, format!("settle-for {}", 30 + 30 * random.below(20)));
+        self.tell(&format!("set web {mode} eastus{zones}{replicas} mode=Automatic"));
+        let profiles = self.profiles();
+        self.tell(&format!("setting auto web {profiles}"));
     }
-    if unread {
-        tell(&mut teller, "calls heal".to_owned());
+
+    /// One profile; or a date, or a night, with bounds and perhaps rules of its own beside it. The usual ones are in force at the
+    /// end.
+    fn profiles(&mut self) -> String {
+        let (least, most) = BOUNDS;
+        let usual = format!("usual:{least}:{most}:2 {}", self.rules());
+        let start = 5 + self.random.below(60);
+        let end = start + 5 + self.random.below(40);
+        let time = |minute: usize| format!("{:02}:{:02}", minute / 60, minute % 60);
+        let other = *self.random.pick(&["6:9:6", "3:20:4", "1:3:1", "0:0:0"]);
+        let rules = if self.random.below(2) == 0 { self.rules() } else { String::new() };
+        match self.random.below(3) {
+            0 => format!("profile={usual}"),
+            // The story begins on Thursday, 1 January 2026.
+            1 => {
+                let [start, end] = [start, end].map(|minute| format!("2026-01-01T{}:00", time(minute)));
+                format!("profile={usual} profile=sale:{other} {rules} from={start},{end},UTC")
+            }
+            _ => {
+                let [start, end] = [start, end].map(time);
+                format!("profile={usual} at=Thursday,{end},UTC profile=night:{other} {rules} at=Thursday,{start},UTC")
+            }
+        }
     }
-    tell(&mut teller, "api reliable".to_owned());
-    tell(&mut teller, "load web Percentage_CPU total=250".to_owned());
-    for _ in 0..4 {
-        tell(&mut teller, "settle-for 1800".to_owned());
+
+    fn rules(&mut self) -> String {
+        let (out, back) = (*self.random.pick(&["+1", "+3", "+50%", "=8"]), *self.random.pick(&["-1", "-4", "-50%"]));
+        let (cooldown, slow) = (60 + 60 * self.random.below(6), 60 + 60 * self.random.below(6));
+        format!("out=busy,Percentage_CPU>70,{out},{cooldown} in=idle,Percentage_CPU<30,{back},{slow}")
     }
-    let findings = settled(&mut teller);
-    (teller.end(), findings)
+
+    fn change(&mut self) -> String {
+        match self.random.below(12) {
+            0 => {
+                self.unread = true;
+                "calls metrics fail 60".to_owned()
+            }
+            // Only what is broken can be healed.
+            1 if self.unread => {
+                self.unread = false;
+                "calls heal".to_owned()
+            }
+            1 | 2 => format!("api unreliable 10 {}", self.seed),
+            3 => format!("die {} {}", self.random.pick(&["before", "after"]), self.random.below(6)),
+            4 => format!("change web replicas={}", self.random.below(15)),
+            5 => self.zone(),
+            6 => self.vm_fault(),
+            // The set has something else to look at than its count.
+            7 => {
+                self.tags += 1;
+                format!("change web tag=t{}", self.tags)
+            }
+            _ => format!("load web Percentage_CPU total={}", 10 * self.random.below(100)),
+        }
+    }
+
+    /// One zone fails at a time.
+    fn zone(&mut self) -> String {
+        let zone = 1 + self.random.below(3);
+        match self.zone_down.take() {
+            Some(down) => format!("zone eastus {down} up"),
+            None => {
+                self.zone_down = Some(zone);
+                format!("zone eastus {zone} down")
+            }
+        }
+    }
+
+    fn vm_fault(&mut self) -> String {
+        let machines = self.teller.stage().machines();
+        // Nothing can happen to a guest that has not come up.
+        let is_up = |machine: &&Machine| {
+            machine.provisioning == Provisioning::Succeeded && machine.power == PowerState::Running
+        };
+        let names: Vec<String> = machines.values().filter(is_up).map(|machine| machine.owner.name.clone()).collect();
+        if names.is_empty() {
+            return "settle-for 30".to_owned();
+        }
+        let name = self.random.pick(&names).clone();
+        format!("{} {name}", self.random.pick(&["crash", "vanish"]))
+    }
+
+    fn heal(&mut self) {
+        if self.unread {
+            self.tell("calls heal");
+        }
+        if let Some(zone) = self.zone_down.take() {
+            self.tell(&format!("zone eastus {zone} up"));
+        }
+        self.tell("api reliable");
+        self.tell("load web Percentage_CPU total=250");
+    }
+
+    fn rest(&mut self) {
+        for _ in 0..4 {
+            self.tell("settle-for 1800");
+        }
+    }
+
+    /// A zone fails and comes back, and nothing else changes: decisions may follow that, and must not go to and fro.
+    fn outage(&mut self) -> Vec<String> {
+        let begun = self.teller.stage().hardware.now();
+        for line in ["zone eastus 1 down", "settle-for 1800", "settle-for 1800"] {
+            self.tell(line);
+        }
+        let down = flapping("while a zone is down", &self.decisions(begun));
+        let back = self.teller.stage().hardware.now();
+        for line in ["zone eastus 1 up", "settle-for 1800", "settle-for 1800"] {
+            self.tell(line);
+        }
+        down.into_iter().chain(flapping("after the zone came back", &self.decisions(back))).collect()
+    }
+
+    /// Counts before and after each decision since an instant, the first one first.
+    fn decisions(&mut self, since: Timestamp) -> Vec<(i64, i64)> {
+        let setting = self.teller.stage().cluster.get(Kind::AutoscaleSetting, "auto").unwrap_or_default();
+        let all = setting["status"]["scaleActions"].as_array().cloned().unwrap_or_default();
+        let is_new = |action: &&Value| {
+            action["time"].as_str().and_then(|time| time.parse::<Timestamp>().ok()).is_some_and(|time| time >= since)
+        };
+        let count = |action: &Value, field: &str| action[field].as_i64().unwrap_or(-1);
+        all.iter().rev().filter(is_new).map(|action| (count(action, "from"), count(action, "to"))).collect()
+    }
+}
+
+/// Decisions that turn round more often than the world did.
+fn flapping(when: &str, decisions: &[(i64, i64)]) -> Option<String> {
+    let outward: Vec<bool> = decisions.iter().map(|(from, to)| to > from).collect();
+    let turns = outward.windows(2).filter(|pair| pair[0] != pair[1]).count();
+    (turns > TURNS_MAX).then(|| format!("{turns} turns {when}: {decisions:?}"))
 }
 
 /// 250 % over all VMs: at rest nothing asks for more, and there are as many VMs as are wished.

@@ -44,6 +44,7 @@
 //! show | revisions web                            the objects, as a table; the revisions of a set
 //! services web                                    what works on a set by itself; marks of repairs on its VMs
 //! settings                                        what each autoscale setting finds and has done
+//! machines                                        what each machine is: its own id, its private address, its disks
 //! images | history web                            the image and the disks of each machine; upgrades of a set's OS image
 //! ```
 //!
@@ -260,6 +261,7 @@ impl Teller {
             ("revisions", [set]) => self.say(&table::revisions(&self.stage, set)),
             ("services", [set]) => self.say(&table::services(&self.stage, set)),
             ("images", []) => self.say(&table::images(&self.stage)),
+            ("machines", []) => self.say(&table::machines(&self.stage)),
             ("history", [set]) => self.say(&table::os_upgrades(&self.stage, set)),
             _ => {
                 let done = self.disturb(verb, words);

@@ -137,6 +137,22 @@ fn of_rules() -> Vec<Case> {
     let range = |field: &str, least: i32, most: i32| {
         (at(&format!("metricTrigger.{field}")), format!("InvalidParameter: {field} must be {least} to {most}"))
     };
+    let value = |accepted: i32, refused: i32| {
+        always(
+            of_action(json!({"value": accepted})),
+            of_action(json!({"value": refused})),
+            &at("scaleAction.value"),
+            "InvalidParameter: value must be 1 to 1000",
+        )
+    };
+    let cooldown = |accepted: i32, refused: i32| {
+        always(
+            of_action(json!({"cooldownSeconds": accepted})),
+            of_action(json!({"cooldownSeconds": refused})),
+            &at("scaleAction.cooldownSeconds"),
+            "InvalidParameter: cooldownSeconds must be 60 to 604800",
+        )
+    };
     let (grain, grain_range) = range("timeGrainSeconds", 60, 43_200);
     let (window, window_range) = range("timeWindowSeconds", 300, 43_200);
     vec![
@@ -148,8 +164,20 @@ fn of_rules() -> Vec<Case> {
             &grain_range,
         ),
         always(
-            of_trigger(json!({"timeWindowSeconds": 43_200})),
+            of_trigger(json!({"timeGrainSeconds": 43_200, "timeWindowSeconds": 43_200})),
+            of_trigger(json!({"timeGrainSeconds": 43_201, "timeWindowSeconds": 43_200})),
+            &grain,
+            &grain_range,
+        ),
+        always(
+            of_trigger(json!({"timeWindowSeconds": 300})),
             of_trigger(json!({"timeWindowSeconds": 299})),
+            &window,
+            &window_range,
+        ),
+        always(
+            of_trigger(json!({"timeWindowSeconds": 43_200})),
+            of_trigger(json!({"timeWindowSeconds": 43_201})),
             &window,
             &window_range,
         ),
@@ -166,18 +194,10 @@ fn of_rules() -> Vec<Case> {
             "InvalidParameter: threshold must be a decimal number with at most 3 digits after the point, -1000000000000 to \
              1000000000000",
         ),
-        always(
-            of_action(json!({"value": 1000})),
-            of_action(json!({"value": 0})),
-            &at("scaleAction.value"),
-            "InvalidParameter: value must be 1 to 1000",
-        ),
-        always(
-            of_action(json!({"cooldownSeconds": 604_800})),
-            of_action(json!({"cooldownSeconds": 59})),
-            &at("scaleAction.cooldownSeconds"),
-            "InvalidParameter: cooldownSeconds must be 60 to 604800",
-        ),
+        value(1, 0),
+        value(1_000, 1_001),
+        cooldown(60, 59),
+        cooldown(604_800, 604_801),
     ]
 }
 

@@ -1,9 +1,10 @@
 //! What machines measure: loads of their own and shared ones, windows, who went, agents in the guest, and how often it is asked for.
 
+use scaleset_crds::profile::Extension;
 use scaleset_hardware::sim::{Call, ControlCode, Load, LoadSharing, LoadStep, RegionFile, Selector};
 use scaleset_hardware::{Grain, Hardware, MetricsQuery, SeriesQuery, Shutdown};
 
-use crate::fixture::{Fixture, REGION, target};
+use crate::fixture::{Fixture, REGION, extension, model, request_of, target};
 
 const CPU: &str = "Percentage CPU";
 
@@ -91,6 +92,15 @@ async fn what_nobody_reports_has_no_grains() {
     fixture.simulation.set_load("requests", Some(by_guest)).await.unwrap();
     fixture.advance(60);
     assert_eq!(measured(&fixture, &guest).await, [], "there is no agent");
+    let mut with_agent = model();
+    let agent = Extension { extension_type: "AzureMonitorLinuxAgent".to_owned(), ..extension("agent", &[]) };
+    with_agent.extensions = vec![agent];
+    for uid in ["b", "c"] {
+        fixture.running_as(request_of(uid, with_agent.clone())).await;
+    }
+    fixture.advance(120);
+    guest.series[0].window_seconds = 60;
+    assert_eq!(told(&measured(&fixture, &guest).await), [(2, 14)], "those with an agent, and nobody else");
     let other = MetricsQuery { set_uid: "other".to_owned(), ..query(CPU, 60, 300) };
     assert_eq!(measured(&fixture, &other).await, [], "there is no such set");
 }

@@ -137,6 +137,24 @@ async fn a_flexible_set_goes_by_fault_domain_and_a_machine_alone_by_itself() {
 }
 
 #[tokio::test]
+async fn each_sort_of_maintenance_is_told_as_long_before_as_azure_says() {
+    for (kind, disruption, seconds) in [
+        (MaintenanceKind::Freeze, Disruption::Freeze, 900),
+        (MaintenanceKind::Reboot, Disruption::Reboot, 900),
+        (MaintenanceKind::Redeploy, Disruption::Redeploy, 600),
+    ] {
+        let fixture = Fixture::new();
+        fixture.running("a").await;
+        let began = fixture.simulation.now();
+        begin(&fixture, kind).await;
+        let told = notice(&fixture.simulation, "a").await.expect("it is told");
+        let before = told.not_before.duration_since(began).as_secs();
+        assert_eq!(told.disruption, disruption);
+        assert!((seconds..=seconds + 1).contains(&before), "{kind:?}: {before} s before");
+    }
+}
+
+#[tokio::test]
 async fn a_pause_disturbs_the_guest_alone_and_waits_for_what_is_under_way() {
     let fixture = Fixture::new();
     fixture.running("a").await;

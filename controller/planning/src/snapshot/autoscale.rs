@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use scaleset_crds::AutoscaleSettingStatus;
+use scaleset_crds::autoscale_setting::ScaleActionState;
 
 use crate::autoscale::profile::Profile;
 
@@ -59,6 +60,15 @@ pub enum ScaleTarget {
         /// The name.
         name: String,
     },
+    /// It has not looked at its newest spec yet: how many VMs it is to make shows once it has.
+    Uncounted {
+        /// The name.
+        name: String,
+        /// Of the set, `metadata.generation`.
+        generation: i64,
+        /// The generation that its status is about.
+        observed: i64,
+    },
     /// It is there.
     Found(SetCount),
 }
@@ -68,8 +78,8 @@ pub enum ScaleTarget {
 pub struct SetCount {
     /// `spec.replicas`.
     pub wished: Option<i32>,
-    /// `status.targetReplicas`, where the set has observed its newest spec: more than what is wished while a sudden drop waits
-    /// to be confirmed.
+    /// `status.targetReplicas`: more than what is wished while a sudden drop waits to be confirmed. None only of a set that was
+    /// never looked at: a status that lags behind the spec is [`ScaleTarget::Uncounted`], not none.
     pub in_force: Option<i32>,
 }
 
@@ -79,6 +89,29 @@ impl SetCount {
     pub fn current(self) -> i32 {
         let wished = self.wished.or(self.in_force).unwrap_or(0);
         wished.max(self.in_force.unwrap_or(0))
+    }
+}
+
+/// The last scale action that a setting has put on record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedScaling {
+    /// Whether the setting acts.
+    pub switch: Switch,
+    /// The count that it was decided from.
+    pub from: i32,
+    /// The count that was decided.
+    pub to: i32,
+    /// How it ended; none while it is under way.
+    pub ended: Option<ScaleActionState>,
+}
+
+impl RecordedScaling {
+    /// What a setting has on record.
+    pub fn of(switch: Switch, status: &AutoscaleSettingStatus) -> Option<Self> {
+        let record = status.last_scale_action.as_ref()?;
+        let key = (record.from, record.to, record.time.0);
+        let ended = status.scale_actions.iter().find(|done| (done.from, done.to, done.time.0) == key);
+        Some(Self { switch, from: record.from, to: record.to, ended: ended.map(|done| done.state) })
     }
 }
 

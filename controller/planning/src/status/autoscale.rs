@@ -9,8 +9,8 @@ use scaleset_crds::autoscale_setting::{NextProfile, RuleStatus, SCALE_ACTIONS_MA
 use scaleset_crds::condition::{AutoscaleCondition, Reason, keep_transition_times};
 
 use super::{Truth, Verdict, cut, whole_seconds};
-use crate::autoscale::AutoscalePlan;
 use crate::autoscale::rule::Finding;
+use crate::autoscale::{AutoscalePlan, is_uncounted};
 use crate::remedy::needs_a_person;
 use crate::snapshot::{AutoscaleSnapshot, Failure, Switch};
 
@@ -20,6 +20,10 @@ const VALUES_EVERY: Duration = Duration::from_mins(5);
 /// The whole status after a pass, with the decision on record that the pass is about to carry out.
 pub fn autoscale_status(snapshot: &AutoscaleSnapshot, plan: &AutoscalePlan<'_>) -> AutoscaleSettingStatus {
     let before = &snapshot.status;
+    // What was found stands while the set has yet to look at its newest spec: that takes a moment, and is no news.
+    if is_uncounted(snapshot) && before.observed_generation == Some(snapshot.generation) {
+        return waiting(snapshot, plan);
+    }
     let mut scale_actions = before.scale_actions.clone();
     if let Some(ended) = &plan.ended {
         scale_actions.insert(0, ended.clone());
@@ -55,6 +59,18 @@ pub fn autoscale_status(snapshot: &AutoscaleSnapshot, plan: &AutoscalePlan<'_>) 
         })
         .collect();
     keep_transition_times(&mut status.conditions, &before.conditions);
+    status
+}
+
+/// The status before, but for what it waits for.
+fn waiting(snapshot: &AutoscaleSnapshot, plan: &AutoscalePlan<'_>) -> AutoscaleSettingStatus {
+    let mut status = snapshot.status.clone();
+    let name = AutoscaleCondition::Reconciling.as_str();
+    if snapshot.switch == Switch::On {
+        let verdict = reconciling(plan).into_condition(name, snapshot.generation, snapshot.wall_now);
+        status.conditions.iter_mut().filter(|condition| condition.type_ == name).for_each(|one| *one = verdict.clone());
+        keep_transition_times(&mut status.conditions, &snapshot.status.conditions);
+    }
     status
 }
 

@@ -208,6 +208,78 @@ fn a_drop_that_waits_for_a_person_is_not_confirmed_by_accident() {
 }
 
 #[test]
+fn a_set_that_lags_behind_its_spec_has_no_count_to_decide_from() {
+    // 20 in force, spec.replicas absent, and another image in its spec: its status is about the spec before.
+    let lagging = || {
+        let mut lagging = snapshot(20, profile("usual", [2, 10, 2], vec![back("less", "30", 5)]), &[("less", "1")]);
+        lagging.target = ScaleTarget::Uncounted { name: "web".to_owned(), generation: 4, observed: 3 };
+        lagging
+    };
+    let first = lagging();
+    let waits = plan(&first);
+    assert_eq!((waits.told, waits.decision.clone(), waits.current), (None, None, None), "no bound, no rule");
+    assert_eq!(waits.wake_after, Some(Duration::from_secs(5)));
+    let status = autoscale_status(&first, &waits);
+    let ready = find(&status.conditions, AutoscaleCondition::Ready.as_str()).unwrap();
+    assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("False", "Waiting"));
+    assert_eq!(ready.message, "set web has looked at its generation 3, 4 is the newest");
+
+    // Once something was found it stands; only what is waited for shows.
+    let settled = snapshot(5, profile("usual", [2, 10, 2], vec![back("less", "30", 5)]), &[("less", "50")]);
+    let before = autoscale_status(&settled, &plan(&settled));
+    let mut later = lagging();
+    later.status = before.clone();
+    let mut after = autoscale_status(&later, &plan(&later));
+    let name = AutoscaleCondition::Reconciling.as_str();
+    let waiting = find(&after.conditions, name).unwrap();
+    assert_eq!((waiting.status.as_str(), waiting.reason.as_str()), ("True", "Waiting"));
+    let kept = find(&before.conditions, name).unwrap().clone();
+    after.conditions.iter_mut().filter(|one| one.type_ == name).for_each(|one| *one = kept.clone());
+    assert_eq!(after, before);
+}
+
+#[test]
+fn a_decision_on_record_waits_for_a_set_that_lags_behind_its_spec() {
+    let record = ScaleActionRecord { from: 20, to: 8, time: Stamp(now()), cause: "less".to_owned() };
+    let drops = |target| {
+        let mut one = snapshot(20, profile("usual", [2, 30, 2], vec![back("less", "30", 12)]), &[("less", "1")]);
+        one.status.last_scale_action = Some(record.clone());
+        one.target = target;
+        one
+    };
+    let lagging = drops(ScaleTarget::Uncounted { name: "web".to_owned(), generation: 4, observed: 3 });
+    let waits = plan(&lagging);
+    assert_eq!((waits.told, waits.ended.clone(), waits.decision.clone()), (None, None, None));
+
+    let counted = |wished, in_force| ScaleTarget::Found(SetCount { wished: Some(wished), in_force: Some(in_force) });
+    let held = drops(counted(8, 20));
+    let waits = plan(&held);
+    assert_eq!((waits.told, waits.ended.clone(), waits.decision.clone()), (None, None, None), "it confirms the drop");
+    assert_eq!(waits.wake_after, Some(Duration::from_secs(5)));
+    let mut late = drops(counted(8, 20));
+    late.now += Duration::from_mins(31);
+    let given_up = plan(&late).ended.unwrap();
+    assert_eq!(given_up.state, ScaleActionState::Failed);
+    assert_eq!(given_up.message.as_deref(), Some("20 were still in force after 1800 s"));
+    for in_force in [8, 7] {
+        let taken = drops(counted(8, in_force));
+        assert_eq!(plan(&taken).ended.unwrap().state, ScaleActionState::Succeeded, "{in_force} in force");
+    }
+}
+
+#[test]
+fn a_set_that_was_never_looked_at_counts_by_its_wish_alone() {
+    let of = |wished| {
+        let mut new = snapshot(0, profile("usual", [2, 10, 2], Vec::new()), &[]);
+        new.target = ScaleTarget::Found(SetCount { wished, in_force: None });
+        new
+    };
+    for (wished, expected) in [(None, "0 -> 2"), (Some(0), "0 -> 2"), (Some(12), "12 -> 10"), (Some(5), "nothing")] {
+        assert_eq!(outcome(&plan(&of(wished))), expected, "{wished:?}");
+    }
+}
+
+#[test]
 fn whoever_else_decides_keeps_the_setting_back() {
     let refused = |change: fn(&mut AutoscaleSnapshot)| {
         let mut snapshot = snapshot(2, profile("usual", [1, 10, 1], vec![out("more", "70", 1)]), &[("more", "90")]);
@@ -228,6 +300,10 @@ fn whoever_else_decides_keeps_the_setting_back() {
     let missing = ["False ResourceNotFound", "False ResourceNotFound", "True ResourceNotFound"];
     assert_eq!(refused(|one| one.target = ScaleTarget::Missing { name: "web".to_owned() }), missing);
     let waiting = ["False Waiting", "False Waiting", "False Converged"];
+    let behind = |one: &mut AutoscaleSnapshot| {
+        one.target = ScaleTarget::Uncounted { name: "web".to_owned(), generation: 2, observed: 1 };
+    };
+    assert_eq!(refused(behind), waiting);
     assert_eq!(refused(|one| one.rival = Rival::Unknown { message: "no answer".to_owned() }), waiting);
     let off = ["True Disabled", "False Disabled", "False Converged"];
     assert_eq!(refused(|one| one.switch = Switch::Off), off);

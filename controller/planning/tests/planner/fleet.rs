@@ -100,7 +100,11 @@ pub(crate) fn snapshot(zones: &[&str], replicas: i32) -> ScaleSetSnapshot {
         region: Some(region()),
         headroom: None,
         regular_headroom: None,
-        scale_in_guard: ScaleInGuard::On { confirmation: Confirmation::Any, autoscaler: Autoscaler::None },
+        scale_in_guard: ScaleInGuard::On {
+            confirmation: Confirmation::Any,
+            autoscaler: Autoscaler::None,
+            recorded: Vec::new(),
+        },
         locations: vec!["eastus".to_owned()],
         highest_hardware_number: None,
         reservation_groups: BTreeMap::new(),

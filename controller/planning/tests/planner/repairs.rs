@@ -116,6 +116,16 @@ fn who_waits_is_told_with_numbers() {
 }
 
 #[test]
+fn who_is_due_while_the_set_shrinks_is_told_why_it_waits() {
+    let mut snapshot = ten(RepairAction::Restart, &[0, 1]);
+    snapshot.set.replicas = Some(8);
+    let plan = audited(&snapshot);
+    assert_eq!((begun(&plan), deleted(&plan).len()), (Vec::new(), 2));
+    let expected = "2 unhealthy wait (web-0, web-1): 2 leave by scale-in first";
+    assert_eq!(held(&plan, Reason::RepairsWait), Some((2, expected)));
+}
+
+#[test]
 fn each_action_does_what_azure_says() {
     for action in [RepairAction::Restart, RepairAction::Reimage] {
         let plan = audited(&ten(action, &[3]));

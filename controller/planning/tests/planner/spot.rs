@@ -166,7 +166,8 @@ fn a_target_that_nobody_wishes_is_lowered_once() {
 #[test]
 fn a_drop_that_waits_lets_evictions_lower_the_target_in_force() {
     let mut snapshot = spot_set(20, 2);
-    snapshot.scale_in_guard = ScaleInGuard::On { confirmation: Confirmation::None, autoscaler: Autoscaler::None };
+    snapshot.scale_in_guard =
+        ScaleInGuard::On { confirmation: Confirmation::None, autoscaler: Autoscaler::None, recorded: Vec::new() };
     evict(&mut snapshot.members[0]);
     let plan = audited(&snapshot);
     assert_eq!((plan.effective.target, deleted(&plan)), (19, vec!["web-0"]));
@@ -190,7 +191,8 @@ fn evict_one_by_one(snapshot: &mut ScaleSetSnapshot, many: usize) {
 fn evictions_wear_the_guard_out_in_no_number_and_count_once() {
     for evictions in [1, 5, 13, 17, 18, 19] {
         let mut snapshot = spot_set(20, 2);
-        let guard = |confirmation| ScaleInGuard::On { confirmation, autoscaler: Autoscaler::None };
+        let guard =
+            |confirmation| ScaleInGuard::On { confirmation, autoscaler: Autoscaler::None, recorded: Vec::new() };
         snapshot.scale_in_guard = guard(Confirmation::None);
         if evictions <= 18 {
             evict_one_by_one(&mut snapshot, evictions);
@@ -216,7 +218,8 @@ fn evictions_wear_the_guard_out_in_no_number_and_count_once() {
 fn another_wish_ends_the_wait_and_what_was_evicted_in_it() {
     for (wish, target, held) in [(20, 20, false), (14, 14, false), (1, 15, true)] {
         let mut snapshot = spot_set(20, 2);
-        snapshot.scale_in_guard = ScaleInGuard::On { confirmation: Confirmation::None, autoscaler: Autoscaler::None };
+        snapshot.scale_in_guard =
+            ScaleInGuard::On { confirmation: Confirmation::None, autoscaler: Autoscaler::None, recorded: Vec::new() };
         evict_one_by_one(&mut snapshot, 5);
         snapshot.set.replicas = Some(wish);
         let plan = audited(&snapshot);

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use scaleset_crds::autoscale_setting::ScaleActionState;
 use scaleset_crds::condition::{Reason, ScaleSetCondition};
-use scaleset_planning::snapshot::{Autoscaler, Confirmation, ScaleInGuard, ScaleSetSnapshot, SetLife};
+use scaleset_planning::snapshot::{
+    Autoscaler, Confirmation, RecordedScaling, ScaleInGuard, ScaleSetSnapshot, SetLife, Switch,
+};
 use scaleset_planning::status::scale_set::{ScaleSetOutcome, scale_set_status};
 use scaleset_planning::sudden_drop::is_sudden;
 
@@ -19,7 +22,7 @@ fn dropped(members: usize, replicas: i32) -> ScaleSetSnapshot {
 }
 
 fn guard(confirmation: Confirmation, autoscaler: Autoscaler) -> ScaleInGuard {
-    ScaleInGuard::On { confirmation, autoscaler }
+    ScaleInGuard::On { confirmation, autoscaler, recorded: Vec::new() }
 }
 
 #[test]
@@ -70,6 +73,28 @@ fn who_confirms_that_number_or_every_number_is_obeyed() {
         let mut snapshot = dropped(10, 2);
         snapshot.scale_in_guard = guard(confirmation, autoscaler);
         assert_eq!(deleted(&audited(&snapshot)).len(), gone, "{confirmation:?} {autoscaler:?}");
+    }
+}
+
+#[test]
+fn a_setting_confirms_the_drop_that_it_is_about_to_make_and_no_other() {
+    let under_way = RecordedScaling { switch: Switch::On, from: 10, to: 2, ended: None };
+    let ended = |state| RecordedScaling { ended: Some(state), ..under_way.clone() };
+    let cases = [
+        ("from what is in force to what is wished", vec![under_way.clone()], 8),
+        ("an older setting stands beside it", vec![ended(ScaleActionState::Failed), under_way.clone()], 8),
+        ("to another number", vec![RecordedScaling { to: 3, ..under_way.clone() }], 0),
+        ("decided when there were fewer: another drop", vec![RecordedScaling { from: 4, ..under_way.clone() }], 0),
+        ("decided when there were more: another drop", vec![RecordedScaling { from: 20, ..under_way.clone() }], 0),
+        ("the set could not be told", vec![ended(ScaleActionState::Failed)], 0),
+        ("carried out long ago", vec![ended(ScaleActionState::Succeeded)], 0),
+        ("switched off", vec![RecordedScaling { switch: Switch::Off, ..under_way }], 0),
+    ];
+    for (what, recorded, gone) in cases {
+        let mut snapshot = dropped(10, 2);
+        snapshot.scale_in_guard =
+            ScaleInGuard::On { confirmation: Confirmation::None, autoscaler: Autoscaler::None, recorded };
+        assert_eq!(deleted(&audited(&snapshot)).len(), gone, "{what}");
     }
 }
 

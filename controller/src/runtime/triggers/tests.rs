@@ -8,7 +8,7 @@ use super::*;
 use crate::cluster::{ClusterError, Freshness, NewObject, Notice, ObjectId};
 
 /// A cluster of which only the members of one set, the operations and the users of a group are asked for.
-struct Fixed(Members, Vec<Arc<ScaleSetOperation>>);
+struct Fixed(Members, Vec<Arc<ScaleSetOperation>>, Vec<Arc<AutoscaleSetting>>);
 
 #[async_trait]
 impl Cluster for Fixed {
@@ -38,7 +38,7 @@ impl Cluster for Fixed {
         None
     }
     fn autoscale_settings(&self, _: &ObjectKey) -> Vec<Arc<AutoscaleSetting>> {
-        Vec::new()
+        self.2.clone()
     }
     fn members(&self, set: &ObjectKey, set_uid: &str) -> Members {
         assert_eq!((set.name.as_str(), set_uid), ("web", "web-uid"));
@@ -112,6 +112,7 @@ fn two_members(operations: Vec<Arc<ScaleSetOperation>>) -> Fixed {
     Fixed(
         Members { scale_set_vms: vec![Arc::new(vm("web-0", "r1")), Arc::new(vm("web-1", "r2"))], flex_vms: Vec::new() },
         operations,
+        Vec::new(),
     )
 }
 
@@ -150,6 +151,27 @@ fn a_changed_model_concerns_every_member() {
 fn a_changed_status_of_a_set_concerns_no_member() {
     let change = change(Some(set(1)), Some(set(1)));
     assert_eq!(of(CacheChange::ScaleSet(change)), [own("web")]);
+}
+
+#[test]
+fn a_set_that_has_looked_at_its_newest_spec_concerns_the_settings_that_wait_for_that() {
+    let value = json!({
+        "apiVersion": "compute.scaleset.io/v1alpha1", "kind": "AutoscaleSetting", "metadata": metadata("auto", 1),
+        "spec": {"scaleTargetRef": {"name": "web"}, "profiles": []},
+    });
+    let mut followed = two_members(Vec::new());
+    followed.2 = vec![Arc::new(serde_json::from_value(value).unwrap())];
+    let looked_at = |observed: i64| {
+        let mut set = set(2);
+        set.status = Some(serde_json::from_value(json!({"observedGeneration": observed})).unwrap());
+        set
+    };
+    let of = |before, after| {
+        let change = CacheChange::ScaleSet(change(Some(looked_at(before)), Some(looked_at(after))));
+        triggers(&change, &followed)
+    };
+    assert_eq!(of(1, 2), [own("web"), Trigger::AutoscaleSetting(key("auto"), When::Spaced)]);
+    assert_eq!(of(2, 2), [own("web")]);
 }
 
 #[test]

@@ -94,6 +94,9 @@ fn profile_part(name: &str, value: &str) -> Value {
             "name": "app", "publisher": "Microsoft.Azure.Extensions", "type": "CustomScript",
             "typeHandlerVersion": "2.0", "settings": {"commandToExecute": value},
         }]}),
+        "agent" => json!({"extensions": [{
+            "name": "agent", "publisher": "Microsoft.Azure.Monitor", "type": value, "typeHandlerVersion": "1.0",
+        }]}),
         "health" if value == "probe" => json!({"networkProfile": {"healthProbe": {
             "loadBalancer": "default", "protocol": "Http", "port": 80, "requestPath": "/healthz", "intervalSeconds": 5,
             "numberOfProbes": 2,

@@ -142,6 +142,19 @@ pub(super) fn images(stage: &Stage) -> String {
     lines.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
 }
 
+/// What a machine is known by, and what is stored in it.
+pub(super) fn machines(stage: &Stage) -> String {
+    let rows = stage.machines().into_values().map(|machine| {
+        let address = machine.private_ip_address.unwrap_or_else(|| "-".to_owned());
+        let data: Vec<String> = machine.disks[1..].iter().map(|disk| tail(disk)).collect();
+        vec![machine.owner.name, tail(&machine.vm_id), address, tail(&machine.disks[0]), data.join(",")]
+    });
+    let mut rows: Vec<Vec<String>> = rows.collect();
+    rows.sort();
+    let lines = aligned(&["MACHINE", "VM-ID", "ADDRESS", "OS-DISK", "DATA-DISKS"], rows);
+    lines.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+}
+
 /// The end of a name tells disks apart.
 fn tail(disk: &str) -> String {
     disk[disk.len() - 4..].to_owned()
