@@ -10,13 +10,17 @@ use scaleset_crds::{InstanceStatus, ScaleSetStatus};
 use serde_json::{Value, json};
 
 use crate::arguments::Output;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Instance};
 use crate::output::{facts, or_none, print, table};
 
 pub(crate) async fn set(cluster: &Cluster, name: &str, output: Output) -> anyhow::Result<()> {
-    let status = cluster.set(name).await?.status.unwrap_or_default();
+    let set = cluster.set(name).await?;
+    let status = set.status.clone().unwrap_or_default();
+    // Who is in no pool need not be asked for.
+    let instances = if status.load_balancer_pools.is_empty() { Vec::new() } else { cluster.instances(&set).await? };
+    let members: Vec<PoolMember> = instances.iter().flat_map(members_of).collect();
     match output {
-        Output::Json | Output::Yaml => print(&view_of_set(&status), output),
+        Output::Json | Output::Yaml => print(&view_of_set(&status, &members), output),
         Output::Table => {
             let view = status.instance_view.unwrap_or_default();
             let mut rows: Vec<Vec<String>> = view
@@ -33,6 +37,7 @@ pub(crate) async fn set(cluster: &Cluster, name: &str, output: Output) -> anyhow
             println!("{}", table(&["EXTENSION", "CODE", "VMS"], &rows));
             if !status.load_balancer_pools.is_empty() {
                 println!("\n{}", pools_of_set(&status.load_balancer_pools));
+                println!("\n{}", pool_members(&members));
             }
             println!("\n{}", statuses(&view.statuses));
             let service = |service: &OrchestrationServiceSummary| {
@@ -47,7 +52,19 @@ pub(crate) async fn set(cluster: &Cluster, name: &str, output: Output) -> anyhow
     }
 }
 
-fn view_of_set(status: &ScaleSetStatus) -> Value {
+/// A VM of a set in a backend pool.
+#[derive(Clone, Debug)]
+struct PoolMember {
+    instance_id: String,
+    membership: PoolMembership,
+}
+
+fn members_of(instance: &Instance) -> Vec<PoolMember> {
+    let pools = instance.status().load_balancer_pools;
+    pools.into_iter().map(|membership| PoolMember { instance_id: instance.id(), membership }).collect()
+}
+
+fn view_of_set(status: &ScaleSetStatus, members: &[PoolMember]) -> Value {
     let ScaleSetInstanceView { statuses_summary, extensions, orchestration_services, statuses } =
         status.instance_view.clone().unwrap_or_default();
     json!({
@@ -55,8 +72,36 @@ fn view_of_set(status: &ScaleSetStatus) -> Value {
         "extensions": extensions,
         "statuses": statuses,
         "orchestrationServices": orchestration_services,
-        "loadBalancerPools": status.load_balancer_pools,
+        "loadBalancerPools":
+            status.load_balancer_pools.iter().map(|pool| view_of_pool(pool, members)).collect::<Vec<Value>>(),
     })
+}
+
+fn view_of_pool(pool: &PoolSummary, members: &[PoolMember]) -> Value {
+    let mut view = json!(pool);
+    let of_pool = members.iter().filter(|member| member.membership.name == pool.name);
+    let member = |PoolMember { instance_id, membership }: &PoolMember| {
+        let PoolMembership { name: _, state, drained_at } = membership;
+        let mut member = json!({"instanceId": instance_id, "state": state});
+        if let Some(drained_at) = drained_at {
+            member["drainedAt"] = json!(drained_at);
+        }
+        member
+    };
+    view["members"] = of_pool.map(member).collect();
+    view
+}
+
+fn pool_members(members: &[PoolMember]) -> String {
+    let row = |PoolMember { instance_id, membership }: &PoolMember| {
+        let PoolMembership { name, state, drained_at } = membership;
+        let drained_at = or_none(drained_at.as_ref().map(|at| at.0.to_string()));
+        vec![name.clone(), instance_id.clone(), format!("{state:?}"), drained_at]
+    };
+    // Pool by pool; within one the VMs stay in the order of their ids.
+    let mut rows: Vec<Vec<String>> = members.iter().map(row).collect();
+    rows.sort_by(|one, other| one[0].cmp(&other[0]));
+    table(&["LOAD BALANCER", "VM", "STATE", "DRAINED AT"], &rows)
 }
 
 fn pools_of_set(pools: &[PoolSummary]) -> String {
@@ -169,6 +214,7 @@ fn statuses(statuses: &[InstanceViewStatus]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use scaleset_crds::load_balancing::PoolMemberState;
     use scaleset_crds::vocabulary::StatusLevel;
 
     use super::*;
@@ -197,5 +243,30 @@ mod tests {
             "statuses": [{"code": "PowerState/running", "level": "Info", "displayStatus": "VM running"}],
         });
         assert_eq!(view_of_instance(&status), expected);
+    }
+
+    #[test]
+    fn a_pool_of_a_set_names_its_members_with_their_states() {
+        let pool = |name: &str| PoolSummary { name: name.to_owned(), healthy: 1, draining: 1, total: 2 };
+        let member = |id: &str, pool: &str, state| {
+            let membership = PoolMembership { name: pool.to_owned(), state, drained_at: None };
+            PoolMember { instance_id: id.to_owned(), membership }
+        };
+        let members = [
+            member("0", "web-lb", PoolMemberState::Healthy),
+            member("0", "other", PoolMemberState::Healthy),
+            member("7", "web-lb", PoolMemberState::Draining),
+        ];
+        let expected = json!({
+            "name": "web-lb", "healthy": 1, "draining": 1, "total": 2,
+            "members": [{"instanceId": "0", "state": "Healthy"}, {"instanceId": "7", "state": "Draining"}],
+        });
+        assert_eq!(view_of_pool(&pool("web-lb"), &members), expected);
+        let lines: Vec<String> = pool_members(&members)
+            .lines()
+            .map(|line| line.split_whitespace().collect::<Vec<&str>>().join(" "))
+            .collect();
+        let head = "LOAD BALANCER VM STATE DRAINED AT";
+        assert_eq!([&lines[0], &lines[1], &lines[3]], [head, "other 0 Healthy <none>", "web-lb 7 Draining <none>"]);
     }
 }

@@ -1,8 +1,8 @@
 //! Autoscale on the real API server: a set follows its load and the calendar, and a decision is carried out once.
 
 use anyhow::{Context, ensure};
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use kube::api::{Api, Patch, PatchParams};
 use scaleset_crds::autoscale_setting::ScaleActionState;
 use scaleset_crds::{AutoscaleSetting, AutoscaleSettingStatus, ScaleSet};
 use serde_json::{Value, json};
@@ -17,16 +17,21 @@ fn setting(name: &str, profiles: &Value) -> Value {
     })
 }
 
-fn rule(name: &str, direction: &str, operator: &str, threshold: &str, value: i32) -> Value {
+fn rule(name: &str, direction: &str, compared: [&str; 2], cooldown_seconds: i32) -> Value {
+    let [operator, threshold] = compared;
     json!({
         "name": name,
         "metricTrigger": {"metricName": "Percentage CPU", "operator": operator, "threshold": threshold},
-        "scaleAction": {"direction": direction, "value": value, "cooldownSeconds": 60},
+        "scaleAction": {"direction": direction, "value": 4, "cooldownSeconds": cooldown_seconds},
     })
 }
 
-fn following() -> Value {
-    let rules = [rule("busy", "Increase", "GreaterThan", "70", 4), rule("idle", "Decrease", "LessThan", "30", 4)];
+/// From 2 to 10 VMs in steps of 4.
+fn following(cooldown_seconds: i32) -> Value {
+    let rules = [
+        rule("busy", "Increase", ["GreaterThan", "70"], cooldown_seconds),
+        rule("idle", "Decrease", ["LessThan", "30"], cooldown_seconds),
+    ];
     json!([{"name": "usual", "capacity": {"minimum": 2, "maximum": 10, "default": 2}, "rules": rules}])
 }
 
@@ -58,7 +63,7 @@ fn a_set_follows_its_load_from_two_to_ten_and_back() {
     run("autoscale", async |scene| {
         load(scene.world, "autoscale", 100).await?;
         scene.apply(&uniform("web", 2, json!({})))?;
-        scene.apply(&setting("auto", &following()))?;
+        scene.apply(&setting("auto", &following(60)))?;
         scene.kubectl(&["wait", "--for=condition=Ready", "--timeout=60s", "asetting/auto"])?;
         load(scene.world, "autoscale", 900).await?;
         counts(scene, 10).await?;
@@ -97,11 +102,10 @@ fn a_profile_of_the_calendar_comes_into_force() {
     run("autoscale-calendar", async |scene| {
         scene.apply(&uniform("web", 2, json!({})))?;
         scene.settled("web").await?;
-        let clock: Value = scene.world.hardware.send(http::Method::GET, "/clock", &Value::Null).await?;
-        let now: Timestamp = clock["scenarioTime"].as_str().context("the clock tells the time")?.parse()?;
+        let now = scenario_now(scene.world).await?;
         let local = |after: i64| {
             let at = now + SignedDuration::from_secs(after);
-            at.to_zoned(jiff::tz::TimeZone::UTC).datetime().strftime("%Y-%m-%dT%H:%M:%S").to_string()
+            at.to_zoned(TimeZone::UTC).datetime().strftime("%Y-%m-%dT%H:%M:%S").to_string()
         };
         let profiles = json!([
             {"name": "usual", "capacity": {"minimum": 1, "maximum": 2, "default": 1}},
@@ -111,45 +115,126 @@ fn a_profile_of_the_calendar_comes_into_force() {
             },
         ]);
         scene.apply(&setting("auto", &profiles))?;
-        scene
-            .until("the sale is to come", async || {
-                let status = status(scene, "auto").await?;
-                let next = status.next_profile.as_ref().and_then(|next| next.name.clone());
-                let seen = (status.profile.clone(), next);
-                ensure!(seen == (Some("usual".to_owned()), Some("sale".to_owned())), "{seen:?}");
-                Ok(())
-            })
-            .await?;
-        counts(scene, 5).await?;
-        assert_eq!(status(scene, "auto").await?.profile.as_deref(), Some("sale"));
-        counts(scene, 2).await?;
-        assert_eq!(status(scene, "auto").await?.profile.as_deref(), Some("usual"));
-        Ok(())
+        comes_and_goes(scene, ["usual", "sale"]).await
     });
+}
+
+#[test]
+fn a_recurring_profile_lasts_until_the_next_one_begins() {
+    run("autoscale-week", async |scene| {
+        scene.apply(&uniform("web", 2, json!({})))?;
+        scene.settled("web").await?;
+        // Whole minutes: the rush begins in five to six, and ends five later.
+        let now = scenario_now(scene.world).await?;
+        let weekly = |minutes: i64| {
+            let at = Timestamp::from_second((now.as_second() / 60 + minutes) * 60)?.to_zoned(TimeZone::UTC);
+            let day = at.strftime("%A").to_string();
+            anyhow::Ok(json!({"timeZone": "UTC", "days": [day], "hours": [at.hour()], "minutes": [at.minute()]}))
+        };
+        let profiles = json!([
+            {"name": "quiet", "capacity": {"minimum": 1, "maximum": 2, "default": 1}, "recurrence": weekly(11)?},
+            {"name": "rush", "capacity": {"minimum": 5, "maximum": 6, "default": 5}, "recurrence": weekly(6)?},
+        ]);
+        scene.apply(&setting("auto", &profiles))?;
+        // Until the rush begins the quiet of the week before lasts.
+        comes_and_goes(scene, ["quiet", "rush"]).await
+    });
+}
+
+async fn scenario_now(world: &World) -> anyhow::Result<Timestamp> {
+    let clock: Value = world.hardware.send(http::Method::GET, "/clock", &Value::Null).await?;
+    Ok(clock["scenarioTime"].as_str().context("the clock tells the time")?.parse()?)
+}
+
+/// At most 2 VMs in the first profile, at least 5 in the second, and the first one again.
+async fn comes_and_goes(scene: &Scene<'_>, [first, second]: [&str; 2]) -> anyhow::Result<()> {
+    scene
+        .until(&format!("{second} is to come"), async || {
+            let status = status(scene, "auto").await?;
+            let next = status.next_profile.as_ref().and_then(|next| next.name.clone());
+            let seen = (status.profile.clone(), next);
+            ensure!(seen == (Some(first.to_owned()), Some(second.to_owned())), "{seen:?}");
+            Ok(())
+        })
+        .await?;
+    for (profile, count) in [(second, 5), (first, 2)] {
+        counts(scene, count).await?;
+        assert_eq!(status(scene, "auto").await?.profile.as_deref(), Some(profile));
+    }
+    Ok(())
+}
+
+/// Nobody scales a set in that namespace while this stands.
+fn no_scaling(namespace: &str) -> [Value; 2] {
+    let (version, name) = ("admissionregistration.k8s.io/v1", format!("no-scaling-{namespace}"));
+    let rule = json!({
+        "apiGroups": [scaleset_crds::GROUP], "apiVersions": [scaleset_crds::VERSION], "operations": ["UPDATE"],
+        "resources": ["scalesets/scale"],
+    });
+    let policy = json!({
+        "apiVersion": version, "kind": "ValidatingAdmissionPolicy", "metadata": {"name": name},
+        "spec": {
+            "failurePolicy": "Fail", "matchConstraints": {"resourceRules": [rule]},
+            "validations": [{"expression": "false", "message": "not now"}],
+        },
+    });
+    let here = json!({"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}});
+    let binding = json!({
+        "apiVersion": version, "kind": "ValidatingAdmissionPolicyBinding", "metadata": {"name": name},
+        "spec": {"policyName": name, "validationActions": ["Deny"], "matchResources": here},
+    });
+    [policy, binding]
+}
+
+/// Whether a set may be scaled now, by whomever.
+fn may_scale(scene: &Scene<'_>) -> bool {
+    scene.kubectl(&["scale", "sset/web", "--replicas=2", "--dry-run=server"]).is_ok()
 }
 
 #[test]
 fn killed_between_the_record_and_the_set_a_decision_is_carried_out_once() {
     run_alone(async |world| {
         let namespace = "autoscale-crash";
-        {
-            let scene = Scene::new(world, namespace).await;
-            load(world, namespace, 100).await?;
-            scene.apply(&uniform("web", 2, json!({})))?;
-            scene.settled("web").await?;
-            scene.apply(&setting("auto", &following()))?;
-            scene.kubectl(&["wait", "--for=condition=Ready", "--timeout=60s", "asetting/auto"])?;
+        let scene = Scene::new(world, namespace).await;
+        load(world, namespace, 100).await?;
+        scene.apply(&uniform("web", 2, json!({})))?;
+        scene.settled("web").await?;
+        scene.apply(&setting("auto", &following(1_800)))?;
+        scene.kubectl(&["wait", "--for=condition=Ready", "--timeout=60s", "asetting/auto"])?;
+        // The decision gets on record, the write to the set is refused: so the process dies between the two.
+        for object in no_scaling(namespace) {
+            scene.apply(&object)?;
         }
+        scene
+            .until("nobody may scale", async || {
+                ensure!(!may_scale(&scene), "the policy is not in force yet");
+                Ok(())
+            })
+            .await?;
+        load(world, namespace, 900).await?;
+        let decided = scene
+            .until("a decision is on record", async || {
+                let status = status(&scene, "auto").await?;
+                status.last_scale_action.with_context(|| format!("{:?}", status.rules))
+            })
+            .await?;
+        assert_eq!((decided.from, decided.to), (2, 6));
+        scene.event("auto", "ScaleFailed").await?;
+        drop(scene);
         world.controller.kill().await?;
-        // What a process leaves behind that dies right after it has put a decision on record.
         let scene = Scene { world, namespace: namespace.to_owned() };
-        let time = status(&scene, "auto").await?.evaluated_at.context("it was evaluated")?;
-        let record = json!({"from": 2, "to": 6, "time": time, "cause": "busy: Percentage CPU 90 > 70"});
-        let until = Timestamp::from_second(time.0.as_second() + 1_800)?;
-        let patch = json!({"status": {"lastScaleAction": record, "cooldownUntil": until.to_string()}});
-        let settings: Api<AutoscaleSetting> = scene.api();
-        settings.patch_status("auto", &PatchParams::default(), &Patch::Merge(&patch)).await?;
-        assert_eq!(scene.set("web").await?.spec.replicas, Some(2));
+        assert_eq!(scene.set("web").await?.spec.replicas, Some(2), "the set has not heard of it");
+        for object in no_scaling(namespace) {
+            let kind = object["kind"].as_str().context("it has a kind")?.to_lowercase();
+            scene.kubectl(&["delete", &kind, object["metadata"]["name"].as_str().context("it has a name")?])?;
+        }
+        scene
+            .until("the set may be scaled", async || {
+                ensure!(may_scale(&scene), "the policy is in force yet");
+                Ok(())
+            })
+            .await?;
+        load(world, namespace, 300).await?;
         drop(scene);
         world.restart_controller().await?;
         let scene = Scene { world, namespace: namespace.to_owned() };
@@ -161,9 +246,9 @@ fn killed_between_the_record_and_the_set_a_decision_is_carried_out_once() {
                 Ok(status)
             })
             .await?;
-        let told: Vec<(i32, i32, ScaleActionState)> =
-            done.scale_actions.iter().map(|action| (action.from, action.to, action.state)).collect();
-        assert_eq!(told, [(2, 6, ScaleActionState::Succeeded)]);
+        let told: Vec<_> = done.scale_actions.iter().map(|action| (action.from, action.to, action.time.0)).collect();
+        assert_eq!(told, [(2, 6, decided.time.0)], "the decision of the process that died");
+        assert_eq!(done.scale_actions[0].state, ScaleActionState::Succeeded);
         scene.settled("web").await?;
         let set: ScaleSet = scene.set("web").await?;
         assert_eq!(set.spec.replicas, Some(6), "once");

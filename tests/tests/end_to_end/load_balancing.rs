@@ -63,6 +63,10 @@ fn no_request_is_lost_over_a_rolling_upgrade_and_a_scale_in() {
         scene.kubectl(&["apply", "--dry-run=server", "--validate=strict", "-f", &sample])?;
         scene.apply(&uniform("web", 5, behind(location)))?;
         all_healthy(scene, 5).await?;
+        let view: Value = serde_json::from_str(&plugin.run(&["get-instance-view", "web", "-o", "json"])?)?;
+        let members = view["loadBalancerPools"][0]["members"].as_array().cloned().unwrap_or_default();
+        assert_eq!(members.len(), 5, "{view}");
+        assert!(members.iter().all(|member| member["state"] == "Healthy"), "{members:?}");
         send_requests(scene, location).await?;
 
         scene.patch::<ScaleSet>("web", profile(json!({"vmSize": "Standard_D4s_v3"}))).await?;
