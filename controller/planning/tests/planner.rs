@@ -32,6 +32,8 @@ mod overprovision;
 mod overtaken;
 #[path = "planner/placement.rs"]
 mod placement;
+#[path = "planner/protection.rs"]
+mod protection;
 #[path = "planner/repairs.rs"]
 mod repairs;
 #[path = "planner/requests.rs"]
