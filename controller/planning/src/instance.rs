@@ -251,6 +251,11 @@ fn enrolled(snapshot: &InstanceSnapshot) -> Option<Decision> {
             let step = Step::Enroll(Enrolment::Join { scale_set: scale_set.clone(), group: wished_group(snapshot) });
             Some(decide(step, "its model names another capacity reservation group"))
         }
+        // Before there is hardware: it is where the mark says for good.
+        (Belonging::HandMade { scale_set }, _) if snapshot.marked_fault_domain != snapshot.fault_domain => {
+            let step = Step::Enroll(Enrolment::Join { scale_set: scale_set.clone(), group: wished_group(snapshot) });
+            Some(decide(step, &format!("its place in scale set {scale_set} has no mark yet")))
+        }
         (Belonging::Leaving { scale_set }, Some(_)) => {
             Some(decide(Step::Enroll(Enrolment::Leave), &format!("it has left scale set {scale_set}")))
         }

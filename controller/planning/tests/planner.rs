@@ -52,6 +52,8 @@ mod scale_in;
 mod scheduled_event;
 #[path = "planner/settings.rs"]
 mod settings;
+#[path = "planner/size_table.rs"]
+mod size_table;
 #[path = "planner/spot.rs"]
 mod spot;
 #[path = "planner/spot_placement.rs"]
