@@ -68,7 +68,9 @@ pub(super) fn validate(observed: &Observed) -> InstanceSnapshot {
         eviction_note: eviction_note(observed),
         hardware: match (&observed.machine, &observed.silence) {
             // Nobody is made while the region does not tell who may join, and where.
-            (Ok(None), Some(silence)) => HardwareView::Unknown { message: told(silence) },
+            (Ok(None), Some(silence)) if metadata.deletion_timestamp.is_none() => {
+                HardwareView::Unknown { message: told(silence) }
+            }
             (machine, _) => hardware_view(machine),
         },
         status: observed.instance.status().cloned().unwrap_or_default(),
