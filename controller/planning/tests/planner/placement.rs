@@ -73,6 +73,31 @@ fn the_hundred_and_first_member_opens_a_second_placement_group() {
     assert_eq!(groups.last().map(String::as_str), Some("1"));
 }
 
+/// Fault domains and their numbers mean something inside one placement group only.
+#[test]
+fn each_placement_group_has_its_own_even_fault_domains() {
+    let mut set = snapshot(&[], 250);
+    (set.set.platform_fault_domain_count, set.set.single_placement_group) = (Some(5), Some(false));
+    let grow = |set: &mut ScaleSetSnapshot| {
+        let plan = audited(set);
+        crate::surging::obey_some(set, &plan, usize::MAX);
+        let mut counts = std::collections::BTreeMap::<String, [usize; 5]>::new();
+        for member in set.members.iter().filter(|member| member.is_live()) {
+            let group = counts.entry(member.placement_group.clone().unwrap_or_default()).or_default();
+            group[usize::try_from(member.fault_domain.expect("it has one")).expect("a number")] += 1;
+        }
+        counts.into_values().collect::<Vec<_>>()
+    };
+    assert_eq!(grow(&mut set), [[20; 5], [20; 5], [10; 5]]);
+    // People delete fault domain 0 out of the first group, and fault domains 1 and 2 out of the second.
+    set.members.retain(|member| match member.placement_group.as_deref() {
+        Some("0") => member.fault_domain != Some(0),
+        Some("1") => !matches!(member.fault_domain, Some(1 | 2)),
+        _ => true,
+    });
+    assert_eq!(grow(&mut set), [[20; 5], [20; 5], [10; 5]], "each is filled where it lacks them");
+}
+
 #[test]
 fn placement_groups_do_not_span_zones() {
     let plan = audited(&snapshot(&ZONES, 6));
@@ -198,6 +223,7 @@ fn members_made_by_hand_count_in_their_fault_domains() {
     let by_hand = |number, domain| {
         let mut made = member(number, None, Some(domain), "own");
         (made.origin, made.name) = (scaleset_planning::snapshot::Origin::Hand, format!("by-hand-{number}"));
+        (made.placement_group, made.update_domain) = (None, None);
         made
     };
     set.members = vec![by_hand(0, 0), by_hand(1, 0), by_hand(2, 1)];
