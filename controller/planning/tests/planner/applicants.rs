@@ -144,13 +144,15 @@ fn where_priorities_do_not_go_together_those_of_one_join() {
     assert_eq!(refused, Some((Reason::OperationNotAllowed, message.to_owned())));
 }
 
+/// What it shows, fault domains, who is there and asks, and what they are given.
+type Row = (&'static str, i32, Vec<Applicant<'static>>, &'static [(&'static str, Option<i32>)]);
+
 #[test]
 fn who_names_no_fault_domain_gets_the_emptiest_whoever_is_judged_first() {
     use MemberStanding::{Accepted, Newcomer};
     let set = |domains| SetShape { fault_domain_count: domains, single_placement_group: None, ..open_set() };
     let placed = |name, domain| Applicant { placed: Some(domain), ..applicant(name, 0, preserving(Accepted)) };
     let far = MemberShape { location: "westus", ..preserving(Newcomer) };
-    type Row = (&'static str, i32, Vec<Applicant<'static>>, &'static [(&'static str, Option<i32>)]);
     let new = |name, second| applicant(name, second, preserving(Newcomer));
     let table: [Row; 7] = [
         ("max spreading", 1, vec![new("a", 1)], &[("a", None)]),

@@ -62,12 +62,14 @@ fn is_operated_on(protection: Protection, operation: OperationType, ids: &[&str]
     settled_on(&after(protected)).contains(&"0")
 }
 
+/// What is done, whether it is to a VM with a protection, and whether it is to be: none, from scale-in, from all actions.
+type Row = (&'static str, Box<dyn Fn(Protection) -> bool>, [bool; 3]);
+
 #[test]
 fn protection_is_from_what_azure_says() {
     use Protection::{FromScaleIn, FromSetActions, None};
     let all_of_a_set = [OperationType::Restart, OperationType::Reimage, OperationType::Deallocate];
     let (replace, restart, reimage) = (RepairAction::Replace, RepairAction::Restart, RepairAction::Reimage);
-    type Row = (&'static str, Box<dyn Fn(Protection) -> bool>, [bool; 3]);
     let mut table: Vec<Row> = vec![
         ("scale-in", Box::new(is_scaled_in), [true, false, false]),
         ("an upgrade by the set", Box::new(is_upgraded), [true, true, false]),

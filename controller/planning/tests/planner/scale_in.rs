@@ -5,7 +5,7 @@ use std::time::Duration;
 use scaleset_crds::condition::Reason;
 use scaleset_crds::spot::Priority;
 use scaleset_crds::vocabulary::{PowerWish, ProvisioningState, ScaleInRule};
-use scaleset_planning::plan::{RemovalCause, ScaleSetPlan};
+use scaleset_planning::plan::{Action, RemovalCause, ScaleSetPlan};
 use scaleset_planning::priority_mix::PriorityMix;
 use scaleset_planning::scale_in::{ScaleInOrder, victims};
 use scaleset_planning::snapshot::{MaxSurge, Member, Origin, Protection, ScaleSetSnapshot, UnhealthyRule};
@@ -162,7 +162,7 @@ fn what_is_announced_is_what_goes() {
 
 /// Names of those that go because the set shrinks.
 fn scaled_in(plan: &ScaleSetPlan) -> Vec<String> {
-    let removals = plan.actions.iter().filter_map(|action| action.removal());
+    let removals = plan.actions.iter().filter_map(Action::removal);
     removals.filter(|removal| removal.cause == RemovalCause::ScaleIn).map(|removal| removal.name.clone()).collect()
 }
 

@@ -35,12 +35,12 @@ pub(super) fn misplaced(before: &Seen, now: &Seen) -> Vec<String> {
         findings.extend(uneven_zones(set, &alone, &placed));
         let by_hand: Vec<&MemberSeen> = now.members.values().filter(|one| is_member_by_hand(set, one)).collect();
         let was_there = |one: &&MemberSeen| before.members.get(&one.uid).and_then(domain) == domain(one);
-        findings.extend(match is_all_spot(set) {
-            true => scattered(&alone, &placed),
-            false if by_hand.iter().all(was_there) => uneven_domains(&[alone, by_hand].concat(), &placed),
-            // Who joined in the same moment counts for one of two who decide, and not for the other.
-            false => Vec::new(),
-        });
+        // Who joins in the same moment counts for one of two who decide, and not for the other.
+        if is_all_spot(set) {
+            findings.extend(scattered(&alone, &placed));
+        } else if by_hand.iter().all(was_there) {
+            findings.extend(uneven_domains(&[alone, by_hand].concat(), &placed));
+        }
     }
     findings
 }
