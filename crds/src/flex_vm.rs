@@ -81,7 +81,8 @@ pub struct FlexVMSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 8))]
     pub zone: Option<String>,
-    /// Fault domain, 0 to the set's count minus 1; only for a member of a set with more than one. Immutable.
+    /// Fault domain, 0 to the set's count minus 1; only for a member of a set with more than one. None by default: such a set
+    /// gives the VM the one with the fewest VMs, which stands on the label `fault-domain`. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 4))]
     pub platform_fault_domain: Option<i32>,

@@ -35,6 +35,7 @@ use crate::vocabulary::{MaxDisruption, OrchestrationMode, ScaleInRule, UpgradeMo
     derive = "PartialEq",
     validation = rules::dns_label_name(52),
     validation = refuse::max_spreading_needs_many_groups(),
+    validation = refuse::zones_suit_pinned_fault_domains(),
     validation = refuse::single_placement_group_limit(),
     validation = refuse::zonal_placement_group_limit(),
     validation = reservation::many_placement_groups(),

@@ -251,11 +251,17 @@ fn enrolled(snapshot: &InstanceSnapshot) -> Option<Decision> {
     match (&snapshot.belonging, &snapshot.enrolled) {
         (Belonging::HandMade { scale_set }, marks) if marks.as_ref() != Some(scale_set) => {
             let step = Step::Enroll(Enrolment::Join { scale_set: scale_set.clone(), group: wished_group(snapshot) });
-            Some(decide(step, &format!("it has joined scale set {scale_set}")))
+            let domain = snapshot.fault_domain.map(|domain| format!(", fault domain {domain}")).unwrap_or_default();
+            Some(decide(step, &format!("it has joined scale set {scale_set}{domain}")))
         }
         (Belonging::HandMade { scale_set }, _) if snapshot.marked_group != wished_group(snapshot) => {
             let step = Step::Enroll(Enrolment::Join { scale_set: scale_set.clone(), group: wished_group(snapshot) });
             Some(decide(step, "its model names another capacity reservation group"))
+        }
+        // Before there is hardware: it is where the mark says for good.
+        (Belonging::HandMade { scale_set }, _) if snapshot.marked_fault_domain != snapshot.fault_domain => {
+            let step = Step::Enroll(Enrolment::Join { scale_set: scale_set.clone(), group: wished_group(snapshot) });
+            Some(decide(step, &format!("its fault domain in scale set {scale_set} is not marked")))
         }
         (Belonging::Leaving { scale_set }, Some(_)) => {
             Some(decide(Step::Enroll(Enrolment::Leave), &format!("it has left scale set {scale_set}")))

@@ -106,10 +106,40 @@ pub fn size_refusal(
         ),
         (OrchestrationMode::Uniform | OrchestrationMode::Flexible, Some(false) | None) => None,
     };
-    let own_image = profile.storage_profile.image_reference.id.is_some();
+    let of_image = match image_members_max(Some(profile)) {
+        OWN_IMAGE_MAX => too_many(OWN_IMAGE_MAX, "of an own image (imageReference.id)"),
+        _ => None,
+    };
     in_groups
-        .or_else(|| if own_image { too_many(OWN_IMAGE_MAX, "of an own image (imageReference.id)") } else { None })
+        .or(of_image)
         .or_else(|| too_many(MEMBERS_MAX, "members of a set"))
+        .or_else(|| priority_refusal(snapshot, profile))
+}
+
+/// Members that a set may have by the image of its profile, whoever made them.
+pub fn image_members_max(profile: Option<&VirtualMachineProfile>) -> usize {
+    let own_image = profile.is_some_and(|profile| profile.storage_profile.image_reference.id.is_some());
+    if own_image { OWN_IMAGE_MAX } else { MEMBERS_MAX }
+}
+
+/// Over several fault domains VMs of a size without memory-preserving maintenance are all regular or all Spot, those made
+/// by hand among them.
+fn priority_refusal(snapshot: &ScaleSetSnapshot, profile: &VirtualMachineProfile) -> Option<Failure> {
+    let count = fault_domain_count(snapshot);
+    let size = snapshot.region.as_ref()?.sizes.get(&profile.vm_size)?;
+    if snapshot.set.mode != OrchestrationMode::Flexible || !needs_single_group(size.maintenance, count) {
+        return None;
+    }
+    let wished = profile.spot.priority;
+    let by_hand = || snapshot.members.iter().filter(|member| !member.is_made() && member.is_live());
+    let others = by_hand().filter(|member| member.priority != wished).count();
+    let message = format!(
+        "spec.virtualMachineProfile.priority: {wished:?}, and {others} of {} made by hand are not; with {} over {count} fault \
+         domains, a size without memory-preserving maintenance, regular and Spot VMs are not mixed",
+        by_hand().count(),
+        profile.vm_size
+    );
+    (others > 0).then_some(Failure { reason: Reason::OperationNotAllowed, message })
 }
 
 /// Members that a Uniform set can have, extras included.
@@ -122,8 +152,7 @@ pub(crate) fn uniform_members_max(
         Some(true) => PLACEMENT_GROUP_MAX * set.zones.len().max(1),
         Some(false) | None => MEMBERS_MAX,
     };
-    let own_image = profile.storage_profile.image_reference.id.is_some();
-    in_groups.min(if own_image { OWN_IMAGE_MAX } else { MEMBERS_MAX })
+    in_groups.min(image_members_max(Some(profile)))
 }
 
 /// Members that a set may have, whoever made them: a single placement group of a Flexible set is for sizes without
@@ -168,14 +197,20 @@ fn zones_refusal(set: &SetFacts, region: &RegionFacts) -> Option<Failure> {
 }
 
 fn fault_domains_refusal(set: &SetFacts, region: &RegionFacts) -> Option<Failure> {
-    let wished = set.platform_fault_domain_count?;
-    let legal = region.fault_domain_count;
-    if (set.mode == OrchestrationMode::Flexible || set.zones.is_empty()) && wished > legal {
-        let message =
-            format!("spec.platformFaultDomainCount: {wished} must fall in the range 1 to {legal} in {}", set.location);
-        return refused(Reason::InvalidParameter, message);
+    let (wished, there, location) = (set.platform_fault_domain_count?, region.fault_domain_count, &set.location);
+    if wished <= there {
+        return None;
     }
-    None
+    let message = match (set.mode, set.zones.is_empty()) {
+        (OrchestrationMode::Uniform, false) => format!(
+            "spec.platformFaultDomainCount: {wished} must be 1 in a Uniform set with zones of {location}, where a zone has \
+             {there} fault domains"
+        ),
+        (OrchestrationMode::Uniform, true) | (OrchestrationMode::Flexible, _) => {
+            format!("spec.platformFaultDomainCount: {wished} must fall in the range 1 to {there} in {location}")
+        }
+    };
+    refused(Reason::InvalidParameter, message)
 }
 
 /// A Flexible set over several fault domains has a single placement group for sizes without memory-preserving

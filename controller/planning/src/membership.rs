@@ -3,17 +3,24 @@
 //! Rules: Azure's "Attach or detach a Virtual Machine to or from a Virtual Machine Scale Set" and "Orchestration modes": the
 //! set is Flexible and in the same region; a zonal VM's zone is one of the set's, a regional VM needs a regional set; a fault
 //! domain may be named only in a set with more than one; a VM that runs already joins, and a member leaves, only where
-//! there is one fault domain and `singlePlacementGroup: false` is written. `None` means accepted.
+//! there is one fault domain and `singlePlacementGroup: false` is written; VMs of a size without memory-preserving maintenance
+//! over several fault domains are all regular or all Spot. `None` means accepted.
 //!
 //! VMs that would join in the same moment are judged as if the older had joined before: by time of creation, then name. So
 //! every pass comes to the same judgement, whichever is first, and no two are accepted that do not go together.
 
+mod fault_domain;
+
 use jiff::Timestamp;
 use scaleset_crds::condition::Reason;
+use scaleset_crds::spot::Priority;
 use scaleset_crds::vocabulary::OrchestrationMode;
 
 use crate::limits;
+use crate::priority_mix::Split;
 use crate::snapshot::{Failure, MemberLife, SizeMaintenance};
+
+pub use fault_domain::fault_domain_among;
 
 /// The set, as far as membership depends on it.
 #[derive(Clone, Debug)]
@@ -34,6 +41,10 @@ pub struct SetShape<'set> {
     pub wished_single_placement_group: Option<bool>,
     /// Members that it has.
     pub members: usize,
+    /// The most members that the image of its profile allows.
+    pub image_members_max: usize,
+    /// Members by priority, beside the others that are judged with a VM.
+    pub priorities: Split,
     /// Whether it is there to stay.
     pub life: MemberLife,
 }
@@ -51,6 +62,8 @@ pub struct MemberShape<'vm> {
     pub size: &'vm str,
     /// How its size is maintained.
     pub maintenance: SizeMaintenance,
+    /// Priority.
+    pub priority: Priority,
     /// Whether its set has taken it before.
     pub standing: MemberStanding,
 }
@@ -64,6 +77,15 @@ pub struct Applicant<'vm> {
     pub name: &'vm str,
     /// The VM.
     pub shape: MemberShape<'vm>,
+    /// The fault domain that it has, whoever chose it; none where that is not settled yet.
+    pub placed: Option<i32>,
+}
+
+impl Applicant<'_> {
+    /// Whose turn it is.
+    fn age(&self) -> (Timestamp, &str) {
+        (self.created, self.name)
+    }
 }
 
 /// Whether a set has taken a VM.
@@ -86,30 +108,41 @@ pub fn refusal_among(
     others: &[Applicant<'_>],
 ) -> Option<Failure> {
     let Some(set) = set else { return refusal(None, set_name, &applicant.shape) };
+    let (set, _) = joined_before(set, applicant, others);
+    refusal(Some(&set), set_name, &applicant.shape)
+}
+
+/// The set as it is once those have joined who are before `applicant`, and these, the older first.
+fn joined_before<'set, 'pass, 'vm>(
+    set: &SetShape<'set>,
+    applicant: &Applicant<'_>,
+    others: &'pass [Applicant<'vm>],
+) -> (SetShape<'set>, Vec<&'pass Applicant<'vm>>) {
     let (mut taken, mut waiting): (Vec<&Applicant<'_>>, Vec<&Applicant<'_>>) = others
         .iter()
         .filter(|other| other.name != applicant.name)
         .partition(|other| other.shape.standing == MemberStanding::Accepted);
-    let age = |one: &&Applicant<'_>| (one.created, one.name.to_owned());
-    taken.sort_by_key(age);
-    waiting.retain(|other| (other.created, other.name) < (applicant.created, applicant.name));
-    waiting.sort_by_key(age);
+    taken.sort_by_key(|other| other.age());
+    waiting.retain(|other| other.age() < applicant.age());
+    waiting.sort_by_key(|other| other.age());
     let mut set = SetShape { members: set.members.max(taken.len()), ..set.clone() };
     for other in &taken {
-        set.decided_by(&other.shape);
+        set.takes(&other.shape);
     }
-    for other in &waiting {
-        if refusal(Some(&set), set_name, &other.shape).is_none() {
-            set.decided_by(&other.shape);
+    for other in waiting {
+        if refusal(Some(&set), set.name, &other.shape).is_none() {
+            set.takes(&other.shape);
             set.members += 1;
+            taken.push(other);
         }
     }
-    refusal(Some(&set), set_name, &applicant.shape)
+    (set, taken)
 }
 
 impl SetShape<'_> {
-    /// The first VM decides whether there is a single placement group.
-    fn decided_by(&mut self, vm: &MemberShape<'_>) {
+    /// The first VM decides whether there is a single placement group; every one has a priority.
+    fn takes(&mut self, vm: &MemberShape<'_>) {
+        self.priorities = self.priorities.with(vm.priority);
         let needs_one = match vm.maintenance {
             SizeMaintenance::Known(maintenance) => {
                 Some(limits::needs_single_group(maintenance, self.fault_domain_count))
@@ -154,9 +187,12 @@ pub fn refusal(set: Option<&SetShape<'_>>, set_name: &str, vm: &MemberShape<'_>)
 /// There is room for one more, and its size goes with the others'.
 fn joining_refusal(set: &SetShape<'_>, vm: &MemberShape<'_>) -> Option<Failure> {
     let SetShape { name, members, fault_domain_count: count, single_placement_group: single, .. } = set;
-    let most = limits::members_max(set.mode, *single);
+    let by_shape = limits::members_max(set.mode, *single);
+    let most = by_shape.min(set.image_members_max);
     if *members >= most {
-        let message = format!("spec.scaleSetRef.name: scale set {name} has {members} members, the most are {most}");
+        let what = if most < by_shape { " of an own image (imageReference.id)" } else { "" };
+        let message =
+            format!("spec.scaleSetRef.name: scale set {name} has {members} members, the most{what} are {most}");
         return refused(Reason::OperationNotAllowed, message);
     }
     let MemberShape { size, maintenance, location, .. } = vm;
@@ -184,9 +220,25 @@ fn joining_refusal(set: &SetShape<'_>, vm: &MemberShape<'_>) -> Option<Failure> 
             "spec.vmSize: scale set {name} has a single placement group, for sizes without memory-preserving maintenance \
              only; {size} has it"
         ),
-        (true, Some(true) | None) | (false, Some(false) | None) => return None,
+        (true, Some(true) | None) => return priority_refusal(set, vm),
+        (false, Some(false) | None) => return None,
     };
     refused(Reason::OperationNotAllowed, message)
+}
+
+/// A size that needs a single placement group is there in one priority only.
+fn priority_refusal(set: &SetShape<'_>, vm: &MemberShape<'_>) -> Option<Failure> {
+    let SetShape { name, fault_domain_count: count, priorities: Split { regular, spot }, .. } = set;
+    let (others, needed) = match vm.priority {
+        Priority::Regular => (spot, Priority::Spot),
+        Priority::Spot => (regular, Priority::Regular),
+    };
+    let message = format!(
+        "spec.priority: {:?}, and scale set {name} has {regular} regular and {spot} Spot members; with {} over {count} fault \
+         domains, a size without memory-preserving maintenance, they are not mixed; only {needed:?} joins",
+        vm.priority, vm.size
+    );
+    (*others > 0).then_some(Failure { reason: Reason::OperationNotAllowed, message })
 }
 
 /// Why a member may not leave. A set that is gone holds nobody.

@@ -1,4 +1,5 @@
-//! Where a new member goes: the emptiest usable zone, in it the emptiest fault domain, lowest names on a tie.
+//! Where a new member goes: the emptiest usable zone, in it the first placement group with room, in that the emptiest fault
+//! domain, lowest names on a tie. Fault domains are those of a group: two VMs are surely apart only where they share it.
 //!
 //! Sources: Azure's "Use zone balance in Virtual Machine Scale Sets" (best effort: one zone down is worked around, with two or
 //! more down nothing is scaled) and "Choosing the right number of fault domains". The order of the score's fields is
@@ -43,11 +44,25 @@ struct PlaceScore {
 
 type ZoneAndDomain = (Option<String>, Option<i32>);
 
+/// A placement group of a Uniform set, or a zone of a Flexible one, and a fault domain in it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Seat {
+    zone: Option<String>,
+    group: Option<GroupKey>,
+    fault_domain: Option<i32>,
+}
+
+impl Seat {
+    fn of(member: &Member) -> Self {
+        Self { zone: member.zone.clone(), group: GroupKey::of(member), fault_domain: member.fault_domain }
+    }
+}
+
 /// The members of a set by place, kept up to date while new ones are placed.
 #[derive(Clone, Debug)]
 pub struct Occupancy {
     mode: OrchestrationMode,
-    places: BTreeMap<ZoneAndDomain, usize>,
+    places: BTreeMap<Seat, usize>,
     candidates: Vec<ZoneAndDomain>,
     spreading: Spreading,
     groups: Groups,
@@ -128,7 +143,7 @@ impl Occupancy {
     }
 
     fn add(&mut self, member: &Member) {
-        *self.places.entry((member.zone.clone(), member.fault_domain)).or_default() += 1;
+        *self.places.entry(Seat::of(member)).or_default() += 1;
         self.groups.add(member);
     }
 
@@ -136,7 +151,7 @@ impl Occupancy {
     /// are there, placement groups are full of them, too.
     pub(crate) fn overlook(&mut self, members: &[&Member]) {
         for member in members {
-            if let Some(count) = self.places.get_mut(&(member.zone.clone(), member.fault_domain)) {
+            if let Some(count) = self.places.get_mut(&Seat::of(member)) {
                 *count = count.saturating_sub(1);
             }
         }
@@ -172,7 +187,8 @@ impl Occupancy {
             (None, Some(domain)) => format!("fault domain {domain} has the fewest members ({members_in_fault_domain})"),
             (None, None) => "the region spreads by itself".to_owned(),
         };
-        *self.places.entry((zone.clone(), fault_domain)).or_default() += 1;
+        let group = self.open_group(zone.as_ref());
+        *self.places.entry(Seat { zone: zone.clone(), group, fault_domain }).or_default() += 1;
         let (placement_group, update_domain) = match self.mode {
             OrchestrationMode::Uniform => self.groups.join(zone.as_ref()),
             OrchestrationMode::Flexible => (None, None),
@@ -204,12 +220,22 @@ impl Occupancy {
 
     fn score(&self, candidate: &ZoneAndDomain) -> PlaceScore {
         let (zone, fault_domain) = candidate;
-        let in_zone = |place: &&ZoneAndDomain| place.0 == *zone;
+        let group = self.open_group(zone.as_ref());
+        let seat = Seat { zone: zone.clone(), group, fault_domain: *fault_domain };
+        let in_zone = self.places.iter().filter(|(seat, _)| seat.zone == *zone);
         PlaceScore {
-            members_in_zone: self.places.keys().filter(in_zone).map(|place| self.places[place]).sum(),
+            members_in_zone: in_zone.map(|(_, count)| count).sum(),
             zone: zone.clone(),
-            members_in_fault_domain: self.places.get(candidate).copied().unwrap_or(0),
+            members_in_fault_domain: self.places.get(&seat).copied().unwrap_or(0),
             fault_domain: *fault_domain,
+        }
+    }
+
+    /// The placement group that the next member of a zone joins; a Flexible set has none.
+    fn open_group(&self, zone: Option<&String>) -> Option<GroupKey> {
+        match self.mode {
+            OrchestrationMode::Uniform => Some(self.groups.open(zone)),
+            OrchestrationMode::Flexible => None,
         }
     }
 }
@@ -253,10 +279,7 @@ impl Groups {
 
     /// The first group of the zone with room, and in it the update domain with the fewest members.
     pub(crate) fn join(&mut self, zone: Option<&String>) -> (Option<String>, Option<i32>) {
-        let key = (0..=self.0.len())
-            .map(|number| GroupKey { zone: zone.cloned(), number })
-            .find(|key| !self.is_full(key))
-            .expect("one more number than groups is free");
+        let key = self.open(zone);
         let name = key.to_string();
         let group = self.0.entry(key).or_default();
         let domain = (0..UPDATE_DOMAIN_COUNT)
@@ -264,6 +287,14 @@ impl Groups {
             .expect("there are update domains");
         *group.entry(domain).or_default() += 1;
         (Some(name), Some(domain))
+    }
+
+    /// The first group of the zone with room.
+    fn open(&self, zone: Option<&String>) -> GroupKey {
+        (0..=self.0.len())
+            .map(|number| GroupKey { zone: zone.cloned(), number })
+            .find(|key| !self.is_full(key))
+            .expect("one more number than groups is free")
     }
 
     fn is_full(&self, key: &GroupKey) -> bool {

@@ -27,10 +27,17 @@ pub struct Split {
 impl Split {
     /// The members of these priorities.
     pub fn count(priorities: impl Iterator<Item = Priority>) -> Self {
-        priorities.fold(Self::default(), |split, priority| match priority {
-            Priority::Regular => Self { regular: split.regular + 1, ..split },
-            Priority::Spot => Self { spot: split.spot + 1, ..split },
-        })
+        priorities.fold(Self::default(), Self::with)
+    }
+
+    /// One more of `priority`.
+    #[must_use]
+    pub const fn with(self, priority: Priority) -> Self {
+        let Self { regular, spot } = self;
+        match priority {
+            Priority::Regular => Self { regular: regular + 1, spot },
+            Priority::Spot => Self { regular, spot: spot + 1 },
+        }
     }
 
     /// All of them.

@@ -45,14 +45,14 @@ fn is_down(member: &Member) -> bool {
         && report.evicted == Evicted::No
 }
 
-/// What is uneven, in words: fault domains of a zone or update domains of a placement group that are more than one member
-/// apart, or more placement groups than needed.
+/// What is uneven, in words: fault domains or update domains of a placement group that are more than one member apart, or more
+/// placement groups than needed.
 fn skew(members: &[Member], fault_domain_count: i32) -> Option<String> {
-    let mut domains: BTreeMap<&Zone, BTreeMap<i32, usize>> = BTreeMap::new();
+    let mut domains: BTreeMap<(&Zone, &Option<String>), BTreeMap<i32, usize>> = BTreeMap::new();
     let mut groups: BTreeMap<&Zone, BTreeMap<&str, BTreeMap<i32, usize>>> = BTreeMap::new();
     for member in members {
         if let Some(domain) = member.fault_domain {
-            *domains.entry(&member.zone).or_default().entry(domain).or_default() += 1;
+            *domains.entry((&member.zone, &member.placement_group)).or_default().entry(domain).or_default() += 1;
         }
         if let (Some(group), Some(domain)) = (&member.placement_group, member.update_domain) {
             *groups.entry(&member.zone).or_default().entry(group).or_default().entry(domain).or_default() += 1;
@@ -81,7 +81,7 @@ fn skew(members: &[Member], fault_domain_count: i32) -> Option<String> {
 /// The places that are taken so far.
 struct Room {
     fault_domain_count: i32,
-    domains: BTreeMap<(Zone, i32), usize>,
+    domains: BTreeMap<(Zone, Option<String>, i32), usize>,
     groups: Groups,
 }
 
@@ -92,24 +92,25 @@ impl Room {
 
     fn add(&mut self, member: &Member) {
         if let Some(domain) = member.fault_domain {
-            *self.domains.entry((member.zone.clone(), domain)).or_default() += 1;
+            let seat = (member.zone.clone(), member.placement_group.clone(), domain);
+            *self.domains.entry(seat).or_default() += 1;
         }
         self.groups.add(member);
     }
 
-    /// The emptiest fault domain of its zone, and the first placement group with room; nothing where it has just that.
+    /// The first placement group of its zone with room, and in it the emptiest fault domain; nothing where it has just that.
     fn seat(&mut self, member: &Member, skew: &str) -> Option<Action> {
-        let zone = &member.zone;
-        let taken = |domain: i32| self.domains.get(&(zone.clone(), domain)).copied().unwrap_or(0);
+        let (placement_group, update_domain) = self.groups.join(member.zone.as_ref());
+        let seat = |domain: i32| (member.zone.clone(), placement_group.clone(), domain);
+        let taken = |domain: i32| self.domains.get(&seat(domain)).copied().unwrap_or(0);
         let fault_domain = if self.fault_domain_count == 1 {
             None
         } else {
             (0..self.fault_domain_count).min_by_key(|domain| (taken(*domain), *domain))
         };
         if let Some(domain) = fault_domain {
-            *self.domains.entry((zone.clone(), domain)).or_default() += 1;
+            *self.domains.entry(seat(domain)).or_default() += 1;
         }
-        let (placement_group, update_domain) = self.groups.join(zone.as_ref());
         let had = (member.fault_domain, &member.placement_group, member.update_domain);
         (had != (fault_domain, &placement_group, update_domain)).then(|| {
             Action::SeatMember(Seating {

@@ -10,6 +10,7 @@ mod forced_deletion;
 mod growth;
 mod os_upgrade;
 mod requests;
+mod shrinking;
 mod successors;
 mod surplus;
 mod uncounted;
@@ -19,8 +20,7 @@ use std::time::Duration;
 
 use scaleset_crds::VirtualMachineProfile;
 use scaleset_crds::condition::Reason;
-use scaleset_crds::rolling_upgrade::RollingUpgradeStatus;
-use scaleset_crds::vocabulary::{OrchestrationMode, OsType, RollingUpgradeCode, UpgradeMode};
+use scaleset_crds::vocabulary::{OrchestrationMode, OsType, UpgradeMode};
 
 use crate::limits;
 use crate::naming;
@@ -30,29 +30,26 @@ use crate::priority_mix::Split;
 use crate::repair;
 use crate::respread;
 use crate::revision;
-use crate::scale_in::{self, ScaleInOrder};
 use crate::snapshot::{
     Failure, FinalizerState, Member, MemberKind, Origin, Protection, Revision, ScaleSetSnapshot, SetLife,
 };
 use crate::sudden_drop;
 use crate::unsettled;
-use crate::upgrade::rolling::surge::{Surge, replaced_by};
+use crate::upgrade::rolling::surge::replaced_by;
 use crate::upgrade::rolling::{RollingDecision, RollingInput, Target};
 use crate::upgrade::{self, Outdated, UpgradeDecision, UpgradeInput, automatic, manual, outdated, rolling};
-use crate::zone_balance;
 
 use deletion::plan_deletion;
 pub use evictions::lowered;
 use evictions::{Evictions, hold_lowered, plan_evictions};
 use growth::Growth;
 use os_upgrade::{is_for_image, plan_os_upgrade};
-use successors::{Places, mark_successors, surge_input, take_places};
+use successors::{Places, mark_successors, surge_input, surge_of_target, take_places};
 pub(crate) use successors::{pairs_among, surge_of};
 use uncounted::{unbalanced, uncounted};
 
 /// Members created in one pass; more wait for the next, so that a changed wish is noticed in between.
 pub const CREATES_PER_PASS_MAX: usize = 1_000;
-const NEXT_VICTIMS: usize = 5;
 /// Failed revisions that the record keeps.
 const FAILED_REVISIONS_MAX: usize = 10;
 /// How soon to look again at what only the region can change (an image, a size, a zone).
@@ -142,9 +139,7 @@ fn plan_live(snapshot: &ScaleSetSnapshot, all: &ScaleSetSnapshot, plan: &mut Sca
         plan.actions.extend(respread::decide(snapshot, plan.effective.fault_domain_count));
     }
     plan.actions.extend(revision::prune(&snapshot.revisions, &all.members, newest.as_ref()));
-    let next = scale_in::victims(&snapshot.members, &scale_in_order(snapshot, plan), NEXT_VICTIMS);
-    let next = next.into_iter().map(|victim| (victim.member.name.clone(), victim.rank)).collect();
-    plan.next_victims = next;
+    plan.next_victims = shrinking::announced(snapshot, plan);
 }
 
 /// How many of the members that are missing its rolling upgrade has yet to make. A revision that the region cannot make is
@@ -250,7 +245,7 @@ fn plan_scale(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: Opti
         let excess = counted - target;
         match placement::outage(snapshot) {
             Some(refusal) => hold_region(plan, &refusal, excess),
-            None => scale_in(snapshot, plan, &staying, &surge, excess),
+            None => shrinking::scale_in(snapshot, plan, &staying, &surge, excess),
         }
     } else if counted < target && replaced == 0 && kept == 0 {
         // Of a pair only the old one counts.
@@ -270,59 +265,6 @@ fn leaving(plan: &ScaleSetPlan) -> Vec<String> {
 fn removed(plan: &ScaleSetPlan, wanted: fn(RemovalCause) -> bool) -> Vec<String> {
     let removals = plan.actions.iter().filter_map(Action::removal).filter(|removal| wanted(removal.cause));
     removals.map(|removal| removal.name.clone()).collect()
-}
-
-/// The revision that a running rolling upgrade brings members to.
-fn upgrading_to(plan: &ScaleSetPlan) -> Option<&str> {
-    let running = |record: &&RollingUpgradeStatus| record.running_status.code == RollingUpgradeCode::RollingForward;
-    plan.rolling_upgrade.as_ref().filter(running).map(|record| record.target_revision.as_str())
-}
-
-fn scale_in_order<'pass>(snapshot: &'pass ScaleSetSnapshot, plan: &'pass ScaleSetPlan) -> ScaleInOrder<'pass> {
-    ScaleInOrder {
-        zones: &snapshot.set.zones,
-        rule: snapshot.set.scale_in_rule,
-        unhealthy: snapshot.set.scale_in_unhealthy,
-        upgrading_to: upgrading_to(plan),
-        mix: snapshot.set.mix,
-    }
-}
-
-/// What a surge has left over goes first; nobody of a pair that goes on is a victim.
-fn scale_in(
-    snapshot: &ScaleSetSnapshot,
-    plan: &mut ScaleSetPlan,
-    staying: &[Member],
-    surge: &Surge<'_>,
-    excess: usize,
-) {
-    let leftovers = &surge.leftovers[..surge.leftovers.len().min(excess)];
-    let mut others: Vec<Member> =
-        staying.iter().filter(|member| !leftovers.iter().any(|left| left.name == member.name)).cloned().collect();
-    for member in &mut others {
-        if surge.pairs.iter().any(|pair| [&pair.new.name, &pair.old.name].contains(&&member.name)) {
-            member.protection = member.protection.max(Protection::FromScaleIn);
-        }
-    }
-    let victims = scale_in::victims(&others, &scale_in_order(snapshot, plan), excess - leftovers.len());
-    let short = excess - leftovers.len() - victims.len();
-    let left = leftovers.iter().map(|member| (*member, "more than the target, the surge has ended".to_owned()));
-    let removed: Vec<(&Member, String)> =
-        left.chain(victims.into_iter().map(|victim| (victim.member, victim.rank))).collect();
-    let names: Vec<&str> = removed.iter().map(|(member, _)| member.name.as_str()).collect();
-    let left = staying.iter().filter(|member| member.is_live() && !names.contains(&member.name.as_str()));
-    let left = left.map(|member| member.zone.clone());
-    if let Some(refusal) = zone_balance::refusal(&snapshot.set, left, Reason::OperationNotAllowed) {
-        hold(plan, refusal.reason, excess, &refusal.message);
-        return;
-    }
-    // A member that goes is not brought up to date first.
-    plan.actions.retain(|action| action.upgraded().is_none_or(|name| !names.contains(&name)));
-    plan.actions.extend(removed.into_iter().map(|(member, why)| remove(member, RemovalCause::ScaleIn, why)));
-    if short > 0 {
-        let message = format!("{short} more than the target {}, protected from scale-in", plan.effective.target);
-        hold(plan, Reason::Protected, short, &message);
-    }
 }
 
 fn scale_out(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, newest: Option<&Revision>, growth: Growth<'_>) {

@@ -34,6 +34,8 @@ mod overtaken;
 mod placement;
 #[path = "planner/precedence.rs"]
 mod precedence;
+#[path = "planner/protection.rs"]
+mod protection;
 #[path = "planner/repairs.rs"]
 mod repairs;
 #[path = "planner/requests.rs"]
@@ -54,6 +56,8 @@ mod scheduled_event;
 mod seat;
 #[path = "planner/settings.rs"]
 mod settings;
+#[path = "planner/size_table.rs"]
+mod size_table;
 #[path = "planner/spot.rs"]
 mod spot;
 #[path = "planner/spot_placement.rs"]

@@ -55,6 +55,14 @@ impl Instance {
         }
     }
 
+    /// What Azure calls such a resource: a Flexible set's VM is one like any other, an instance of a Uniform set is not.
+    pub(crate) const fn resource_type(&self) -> &'static str {
+        match self {
+            Self::Uniform(_) => "ScaleSetVM",
+            Self::Flexible(_) => "VM",
+        }
+    }
+
     pub(crate) fn zone(&self) -> Option<&str> {
         match self {
             Self::Uniform(vm) => vm.spec.zone.as_deref(),

@@ -136,6 +136,8 @@ fn listed(instances: &[Instance], now: Timestamp) -> String {
             vec![
                 instance.id(),
                 instance.name(),
+                or_none(status.computer_name),
+                instance.resource_type().to_owned(),
                 or_none(status.vm_size),
                 instance.zone().unwrap_or_default().to_owned(),
                 or_none(status.power_state.map(PowerState::code)),
@@ -146,5 +148,7 @@ fn listed(instances: &[Instance], now: Timestamp) -> String {
             ]
         })
         .collect();
-    table(&["ID", "NAME", "SIZE", "ZONE", "POWER", "PROVISIONING", "HEALTH", "LATEST", "AGE"], &rows)
+    let headings =
+        ["ID", "NAME", "COMPUTER-NAME", "TYPE", "SIZE", "ZONE", "POWER", "PROVISIONING", "HEALTH", "LATEST", "AGE"];
+    table(&headings, &rows)
 }

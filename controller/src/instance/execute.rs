@@ -264,9 +264,10 @@ impl Pass<'_> {
             Enrolment::Join { scale_set, group } => {
                 let name = &self.observed.id.key.name;
                 let zone = self.snapshot.zone.as_ref();
+                let fault_domain = self.snapshot.fault_domain.map(|domain| domain.to_string());
                 json!({"metadata": {"labels": {
                     labels::SCALE_SET: scale_set, labels::INSTANCE_ID: name, labels::ZONE: zone,
-                    labels::CAPACITY_RESERVATION_GROUP: group,
+                    labels::FAULT_DOMAIN: fault_domain, labels::CAPACITY_RESERVATION_GROUP: group,
                 }}})
             }
             Enrolment::Leave => {

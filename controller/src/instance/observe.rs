@@ -16,7 +16,7 @@ use crate::cluster::cache::{Cached, key_of};
 use crate::cluster::{Kind, ObjectId, ObjectKey};
 use crate::context::Context;
 use crate::operation::order;
-use crate::scale_set::maintenance_of;
+use crate::scale_set::{fault_domain_on, maintenance_of, set_shape};
 
 /// `FlexVM`s that are members of a set by their own wish, or are to become it, with how their sizes are maintained.
 #[derive(Default)]
@@ -48,7 +48,8 @@ pub(super) struct Observed {
     pub(super) set: Option<Arc<ScaleSet>>,
     /// The revision that a Uniform instance follows.
     pub(super) revision: Option<Arc<ControllerRevision>>,
-    /// A `FlexVM` that is to join a set, and the others that refer to it; empty for any other instance.
+    /// A `FlexVM` that is to join a set, or has no fault domain in it yet, and the others that refer to it; empty for any
+    /// other instance.
     pub(super) applicants: Applicants,
     /// What the hardware said instead of telling how their sizes are maintained.
     pub(super) silence: Option<HardwareError>,
@@ -163,7 +164,8 @@ async fn applicants(
     set: Option<&ScaleSet>,
 ) -> Result<Applicants, HardwareError> {
     let (Instance::FlexVM(vm), Some(set)) = (instance, set) else { return Ok(Applicants::default()) };
-    if vm.spec.scale_set_ref.is_none() || vm.status.as_ref().is_some_and(|status| status.scale_set.is_some()) {
+    let accepted = vm.status.as_ref().is_some_and(|status| status.scale_set.is_some());
+    if vm.spec.scale_set_ref.is_none() || (accepted && !lacks_fault_domain(vm, set)) {
         return Ok(Applicants::default());
     }
     let catalog = context.hardware.catalog().await?;
@@ -184,6 +186,12 @@ async fn applicants(
     let others = there.filter(|other| name(&other.metadata) != name(&vm.metadata) && stays(other));
     let others = others.map(|other| (Arc::clone(&other), maintenance(&other))).collect();
     Ok(Applicants { own: maintenance(vm), others })
+}
+
+/// Whether a VM has no place yet in a set with several fault domains.
+fn lacks_fault_domain(vm: &FlexVM, set: &ScaleSet) -> bool {
+    let placed = vm.spec.platform_fault_domain.or_else(|| fault_domain_on(&vm.metadata));
+    placed.is_none() && set_shape(set).fault_domain_count > 1
 }
 
 /// Of its set, and for a `FlexVM` its own.

@@ -10,18 +10,23 @@ use scaleset_crds::repairs::RepairAction;
 use scaleset_crds::spot::{EvictionPolicy, Priority, SpotRestorePolicy};
 use scaleset_crds::vocabulary::Surplus;
 use scaleset_crds::{FlexVM, ScaleSet, ScaleSetVM, labels};
-use scaleset_planning::membership::{Applicant, SetShape, detach_refusal, move_refusal, refusal_among};
+use scaleset_planning::membership::{
+    Applicant, SetShape, detach_refusal, fault_domain_among, move_refusal, refusal_among,
+};
 use scaleset_planning::scale_set::prefix;
 use scaleset_planning::snapshot::{
     Asker, Assigned, Belonging, Birth, EvictionNote, Failure, InstanceRequest, InstanceSnapshot, MemberKind,
     MemberLife, Origin, OsDiskWish, ReleaseRule, RequestedOperation, SizeMaintenance,
 };
-use scaleset_planning::view::{ModelView, QuotaRule};
+use scaleset_planning::view::{HardwareView, ModelView, QuotaRule};
 use scaleset_planning::{naming, revision};
 
 use super::machine_view::hardware_view;
 use super::observe::{Applicants, Instance, Observed, Scaled, owning_set};
-use crate::scale_set::{finalizer, is_owned_by, member_shape, origin, profile_of, repair_of, set_shape, shutdown_of};
+use crate::error::told;
+use crate::scale_set::{
+    fault_domain_on, finalizer, is_owned_by, member_shape, origin, profile_of, repair_of, set_shape, shutdown_of,
+};
 
 /// How long a restoration is tried where the policy does not say.
 const RESTORE_TIMEOUT_SECONDS: i32 = 3_600;
@@ -53,6 +58,7 @@ pub(super) fn validate(observed: &Observed) -> InstanceSnapshot {
         belonging: wish.belonging,
         kept: wish.kept,
         enrolled: wish.enrolled,
+        marked_fault_domain: fault_domain_on(metadata),
         marked_group: metadata.labels.as_ref().and_then(|all| all.get(labels::CAPACITY_RESERVATION_GROUP)).cloned(),
         os_disk_wish: annotation(labels::OS_DISK).and_then(|wish| OsDiskWish::parse(wish)),
         repair: repair_of(metadata),
@@ -60,7 +66,13 @@ pub(super) fn validate(observed: &Observed) -> InstanceSnapshot {
         power_operation: annotation(labels::POWER_OPERATION).cloned(),
         restore_for: restore_for(observed),
         eviction_note: eviction_note(observed),
-        hardware: hardware_view(&observed.machine),
+        hardware: match (&observed.machine, &observed.silence) {
+            // Nobody is made while the region does not tell who may join, and where.
+            (Ok(None), Some(silence)) if metadata.deletion_timestamp.is_none() => {
+                HardwareView::Unknown { message: told(silence) }
+            }
+            (machine, _) => hardware_view(machine),
+        },
         status: observed.instance.status().cloned().unwrap_or_default(),
     }
 }
@@ -244,7 +256,7 @@ fn flexible(observed: &Observed, vm: &FlexVM) -> Wish {
         },
         assigned: Assigned::Known(assigned),
         zone: vm.spec.zone.clone(),
-        fault_domain: vm.spec.platform_fault_domain,
+        fault_domain: fault_domain(observed, vm, &belonging),
         belonging,
         kept,
         enrolled: vm.labels().get(labels::SCALE_SET).cloned().or_else(|| owning_set(&vm.metadata).map(str::to_owned)),
@@ -280,12 +292,38 @@ fn joining(observed: &Observed, vm: &FlexVM, shape: Option<&SetShape<'_>>, set_n
             return Belonging::Refused { scale_set, refusal: Failure { reason: Reason::OperationNotAllowed, message } };
         }
     }
-    let Applicants { own, others } = &observed.applicants;
-    let others: Vec<Applicant<'_>> = others.iter().map(|(other, maintenance)| applicant(other, *maintenance)).collect();
-    match refusal_among(shape, &scale_set, &applicant(vm, *own), &others) {
+    let (own, others) = applicants(observed, vm);
+    match refusal_among(shape, &scale_set, &own, &others) {
         Some(refusal) => Belonging::Refused { scale_set, refusal },
         None => Belonging::HandMade { scale_set },
     }
+}
+
+/// The fault domain that a VM is to be in: the one that it names, else the one where it is. One that joins is given the
+/// emptiest of its set, and keeps it by the mark on it.
+fn fault_domain(observed: &Observed, vm: &FlexVM, belonging: &Belonging) -> Option<i32> {
+    let named = vm.spec.platform_fault_domain;
+    let shape = observed.set.as_deref().map(set_shape)?;
+    let joined = matches!(belonging, Belonging::HandMade { scale_set: _ }) && shape.fault_domain_count > 1;
+    if named.is_some() || !joined {
+        return named;
+    }
+    let marked = fault_domain_on(&vm.metadata).filter(|domain| (0..shape.fault_domain_count).contains(domain));
+    match &observed.machine {
+        Ok(Some(machine)) => machine.placement.platform_fault_domain,
+        Ok(None) if observed.silence.is_some() => marked,
+        Ok(None) => marked.or_else(|| {
+            let (own, others) = applicants(observed, vm);
+            fault_domain_among(&shape, &Applicant { placed: None, ..own }, &others)
+        }),
+        Err(_) => marked,
+    }
+}
+
+fn applicants<'pass>(observed: &'pass Observed, vm: &'pass FlexVM) -> (Applicant<'pass>, Vec<Applicant<'pass>>) {
+    let Applicants { own, others } = &observed.applicants;
+    let others = others.iter().map(|(other, maintenance)| applicant(other, *maintenance)).collect();
+    (applicant(vm, *own), others)
 }
 
 fn applicant(vm: &FlexVM, maintenance: SizeMaintenance) -> Applicant<'_> {
@@ -293,6 +331,7 @@ fn applicant(vm: &FlexVM, maintenance: SizeMaintenance) -> Applicant<'_> {
         created: vm.metadata.creation_timestamp.as_ref().map(|time| time.0).unwrap_or_default(),
         name: vm.metadata.name.as_deref().unwrap_or_default(),
         shape: member_shape(vm, maintenance),
+        placed: vm.spec.platform_fault_domain.or_else(|| fault_domain_on(&vm.metadata)),
     }
 }
 

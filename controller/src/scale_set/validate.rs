@@ -19,8 +19,9 @@ use scaleset_crds::vocabulary::OrchestrationMode;
 use scaleset_crds::{FINALIZER, ScaleSet, ScaleSetSpec, VirtualMachineProfile, labels};
 use scaleset_hardware::catalog::{Region, ZoneState};
 use scaleset_hardware::headroom::Room;
+use scaleset_planning::limits::image_members_max;
 use scaleset_planning::membership::SetShape;
-use scaleset_planning::priority_mix::PriorityMix;
+use scaleset_planning::priority_mix::{PriorityMix, Split};
 use scaleset_planning::reservation::ReservedGroup;
 use scaleset_planning::snapshot::{
     BreachRule, Confirmation, FinalizerState, Headroom, Maintenance, MaxSurge, MemberLife, NewImages, OsUpgradePolicy,
@@ -34,7 +35,9 @@ use crate::error::{PassError, told};
 use crate::operation::set_operation;
 use crate::reservation_group::reserved_group;
 
-pub(crate) use member::{failure_of, is_owned_by, member_shape, origin, protection, repair_of, shutdown_of};
+pub(crate) use member::{
+    failure_of, fault_domain_on, is_owned_by, member_shape, origin, protection, repair_of, shutdown_of,
+};
 
 pub(super) fn validate(observed: &Observed) -> ScaleSetSnapshot {
     let set = &observed.set;
@@ -305,6 +308,8 @@ pub(crate) fn set_shape(set: &ScaleSet) -> SetShape<'_> {
             .or(set.spec.single_placement_group),
         wished_single_placement_group: set.spec.single_placement_group,
         members: status.and_then(|status| status.replicas).and_then(|count| count.try_into().ok()).unwrap_or(0),
+        image_members_max: image_members_max(set.spec.virtual_machine_profile.as_ref()),
+        priorities: Split::default(),
         life: if set.metadata.deletion_timestamp.is_some() { MemberLife::Terminating } else { MemberLife::Live },
     }
 }

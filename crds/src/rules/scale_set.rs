@@ -112,6 +112,21 @@ pub(crate) fn uniform_zonal_fault_domains() -> Rule {
     fault_domains("Uniform", Shape::Zonal, "count == 1 || count == 5", "1 or 5 in a Uniform set with zones")
 }
 
+/// Zones that come later suit the fault domains in force, also where only status has them. On the root for that, and asked
+/// only when zones come: of a set that has them already the controller can always report.
+pub(crate) fn zones_suit_pinned_fault_domains() -> Rule {
+    require(
+        "self.spec.orchestrationMode != 'Uniform' || has(self.spec.platformFaultDomainCount) || \
+         !has(self.spec.zones) || size(self.spec.zones) == 0 || \
+         (has(oldSelf.spec.zones) && size(oldSelf.spec.zones) > 0) || \
+         !has(self.status) || !has(self.status.platformFaultDomainCount) || \
+         self.status.platformFaultDomainCount == 1 || self.status.platformFaultDomainCount == 5",
+        Code::InvalidParameter,
+        ".spec.platformFaultDomainCount",
+        "platformFaultDomainCount must be 1 or 5 in a Uniform set with zones",
+    )
+}
+
 /// Fault domains of a Flexible set without zones.
 pub(crate) fn flexible_regional_fault_domains() -> Rule {
     fault_domains("Flexible", Shape::Regional, "count >= 1 && count <= 3", "1 to 3 in a Flexible set without zones")

@@ -5,6 +5,7 @@ mod autoscaled;
 mod drained;
 mod evictions;
 mod held;
+mod joined;
 mod maintenance;
 mod notices;
 mod performed;
@@ -26,6 +27,7 @@ use autoscaled::Autoscaled;
 use drained::Drained;
 use evictions::{Evictions, beyond_their_share};
 use held::unexplained;
+use joined::strayed;
 use maintenance::Maintenances;
 use notices::Notices;
 use performed::operations_are_performed_once;
@@ -91,6 +93,7 @@ impl Judge {
             findings.extend(misplaced(&self.before, &now));
             let by_hand = &self.by_hand;
             findings.extend(self.repairs.findings(stage.hardware.now(), &self.before, &now, by_hand));
+            findings.extend(strayed(&self.before, &now, observed.as_ref().unwrap_or(&BTreeMap::new())));
         }
         self.repairs.see(observed.as_ref());
         self.lagged = lags;

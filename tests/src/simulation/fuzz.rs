@@ -85,7 +85,8 @@ impl Author<'_> {
         self.tell(&format!("change web os-upgrade={os_upgrade}"));
         let mode = *self.random.pick(&["Manual", "Automatic"]);
         let replicas = self.random.below(5);
-        self.tell(&format!("set demo Flexible centralindia replicas={replicas} mode={mode}"));
+        let domains = 1 + 2 * (replicas % 2);
+        self.tell(&format!("set demo Flexible centralindia replicas={replicas} mode={mode} fd={domains}"));
         for set in ["web", "demo"] {
             if self.random.below(3) == 0 {
                 let seconds = *self.random.pick(&[300, 600, 900]);

@@ -24,6 +24,7 @@
 //! crash web-1   hang web-1                        … its guest stops by itself, or nobody can reach it any more
 //! unwell web-1 | well web-1                       … its application answers badly, and as scripted again
 //! zone eastus 2 down | up                         … a zone fails and comes back
+//! domain eastus 2 down | up                       … the same of a fault domain
 //! fail-boot web-3 | heal-boot                     … boots fail, by the beginning of the name
 //! calls observe fail | calls any lose 20          … calls fail, are throttled, lose their answer, or answer that there is
 //!                                                 nothing (empty), in so many of 100 cases
@@ -45,6 +46,7 @@
 //! services web                                    what works on a set by itself; marks of repairs on its VMs
 //! settings                                        what each autoscale setting finds and has done
 //! machines                                        what each machine is: its own id, its private address, its disks
+//! layouts                                         what each machine is: operating system, disks, interfaces
 //! images | history web                            the image and the disks of each machine; upgrades of a set's OS image
 //! ```
 //!
@@ -262,6 +264,7 @@ impl Teller {
             ("services", [set]) => self.say(&table::services(&self.stage, set)),
             ("images", []) => self.say(&table::images(&self.stage)),
             ("machines", []) => self.say(&table::machines(&self.stage)),
+            ("layouts", []) => self.say(&table::layouts(&self.stage)),
             ("history", [set]) => self.say(&table::os_upgrades(&self.stage, set)),
             _ => {
                 let done = self.disturb(verb, words);
@@ -317,16 +320,10 @@ impl Teller {
                 stage.block_on(hardware.set_load(name, Some(autoscale::load(metric, options))))
             }
             ("publish", [image, version]) => stage.block_on(hardware.publish_image(image, version)),
-            ("zone", [location, zone, "down"]) => {
-                let outage = Outage {
-                    location: (*location).to_owned(),
-                    zone: Some((*zone).to_owned()),
-                    fault_domain: None,
-                    host: None,
-                };
-                stage.block_on(hardware.set_outage(zone, outage))
+            ("zone" | "domain", [location, place, "down"]) => {
+                stage.block_on(hardware.set_outage(place, outage(verb, location, place)))
             }
-            ("zone", [_, zone, "up"]) => stage.block_on(hardware.clear_outage(zone)),
+            ("zone" | "domain", [_, place, "up"]) => stage.block_on(hardware.clear_outage(place)),
             ("fail-boot", [prefix]) => {
                 let selector = Selector { name_prefix: Some((*prefix).to_owned()), ..Selector::default() };
                 let effect = FaultEffect::FailBoot { code: BootFailure::OSProvisioningTimedOut };
@@ -432,6 +429,17 @@ fn hear(judge: &mut Judge, transcript: &mut String, stage: &Stage, lines: Vec<St
     }
     let findings = judge.findings(stage);
     assert!(findings.is_empty(), "{transcript}\nBROKEN: {}", findings.join("\nBROKEN: "));
+}
+
+/// Of a zone, or of a fault domain wherever it is.
+fn outage(what: &str, location: &str, place: &str) -> Outage {
+    let domain = || place.parse().expect("a fault domain is a number");
+    Outage {
+        location: location.to_owned(),
+        zone: (what == "zone").then(|| place.to_owned()),
+        fault_domain: (what == "domain").then(domain),
+        host: None,
+    }
 }
 
 fn calls_fault(calls: &str, how: &str, percent: &[&str]) -> Fault {

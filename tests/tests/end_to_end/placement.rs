@@ -110,7 +110,8 @@ fn vms_of_all_sorts_are_side_by_side_in_a_flexible_set() {
             vms.iter()
                 .all(|vm| { vm.status.as_ref().is_some_and(|status| status.power_state == Some(PowerState::Running)) })
         );
-        for table in [scene.kubectl(&["get", "fvm"])?, plugin.run(&["list-instances", "demo-set"])?] {
+        let listed = plugin.run(&["list-instances", "demo-set"])?;
+        for table in [&scene.kubectl(&["get", "fvm"])?, &listed] {
             for vm in &vms {
                 let name = vm.metadata.name.as_deref().unwrap_or_default();
                 let row = table.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_lowercase();
@@ -119,6 +120,17 @@ fn vms_of_all_sorts_are_side_by_side_in_a_flexible_set() {
                     assert!(row.contains(part), "{name}: {part}\n{table}");
                 }
             }
+        }
+        let heading: Vec<&str> = listed.lines().next().unwrap_or_default().split_whitespace().collect();
+        assert_eq!(heading[..4], ["ID", "NAME", "COMPUTER-NAME", "TYPE"], "{listed}");
+        for vm in &vms {
+            let name = vm.metadata.name.as_deref().unwrap_or_default();
+            let row = listed.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+            let computer_name = vm.status.as_ref().and_then(|status| status.computer_name.as_deref());
+            let first: Vec<&str> = row.split_whitespace().take(4).collect();
+            assert_eq!(first, [name, name, computer_name.unwrap_or_default(), "VM"], "{listed}");
+            let own = computer_name == Some(name);
+            assert_eq!(own, name == "newvm", "who is made by hand has the VM's name: {listed}");
         }
         Ok(())
     });

@@ -79,6 +79,8 @@ fn views_show_what_is_there_in_azures_shape() {
         let table = plugin.run(&["list-instances", "web"])?;
         let ids: Vec<&str> = rows(&table).iter().filter_map(|row| row.first().copied()).collect();
         assert_eq!(ids, ["0", "1", "2"], "{table}");
+        let first: Vec<&str> = rows(&table).iter().take(1).flat_map(|row| row[..4].to_vec()).collect();
+        assert_eq!(first, ["0", "web-0", "web000000", "ScaleSetVM"], "{table}");
         let shown = plugin.run(&["show", "web"])?;
         for line in ["Capacity:           3", "Upgrade policy:     Rolling", "UpToDate"] {
             assert!(shown.contains(line), "{shown}");

@@ -217,6 +217,38 @@ fn pinned_values_count_where_the_spec_is_silent() {
     });
 }
 
+/// A region with three fault domains has pinned three as the default of a set that names none.
+#[test]
+fn zones_do_not_come_to_fault_domains_that_they_cannot_have() {
+    run(async |server| {
+        let zoned = json!({"spec": {"zones": ["1", "2"]}});
+        for (count, goes) in [(1, true), (2, false), (3, false), (4, false), (5, true)] {
+            let set = named(&uniform_set(), &format!("domains-{count}"));
+            let set = server.create(&set, DryRun::No).await.expect("a legal set");
+            let status = json!({"platformFaultDomainCount": count});
+            let set = server.apply_status(&set, status).await.expect("a legal status");
+            match server.replace(&merged(&set, &zoned), DryRun::Yes).await {
+                Ok(_) => assert!(goes, "{count} are in force"),
+                Err(refused) => {
+                    let message =
+                        "InvalidParameter: platformFaultDomainCount must be 1 or 5 in a Uniform set with zones";
+                    assert!(!goes && refused.to_string().contains(message), "{count} are in force: {refused}");
+                }
+            }
+            let other = merged(&set, &json!({"spec": {"replicas": 2}}));
+            server.replace(&other, DryRun::Yes).await.expect("nothing else is refused for them");
+            server.delete(&set).await;
+        }
+        let zonal = merged(&named(&uniform_set(), "domains-before"), &zoned);
+        let zonal = server.create(&zonal, DryRun::No).await.expect("a legal set");
+        for replicas in [1, 2] {
+            let status = json!({"platformFaultDomainCount": 3, "replicas": replicas});
+            server.apply_status(&zonal, status).await.expect("a set that has both can be reported on");
+        }
+        server.delete(&zonal).await;
+    });
+}
+
 #[test]
 fn bounds_and_unknown_fields_are_refused_without_a_rule() {
     let profile = |change: Value| json!({"spec": {"virtualMachineProfile": change}});

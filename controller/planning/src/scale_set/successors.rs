@@ -40,8 +40,18 @@ pub(crate) fn surge_of<'pass>(
     plan: &ScaleSetPlan,
     members: &'pass [Member],
 ) -> Surge<'pass> {
+    surge_of_target(snapshot, plan, members, usize::try_from(plan.effective.target).unwrap_or(0))
+}
+
+/// The same if the set was to have `target` members.
+pub(super) fn surge_of_target<'pass>(
+    snapshot: &ScaleSetSnapshot,
+    plan: &ScaleSetPlan,
+    members: &'pass [Member],
+    target: usize,
+) -> Surge<'pass> {
     let rolling = plan.rolling_upgrade.as_ref().filter(|_| snapshot.set.upgrade_mode == UpgradeMode::Rolling);
-    Surge::of(members, surge_input(snapshot, plan), rolling)
+    Surge::of(members, surge_input_of(snapshot, target, plan.effective.single_placement_group), rolling)
 }
 
 /// How many pairs there are among `members` before the plan, of a set that is to have `target`.

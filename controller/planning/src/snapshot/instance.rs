@@ -50,6 +50,8 @@ pub struct InstanceSnapshot {
     pub kept: Option<Failure>,
     /// The set that the marks on its object name.
     pub enrolled: Option<String>,
+    /// The fault domain that the mark on its object names.
+    pub marked_fault_domain: Option<i32>,
     /// The capacity reservation group that the mark on its object names.
     pub marked_group: Option<String>,
     /// The OS disk that its set wishes for.

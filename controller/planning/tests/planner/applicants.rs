@@ -2,13 +2,17 @@
 //! the older had joined before.
 
 use jiff::{SignedDuration, Timestamp};
-use scaleset_planning::membership::{Applicant, MemberShape, MemberStanding, SetShape, refusal_among};
+use scaleset_crds::condition::Reason;
+use scaleset_crds::spot::Priority;
+use scaleset_planning::membership::{
+    Applicant, MemberShape, MemberStanding, SetShape, fault_domain_among, refusal_among,
+};
 use scaleset_planning::snapshot::{Maintenance, SizeMaintenance};
 
-use crate::membership::{open_set, vm};
+use crate::membership::{open_set, told, vm};
 
 fn applicant(name: &'static str, second: i64, shape: MemberShape<'static>) -> Applicant<'static> {
-    Applicant { created: Timestamp::UNIX_EPOCH + SignedDuration::from_secs(second), name, shape }
+    Applicant { created: Timestamp::UNIX_EPOCH + SignedDuration::from_secs(second), name, shape, placed: None }
 }
 
 fn preserving(standing: MemberStanding) -> MemberShape<'static> {
@@ -92,4 +96,93 @@ fn the_last_place_is_taken_once() {
     let all = [applicant("b", 1, preserving(Newcomer)), applicant("a", 2, preserving(Newcomer))];
     assert_eq!(taken(&SetShape { members: 999, ..open_set() }, &all), ["b"]);
     assert_eq!(taken(&SetShape { members: 998, ..open_set() }, &all), ["b", "a"]);
+}
+
+#[test]
+fn an_own_image_limits_those_who_join_as_well() {
+    use MemberStanding::{Attaching, Newcomer};
+    let all = [applicant("b", 1, preserving(Newcomer)), applicant("a", 2, preserving(Attaching))];
+    let holding = |members| SetShape { members, image_members_max: 600, ..open_set() };
+    assert_eq!(taken(&holding(598), &all), ["b", "a"]);
+    assert_eq!(taken(&holding(599), &all), ["b"]);
+    assert_eq!(taken(&holding(600), &all), Vec::<&str>::new());
+    let refused = told(refusal_among(Some(&holding(600)), "demo", &all[0], &all));
+    let message =
+        "spec.scaleSetRef.name: scale set demo has 600 members, the most of an own image (imageReference.id) are 600";
+    assert_eq!(refused, Some((Reason::OperationNotAllowed, message.to_owned())));
+}
+
+/// Regular and Spot VMs that ask for a set over `domains`, of one size.
+fn mixed(domains: i32, size: fn(MemberStanding) -> MemberShape<'static>) -> Vec<&'static str> {
+    use MemberStanding::{Accepted, Newcomer};
+    let of = |standing, priority| MemberShape { priority, ..size(standing) };
+    let all = [
+        applicant("there", 9, of(Accepted, Priority::Spot)),
+        applicant("older", 1, of(Newcomer, Priority::Regular)),
+        applicant("spot", 2, of(Newcomer, Priority::Spot)),
+        applicant("younger", 3, of(Newcomer, Priority::Regular)),
+    ];
+    taken(&SetShape { fault_domain_count: domains, single_placement_group: None, ..open_set() }, &all)
+}
+
+#[test]
+fn where_priorities_do_not_go_together_those_of_one_join() {
+    assert_eq!(mixed(3, other), ["there", "spot"]);
+    assert_eq!(mixed(1, other), ["there", "older", "spot", "younger"]);
+    assert_eq!(mixed(3, preserving), ["there", "older", "spot", "younger"]);
+    let several = SetShape { fault_domain_count: 3, single_placement_group: None, ..open_set() };
+    let spot = |standing| MemberShape { priority: Priority::Spot, ..other(standing) };
+    let all = [
+        applicant("a", 1, other(MemberStanding::Newcomer)),
+        applicant("b", 2, spot(MemberStanding::Newcomer)),
+        applicant("c", 3, other(MemberStanding::Newcomer)),
+    ];
+    assert_eq!(taken(&several, &all), ["a", "c"], "of those who ask in one moment the oldest decides");
+    let refused = told(refusal_among(Some(&several), "demo", &all[1], &all));
+    let message = "spec.priority: Spot, and scale set demo has 1 regular and 0 Spot members; with Standard_M64s over 3 fault \
+                   domains, a size without memory-preserving maintenance, they are not mixed; only Regular joins";
+    assert_eq!(refused, Some((Reason::OperationNotAllowed, message.to_owned())));
+}
+
+/// What it shows, fault domains, who is there and asks, and what they are given.
+type Row = (&'static str, i32, Vec<Applicant<'static>>, &'static [(&'static str, Option<i32>)]);
+
+#[test]
+fn who_names_no_fault_domain_gets_the_emptiest_whoever_is_judged_first() {
+    use MemberStanding::{Accepted, Newcomer};
+    let set = |domains| SetShape { fault_domain_count: domains, single_placement_group: None, ..open_set() };
+    let placed = |name, domain| Applicant { placed: Some(domain), ..applicant(name, 0, preserving(Accepted)) };
+    let far = MemberShape { location: "westus", ..preserving(Newcomer) };
+    let new = |name, second| applicant(name, second, preserving(Newcomer));
+    let table: [Row; 7] = [
+        ("max spreading", 1, vec![new("a", 1)], &[("a", None)]),
+        ("an empty set", 2, vec![new("a", 1)], &[("a", Some(0))]),
+        ("the emptiest", 3, vec![placed("x", 0), placed("y", 2), new("a", 1)], &[("a", Some(1))]),
+        (
+            "those of one moment by age",
+            2,
+            vec![placed("x", 0), new("b", 2), new("a", 2), new("c", 1)],
+            &[("b", Some(1)), ("a", Some(0)), ("c", Some(1))],
+        ),
+        ("who is refused takes no place", 2, vec![applicant("a", 1, far), new("b", 2)], &[("b", Some(0))]),
+        (
+            "who was taken and has no place yet keeps its turn",
+            2,
+            vec![applicant("a", 1, preserving(Accepted)), new("b", 2)],
+            &[("a", Some(0)), ("b", Some(1))],
+        ),
+        ("a domain that the set does not have", 2, vec![placed("x", 4), new("a", 1)], &[("a", Some(0))]),
+    ];
+    for (case, domains, mut all, expected) in table {
+        for _ in 0..2 {
+            let given = |name: &str| {
+                let own = all.iter().find(|one| one.name == name).expect("it asks");
+                fault_domain_among(&set(domains), own, &all)
+            };
+            for (name, domain) in expected {
+                assert_eq!(given(name), *domain, "{case}: {name}");
+            }
+            all.reverse();
+        }
+    }
 }

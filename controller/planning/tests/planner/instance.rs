@@ -88,6 +88,7 @@ pub(crate) fn snapshot(hardware: HardwareView) -> InstanceSnapshot {
         belonging: Belonging::Made { scale_set: "web".to_owned() },
         kept: None,
         enrolled: Some("web".to_owned()),
+        marked_fault_domain: None,
         marked_group: None,
         os_disk_wish: None,
         repair: None,

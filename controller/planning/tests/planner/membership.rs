@@ -1,11 +1,13 @@
 //! Who may join a set, who may leave it, and what marks that leaves.
 
 use scaleset_crds::condition::Reason;
+use scaleset_crds::spot::Priority;
 use scaleset_crds::vocabulary::OrchestrationMode;
 use scaleset_planning::instance::{Enrolment, InstancePlan, Step, Wait, plan};
 use scaleset_planning::limits::{profile_refusal, single_placement_group};
 use scaleset_planning::membership::{MemberShape, MemberStanding, SetShape, detach_refusal, move_refusal, refusal};
 use scaleset_planning::plan::Action;
+use scaleset_planning::priority_mix::Split;
 use scaleset_planning::snapshot::{Belonging, Failure, Maintenance, MemberLife, Origin, SetLife, SizeMaintenance};
 use scaleset_planning::status::instance::{InstanceOutcome, instance_status};
 use scaleset_planning::view::HardwareView;
@@ -24,16 +26,19 @@ pub(crate) fn open_set() -> SetShape<'static> {
         single_placement_group: Some(false),
         wished_single_placement_group: Some(false),
         members: 0,
+        image_members_max: 1_000,
+        priorities: Split::default(),
         life: MemberLife::Live,
     }
 }
 
 pub(crate) const fn vm(standing: MemberStanding) -> MemberShape<'static> {
     let (size, maintenance) = ("Standard_D2s_v3", SizeMaintenance::Known(Maintenance::MemoryPreserving));
-    MemberShape { location: "eastus", zone: None, fault_domain: None, size, maintenance, standing }
+    let priority = Priority::Regular;
+    MemberShape { location: "eastus", zone: None, fault_domain: None, size, maintenance, priority, standing }
 }
 
-fn told(failure: Option<Failure>) -> Option<(Reason, String)> {
+pub(crate) fn told(failure: Option<Failure>) -> Option<(Reason, String)> {
     failure.map(|Failure { reason, message }| (reason, message))
 }
 
@@ -139,6 +144,23 @@ fn marks_follow_the_membership_and_hardware_is_not_touched() {
 }
 
 #[test]
+fn a_member_has_the_mark_of_its_fault_domain_before_it_has_hardware() {
+    let demo = || "demo".to_owned();
+    let join = Step::Enroll(Enrolment::Join { scale_set: demo(), group: None });
+    // Its domain, the mark on it, whether it is written.
+    for (domain, marked, written) in [(Some(1), None, true), (Some(1), Some(2), true), (Some(1), Some(1), false)] {
+        let mut snapshot = flexible_snapshot(HardwareView::Absent);
+        (snapshot.belonging, snapshot.enrolled) = (Belonging::HandMade { scale_set: demo() }, Some(demo()));
+        (snapshot.fault_domain, snapshot.marked_fault_domain) = (domain, marked);
+        let step = plan(&snapshot).step;
+        assert_eq!(step == join, written, "{domain:?} {marked:?}: {step:?}");
+        assert_eq!(matches!(step, Step::Create(_)), !written, "{domain:?} {marked:?}: {step:?}");
+        snapshot.belonging = Belonging::Made { scale_set: demo() };
+        assert!(matches!(plan(&snapshot).step, Step::Create(_)), "the set places its own");
+    }
+}
+
+#[test]
 fn the_status_says_whose_member_it_is_and_why_it_stays_one() {
     let demo = || "demo".to_owned();
     let outcome =
@@ -164,48 +186,6 @@ fn the_status_says_whose_member_it_is_and_why_it_stays_one() {
         assert_eq!(status.scale_set.as_deref(), set, "{belonging:?}");
         let member = status.conditions.iter().find(|condition| condition.type_ == "Member").expect("it is told");
         assert_eq!((member.status.as_str(), member.reason.as_str()), expected, "{belonging:?}");
-    }
-}
-
-/// Azure's table of what the size allows in a Flexible set ("Orchestration modes"), row by row: a memory-preserving size,
-/// or any with one fault domain, beside a size that is not, over several.
-#[test]
-fn what_the_size_of_a_vm_allows_in_a_flexible_set() {
-    let preserving = || vm(MemberStanding::Newcomer);
-    let not_preserving = SizeMaintenance::Known(Maintenance::NotMemoryPreserving);
-    let other = || MemberShape { size: "Standard_M64s", maintenance: not_preserving, ..preserving() };
-    let one = open_set();
-    let several = SetShape { fault_domain_count: 3, single_placement_group: None, ..open_set() };
-    let of_preserving = SetShape { single_placement_group: Some(false), ..several.clone() };
-    let of_others = SetShape { single_placement_group: Some(true), ..several.clone() };
-    let holding = |set: &SetShape<'static>, members| SetShape { members, ..set.clone() };
-    let choosing = |vm: MemberShape<'static>| MemberShape { fault_domain: Some(1), ..vm };
-    let accepted = |set: &SetShape<'_>, vm: &MemberShape<'_>| told(refusal(Some(set), "demo", vm)).is_none();
-
-    // Most members: 1000, and 200.
-    assert!(accepted(&holding(&one, 999), &other()) && !accepted(&holding(&one, 1_000), &other()));
-    assert!(
-        accepted(&holding(&of_preserving, 999), &preserving())
-            && !accepted(&holding(&of_preserving, 1_000), &preserving())
-    );
-    assert!(accepted(&holding(&of_others, 199), &other()));
-    let (reason, message) = told(refusal(Some(&holding(&of_others, 200)), "demo", &other())).expect("it is full");
-    assert_eq!(reason, Reason::OperationNotAllowed);
-    assert_eq!(message, "spec.scaleSetRef.name: scale set demo has 200 members, the most are 200");
-    // General-purpose and specialty sizes together: with one fault domain only.
-    assert!(accepted(&one, &preserving()) && accepted(&one, &other()));
-    assert!(accepted(&of_preserving, &preserving()) && !accepted(&of_preserving, &other()));
-    assert!(accepted(&of_others, &other()) && !accepted(&of_others, &preserving()));
-    // A fault domain of one's choice: not for a size that is not memory-preserving over several.
-    assert!(accepted(&of_preserving, &choosing(preserving())));
-    assert!(!accepted(&several, &choosing(other())) && !accepted(&of_others, &choosing(other())));
-    // Whoever is first decides.
-    assert!(accepted(&several, &preserving()) && accepted(&several, &other()));
-    // A zone of one's choice: always. Operating systems are not looked at.
-    let zones = ["1".to_owned(), "2".to_owned()];
-    let zonal = SetShape { zones: &zones, ..open_set() };
-    for vm in [preserving(), other()] {
-        assert!(accepted(&zonal, &MemberShape { zone: Some("2"), ..vm }));
     }
 }
 

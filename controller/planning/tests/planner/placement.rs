@@ -73,6 +73,31 @@ fn the_hundred_and_first_member_opens_a_second_placement_group() {
     assert_eq!(groups.last().map(String::as_str), Some("1"));
 }
 
+/// Fault domains and their numbers mean something inside one placement group only.
+#[test]
+fn each_placement_group_has_its_own_even_fault_domains() {
+    let mut set = snapshot(&[], 250);
+    (set.set.platform_fault_domain_count, set.set.single_placement_group) = (Some(5), Some(false));
+    let grow = |set: &mut ScaleSetSnapshot| {
+        let plan = audited(set);
+        crate::surging::obey_some(set, &plan, usize::MAX);
+        let mut counts = std::collections::BTreeMap::<String, [usize; 5]>::new();
+        for member in set.members.iter().filter(|member| member.is_live()) {
+            let group = counts.entry(member.placement_group.clone().unwrap_or_default()).or_default();
+            group[usize::try_from(member.fault_domain.expect("it has one")).expect("a number")] += 1;
+        }
+        counts.into_values().collect::<Vec<_>>()
+    };
+    assert_eq!(grow(&mut set), [[20; 5], [20; 5], [10; 5]]);
+    // People delete fault domain 0 out of the first group, and fault domains 1 and 2 out of the second.
+    set.members.retain(|member| match member.placement_group.as_deref() {
+        Some("0") => member.fault_domain != Some(0),
+        Some("1") => !matches!(member.fault_domain, Some(1 | 2)),
+        _ => true,
+    });
+    assert_eq!(grow(&mut set), [[20; 5], [20; 5], [10; 5]], "each is filled where it lacks them");
+}
+
 #[test]
 fn placement_groups_do_not_span_zones() {
     let plan = audited(&snapshot(&ZONES, 6));
@@ -172,6 +197,62 @@ fn a_regional_set_has_no_more_fault_domains_than_its_region() {
     assert!(created(&plan).is_empty());
     let message = "spec.platformFaultDomainCount: 5 must fall in the range 1 to 3 in eastus";
     assert!(plan.holds.iter().any(|hold| hold.message == message), "{:?}", plan.holds);
+}
+
+#[test]
+fn a_zonal_set_has_no_more_fault_domains_than_a_zone_of_its_region() {
+    for (there, wished, goes) in [(3, 5, false), (4, 5, false), (5, 5, true), (3, 1, true)] {
+        let mut set = snapshot(&ZONES, 3);
+        set.region.as_mut().expect("the region is known").fault_domain_count = there;
+        set.set.platform_fault_domain_count = Some(wished);
+        let plan = audited(&set);
+        assert_eq!(created(&plan).len(), if goes { 3 } else { 0 }, "{wished} of {there}: {plan}");
+        let message = format!(
+            "spec.platformFaultDomainCount: 5 must be 1 in a Uniform set with zones of eastus, where a zone has {there} fault \
+             domains"
+        );
+        let held = plan.holds.iter().find(|hold| hold.reason == Reason::InvalidParameter);
+        assert_eq!(held.map(|hold| &hold.message), (!goes).then_some(&message), "{wished} of {there}");
+    }
+}
+
+#[test]
+fn members_made_by_hand_count_in_their_fault_domains() {
+    let mut set = snapshot(&[], 3);
+    (set.set.mode, set.set.platform_fault_domain_count) = (OrchestrationMode::Flexible, Some(3));
+    let by_hand = |number, domain| {
+        let mut made = member(number, None, Some(domain), "own");
+        (made.origin, made.name) = (scaleset_planning::snapshot::Origin::Hand, format!("by-hand-{number}"));
+        (made.placement_group, made.update_domain) = (None, None);
+        made
+    };
+    set.members = vec![by_hand(0, 0), by_hand(1, 0), by_hand(2, 1)];
+    let domains: Vec<Option<i32>> = created(&audited(&set)).iter().map(|new| new.fault_domain).collect();
+    assert_eq!(domains, [Some(2), Some(1), Some(2)]);
+}
+
+#[test]
+fn with_two_zones_down_a_strict_set_does_nothing_however_even_it_would_be() {
+    for (there, target) in [([2, 2, 2], 9), ([2, 2, 2], 3), ([0, 2, 4], 12), ([1, 2, 3], 4), ([0, 0, 0], 3)] {
+        for down in [["1", "2"], ["2", "3"], ["1", "3"]] {
+            let mut set = snapshot(&ZONES, target);
+            set.set.zone_balance = ZoneBalance::Strict;
+            let [one, two, three] = there;
+            set.members = spread(&[(Some("1"), one), (Some("2"), two), (Some("3"), three)], &newest(&set));
+            let mut turn = |state| {
+                let zones = &mut set.region.as_mut().expect("it is known").zones;
+                zones.extend(down.map(|zone| (zone.to_owned(), state)));
+                audited(&set)
+            };
+            let held = turn(ZoneFacts::Unavailable);
+            assert!(held.actions.is_empty(), "{there:?} to {target} without {down:?}: {held}");
+            let held = held.holds.first().map(|hold| (hold.reason, hold.count)).expect("it says why");
+            let missing = usize::try_from(target).expect("a count").abs_diff(there.iter().sum());
+            assert_eq!(held, (Reason::ZonalAllocationFailed, missing), "{there:?} to {target} without {down:?}");
+            let healed = turn(ZoneFacts::Available);
+            assert_eq!(created(&healed).len() + deleted(&healed).len(), missing, "{there:?} to {target}: {healed}");
+        }
+    }
 }
 
 /// What it shows, members by zone, the target, whether zone 2 is down, and made, removed or held.

@@ -3,11 +3,15 @@
 use std::time::Duration;
 
 use scaleset_crds::condition::Reason;
+use scaleset_crds::spot::Priority;
 use scaleset_crds::vocabulary::{PowerWish, ProvisioningState, ScaleInRule};
+use scaleset_planning::plan::{Action, RemovalCause, ScaleSetPlan};
+use scaleset_planning::priority_mix::PriorityMix;
 use scaleset_planning::scale_in::{ScaleInOrder, victims};
-use scaleset_planning::snapshot::{Member, Origin, Protection, UnhealthyRule};
+use scaleset_planning::snapshot::{MaxSurge, Member, Origin, Protection, ScaleSetSnapshot, UnhealthyRule};
 
 use crate::fleet::{audited, deleted, member, newest, snapshot, spread};
+use crate::surging::{go_on, settle, surging};
 
 fn chosen(members: &[Member], zones: &[&str], count: usize) -> Vec<i64> {
     chosen_by(members, zones, (ScaleInRule::Default, UnhealthyRule::InOrder), count)
@@ -60,7 +64,7 @@ fn the_rule_of_the_set_decides_who_goes_and_who_is_announced() {
     snapshot.set.scale_in_rule = ScaleInRule::OldestVM;
     let plan = audited(&snapshot);
     assert_eq!(deleted(&plan), ["web-0", "web-1"]);
-    assert_eq!(plan.next_victims[0], ("web-0".to_owned(), "oldest".to_owned()));
+    assert_eq!(plan.next_victims[0], ("web-2".to_owned(), "oldest".to_owned()), "after those that go now");
 }
 
 fn placed(list: &[(i64, Option<&str>, Option<i32>)]) -> Vec<Member> {
@@ -133,10 +137,15 @@ fn what_is_announced_is_what_goes() {
         let zones = [None, Some("1"), Some("2"), Some("3")].map(|zone| (zone, usize::try_from(below(4)).unwrap_or(0)));
         set.members = spread(&zones, &newest(&set));
         set.set.scale_in_rule = rules[usize::try_from(below(3)).unwrap_or(0)];
+        let base = usize::try_from(below(4)).unwrap_or(0);
+        set.set.mix = (below(3) == 0).then_some(PriorityMix { base, regular_percent_above_base: 50 });
         for member in &mut set.members {
             member.created += Duration::from_secs(below(5));
             if below(4) == 0 {
                 member.protection = Protection::FromScaleIn;
+            }
+            if set.set.mix.is_some() && below(2) == 0 {
+                member.priority = Priority::Spot;
             }
         }
         let count = i32::try_from(set.members.len()).expect("a count");
@@ -151,27 +160,48 @@ fn what_is_announced_is_what_goes() {
     }
 }
 
-/// Azure's table of instance protection: what holds the set's hand, and what does not. What a person asks of one instance
-/// is in `requests` and `operation`.
+/// Names of those that go because the set shrinks.
+fn scaled_in(plan: &ScaleSetPlan) -> Vec<String> {
+    let removals = plan.actions.iter().filter_map(Action::removal);
+    removals.filter(|removal| removal.cause == RemovalCause::ScaleIn).map(|removal| removal.name.clone()).collect()
+}
+
+fn one_is_well(set: &mut ScaleSetSnapshot) {
+    let mut settled = set.clone();
+    settle(&mut settled);
+    let well = settled.members.into_iter().find(|member| member.number == Some(11)).expect("it is there");
+    *set.members.iter_mut().find(|member| member.number == Some(11)).expect("it is there") = well;
+}
+
+/// In the middle of a surge new members that are not well yet go first, and nobody of a pair that goes on.
 #[test]
-fn protection_is_from_what_azure_says() {
-    use scaleset_planning::snapshot::SetLife;
-    let table = [
-        (Protection::None, true, true),
-        (Protection::FromScaleIn, false, true),
-        (Protection::FromSetActions, false, false),
+fn what_is_announced_in_the_middle_of_a_surge_is_what_goes() {
+    type Moment = fn(&mut ScaleSetSnapshot);
+    let moments: [(&str, Moment, usize); 4] = [
+        ("none of the new is well", |_| {}, 4),
+        ("all of the new are well", settle, 0),
+        ("one of the new is well", one_is_well, 3),
+        ("one of the old is protected", |set| set.members[0].protection = Protection::FromSetActions, 4),
     ];
-    for (protection, scaled_in, upgraded) in table {
-        let mut set = snapshot(&[], 1);
-        set.members = spread(&[(None, 1)], &newest(&set));
-        set.members[0].protection = protection;
-        let mut smaller = set.clone();
-        smaller.set.replicas = Some(0);
-        assert_eq!(!deleted(&audited(&smaller)).is_empty(), scaled_in, "{protection:?}: scale-in");
-        let mut changed = set.clone();
-        crate::fleet::change_profile(&mut changed, crate::fleet::profile("Standard_D4s_v3"));
-        assert_eq!(!crate::fleet::assigned(&audited(&changed)).is_empty(), upgraded, "{protection:?}: upgrade");
-        set.set.life = SetLife::Terminating;
-        assert_eq!(deleted(&audited(&set)), ["web-0"], "{protection:?}: the whole set is deleted");
+    for rule in [ScaleInRule::Default, ScaleInRule::NewestVM, ScaleInRule::OldestVM] {
+        for (when, change, unfinished) in moments {
+            let mut set = surging(&[(None, 10)], MaxSurge::Percent(100));
+            set.set.scale_in_rule = rule;
+            go_on(&mut set);
+            change(&mut set);
+            let plan = audited(&set);
+            assert_eq!(plan.next_victims.len(), 5, "{when}");
+            let next = plan.next_victims.iter().map(|(name, _)| name.clone());
+            let announced: Vec<String> = scaled_in(&plan).into_iter().chain(next).collect();
+            for less in 1..=5 {
+                let mut smaller = set.clone();
+                smaller.set.replicas = Some(10 - i32::try_from(less).expect("a count"));
+                let plan = audited(&smaller);
+                let gone = scaled_in(&plan);
+                assert_eq!(gone.len(), less + unfinished, "{rule:?}, {when}, {less} less: {plan}");
+                let both = gone.len().min(announced.len());
+                assert_eq!(gone[..both], announced[..both], "{rule:?}, {when}, {less} less: {plan}");
+            }
+        }
     }
 }

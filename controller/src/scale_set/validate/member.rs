@@ -89,7 +89,7 @@ fn flexible_member(set: &ScaleSet, revisions: &[Revision], vm: &FlexVM) -> Optio
     let origin = enrolled(set, vm).filter(|_| !is_leaving(set, vm))?;
     let placed = Placed {
         zone: spec.zone.clone(),
-        fault_domain: spec.platform_fault_domain,
+        fault_domain: spec.platform_fault_domain.or_else(|| fault_domain_on(&vm.metadata)),
         placement_group: None,
         update_domain: None,
     };
@@ -123,12 +123,18 @@ pub(crate) fn member_shape(vm: &FlexVM, maintenance: SizeMaintenance) -> MemberS
         fault_domain: spec.platform_fault_domain,
         size: &spec.vm_size,
         maintenance,
+        priority: spec.spot.priority,
         standing: match vm.status.as_ref().and_then(|status| status.vm_id.as_ref()) {
             _ if accepted.is_some() && accepted == wished => MemberStanding::Accepted,
             Some(_) => MemberStanding::Attaching,
             None => MemberStanding::Newcomer,
         },
     }
+}
+
+/// The fault domain that is marked on a VM: of one made by hand that names none, the one that it was given when it joined.
+pub(crate) fn fault_domain_on(metadata: &ObjectMeta) -> Option<i32> {
+    metadata.labels.as_ref()?.get(labels::FAULT_DOMAIN)?.parse().ok()
 }
 
 /// Who made a member of the set with `set_uid`; `None` for one that a set made and left behind when it was deleted with

@@ -1,13 +1,14 @@
 //! New members go where fewest are: after a round in which a set only grew, no zone that got one has two more than
-//! another, and in no zone has a fault domain that got one two more than another. New Spot VMs of a set that mixes nothing are
-//! in one fault domain of their zone instead, where some were before in one of those.
+//! another, and in no placement group has a fault domain that got one two more than another. New Spot VMs of a set that mixes
+//! nothing are in one fault domain of their zone instead, where some were before in one of those.
 //!
 //! Zones that are down, members that went in the same round, a set whose other new members could not be written, and members
 //! that are made in the place of others prove nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::seen::{MemberSeen, Seen, SetSeen};
+use super::joined::{domain, is_member_by_hand};
+use super::seen::{MemberSeen, Seen, SetSeen, text};
 
 /// Every new member that another place would have suited better.
 pub(super) fn misplaced(before: &Seen, now: &Seen) -> Vec<String> {
@@ -32,7 +33,14 @@ pub(super) fn misplaced(before: &Seen, now: &Seen) -> Vec<String> {
             continue;
         }
         findings.extend(uneven_zones(set, &alone, &placed));
-        findings.extend(if is_all_spot(set) { scattered(&alone, &placed) } else { uneven_domains(&alone, &placed) });
+        let by_hand: Vec<&MemberSeen> = now.members.values().filter(|one| is_member_by_hand(set, one)).collect();
+        let was_there = |one: &&MemberSeen| before.members.get(&one.uid).and_then(domain) == domain(one);
+        // Who joins in the same moment counts for one of two who decide, and not for the other.
+        if is_all_spot(set) {
+            findings.extend(scattered(&alone, &placed));
+        } else if by_hand.iter().all(was_there) {
+            findings.extend(uneven_domains(&[alone, by_hand].concat(), &placed));
+        }
     }
     findings
 }
@@ -80,17 +88,18 @@ fn scattered(members: &[&MemberSeen], placed: &[&MemberSeen]) -> Vec<String> {
 }
 
 fn uneven_domains(members: &[&MemberSeen], placed: &[&MemberSeen]) -> Vec<String> {
-    let mut counts: BTreeMap<(&str, i64), usize> = BTreeMap::new();
+    let group = |member: &MemberSeen| (member.zone.clone(), text(&member.object["spec"]["placementGroup"]));
+    let mut counts: BTreeMap<((String, String), i64), usize> = BTreeMap::new();
     for member in members {
-        let Some(domain) = member.object["spec"]["platformFaultDomain"].as_i64() else { continue };
-        *counts.entry((member.zone.as_str(), domain)).or_default() += 1;
+        let Some(domain) = domain(member) else { continue };
+        *counts.entry((group(member), domain)).or_default() += 1;
     }
     let mut findings = Vec::new();
     for member in placed {
         let Some(domain) = member.object["spec"]["platformFaultDomain"].as_i64() else { continue };
-        let here = counts.get(&(member.zone.as_str(), domain)).copied().unwrap_or(0);
-        let lower = (0..domain).map(|other| counts.get(&(member.zone.as_str(), other)).copied().unwrap_or(0)).min();
-        if let Some(fewest) = lower.filter(|fewest| here > fewest + 1) {
+        let count = |domain: i64| counts.get(&(group(member), domain)).copied().unwrap_or(0);
+        let here = count(domain);
+        if let Some(fewest) = (0..domain).map(count).min().filter(|fewest| here > fewest + 1) {
             findings.push(format!("{} is in fault domain {domain} with {here}, another has {fewest}", member.name));
         }
     }

@@ -90,6 +90,21 @@ fn profile_part(name: &str, value: &str) -> Value {
             {"name": "nic0", "primary": true, "subnet": value, "publicIPAddress": false}
         ]}}),
         "pool" => load_balancing::interfaces(value),
+        "nics" => {
+            let subnet = |number| if number == 0 { "default" } else { "backend" };
+            let interface = |number| {
+                json!({"name": format!("nic{number}"), "primary": number == 0, "subnet": subnet(number),
+                    "publicIPAddress": false})
+            };
+            json!({"networkProfile": {"networkInterfaces": (0..number()).map(interface).collect::<Vec<_>>()}})
+        }
+        "os" if value == "Windows" => json!({"storageProfile": {
+            "imageReference": {
+                "publisher": "MicrosoftWindowsServer", "offer": "WindowsServer",
+                "sku": "2022-datacenter-azure-edition",
+            },
+            "osDisk": {"osType": "Windows", "diskSizeGB": 127},
+        }}),
         "app" => json!({"extensions": [{
             "name": "app", "publisher": "Microsoft.Azure.Extensions", "type": "CustomScript",
             "typeHandlerVersion": "2.0", "settings": {"commandToExecute": value},

@@ -155,6 +155,29 @@ pub(super) fn machines(stage: &Stage) -> String {
     lines.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
 }
 
+/// What each machine is, as the hardware has it.
+pub(super) fn layouts(stage: &Stage) -> String {
+    let rows = stage.machines().into_values().map(|machine| {
+        let model = &machine.model;
+        let disks: Vec<String> =
+            model.storage_profile.data_disks.iter().map(|disk| format!("{} GB", disk.disk_size_gb)).collect();
+        let interfaces = model.network_profile.network_interfaces.iter();
+        let interfaces: Vec<String> = interfaces.map(|one| format!("{}:{}", one.name, one.subnet)).collect();
+        vec![
+            machine.owner.name.clone(),
+            model.vm_size.clone(),
+            machine.os_name.clone().unwrap_or_else(|| "-".to_owned()),
+            if disks.is_empty() { "-".to_owned() } else { disks.join(",") },
+            interfaces.join(","),
+            machine.private_ip_address.clone().unwrap_or_else(|| "-".to_owned()),
+        ]
+    });
+    let mut rows: Vec<Vec<String>> = rows.collect();
+    rows.sort();
+    let lines = aligned(&["MACHINE", "SIZE", "OS", "DATA-DISKS", "INTERFACES", "ADDRESS"], rows);
+    lines.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+}
+
 /// The end of a name tells disks apart.
 fn tail(disk: &str) -> String {
     disk[disk.len() - 4..].to_owned()
@@ -199,12 +222,12 @@ fn set_row(set: &Value) -> Vec<String> {
 }
 
 fn vm_row(vm: &Value) -> Vec<String> {
-    let (spec, status) = (&vm["spec"], &vm["status"]);
+    let (spec, status, view) = (&vm["spec"], &vm["status"], &vm["status"]["instanceView"]);
     let cells = [
         &vm["metadata"]["name"],
         &status["vmSize"],
         &spec["zone"],
-        &spec["platformFaultDomain"],
+        if spec["platformFaultDomain"].is_null() { &view["platformFaultDomain"] } else { &spec["platformFaultDomain"] },
         &status["powerState"],
         &status["provisioningState"],
         &status["latestModelApplied"],
