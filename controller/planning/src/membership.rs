@@ -3,10 +3,15 @@
 //! Rules: Azure's "Attach or detach a Virtual Machine to or from a Virtual Machine Scale Set" and "Orchestration modes": the
 //! set is Flexible and in the same region; a zonal VM's zone is one of the set's, a regional VM needs a regional set; a fault
 //! domain may be named only in a set with more than one; a VM that runs already joins, and a member leaves, only where
-//! there is one fault domain and `singlePlacementGroup: false` is written. `None` means accepted.
+//! there is one fault domain and `singlePlacementGroup: false` is written; what its capacity reservation group asks of the
+//! set is a rule of its own. `None` means accepted.
 //!
 //! VMs that would join in the same moment are judged as if the older had joined before: by time of creation, then name. So
 //! every pass comes to the same judgement, whichever is first, and no two are accepted that do not go together.
+
+mod reservation;
+
+pub use reservation::{NamedGroup, NamedReservation, group_refusal};
 
 use jiff::Timestamp;
 use scaleset_crds::condition::Reason;
@@ -51,6 +56,8 @@ pub struct MemberShape<'vm> {
     pub size: &'vm str,
     /// How its size is maintained.
     pub maintenance: SizeMaintenance,
+    /// The capacity reservation group that its model names.
+    pub group: Option<NamedGroup>,
     /// Whether its set has taken it before.
     pub standing: MemberStanding,
 }
@@ -142,7 +149,12 @@ pub fn refusal(set: Option<&SetShape<'_>>, set_name: &str, vm: &MemberShape<'_>)
             format!("spec.location: {} is not {}, the location of scale set {set_name}", vm.location, set.location);
         return refused(Reason::InvalidParameter, message);
     }
-    let joins = || zone_refusal(set, vm).or_else(|| fault_domain_refusal(set, vm)).or_else(|| joining_refusal(set, vm));
+    let joins = || {
+        zone_refusal(set, vm)
+            .or_else(|| fault_domain_refusal(set, vm))
+            .or_else(|| joining_refusal(set, vm))
+            .or_else(|| group_refusal(set, vm))
+    };
     match vm.standing {
         // Where the set is by now is no matter for a VM that is there: it stays.
         MemberStanding::Accepted => None,

@@ -30,7 +30,7 @@ pub(crate) fn open_set() -> SetShape<'static> {
 
 pub(crate) const fn vm(standing: MemberStanding) -> MemberShape<'static> {
     let (size, maintenance) = ("Standard_D2s_v3", SizeMaintenance::Known(Maintenance::MemoryPreserving));
-    MemberShape { location: "eastus", zone: None, fault_domain: None, size, maintenance, standing }
+    MemberShape { location: "eastus", zone: None, fault_domain: None, size, maintenance, group: None, standing }
 }
 
 fn told(failure: Option<Failure>) -> Option<(Reason, String)> {
