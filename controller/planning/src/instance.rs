@@ -271,6 +271,8 @@ fn enrolled(snapshot: &InstanceSnapshot) -> Option<Decision> {
 /// Name of the capacity reservation group that its model names.
 fn wished_group(snapshot: &InstanceSnapshot) -> Option<String> {
     match &snapshot.assigned {
+        // What is withheld leaves the mark as it is.
+        Assigned::Known(_) if snapshot.group_refusal.is_some() => snapshot.marked_group.clone(),
         Assigned::Known(model) => {
             model.model.capacity_reservation_group_ref.as_ref().map(|reference| reference.name.clone())
         }

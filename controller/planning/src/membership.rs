@@ -6,7 +6,8 @@
 //! there is one fault domain and `singlePlacementGroup: false` is written; what its capacity reservation group asks of the
 //! set is a rule of its own. `None` means accepted.
 //!
-//! VMs that would join in the same moment are judged as if the older had joined before: by time of creation, then name. So
+//! VMs that would join in the same moment are judged as if the older had joined before: by time of creation, then name, and after
+//! what the set is to make. So
 //! every pass comes to the same judgement, whichever is first, and no two are accepted that do not go together.
 
 mod reservation;
@@ -18,7 +19,7 @@ use scaleset_crds::condition::Reason;
 use scaleset_crds::vocabulary::OrchestrationMode;
 
 use crate::limits;
-use crate::snapshot::{Failure, MemberLife, SizeMaintenance};
+use crate::snapshot::{Failure, MemberLife, Origin, SizeMaintenance};
 
 /// The set, as far as membership depends on it.
 #[derive(Clone, Debug)]
@@ -39,6 +40,8 @@ pub struct SetShape<'set> {
     pub wished_single_placement_group: Option<bool>,
     /// Members that it has.
     pub members: usize,
+    /// Members that it is to have: what it is to make, with those that a person made.
+    pub wished: usize,
     /// Whether it is there to stay.
     pub life: MemberLife,
 }
@@ -69,6 +72,8 @@ pub struct Applicant<'vm> {
     pub created: Timestamp,
     /// Its name.
     pub name: &'vm str,
+    /// Who made it.
+    pub origin: Origin,
     /// The VM.
     pub shape: MemberShape<'vm>,
 }
@@ -101,7 +106,9 @@ pub fn refusal_among(
     taken.sort_by_key(age);
     waiting.retain(|other| (other.created, other.name) < (applicant.created, applicant.name));
     waiting.sort_by_key(age);
-    let mut set = SetShape { members: set.members.max(taken.len()), ..set.clone() };
+    // What the set is to make has its place as well, made or not: in the same moment it may be made.
+    let by_hand = taken.iter().filter(|other| other.origin == Origin::Hand).count();
+    let mut set = SetShape { members: set.members.max(taken.len()), wished: set.wished + by_hand, ..set.clone() };
     for other in &taken {
         set.decided_by(&other.shape);
     }
@@ -109,6 +116,7 @@ pub fn refusal_among(
         if refusal(Some(&set), set_name, &other.shape).is_none() {
             set.decided_by(&other.shape);
             set.members += 1;
+            set.wished += 1;
         }
     }
     refusal(Some(&set), set_name, &applicant.shape)
@@ -165,10 +173,12 @@ pub fn refusal(set: Option<&SetShape<'_>>, set_name: &str, vm: &MemberShape<'_>)
 
 /// There is room for one more, and its size goes with the others'.
 fn joining_refusal(set: &SetShape<'_>, vm: &MemberShape<'_>) -> Option<Failure> {
-    let SetShape { name, members, fault_domain_count: count, single_placement_group: single, .. } = set;
+    let SetShape { name, members, wished, fault_domain_count: count, single_placement_group: single, .. } = set;
     let most = limits::members_max(set.mode, *single);
-    if *members >= most {
-        let message = format!("spec.scaleSetRef.name: scale set {name} has {members} members, the most are {most}");
+    if *members.max(wished) >= most {
+        let to_come = if wished > members { format!(" and is to have {wished}") } else { String::new() };
+        let message =
+            format!("spec.scaleSetRef.name: scale set {name} has {members} members{to_come}, the most are {most}");
         return refused(Reason::OperationNotAllowed, message);
     }
     let MemberShape { size, maintenance, location, .. } = vm;

@@ -312,18 +312,24 @@ fn joining(observed: &Observed, vm: &FlexVM, shape: Option<&SetShape<'_>>, set_n
     let Applicants { own, others } = &observed.applicants;
     let others: Vec<Applicant<'_>> = others
         .iter()
-        .map(|OtherApplicant { vm, maintenance, group }| applicant(vm, *maintenance, group.clone()))
+        .map(|OtherApplicant { vm, maintenance, group }| applicant(observed, vm, *maintenance, group.clone()))
         .collect();
-    match refusal_among(shape, &scale_set, &applicant(vm, *own, observed.group.clone()), &others) {
+    match refusal_among(shape, &scale_set, &applicant(observed, vm, *own, observed.group.clone()), &others) {
         Some(refusal) => Belonging::Refused { scale_set, refusal },
         None => Belonging::HandMade { scale_set },
     }
 }
 
-fn applicant(vm: &FlexVM, maintenance: SizeMaintenance, group: Option<NamedGroup>) -> Applicant<'_> {
+fn applicant<'vm>(
+    observed: &Observed,
+    vm: &'vm FlexVM,
+    maintenance: SizeMaintenance,
+    group: Option<NamedGroup>,
+) -> Applicant<'vm> {
     Applicant {
         created: vm.metadata.creation_timestamp.as_ref().map(|time| time.0).unwrap_or_default(),
         name: vm.metadata.name.as_deref().unwrap_or_default(),
+        origin: of_origin(observed, vm).unwrap_or(Origin::Hand),
         shape: member_shape(vm, maintenance, group),
     }
 }

@@ -305,8 +305,16 @@ pub(crate) fn set_shape(set: &ScaleSet) -> SetShape<'_> {
             .or(set.spec.single_placement_group),
         wished_single_placement_group: set.spec.single_placement_group,
         members: status.and_then(|status| status.replicas).and_then(|count| count.try_into().ok()).unwrap_or(0),
+        wished: to_be_made(set),
         life: if set.metadata.deletion_timestamp.is_some() { MemberLife::Terminating } else { MemberLife::Live },
     }
+}
+
+/// VMs that a set is to make from its profile.
+fn to_be_made(set: &ScaleSet) -> usize {
+    let target = set.status.as_ref().and_then(|status| status.target_replicas);
+    let wished = set.spec.replicas.or(target).filter(|_| set.spec.virtual_machine_profile.is_some());
+    wished.and_then(|count| count.try_into().ok()).unwrap_or(0)
 }
 
 /// What the region says of a size.

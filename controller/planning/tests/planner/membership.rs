@@ -24,6 +24,7 @@ pub(crate) fn open_set() -> SetShape<'static> {
         single_placement_group: Some(false),
         wished_single_placement_group: Some(false),
         members: 0,
+        wished: 0,
         life: MemberLife::Live,
     }
 }
