@@ -44,6 +44,7 @@
 //! show | revisions web                            the objects, as a table; the revisions of a set
 //! services web                                    what works on a set by itself; marks of repairs on its VMs
 //! settings                                        what each autoscale setting finds and has done
+//! covered web                                     what the capacity reservation group of a set covers of it, by its status
 //! images | history web                            the image and the disks of each machine; upgrades of a set's OS image
 //! ```
 //!
@@ -259,6 +260,7 @@ impl Teller {
             ("show", []) => self.say(&table::objects(&self.stage)),
             ("revisions", [set]) => self.say(&table::revisions(&self.stage, set)),
             ("services", [set]) => self.say(&table::services(&self.stage, set)),
+            ("covered", [set]) => self.say(&table::covered(&self.stage, set)),
             ("images", []) => self.say(&table::images(&self.stage)),
             ("history", [set]) => self.say(&table::os_upgrades(&self.stage, set)),
             _ => {
