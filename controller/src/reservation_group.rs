@@ -14,7 +14,7 @@ use crate::cluster::{Freshness, ObjectKey};
 use crate::context::{Context, Wake};
 use crate::error::PassError;
 
-pub(crate) use validate::{referenced, reserved_group};
+pub(crate) use validate::{named_group, referenced, reserved_group};
 
 /// One pass over the group named `key`. `Ok` says when to call again although nothing changes; an error is tried again with
 /// backoff, after the status has been written where it could be.

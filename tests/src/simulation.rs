@@ -4,6 +4,7 @@
 //! log lines of the real passes, one for each decision, so a transcript cannot tell anything else than what was done.
 
 pub mod autoscaling;
+pub mod brim;
 pub mod checkers;
 pub mod cluster;
 mod collector;

@@ -12,6 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use std::{iter, thread};
 
 use scaleset_tests::simulation::autoscaling::play_autoscaling;
+use scaleset_tests::simulation::brim::play_brim;
 use scaleset_tests::simulation::fuzz::play_seed;
 use scaleset_tests::simulation::rollout::play_rollout;
 use scaleset_tests::simulation::script::Setting;
@@ -34,6 +35,10 @@ const ROLLOUTS: Stories =
 
 const AUTOSCALING: Stories =
     Stories { test: "every_load_is_followed_within_bounds_and_cooldowns", play: play_autoscaling, seeds: 0..200 };
+
+/// Few: each has a hundred VMs or two.
+const AT_THE_LIMIT: Stories =
+    Stories { test: "every_set_stops_at_the_limit_of_its_members", play: play_brim, seeds: 0..6 };
 
 impl Stories {
     fn play(&self, seed: u64, told: &Mutex<Vec<String>>) -> (String, Vec<String>) {
@@ -94,6 +99,11 @@ fn every_rollout_keeps_its_limits_and_ends() {
 #[test]
 fn every_load_is_followed_within_bounds_and_cooldowns() {
     AUTOSCALING.play_all();
+}
+
+#[test]
+fn every_set_stops_at_the_limit_of_its_members() {
+    AT_THE_LIMIT.play_all();
 }
 
 #[test]

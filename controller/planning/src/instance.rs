@@ -283,6 +283,8 @@ fn enrolled(snapshot: &InstanceSnapshot) -> Option<Decision> {
 /// Name of the capacity reservation group that its model names.
 fn wished_group(snapshot: &InstanceSnapshot) -> Option<String> {
     match &snapshot.assigned {
+        // What is withheld leaves the mark as it is.
+        Assigned::Known(_) if snapshot.group_refusal.is_some() => snapshot.marked_group.clone(),
         Assigned::Known(model) => {
             model.model.capacity_reservation_group_ref.as_ref().map(|reference| reference.name.clone())
         }
@@ -346,6 +348,9 @@ fn create(snapshot: &InstanceSnapshot, model: &ModelView) -> Decision {
         let only_by_region = refusal.reason == Reason::SkuNotAvailable;
         return (Step::Hold(refusal.clone()), message, only_by_region.then_some(REGION_RETRY));
     }
+    if let Some(refusal) = &snapshot.group_refusal {
+        return (Step::Hold(refusal.clone()), refusal.message.clone(), None);
+    }
     if let Some(refusal) = extensions_refusal("spec.extensions", &model.model.extensions) {
         let message = refusal.message.clone();
         return (Step::Hold(refusal), message, None);
@@ -358,6 +363,12 @@ fn continue_with(snapshot: &InstanceSnapshot, model: &ModelView, view: &Instance
     if let (QuotaRule::Exempt, QuotaRule::Counted) = (view.quota, snapshot.birth.quota) {
         return decide(Step::Count, "it is kept");
     }
+    let allowed = reservation::allowed(snapshot, model, view);
+    let decision = with_model(snapshot, &allowed, view);
+    reservation::told(snapshot, model, view, decision)
+}
+
+fn with_model(snapshot: &InstanceSnapshot, model: &ModelView, view: &InstanceView) -> Decision {
     match &view.operation {
         OperationState::Creating | OperationState::Updating | OperationState::Deleting => {
             decide(Step::Wait(Wait::HardwareBusy), &busy(view))

@@ -4,12 +4,17 @@
 //! set is Flexible and in the same region; a zonal VM's zone is one of the set's, a regional VM needs a regional set; a fault
 //! domain may be named only in a set with more than one; a VM that runs already joins, and a member leaves, only where
 //! there is one fault domain and `singlePlacementGroup: false` is written; VMs of a size without memory-preserving maintenance
-//! over several fault domains are all regular or all Spot. `None` means accepted.
+//! over several fault domains are all regular or all Spot; what its capacity reservation group asks of the set is a rule of
+//! its own. `None` means accepted.
 //!
-//! VMs that would join in the same moment are judged as if the older had joined before: by time of creation, then name. So
+//! VMs that would join in the same moment are judged as if the older had joined before: by time of creation, then name, and after
+//! what the set is to make. So
 //! every pass comes to the same judgement, whichever is first, and no two are accepted that do not go together.
 
 mod fault_domain;
+mod reservation;
+
+pub use reservation::{NamedGroup, NamedReservation, group_refusal};
 
 use jiff::Timestamp;
 use scaleset_crds::condition::Reason;
@@ -18,7 +23,7 @@ use scaleset_crds::vocabulary::OrchestrationMode;
 
 use crate::limits;
 use crate::priority_mix::Split;
-use crate::snapshot::{Failure, MemberLife, SizeMaintenance};
+use crate::snapshot::{Failure, MemberLife, Origin, SizeMaintenance};
 
 pub use fault_domain::fault_domain_among;
 
@@ -45,6 +50,8 @@ pub struct SetShape<'set> {
     pub image_members_max: usize,
     /// Members by priority, beside the others that are judged with a VM.
     pub priorities: Split,
+    /// Members that it is to have: what it is to make, with those that a person made.
+    pub wished: usize,
     /// Whether it is there to stay.
     pub life: MemberLife,
 }
@@ -64,6 +71,8 @@ pub struct MemberShape<'vm> {
     pub maintenance: SizeMaintenance,
     /// Priority.
     pub priority: Priority,
+    /// The capacity reservation group that its model names.
+    pub group: Option<NamedGroup>,
     /// Whether its set has taken it before.
     pub standing: MemberStanding,
 }
@@ -75,6 +84,8 @@ pub struct Applicant<'vm> {
     pub created: Timestamp,
     /// Its name.
     pub name: &'vm str,
+    /// Who made it.
+    pub origin: Origin,
     /// The VM.
     pub shape: MemberShape<'vm>,
     /// The fault domain that it has, whoever chose it; none where that is not settled yet.
@@ -125,7 +136,9 @@ fn joined_before<'set, 'pass, 'vm>(
     taken.sort_by_key(|other| other.age());
     waiting.retain(|other| other.age() < applicant.age());
     waiting.sort_by_key(|other| other.age());
-    let mut set = SetShape { members: set.members.max(taken.len()), ..set.clone() };
+    // What the set is to make has its place as well, made or not: in the same moment it may be made.
+    let by_hand = taken.iter().filter(|other| other.origin == Origin::Hand).count();
+    let mut set = SetShape { members: set.members.max(taken.len()), wished: set.wished + by_hand, ..set.clone() };
     for other in &taken {
         set.takes(&other.shape);
     }
@@ -133,6 +146,7 @@ fn joined_before<'set, 'pass, 'vm>(
         if refusal(Some(&set), set.name, &other.shape).is_none() {
             set.takes(&other.shape);
             set.members += 1;
+            set.wished += 1;
             taken.push(other);
         }
     }
@@ -175,7 +189,12 @@ pub fn refusal(set: Option<&SetShape<'_>>, set_name: &str, vm: &MemberShape<'_>)
             format!("spec.location: {} is not {}, the location of scale set {set_name}", vm.location, set.location);
         return refused(Reason::InvalidParameter, message);
     }
-    let joins = || zone_refusal(set, vm).or_else(|| fault_domain_refusal(set, vm)).or_else(|| joining_refusal(set, vm));
+    let joins = || {
+        zone_refusal(set, vm)
+            .or_else(|| fault_domain_refusal(set, vm))
+            .or_else(|| joining_refusal(set, vm))
+            .or_else(|| group_refusal(set, vm))
+    };
     match vm.standing {
         // Where the set is by now is no matter for a VM that is there: it stays.
         MemberStanding::Accepted => None,
@@ -186,13 +205,15 @@ pub fn refusal(set: Option<&SetShape<'_>>, set_name: &str, vm: &MemberShape<'_>)
 
 /// There is room for one more, and its size goes with the others'.
 fn joining_refusal(set: &SetShape<'_>, vm: &MemberShape<'_>) -> Option<Failure> {
-    let SetShape { name, members, fault_domain_count: count, single_placement_group: single, .. } = set;
+    let SetShape { name, members, wished, fault_domain_count: count, single_placement_group: single, .. } = set;
     let by_shape = limits::members_max(set.mode, *single);
     let most = by_shape.min(set.image_members_max);
-    if *members >= most {
+    if *members.max(wished) >= most {
         let what = if most < by_shape { " of an own image (imageReference.id)" } else { "" };
-        let message =
-            format!("spec.scaleSetRef.name: scale set {name} has {members} members, the most{what} are {most}");
+        let to_come = if wished > members { format!(" and is to have {wished}") } else { String::new() };
+        let message = format!(
+            "spec.scaleSetRef.name: scale set {name} has {members} members{to_come}, the most{what} are {most}"
+        );
         return refused(Reason::OperationNotAllowed, message);
     }
     let MemberShape { size, maintenance, location, .. } = vm;

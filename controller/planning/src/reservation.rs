@@ -2,7 +2,12 @@
 //! unused and uncovered.
 //!
 //! Sources: Azure's "Associate a Virtual Machine Scale Set with a Capacity Reservation group" (preconditions), "Remove a
-//! Virtual Machine Scale Set association", "Overallocate Capacity Reservation".
+//! Virtual Machine Scale Set association", "Overallocate Capacity Reservation"; "Create a Virtual Machine Scale Set that uses
+//! Availability Zones" (no reserved capacity while VMs without a zone remain).
+
+mod forecast;
+
+pub use forecast::{Forecast, forecast, forecast_told};
 
 use std::collections::BTreeMap;
 
@@ -10,10 +15,9 @@ use scaleset_crds::VirtualMachineProfile;
 use scaleset_crds::condition::Reason;
 use scaleset_crds::reservation::{CapacityReservationGroupReference, ReservationState};
 use scaleset_crds::reservation_group::InstanceReservation;
-use scaleset_crds::vocabulary::{OrchestrationMode, PowerState, PowerWish};
+use scaleset_crds::vocabulary::{OrchestrationMode, PowerState};
 
 use crate::limits;
-use crate::plan::{Action, ScaleSetPlan};
 use crate::snapshot::{Failure, Member, ScaleSetSnapshot, SetFacts};
 use crate::wording::some_names;
 
@@ -132,40 +136,6 @@ pub fn own_use(snapshot: &ScaleSetSnapshot) -> BTreeMap<String, i64> {
     own
 }
 
-/// What the set's group covers of it once the plan is carried out, with what the set uses of it before; none where its model
-/// names no group that it may use.
-pub fn forecast(
-    snapshot: &ScaleSetSnapshot,
-    plan: &ScaleSetPlan,
-    own: &BTreeMap<String, i64>,
-) -> Option<Vec<Coverage>> {
-    let profile = snapshot.set.profile.as_deref()?;
-    let reference = profile.capacity_reservation_group_ref.as_ref()?;
-    let group = group_of(snapshot, reference)?;
-    let leaves =
-        |member: &&Member| plan.actions.iter().filter_map(Action::removal).any(|removal| removal.name == member.name);
-    let mut wished: BTreeMap<Option<String>, i64> = BTreeMap::new();
-    let staying = snapshot.members.iter().filter(|member| member.is_made() && member.is_live() && !leaves(member));
-    for member in staying.filter(|member| member.power_wish != PowerWish::Deallocated) {
-        *wished.entry(member.zone.clone()).or_default() += 1;
-    }
-    for action in &plan.actions {
-        if let Action::CreateMember(new) = action {
-            *wished.entry(new.zone.clone()).or_default() += 1;
-        }
-    }
-    Some(coverage(group, &profile.vm_size, &wished, own))
-}
-
-/// The same in words: what is reserved, unused and uncovered, zone by zone.
-pub fn forecast_told(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, own: &BTreeMap<String, i64>) -> Option<String> {
-    let reference = snapshot.set.profile.as_deref()?.capacity_reservation_group_ref.as_ref()?;
-    let zones = forecast(snapshot, plan, own)?;
-    let zones: Vec<String> = zones.iter().map(ToString::to_string).collect();
-    let zones = if zones.is_empty() { "nothing is reserved, no VM is wished".to_owned() } else { zones.join("; ") };
-    Some(format!("capacity reservation group {}: {zones}", group_name(reference, &snapshot.set.namespace)))
-}
-
 fn group_of<'pass>(
     snapshot: &'pass ScaleSetSnapshot,
     reference: &CapacityReservationGroupReference,
@@ -181,6 +151,7 @@ pub(crate) fn refusal(snapshot: &ScaleSetSnapshot, profile: &VirtualMachineProfi
         let Some(group) = group_of(snapshot, reference) else { return Some(not_found(snapshot, reference)) };
         placement_groups(snapshot)
             .or_else(|| place(&snapshot.set, reference, group))
+            .or_else(|| zoneless_members(snapshot, reference))
             .or_else(|| reserved_size(snapshot, profile, reference, group))
             .or_else(|| must_be_deallocated(snapshot, profile, reference))
     })
@@ -221,6 +192,27 @@ fn place(set: &SetFacts, reference: &CapacityReservationGroupReference, group: &
         return None;
     }
     invalid(format!("{PATH}: group {name} has {}, the set {}", told(&group.zones), told(&set.zones)))
+}
+
+/// A set that was given zones uses no reserved capacity before its VMs without a zone have gone.
+fn zoneless_members(snapshot: &ScaleSetSnapshot, reference: &CapacityReservationGroupReference) -> Option<Failure> {
+    if snapshot.set.zones.is_empty() {
+        return None;
+    }
+    let made: Vec<&Member> = snapshot.members.iter().filter(|member| member.is_made() && member.is_live()).collect();
+    let zoneless = made.iter().filter(|member| member.zone.is_none());
+    let names: Vec<&str> = zoneless.map(|member| member.name.as_str()).collect();
+    (!names.is_empty()).then(|| Failure {
+        reason: Reason::OperationNotAllowed,
+        message: format!(
+            "{PATH}: {} of {} VMs have no zone ({}); they must be deleted, or scaled in, before the set uses the zonal group \
+             {}",
+            names.len(),
+            made.len(),
+            some_names(&names),
+            group_name(reference, &snapshot.set.namespace)
+        ),
+    })
 }
 
 /// Every zone of the set needs a reservation of the size, be it of capacity 0, that spreads as far as the set does.

@@ -20,6 +20,8 @@ mod instance_spot;
 mod load_balancing;
 #[path = "planner/maintenance.rs"]
 mod maintenance;
+#[path = "planner/member_groups.rs"]
+mod member_groups;
 #[path = "planner/membership.rs"]
 mod membership;
 #[path = "planner/operation.rs"]

@@ -8,6 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use scaleset_crds::operation::OperationTargetKind;
 use scaleset_crds::{FlexVM, InstanceStatus, ScaleSet, ScaleSetOperation, ScaleSetVM};
 use scaleset_hardware::{HardwareError, Machine};
+use scaleset_planning::membership::NamedGroup;
 use scaleset_planning::snapshot::SizeMaintenance;
 
 use super::InstanceKind;
@@ -16,13 +17,21 @@ use crate::cluster::cache::{Cached, key_of};
 use crate::cluster::{Kind, ObjectId, ObjectKey};
 use crate::context::Context;
 use crate::operation::order;
+use crate::reservation_group::named_group;
 use crate::scale_set::{fault_domain_on, maintenance_of, set_shape};
 
 /// `FlexVM`s that are members of a set by their own wish, or are to become it, with how their sizes are maintained.
 #[derive(Default)]
 pub(super) struct Applicants {
     pub(super) own: SizeMaintenance,
-    pub(super) others: Vec<(Arc<FlexVM>, SizeMaintenance)>,
+    pub(super) others: Vec<OtherApplicant>,
+}
+
+/// Another one that refers to the set.
+pub(super) struct OtherApplicant {
+    pub(super) vm: Arc<FlexVM>,
+    pub(super) maintenance: SizeMaintenance,
+    pub(super) group: Option<NamedGroup>,
 }
 
 /// Who decides on the count of an instance's set.
@@ -51,6 +60,8 @@ pub(super) struct Observed {
     /// A `FlexVM` that is to join a set, or has no fault domain in it yet, and the others that refer to it; empty for any
     /// other instance.
     pub(super) applicants: Applicants,
+    /// The capacity reservation group that the model of a `FlexVM` names.
+    pub(super) group: Option<NamedGroup>,
     /// What the hardware said instead of telling how their sizes are maintained.
     pub(super) silence: Option<HardwareError>,
     /// What people have asked of it or of its set, the earliest first.
@@ -136,7 +147,12 @@ pub(super) async fn observe(context: &Context, instance: Instance) -> Observed {
         Err(error) => (Applicants::default(), Some(error)),
     };
     let scaled = set.as_ref().map_or(Scaled::ByHand, |set| scaled(context, set));
+    let group = match &instance {
+        Instance::ScaleSetVM(_) => None,
+        Instance::FlexVM(vm) => group_of(context, vm),
+    };
     Observed {
+        group,
         operations,
         scaled,
         applicants,
@@ -184,8 +200,19 @@ async fn applicants(
         wished == Some(&key.name) || taken == Some(&key.name)
     };
     let others = there.filter(|other| name(&other.metadata) != name(&vm.metadata) && stays(other));
-    let others = others.map(|other| (Arc::clone(&other), maintenance(&other))).collect();
-    Ok(Applicants { own: maintenance(vm), others })
+    let others = others.map(|other| OtherApplicant {
+        maintenance: maintenance(&other),
+        group: group_of(context, &other),
+        vm: other,
+    });
+    Ok(Applicants { own: maintenance(vm), others: others.collect() })
+}
+
+fn group_of(context: &Context, vm: &FlexVM) -> Option<NamedGroup> {
+    let reference = vm.spec.capacity_reservation_group_ref.as_ref()?;
+    let own = vm.metadata.namespace.as_deref().unwrap_or_default();
+    let key = ObjectKey { namespace: reference.namespace_for(own).to_owned(), name: reference.name.clone() };
+    named_group(vm, context.cluster.reservation_group(&key).as_deref())
 }
 
 /// Whether a VM has no place yet in a set with several fault domains.

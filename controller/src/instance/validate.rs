@@ -11,7 +11,7 @@ use scaleset_crds::spot::{EvictionPolicy, Priority, SpotRestorePolicy};
 use scaleset_crds::vocabulary::Surplus;
 use scaleset_crds::{FlexVM, ScaleSet, ScaleSetVM, labels};
 use scaleset_planning::membership::{
-    Applicant, SetShape, detach_refusal, fault_domain_among, move_refusal, refusal_among,
+    Applicant, NamedGroup, SetShape, detach_refusal, fault_domain_among, group_refusal, move_refusal, refusal_among,
 };
 use scaleset_planning::scale_set::prefix;
 use scaleset_planning::snapshot::{
@@ -22,7 +22,7 @@ use scaleset_planning::view::{HardwareView, ModelView, QuotaRule};
 use scaleset_planning::{naming, revision};
 
 use super::machine_view::hardware_view;
-use super::observe::{Applicants, Instance, Observed, Scaled, owning_set};
+use super::observe::{Applicants, Instance, Observed, OtherApplicant, Scaled, owning_set};
 use crate::error::told;
 use crate::scale_set::{
     fault_domain_on, finalizer, is_owned_by, member_shape, origin, profile_of, repair_of, set_shape, shutdown_of,
@@ -57,6 +57,7 @@ pub(super) fn validate(observed: &Observed) -> InstanceSnapshot {
         fault_domain: wish.fault_domain,
         belonging: wish.belonging,
         kept: wish.kept,
+        group_refusal: wish.group_refusal,
         enrolled: wish.enrolled,
         marked_fault_domain: fault_domain_on(metadata),
         marked_group: metadata.labels.as_ref().and_then(|all| all.get(labels::CAPACITY_RESERVATION_GROUP)).cloned(),
@@ -159,6 +160,7 @@ struct Wish {
     fault_domain: Option<i32>,
     belonging: Belonging,
     kept: Option<Failure>,
+    group_refusal: Option<Failure>,
     enrolled: Option<String>,
 }
 
@@ -213,6 +215,8 @@ fn uniform(observed: &Observed, vm: &ScaleSetVM) -> Wish {
         fault_domain: vm.spec.platform_fault_domain,
         belonging: Belonging::Made { scale_set: vm.spec.scale_set_ref.name.clone() },
         kept: None,
+        // A model of the set is asked as a whole.
+        group_refusal: None,
         enrolled: Some(vm.spec.scale_set_ref.name.clone()),
     }
 }
@@ -243,6 +247,7 @@ fn flexible(observed: &Observed, vm: &FlexVM) -> Wish {
     let assigned = ModelView { revision, model };
     Wish {
         kind: MemberKind::FlexVM,
+        group_refusal: withheld_group(observed, vm, &belonging),
         power: vm.spec.power_state.unwrap_or_default(),
         newest: newest.or_else(|| Some(assigned.clone())),
         birth: Birth {
@@ -261,6 +266,18 @@ fn flexible(observed: &Observed, vm: &FlexVM) -> Wish {
         kept,
         enrolled: vm.labels().get(labels::SCALE_SET).cloned().or_else(|| owning_set(&vm.metadata).map(str::to_owned)),
     }
+}
+
+/// Why a member cannot use the capacity reservation group that its model names.
+fn withheld_group(observed: &Observed, vm: &FlexVM, belonging: &Belonging) -> Option<Failure> {
+    match belonging {
+        Belonging::Made { scale_set: _ } | Belonging::HandMade { scale_set: _ } => {}
+        Belonging::Alone | Belonging::Leaving { scale_set: _ } | Belonging::Refused { scale_set: _, refusal: _ } => {
+            return None;
+        }
+    }
+    let set = observed.set.as_deref().map(set_shape)?;
+    group_refusal(&set, &member_shape(vm, observed.applicants.own, observed.group.clone()))
 }
 
 /// To whom a `FlexVM` belongs, and why it stays there where its reference says otherwise. Its set is the one that has
@@ -322,15 +339,24 @@ fn fault_domain(observed: &Observed, vm: &FlexVM, belonging: &Belonging) -> Opti
 
 fn applicants<'pass>(observed: &'pass Observed, vm: &'pass FlexVM) -> (Applicant<'pass>, Vec<Applicant<'pass>>) {
     let Applicants { own, others } = &observed.applicants;
-    let others = others.iter().map(|(other, maintenance)| applicant(other, *maintenance)).collect();
-    (applicant(vm, *own), others)
+    let others = others
+        .iter()
+        .map(|OtherApplicant { vm, maintenance, group }| applicant(observed, vm, *maintenance, group.clone()))
+        .collect();
+    (applicant(observed, vm, *own, observed.group.clone()), others)
 }
 
-fn applicant(vm: &FlexVM, maintenance: SizeMaintenance) -> Applicant<'_> {
+fn applicant<'vm>(
+    observed: &Observed,
+    vm: &'vm FlexVM,
+    maintenance: SizeMaintenance,
+    group: Option<NamedGroup>,
+) -> Applicant<'vm> {
     Applicant {
         created: vm.metadata.creation_timestamp.as_ref().map(|time| time.0).unwrap_or_default(),
         name: vm.metadata.name.as_deref().unwrap_or_default(),
-        shape: member_shape(vm, maintenance),
+        origin: of_origin(observed, vm).unwrap_or(Origin::Hand),
+        shape: member_shape(vm, maintenance, group),
         placed: vm.spec.platform_fault_domain.or_else(|| fault_domain_on(&vm.metadata)),
     }
 }

@@ -310,8 +310,16 @@ pub(crate) fn set_shape(set: &ScaleSet) -> SetShape<'_> {
         members: status.and_then(|status| status.replicas).and_then(|count| count.try_into().ok()).unwrap_or(0),
         image_members_max: image_members_max(set.spec.virtual_machine_profile.as_ref()),
         priorities: Split::default(),
+        wished: to_be_made(set),
         life: if set.metadata.deletion_timestamp.is_some() { MemberLife::Terminating } else { MemberLife::Live },
     }
+}
+
+/// VMs that a set is to make from its profile.
+fn to_be_made(set: &ScaleSet) -> usize {
+    let target = set.status.as_ref().and_then(|status| status.target_replicas);
+    let wished = set.spec.replicas.or(target).filter(|_| set.spec.virtual_machine_profile.is_some());
+    wished.and_then(|count| count.try_into().ok()).unwrap_or(0)
 }
 
 /// What the region says of a size.

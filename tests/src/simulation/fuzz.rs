@@ -12,9 +12,11 @@ use super::random::Random;
 use super::script::{Setting, Teller};
 use repairing::Repairing;
 use reserving::Reserving;
+use shaping::Shaping;
 
 mod repairing;
 mod reserving;
+mod shaping;
 
 /// How many commands a story has before it heals.
 const COMMANDS: usize = 24;
@@ -36,17 +38,21 @@ pub fn play_seed(seed: u64, setting: Setting<'_>, told: &Mutex<Vec<String>>) -> 
         // Draws of its own, so that what it adds changes nothing else of a story.
         reserving: Reserving::new(seed),
         repairing: Repairing::new(seed),
+        shaping: Shaping::new(seed),
     };
     author.begin();
     author.begin_reserving();
     author.begin_repairing();
+    author.begin_shaping();
     for _ in 0..COMMANDS {
         author.next_command();
         author.reserve();
         author.repair();
+        author.shape();
     }
     author.heal();
-    let findings = converged(author.teller.stage());
+    let mut findings = converged(author.teller.stage());
+    findings.extend(author.balance());
     (author.teller.end(), findings)
 }
 
@@ -64,6 +70,7 @@ struct Author<'story> {
     spot: bool,
     reserving: Reserving,
     repairing: Repairing,
+    shaping: Shaping,
 }
 
 impl Author<'_> {
@@ -395,15 +402,18 @@ impl Author<'_> {
         self.tell("lag 0");
         self.end_reserving();
         self.all_well();
+        self.end_shaping();
         // A change that the ceiling refuses would wait for a person.
         self.tell("change web ceiling=Replace");
         self.tell("change demo ceiling=Replace");
         self.tell("settle");
         // A rolling upgrade that was stopped, or has left somebody behind, begins anew with the next model.
-        let web = self.teller.stage().cluster.get(Kind::ScaleSet, "web");
-        if web.is_some_and(|set| is_stopped(&set)) {
-            self.tell("change web tag=healed");
-            self.tell("settle");
+        for name in ["web", "shape"] {
+            let set = self.teller.stage().cluster.get(Kind::ScaleSet, name);
+            if set.is_some_and(|set| is_stopped(&set)) {
+                self.tell(&format!("change {name} tag=healed"));
+                self.tell("settle");
+            }
         }
         // A version of the image that was proved bad waits for a newer one.
         self.publish();

@@ -47,6 +47,7 @@
 //! settings                                        what each autoscale setting finds and has done
 //! machines                                        what each machine is: its own id, its private address, its disks
 //! layouts                                         what each machine is: operating system, disks, interfaces
+//! covered web                                     what the capacity reservation group of a set covers of it, by its status
 //! images | history web                            the image and the disks of each machine; upgrades of a set's OS image
 //! ```
 //!
@@ -262,6 +263,7 @@ impl Teller {
             ("show", []) => self.say(&table::objects(&self.stage)),
             ("revisions", [set]) => self.say(&table::revisions(&self.stage, set)),
             ("services", [set]) => self.say(&table::services(&self.stage, set)),
+            ("covered", [set]) => self.say(&table::covered(&self.stage, set)),
             ("images", []) => self.say(&table::images(&self.stage)),
             ("machines", []) => self.say(&table::machines(&self.stage)),
             ("layouts", []) => self.say(&table::layouts(&self.stage)),

@@ -48,6 +48,8 @@ pub struct InstanceSnapshot {
     pub belonging: Belonging,
     /// Why it stays where it is although its reference says otherwise.
     pub kept: Option<Failure>,
+    /// Why it cannot use the capacity reservation group that its model names while it is a member of its set.
+    pub group_refusal: Option<Failure>,
     /// The set that the marks on its object name.
     pub enrolled: Option<String>,
     /// The fault domain that the mark on its object names.

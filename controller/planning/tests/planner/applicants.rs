@@ -7,12 +7,13 @@ use scaleset_crds::spot::Priority;
 use scaleset_planning::membership::{
     Applicant, MemberShape, MemberStanding, SetShape, fault_domain_among, refusal_among,
 };
-use scaleset_planning::snapshot::{Maintenance, SizeMaintenance};
+use scaleset_planning::snapshot::{Maintenance, Origin, SizeMaintenance};
 
 use crate::membership::{open_set, told, vm};
 
 fn applicant(name: &'static str, second: i64, shape: MemberShape<'static>) -> Applicant<'static> {
-    Applicant { created: Timestamp::UNIX_EPOCH + SignedDuration::from_secs(second), name, shape, placed: None }
+    let created = Timestamp::UNIX_EPOCH + SignedDuration::from_secs(second);
+    Applicant { created, name, origin: Origin::Hand, shape, placed: None }
 }
 
 fn preserving(standing: MemberStanding) -> MemberShape<'static> {
@@ -185,4 +186,31 @@ fn who_names_no_fault_domain_gets_the_emptiest_whoever_is_judged_first() {
             all.reverse();
         }
     }
+}
+
+/// A set that is to make some more in the same moment has their places, whoever is first.
+#[test]
+fn what_the_set_is_to_make_has_its_place() {
+    use MemberStanding::{Accepted, Newcomer};
+    let full = |wished: usize| SetShape { members: 197, wished, single_placement_group: Some(true), ..two_domains() };
+    let mut joined = applicant("joined", 1, other(Accepted));
+    let mut made = Applicant { origin: Origin::Set, ..applicant("made", 2, other(Accepted)) };
+    for (wished, expected) in [(197, vec!["a", "b"]), (198, vec!["a"]), (199, vec![]), (250, vec![])] {
+        let all =
+            [joined.clone(), made.clone(), applicant("a", 3, other(Newcomer)), applicant("b", 4, other(Newcomer))];
+        let taken: Vec<&str> = taken(&full(wished), &all).into_iter().filter(|name| name.len() == 1).collect();
+        assert_eq!(taken, expected, "{wished} are to be made, one is there by hand");
+    }
+    joined.name = "x";
+    made.name = "y";
+    let late = applicant("late", 5, other(Newcomer));
+    let refusal = refusal_among(Some(&full(199)), "demo", &late, &[joined, made]).expect("it is refused");
+    assert_eq!(
+        refusal.message,
+        "spec.scaleSetRef.name: scale set demo has 197 members and is to have 200, the most are 200"
+    );
+}
+
+fn two_domains() -> SetShape<'static> {
+    SetShape { fault_domain_count: 2, wished_single_placement_group: None, ..open_set() }
 }

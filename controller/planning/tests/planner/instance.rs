@@ -87,6 +87,7 @@ pub(crate) fn snapshot(hardware: HardwareView) -> InstanceSnapshot {
         fault_domain: None,
         belonging: Belonging::Made { scale_set: "web".to_owned() },
         kept: None,
+        group_refusal: None,
         enrolled: Some("web".to_owned()),
         marked_fault_domain: None,
         marked_group: None,

@@ -28,14 +28,23 @@ pub(crate) fn open_set() -> SetShape<'static> {
         members: 0,
         image_members_max: 1_000,
         priorities: Split::default(),
+        wished: 0,
         life: MemberLife::Live,
     }
 }
 
 pub(crate) const fn vm(standing: MemberStanding) -> MemberShape<'static> {
     let (size, maintenance) = ("Standard_D2s_v3", SizeMaintenance::Known(Maintenance::MemoryPreserving));
-    let priority = Priority::Regular;
-    MemberShape { location: "eastus", zone: None, fault_domain: None, size, maintenance, priority, standing }
+    MemberShape {
+        location: "eastus",
+        zone: None,
+        fault_domain: None,
+        size,
+        maintenance,
+        priority: Priority::Regular,
+        group: None,
+        standing,
+    }
 }
 
 pub(crate) fn told(failure: Option<Failure>) -> Option<(Reason, String)> {

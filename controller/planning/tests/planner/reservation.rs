@@ -6,17 +6,17 @@ use std::sync::Arc;
 use scaleset_crds::condition::{Reason, ScaleSetCondition, find};
 use scaleset_crds::reservation::{CapacityReservationGroupReference, ReservationState};
 use scaleset_crds::reservation_group::InstanceReservation;
-use scaleset_crds::vocabulary::{OrchestrationMode, PowerState, PowerWish};
+use scaleset_crds::vocabulary::{OrchestrationMode, PowerState, PowerWish, UpgradeMode};
 use scaleset_planning::instance::{self, Step};
 use scaleset_planning::plan::Action;
-use scaleset_planning::reservation::{Coverage, ReservedGroup, ReservedRoom, coverage};
+use scaleset_planning::reservation::{self, Coverage, Forecast, ReservedGroup, ReservedRoom, coverage};
 use scaleset_planning::revision;
 use scaleset_planning::scale_set::plan;
-use scaleset_planning::snapshot::{Assigned, Overprovision, Revision, ScaleSetSnapshot, ShutdownRule};
+use scaleset_planning::snapshot::{Assigned, MemberLife, Overprovision, Revision, ScaleSetSnapshot, ShutdownRule};
 use scaleset_planning::status::scale_set::{ScaleSetOutcome, scale_set_status};
 use scaleset_planning::view::HardwareView;
 
-use crate::fleet::{member, newest, snapshot, spread};
+use crate::fleet::{keep_revision, member, newest, snapshot, spread};
 use crate::instance::{flexible_snapshot, running_hardware};
 
 const SIZE: &str = "Standard_D2s_v3";
@@ -153,10 +153,93 @@ fn deallocated_members_need_no_slot() {
     }
     snapshot.members[2].power_wish = PowerWish::Deallocated;
     snapshot.members[2].report.reservation = Some(using(ReservationState::Associated));
-    let own = scaleset_planning::reservation::own_use(&snapshot);
-    let forecast =
-        scaleset_planning::reservation::forecast(&snapshot, &plan(&snapshot), &own).expect("it names a group");
-    assert_eq!(forecast, [Coverage { zone: Some("1".to_owned()), reserved: 2, others: 0, wished: 2 }]);
+    assert_eq!(forecast(&snapshot), Forecast { zones: vec![zone_1(2, 2)], apart: 0 });
+}
+
+fn zone_1(reserved: i64, wished: i64) -> Coverage {
+    Coverage { zone: Some("1".to_owned()), reserved, others: 0, wished }
+}
+
+fn forecast(snapshot: &ScaleSetSnapshot) -> Forecast {
+    let own = reservation::own_use(snapshot);
+    reservation::forecast(snapshot, &plan(snapshot), &own).expect("it names a group")
+}
+
+/// The policy Manual never carries a new model out: who follows the old one needs no slot, and is told apart.
+#[test]
+fn members_count_by_the_model_that_they_follow() {
+    let fleet = |mode: UpgradeMode| {
+        let mut snapshot = naming(&["1"], 5, Some(group(&[room(Some("1"), 2, 1)])));
+        snapshot.set.upgrade_mode = mode;
+        let (old, new) = (snapshot.revisions[0].name.clone(), newest(&snapshot));
+        snapshot.members = spread(&[(Some("1"), 5)], &old);
+        snapshot.members[0].assigned_revision = Some(new.clone());
+        snapshot.members[0].report.running_revision = Some(new.clone());
+        snapshot.members[0].report.healthy_on_revision = Some(new);
+        snapshot.members[0].report.reservation = Some(using(ReservationState::Allocated));
+        snapshot
+    };
+    let manual = fleet(UpgradeMode::Manual);
+    assert_eq!(forecast(&manual), Forecast { zones: vec![zone_1(2, 1)], apart: 4 });
+    let told = reservation::forecast_told(&manual, &plan(&manual), &reservation::own_use(&manual));
+    assert_eq!(
+        told.expect("it names a group"),
+        "capacity reservation group reserved: zone 1: 2 reserved, 1 wished, 1 unused, 0 uncovered; 4 VMs follow another \
+         model, and draw on none of these"
+    );
+    let automatic = fleet(UpgradeMode::Automatic);
+    let given = plan(&automatic).actions.iter().filter(|action| action.upgraded().is_some()).count();
+    assert_eq!(given, 1, "one at a time");
+    assert_eq!(forecast(&automatic), Forecast { zones: vec![zone_1(2, 2)], apart: 3 });
+    // One that a person has edited follows none: what it uses is what counts.
+    let mut edited = fleet(UpgradeMode::Manual);
+    edited.members[0].assigned_revision = None;
+    edited.members[1].assigned_revision = None;
+    assert_eq!(forecast(&edited), Forecast { zones: vec![zone_1(2, 1)], apart: 4 });
+}
+
+#[test]
+fn a_model_with_another_size_draws_on_another_reservation() {
+    let mut snapshot = naming(&["1"], 2, Some(group(&[room(Some("1"), 2, 2)])));
+    snapshot.set.upgrade_mode = UpgradeMode::Manual;
+    let mut larger = snapshot.set.profile.as_deref().expect("it has one").clone();
+    larger.vm_size = "Standard_D4s_v3".to_owned();
+    let larger = Arc::new(larger);
+    let name = revision::name("web", "set-uid", &larger);
+    keep_revision(&mut snapshot, &name, 3, &larger);
+    snapshot.members = spread(&[(Some("1"), 2)], &newest(&snapshot));
+    snapshot.members[1].assigned_revision = Some(name);
+    snapshot.revisions[2].number = 0;
+    snapshot.revisions.sort_by_key(|revision| revision.number);
+    let own = BTreeMap::from([("d2s-z1".to_owned(), 2)]);
+    let forecast = reservation::forecast(&snapshot, &plan(&snapshot), &own).expect("it names a group");
+    assert_eq!(forecast, Forecast { zones: vec![zone_1(2, 1)], apart: 1 });
+}
+
+/// Zones were added to the set: while a VM without one remains, reserved capacity is not for it.
+#[test]
+fn a_set_with_members_without_a_zone_uses_no_zonal_group() {
+    for (zoneless, refused) in [(3, true), (1, true), (0, false)] {
+        let mut snapshot = naming(&["1", "2", "3"], 6, Some(article()));
+        let old = snapshot.revisions[0].name.clone();
+        snapshot.members = spread(&[(None, zoneless), (Some("1"), 2), (Some("2"), 1)], &old);
+        let told = refusal(&snapshot);
+        assert_eq!(told.is_some(), refused, "{told:?}");
+        if zoneless == 3 {
+            let (reason, message) = told.expect("it is refused");
+            assert_eq!(reason, Reason::OperationNotAllowed);
+            assert_eq!(
+                message,
+                "spec.virtualMachineProfile.capacityReservationGroupRef: 3 of 6 VMs have no zone (web-0, web-1, web-2); they must be \
+                 deleted, or scaled in, before the set uses the zonal group reserved"
+            );
+        }
+    }
+    let mut going = naming(&["1"], 1, Some(group(&[room(Some("1"), 5, 0)])));
+    let old = going.revisions[0].name.clone();
+    going.members = spread(&[(None, 1), (Some("1"), 1)], &old);
+    going.members[0].life = MemberLife::Terminating;
+    assert_eq!(refusal(&going), None, "it goes");
 }
 
 #[test]
@@ -214,6 +297,14 @@ fn place_size_and_spreading_must_fit() {
         spreading.set.platform_fault_domain_count = Some(count);
         assert_eq!(refusal(&spreading).is_some(), refused, "{count}");
     }
+    // Of some sizes nothing is reserved over several domains, which the schema cannot know.
+    let narrow = ReservedRoom { fault_domain_count: 1, ..room(None, 5, 0) };
+    let mut spreading = naming(&[], 3, Some(group(&[narrow])));
+    spreading.set.single_placement_group = Some(false);
+    assert_eq!(refusal(&spreading), None);
+    spreading.set.platform_fault_domain_count = Some(2);
+    let message = "spec.platformFaultDomainCount: 2 is more than 1, the most with reservation d2s of group reserved";
+    assert_eq!(refusal(&spreading), Some((Reason::InvalidParameter, message.to_owned())));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use scaleset_crds::ReservationGroupStatus;
 use scaleset_crds::condition::{Reason, find};
 use scaleset_crds::reservation::ReservationState;
 use scaleset_crds::reservation_group::NAMES_MAX;
-use scaleset_crds::vocabulary::ProvisioningState;
+use scaleset_crds::vocabulary::{ProvisioningState, StatusLevel};
 use scaleset_planning::reservation_group::{RETRY_AFTER, plan};
 use scaleset_planning::snapshot::{
     AssociatedVm, Failure, FinalizerState, GroupFacts, GroupView, MemberLife, ReservationFacts,
@@ -89,6 +89,32 @@ fn a_new_group_is_made_with_everything_in_it() {
         "reserve zero: 0 x Standard_D2s_v3",
     ];
     assert_eq!(actions(&snapshot), expected);
+}
+
+/// Azure: the instance view of a capacity reservation.
+#[test]
+fn what_became_of_a_reservation_is_told_with_level_and_time() {
+    let failure = Failure { reason: Reason::QuotaExceeded, message: "limit 24, usage 16".to_owned() };
+    let decided_at = Timestamp::UNIX_EPOCH + Duration::from_secs(90);
+    let raised = ReservationFacts { failure: Some(failure), decided_at, ..there("b", 5, Vec::new()) };
+    let snapshot = snapshot(vec![wish("a", 5), wish("b", 10)], vec![there("a", 5, Vec::new()), raised]);
+    let view = status(&snapshot, &[]).instance_view.expect("it has one");
+    let lines = view.capacity_reservations.iter().map(|one| {
+        let [line] = one.statuses.as_slice() else { panic!("{} lines", one.statuses.len()) };
+        let time = line.time.as_ref().map(|time| time.0);
+        (line.code.as_str(), line.level, line.display_status.as_str(), line.message.as_deref(), time)
+    });
+    let expected = [
+        ("ProvisioningState/succeeded", StatusLevel::Info, "Provisioning succeeded", None, Some(Timestamp::UNIX_EPOCH)),
+        (
+            "ProvisioningState/failed",
+            StatusLevel::Error,
+            "Provisioning failed",
+            Some("QuotaExceeded: limit 24, usage 16"),
+            Some(decided_at),
+        ),
+    ];
+    assert_eq!(lines.collect::<Vec<_>>(), expected);
 }
 
 #[test]

@@ -86,6 +86,7 @@ fn observed(vm: FlexVM, machine: Machine) -> Observed {
         set: None,
         revision: None,
         applicants: Applicants::default(),
+        group: None,
         silence: None,
         operations: Vec::new(),
         scaled: Scaled::ByHand,

@@ -11,7 +11,7 @@ use scaleset_crds::repairs::RepairAction;
 use scaleset_crds::spot::{EvictionPolicy, SpotProfile};
 use scaleset_crds::vocabulary::{HealthState, Impact, OrchestrationMode, PowerState, ProvisioningState};
 use scaleset_crds::{FlexVM, InstanceStatus, ScaleSet, ScaleSetVM, labels};
-use scaleset_planning::membership::{MemberShape, MemberStanding, detach_refusal};
+use scaleset_planning::membership::{MemberShape, MemberStanding, NamedGroup, detach_refusal};
 use scaleset_planning::snapshot::{
     Evicted, Failure, GuestAgent, Looked, Member, MemberKind, MemberLife, MemberReport, Observation, Origin,
     OsDiskReport, OsDiskWish, Pending, Protection, RepairMark, RepairUptake, Revision, RollMark, ShutdownRule,
@@ -113,7 +113,7 @@ fn followed(vm: &FlexVM, origin: Origin, revisions: &[Revision]) -> Option<Strin
 }
 
 /// The VM, as far as membership depends on it.
-pub(crate) fn member_shape(vm: &FlexVM, maintenance: SizeMaintenance) -> MemberShape<'_> {
+pub(crate) fn member_shape(vm: &FlexVM, maintenance: SizeMaintenance, group: Option<NamedGroup>) -> MemberShape<'_> {
     let spec = &vm.spec;
     let wished = spec.scale_set_ref.as_ref().map(|reference| reference.name.as_str());
     let accepted = vm.status.as_ref().and_then(|status| status.scale_set.as_deref());
@@ -124,6 +124,7 @@ pub(crate) fn member_shape(vm: &FlexVM, maintenance: SizeMaintenance) -> MemberS
         size: &spec.vm_size,
         maintenance,
         priority: spec.spot.priority,
+        group,
         standing: match vm.status.as_ref().and_then(|status| status.vm_id.as_ref()) {
             _ if accepted.is_some() && accepted == wished => MemberStanding::Accepted,
             Some(_) => MemberStanding::Attaching,

@@ -129,6 +129,14 @@ pub(super) fn services(stage: &Stage, set: &str) -> String {
     of_service.chain(marks).map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
 }
 
+/// What the condition `CapacitySatisfied` of a set says.
+pub(super) fn covered(stage: &Stage, set: &str) -> String {
+    let set = stage.cluster.get(Kind::ScaleSet, set).unwrap_or_default();
+    let mut conditions = set["status"]["conditions"].as_array().into_iter().flatten();
+    let said = conditions.find(|condition| condition["type"] == "CapacitySatisfied");
+    format!("  {}", said.map_or_else(|| "-".to_owned(), |said| text(&said["message"])))
+}
+
 /// Image version of each machine, and whether its OS disk and data disks are those of its creation.
 pub(super) fn images(stage: &Stage) -> String {
     let rows = stage.machines().into_values().map(|machine| {
