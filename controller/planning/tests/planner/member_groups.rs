@@ -67,7 +67,8 @@ fn no_single_placement_group_and_no_more_domains_than_the_reservation_has() {
 fn one_that_cannot_join_for_its_group_decides_nothing() {
     let older = naming("Standard_M64s", Maintenance::NotMemoryPreserving, Some(1));
     let younger = vm(MemberStanding::Newcomer);
-    let applicant = |name, shape| Applicant { created: jiff::Timestamp::UNIX_EPOCH, name, origin: Origin::Hand, shape };
+    let created = jiff::Timestamp::UNIX_EPOCH;
+    let applicant = |name, shape| Applicant { created, name, origin: Origin::Hand, shape, placed: None };
     let all = [applicant("a", older), applicant("b", younger)];
     let refused = all.iter().map(|one| refusal_among(Some(&over(2, None)), "demo", one, &all).is_some());
     assert_eq!(refused.collect::<Vec<bool>>(), [true, false]);

@@ -84,16 +84,6 @@ fn most_members() {
     }
 }
 
-/// Whether a VM may join is decided from its place, size and priority: an operating system is nothing that is looked at.
-#[test]
-fn operating_systems_are_mixed() {
-    for (column, _) in all() {
-        let MemberShape { location, zone, fault_domain, size, maintenance, priority, standing } = column.vm();
-        let windows = MemberShape { location, zone, fault_domain, size, maintenance, priority, standing };
-        assert!(accepted(&column.set(), &windows), "{column:?}");
-    }
-}
-
 #[test]
 fn spot_and_regular_are_mixed() {
     for (column, mixes) in all() {
