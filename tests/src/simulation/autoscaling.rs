@@ -128,13 +128,11 @@ impl Author<'_> {
     /// One zone fails at a time.
     fn zone(&mut self) -> String {
         let zone = 1 + self.random.below(3);
-        match self.zone_down.take() {
-            Some(down) => format!("zone eastus {down} up"),
-            None => {
-                self.zone_down = Some(zone);
-                format!("zone eastus {zone} down")
-            }
+        if let Some(down) = self.zone_down.take() {
+            return format!("zone eastus {down} up");
         }
+        self.zone_down = Some(zone);
+        format!("zone eastus {zone} down")
     }
 
     fn vm_fault(&mut self) -> String {

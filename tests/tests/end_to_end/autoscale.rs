@@ -220,6 +220,8 @@ fn killed_between_the_record_and_the_set_a_decision_is_carried_out_once() {
             .await?;
         assert_eq!((decided.from, decided.to), (2, 6));
         scene.event("auto", "ScaleFailed").await?;
+        // What was decided stays decided; afterwards nothing more is asked for.
+        load(world, namespace, 300).await?;
         drop(scene);
         world.controller.kill().await?;
         let scene = Scene { world, namespace: namespace.to_owned() };
@@ -234,7 +236,6 @@ fn killed_between_the_record_and_the_set_a_decision_is_carried_out_once() {
                 Ok(())
             })
             .await?;
-        load(world, namespace, 300).await?;
         drop(scene);
         world.restart_controller().await?;
         let scene = Scene { world, namespace: namespace.to_owned() };

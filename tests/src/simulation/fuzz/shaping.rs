@@ -35,7 +35,7 @@ impl Shaping {
     }
 
     fn pick(&mut self, words: &[&'static str]) -> &'static str {
-        *self.random.pick(words)
+        self.random.pick::<&'static str>(words)
     }
 }
 
@@ -78,9 +78,8 @@ impl Author<'_> {
         self.shaping.single = groups == "spg=true";
         // Only over 1 or 5 fault domains.
         self.shaping.zones_to_come = match (zones, mode, domains) {
-            ("1,2,3", _, _) => Vec::new(),
             ("", "Uniform", "1" | "5") | ("", _, "1") => vec!["1", "1,2,3"],
-            ("", _, _) => Vec::new(),
+            ("1,2,3" | "", _, _) => Vec::new(),
             ("1", _, _) => vec!["1,2", "1,2,3"],
             (_, _, _) => vec!["1,2,3"],
         };
