@@ -18,6 +18,11 @@ use super::until;
 const READY_LIMIT: Duration = Duration::from_mins(1);
 const GONE_LIMIT: Duration = Duration::from_secs(30);
 
+/// What the chart tells the allocator of the controller: one heap, which gives back what is not used (docs/install.md). A
+/// controller that runs as in the cluster, with its hardware elsewhere, has the same here.
+pub const HEAP: [(&str, &str); 3] =
+    [("MALLOC_ARENA_MAX", "1"), ("MALLOC_TRIM_THRESHOLD_", "131072"), ("MALLOC_MMAP_THRESHOLD_", "65536")];
+
 /// How long the simulated hardware takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Latency {
@@ -182,7 +187,16 @@ async fn spawn(
             region_file.chain([store, latency, format!("--control-listen={}", endpoints.control)]).collect()
         }
     });
-    Ok((supervisor.start(&Program::Controller.binary().await?, &arguments, &log(directory))?, endpoints))
+    let binary = Program::Controller.binary().await?;
+    let process = match place {
+        HardwarePlace::Inside => supervisor.start(&binary, &arguments, &log(directory))?,
+        HardwarePlace::Elsewhere(_) => {
+            let heap = HEAP.iter().map(|(name, value)| format!("{name}={value}"));
+            let all: Vec<String> = heap.chain([binary.display().to_string()]).chain(arguments).collect();
+            supervisor.start(Path::new("/usr/bin/env"), &all, &log(directory))?
+        }
+    };
+    Ok((process, endpoints))
 }
 
 /// One counter of the `/metrics` at an address, all label values together.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use scaleset_tests::chart::{Chart, Helm, golden};
 use scaleset_tests::local::cluster::workspace;
+use scaleset_tests::local::controller::HEAP;
 use serde_json::{Value, json};
 
 fn folder() -> PathBuf {
@@ -107,6 +108,18 @@ fn the_operator_of_prometheus_is_told_to_leave_our_labels_alone() -> anyhow::Res
     let monitor = objects.iter().find(|object| object["kind"] == "ServiceMonitor").context("no ServiceMonitor")?;
     let endpoints = monitor["spec"]["endpoints"].as_array().context("no endpoint")?;
     assert!(!endpoints.is_empty() && endpoints.iter().all(|endpoint| endpoint["honorLabels"] == true), "{endpoints:?}");
+    Ok(())
+}
+
+/// What is measured is what runs: the benchmark's controller with hardware elsewhere has these, too.
+#[test]
+fn the_controller_has_the_heap_that_the_benchmark_measures() -> anyhow::Result<()> {
+    let objects = Helm::offline()?.objects(Chart::Controller, &json!({}))?;
+    let deployment = objects.iter().find(|object| object["kind"] == "Deployment").context("no Deployment")?;
+    let env = deployment["spec"]["template"]["spec"]["containers"][0]["env"].as_array().context("no env")?;
+    for (name, value) in HEAP {
+        assert!(env.contains(&json!({"name": name, "value": value})), "{name}: {env:?}");
+    }
     Ok(())
 }
 

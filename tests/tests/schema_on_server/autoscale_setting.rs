@@ -35,7 +35,7 @@ fn scheduled(number: usize) -> Value {
 
 /// Every rule of the kind.
 pub fn cases() -> Vec<Case> {
-    [of_profiles(), of_schedules(), of_rules()].concat()
+    [of_profiles(), of_schedules(), of_triggers(), of_actions()].concat()
 }
 
 fn always(accepted: Value, refused: Value, field: &str, message: &str) -> Case {
@@ -126,32 +126,15 @@ fn of_schedules() -> Vec<Case> {
     ]
 }
 
-fn of_rules() -> Vec<Case> {
+fn of_triggers() -> Vec<Case> {
     let many = |count: usize| {
         let rules: Vec<Value> = (0..count).map(|number| rule(&format!("r{number}"), &json!({}), &json!({}))).collect();
         usual(&json!({"rules": rules}))
     };
     let of_trigger = |trigger: Value| usual(&json!({"rules": [rule("busy", &trigger, &json!({}))]}));
-    let of_action = |action: Value| usual(&json!({"rules": [rule("busy", &json!({}), &action)]}));
     let at = |field: &str| format!("spec.profiles[].rules[].{field}");
     let range = |field: &str, least: i32, most: i32| {
         (at(&format!("metricTrigger.{field}")), format!("InvalidParameter: {field} must be {least} to {most}"))
-    };
-    let value = |accepted: i32, refused: i32| {
-        always(
-            of_action(json!({"value": accepted})),
-            of_action(json!({"value": refused})),
-            &at("scaleAction.value"),
-            "InvalidParameter: value must be 1 to 1000",
-        )
-    };
-    let cooldown = |accepted: i32, refused: i32| {
-        always(
-            of_action(json!({"cooldownSeconds": accepted})),
-            of_action(json!({"cooldownSeconds": refused})),
-            &at("scaleAction.cooldownSeconds"),
-            "InvalidParameter: cooldownSeconds must be 60 to 604800",
-        )
     };
     let (grain, grain_range) = range("timeGrainSeconds", 60, 43_200);
     let (window, window_range) = range("timeWindowSeconds", 300, 43_200);
@@ -194,11 +177,29 @@ fn of_rules() -> Vec<Case> {
             "InvalidParameter: threshold must be a decimal number with at most 3 digits after the point, -1000000000000 to \
              1000000000000",
         ),
-        value(1, 0),
-        value(1_000, 1_001),
-        cooldown(60, 59),
-        cooldown(604_800, 604_801),
     ]
+}
+
+fn of_actions() -> Vec<Case> {
+    let of_action = |action: Value| usual(&json!({"rules": [rule("busy", &json!({}), &action)]}));
+    let at = |field: &str| format!("spec.profiles[].rules[].{field}");
+    let value = |accepted: i32, refused: i32| {
+        always(
+            of_action(json!({"value": accepted})),
+            of_action(json!({"value": refused})),
+            &at("scaleAction.value"),
+            "InvalidParameter: value must be 1 to 1000",
+        )
+    };
+    let cooldown = |accepted: i32, refused: i32| {
+        always(
+            of_action(json!({"cooldownSeconds": accepted})),
+            of_action(json!({"cooldownSeconds": refused})),
+            &at("scaleAction.cooldownSeconds"),
+            "InvalidParameter: cooldownSeconds must be 60 to 604800",
+        )
+    };
+    vec![value(1, 0), value(1_000, 1_001), cooldown(60, 59), cooldown(604_800, 604_801)]
 }
 
 /// What looks forbidden and is not.

@@ -31,7 +31,8 @@ How to read it:
 - **Writes** are counted by the API server (`apiserver_request_total`), events included, tries in vain included, over the
   whole life of an instance: created, Ready, gone. Four is the least that is possible.
 - **A converged set** is watched for a minute, in which nothing may be written and nothing listed.
-- **Resident memory** is `VmRSS` of the whole process, its simulated hardware and allocator included.
+- **Resident memory** is `VmRSS` of the whole process, its simulated hardware and allocator included. With hardware in a
+  process of its own the controller runs as the chart runs it, with one heap that gives back what is not used.
 
 ";
 
