@@ -34,6 +34,9 @@ fn over(count: i32, single: Option<bool>) -> SetShape<'static> {
     }
 }
 
+/// A set, a VM that would join it, and why it may not.
+type Row<'set> = (SetShape<'set>, MemberShape<'set>, Option<(Reason, &'static str)>);
+
 #[test]
 fn no_single_placement_group_and_no_more_domains_than_the_reservation_has() {
     let preserving = |domains| naming("Standard_D2s_v3", Maintenance::MemoryPreserving, domains);
@@ -43,7 +46,7 @@ fn no_single_placement_group_and_no_more_domains_than_the_reservation_has() {
                   platformFaultDomainCount 1";
     let spread = "spec.capacityReservationGroupRef: scale set demo has 2 fault domains, more than 1, the most with reservation \
                   room of group kept";
-    let table: [(SetShape<'_>, MemberShape<'_>, Option<(Reason, &str)>); 9] = [
+    let table: [Row<'_>; 9] = [
         (over(2, Some(true)), other(Some(3)), Some((Reason::OperationNotAllowed, single))),
         (over(2, None), other(None), Some((Reason::OperationNotAllowed, single))),
         (over(1, None), other(Some(1)), None),
