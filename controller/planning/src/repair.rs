@@ -73,9 +73,10 @@ pub(crate) fn allowance(
 pub(crate) fn finish(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan) {
     let gone: BTreeSet<&str> = plan.actions.iter().filter_map(Action::removal).map(|gone| gone.name.as_str()).collect();
     let live = || snapshot.members.iter().filter(|member| member.is_made() && member.is_live());
+    let named: BTreeSet<&str> = live().filter_map(|new| new.repair.as_ref()?.replaces.as_deref()).collect();
     let replaced = |old: &&Member| {
-        let named = |new: &Member| new.repair.as_ref().is_some_and(|mark| mark.replaces.as_ref() == Some(&old.name));
-        old.protection == Protection::None && !gone.contains(old.name.as_str()) && live().any(named)
+        let name = old.name.as_str();
+        old.protection == Protection::None && !gone.contains(name) && named.contains(name)
     };
     let removals: Vec<Action> = live().filter(replaced).map(|old| remove(old, "its replacement is made")).collect();
     plan.actions.extend(removals);

@@ -113,6 +113,8 @@ pub struct Stage {
     unheard: BTreeSet<PassKey>,
     /// Whether the last round moved nothing, and everybody has had a say.
     still: bool,
+    /// Passes over autoscale settings so far.
+    setting_passes: u64,
 }
 
 impl Stage {
@@ -139,6 +141,7 @@ impl Stage {
             failed: BTreeMap::new(),
             unheard: BTreeSet::new(),
             still: false,
+            setting_passes: 0,
         }
     }
 
@@ -219,6 +222,7 @@ impl Stage {
             }
             self.failed.remove(&key);
             self.due.remove(&key);
+            self.setting_passes += u64::from(matches!(key, PassKey::AutoscaleSetting(_)));
             match self.pass(&key) {
                 Some(Ok(Wake::OnChange)) => {}
                 Some(Ok(Wake::After(wait))) => drop(self.due.insert(key, now + wait)),
@@ -283,6 +287,11 @@ impl Stage {
             self.clock.advance_to(end);
             self.hardware.settle();
         }
+    }
+
+    /// Passes over autoscale settings so far.
+    pub const fn setting_passes(&self) -> u64 {
+        self.setting_passes
     }
 
     /// Calls that could have changed the hardware and were not refused.

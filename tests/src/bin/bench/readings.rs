@@ -12,8 +12,6 @@ const SETS: usize = 10;
 const INSTANCES_OF_SET: usize = 1_000;
 /// How long is looked on, scenario time.
 const SECONDS: u64 = 300;
-/// How often a setting is evaluated, scenario time.
-const EVALUATED_EVERY_SECONDS: u64 = 30;
 
 /// What was counted.
 pub(crate) struct Readings {
@@ -21,8 +19,8 @@ pub(crate) struct Readings {
     pub(crate) instances: usize,
     /// Settings, each of a set of its own.
     pub(crate) settings: usize,
-    /// Evaluations of all settings: the first of each at once, one in each interval since.
-    pub(crate) evaluations: u64,
+    /// Passes over all settings.
+    pub(crate) passes: u64,
     /// Calls of the hardware for metrics in the same time.
     pub(crate) calls: u64,
 }
@@ -44,15 +42,15 @@ pub(crate) fn measure() -> anyhow::Result<Readings> {
         stage.cluster.create_by_hand(Kind::AutoscaleSetting, name, setting(name));
     }
     let calls = |stage: &Stage| stage.hardware.calls().get(&Call::Metrics).map_or(0, |count| count.accepted);
-    let before = calls(&stage);
+    let before = (calls(&stage), stage.setting_passes());
     stage.settle(Limit::Seconds(SECONDS), |_, _| {});
     for name in &names {
         let setting = stage.cluster.get(Kind::AutoscaleSetting, name).context("the setting is there")?;
         let rule = &setting["status"]["rules"][0];
         ensure!(rule["value"].is_string(), "{name} has measured nothing: {}", setting["status"]);
     }
-    let evaluations = u64::try_from(SETS)? * (1 + SECONDS / EVALUATED_EVERY_SECONDS);
-    Ok(Readings { instances, settings: SETS, evaluations, calls: calls(&stage) - before })
+    let (calls, passes) = (calls(&stage) - before.0, stage.setting_passes() - before.1);
+    Ok(Readings { instances, settings: SETS, passes, calls })
 }
 
 /// The embedded regions, with hosts and quotas for so many VMs.
