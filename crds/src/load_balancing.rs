@@ -96,3 +96,8 @@ pub fn drain_timeouts(interfaces: &[NetworkInterface]) -> BTreeMap<&str, i32> {
     }
     timeouts
 }
+
+/// The seconds that a VM drains for: the longest of its pools; `None` where it is in none.
+pub fn longest_drain_seconds(interfaces: &[NetworkInterface]) -> Option<i32> {
+    drain_timeouts(interfaces).into_values().max()
+}

@@ -156,7 +156,7 @@ impl Exchange {
 }
 
 /// Answers a call with a stream.
-async fn send<T>(items: BoxStream<'static, T>, request: http::Request<Body>) -> http::Response<Body>
+pub(crate) async fn send<T>(items: BoxStream<'static, T>, request: http::Request<Body>) -> http::Response<Body>
 where
     T: Serialize + Send + Sync + 'static,
 {

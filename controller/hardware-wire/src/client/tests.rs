@@ -5,7 +5,6 @@ use std::time::Duration;
 use futures::stream::{self, StreamExt};
 use jiff::Timestamp;
 use scaleset_hardware::Change;
-use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
@@ -20,7 +19,8 @@ use tower::service_fn;
 use super::*;
 use crate::SERVICE;
 use crate::codec::Json;
-use crate::rpc::{CHANGES, Listen, Rpc};
+use crate::rpc::{CHANGES, Rpc};
+use crate::server::send;
 
 /// How long anything may take that has to happen.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -97,18 +97,6 @@ async fn answer(
         CHANGES => send(stream::iter([Change::Everything]).boxed(), request).await,
         _ => panic!("{name} is not expected"),
     })
-}
-
-async fn send<T>(items: BoxStream<'static, T>, request: http::Request<Body>) -> http::Response<Body>
-where
-    T: Serialize + Send + Sync + 'static,
-{
-    let mut items = Some(items.map(Ok::<T, Status>));
-    let open = move |_: Request<Listen>| {
-        let opened = items.take().map(Response::new).ok_or_else(|| Status::internal("opened twice"));
-        async move { opened }
-    };
-    Grpc::new(Json::<T, Listen>::new()).server_streaming(service_fn(open), request).await
 }
 
 fn reading() -> Reading {

@@ -187,16 +187,15 @@ impl Announced {
         }
     }
 
-    /// When a machine whose requests take so long to end leaves its backend pools for it; `None` where the guest stays up,
-    /// where nothing was announced in time, and where whoever asked for it sees to that himself.
-    pub(crate) fn drains_at(&self, operation: &Operation, drain: SignedDuration) -> Option<Timestamp> {
-        let drains = match (self.progress, self.cause, self.disruption) {
+    /// Whether a machine leaves its backend pools for it: not where the guest stays up, nothing was announced in time, or
+    /// whoever asked for it sees to that himself.
+    pub(crate) const fn drains(&self) -> bool {
+        match (self.progress, self.cause, self.disruption) {
             (Progress::Pending, DisruptionCause::Maintenance, Disruption::Reboot | Disruption::Redeploy) => true,
             (Progress::Begun, _, _)
             | (_, DisruptionCause::OsImage | DisruptionCause::HardwareFailure, _)
             | (_, _, Disruption::Freeze) => false,
-        };
-        drains.then(|| self.begins_at(operation) - drain)
+        }
     }
 
     /// Whether it waits for an approval, or for its time.

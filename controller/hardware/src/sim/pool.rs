@@ -16,7 +16,7 @@
 use jiff::{SignedDuration, Timestamp};
 use scaleset_crds::VirtualMachineModel;
 use scaleset_crds::health::{HealthProbe, HealthSource};
-use scaleset_crds::load_balancing::{PoolMemberState, drain_timeouts};
+use scaleset_crds::load_balancing::{PoolMemberState, drain_timeouts, longest_drain_seconds};
 use scaleset_crds::vocabulary::{HealthState, PowerState};
 use serde::{Deserialize, Serialize};
 
@@ -71,9 +71,10 @@ impl Record {
 
     /// When it leaves its pools for maintenance that it was told of; none where it is in no pool, or has left them.
     pub(crate) fn leaves_pools_at(&self, model: &VirtualMachineModel) -> Option<Timestamp> {
-        let told = self.announced.as_ref().filter(|_| self.drain.is_none() && !self.pools.is_empty())?;
-        let longest = drain_timeouts(&model.network_profile.network_interfaces).into_values().max()?;
-        told.drains_at(&self.operation, SignedDuration::from_secs(i64::from(longest)))
+        let stays = self.drain.is_none() && !self.pools.is_empty();
+        let told = self.announced.as_ref().filter(|told| stays && told.drains())?;
+        let longest = longest_drain_seconds(&model.network_profile.network_interfaces)?;
+        Some(told.begins_at(&self.operation) - SignedDuration::from_secs(i64::from(longest)))
     }
 
     /// Since when a request that reaches it finds its guest up; none while it does not.

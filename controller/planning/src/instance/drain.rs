@@ -11,7 +11,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use scaleset_crds::load_balancing::drain_timeouts;
+use scaleset_crds::load_balancing::{drain_timeouts, longest_drain_seconds};
 use scaleset_crds::vocabulary::{PowerState, PowerWish};
 
 use super::{Decision, Perform, Step, Wait};
@@ -68,7 +68,7 @@ fn goes_down_by_itself(now: Timestamp, view: &InstanceView) -> bool {
 }
 
 fn longest(view: &InstanceView) -> i32 {
-    drain_timeouts(&view.model.network_profile.network_interfaces).into_values().max().unwrap_or_default()
+    longest_drain_seconds(&view.model.network_profile.network_interfaces).unwrap_or_default()
 }
 
 /// Whether requests may come to a VM that is asked to go and whose hardware is not seen: it may be in pools.

@@ -52,12 +52,10 @@ impl World {
 
     /// When maintenance that is approved now begins on a machine: once its requests have ended.
     pub(super) fn drained_if_approved_at(&self, record: &Record, now: Timestamp) -> Timestamp {
-        let drains = record.announced.as_ref().and_then(|told| told.drains_at(&record.operation, SignedDuration::ZERO));
-        match (drains, record.drain) {
-            (None, _) => now,
-            (Some(_), Some(drain)) => drain.drained_at.max(now),
-            (Some(_), None) => self.drained_at(record, now),
+        if !record.announced.as_ref().is_some_and(|told| told.drains()) {
+            return now;
         }
+        record.drain.map_or_else(|| self.drained_at(record, now), |drain| drain.drained_at.max(now))
     }
 
     fn set_drain(&mut self, target: &Target, drain: Option<Drain>, now: Timestamp) {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use scaleset_crds::condition::Reason;
+use scaleset_crds::load_balancing::longest_drain_seconds;
 use scaleset_crds::os_upgrade::RollbackInfo;
 use scaleset_crds::rolling_upgrade::{
     RollingUpgradeBatch, RollingUpgradeError, RollingUpgradeProgress, RollingUpgradeStatus,
@@ -368,9 +369,8 @@ enum Uptake {
 /// How long a member may take: requests under way end first, and that is none of its fault.
 fn patience(input: &RollingInput<'_>) -> Duration {
     let profiles = input.upgrade.revisions.iter().map(|revision| &revision.profile.network_profile);
-    let pools =
-        profiles.flat_map(|profile| &profile.network_interfaces).flat_map(|one| &one.load_balancer_backend_pools);
-    let longest = pools.map(|pool| pool.drain_timeout_seconds).max().and_then(|seconds| u64::try_from(seconds).ok());
+    let longest = profiles.filter_map(|profile| longest_drain_seconds(&profile.network_interfaces)).max();
+    let longest = longest.and_then(|seconds| u64::try_from(seconds).ok());
     input.policy.health_timeout + Duration::from_secs(longest.unwrap_or_default())
 }
 
