@@ -52,6 +52,8 @@ mod reservation;
 mod revisions;
 #[path = "end_to_end/rights.rs"]
 mod rights;
+#[path = "end_to_end/rivals.rs"]
+mod rivals;
 #[path = "end_to_end/rolling.rs"]
 mod rolling;
 #[path = "end_to_end/room.rs"]

@@ -132,9 +132,9 @@ impl LocalController {
         self.endpoints.health
     }
 
-    /// One counter of its `/metrics`, all label values together.
-    pub async fn counter(&self, name: &str) -> anyhow::Result<f64> {
-        counter(self.endpoints.health, name).await
+    /// One counter of its `/metrics`: all series with these labels together.
+    pub async fn counter(&self, name: &str, labels: &[(&str, &str)]) -> anyhow::Result<f64> {
+        counter(self.endpoints.health, name, labels).await
     }
 
     /// Its process.
@@ -200,10 +200,14 @@ async fn spawn(
 }
 
 /// One counter of the `/metrics` at an address, all label values together.
-pub(super) async fn counter(address: SocketAddr, name: &str) -> anyhow::Result<f64> {
+pub(super) async fn counter(address: SocketAddr, name: &str, labels: &[(&str, &str)]) -> anyhow::Result<f64> {
     let request = http::Request::get("/metrics").body(Vec::new())?;
     let text = http(address)?.request_text(request).await?;
-    let of_counter = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
+    let labels: Vec<String> = labels.iter().map(|(label, value)| format!("{label}=\"{value}\"")).collect();
+    let of_counter = |line: &&str| {
+        let rest = line.strip_prefix(name).filter(|rest| rest.starts_with(['{', ' ']));
+        rest.is_some_and(|rest| labels.iter().all(|label| rest.contains(label)))
+    };
     let values = text.lines().filter(of_counter).filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok());
     Ok(values.sum())
 }

@@ -79,11 +79,11 @@ impl Product {
         }
     }
 
-    /// One counter of its `/metrics`, all label values together.
-    pub async fn counter(&self, name: &str) -> anyhow::Result<f64> {
+    /// One counter of its `/metrics`: all series with these labels together.
+    pub async fn counter(&self, name: &str, labels: &[(&str, &str)]) -> anyhow::Result<f64> {
         match self {
-            Self::Process(controller) => controller.counter(name).await,
-            Self::Release(release) => release.counter(name).await,
+            Self::Process(controller) => controller.counter(name, labels).await,
+            Self::Release(release) => release.counter(name, labels).await,
         }
     }
 

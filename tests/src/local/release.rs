@@ -99,7 +99,7 @@ impl Release {
         self.run(&["rollout", "status", &format!("deployment/{RELEASE}"), "--timeout=120s"])?;
         // It is ready when it stands by; what was killed has not given up its lease.
         until("it leads", LIMIT, async || {
-            ensure!(self.counter("scaleset_leader").await? >= 1.0, "it stands by");
+            ensure!(self.counter("scaleset_leader", &[]).await? >= 1.0, "it stands by");
             Ok(())
         })
         .await
@@ -110,9 +110,9 @@ impl Release {
         Ok(HardwareEndpoint::new(http(self.control)?))
     }
 
-    /// One counter of the controller's `/metrics`, all label values together.
-    pub async fn counter(&self, name: &str) -> anyhow::Result<f64> {
-        counter(format!("{}:{HEALTH_PORT}", self.controller()?.address).parse()?, name).await
+    /// One counter of the controller's `/metrics`: all series with these labels together.
+    pub async fn counter(&self, name: &str, labels: &[(&str, &str)]) -> anyhow::Result<f64> {
+        counter(format!("{}:{HEALTH_PORT}", self.controller()?.address).parse()?, name, labels).await
     }
 
     /// The end of the controller's log.

@@ -16,12 +16,12 @@ fn passes_over_what_is_converged_write_nothing_and_list_nothing() {
         scene.settled("web").await?;
         scene.flex_vm_settled("alone").await?;
         let before = Requests::of(&world.client).await?;
-        let passes = world.controller.counter("scaleset_passes_total").await?;
+        let passes = world.controller.counter("scaleset_passes_total", &[]).await?;
         // Twelve objects are touched, so that each gets at least one pass more.
         scene.kubectl(&["annotate", "vmss", "--all", "touched=yes"])?;
         scene
             .until("twelve passes have ended", async || {
-                let ended = world.controller.counter("scaleset_passes_total").await? - passes;
+                let ended = world.controller.counter("scaleset_passes_total", &[]).await? - passes;
                 ensure!(ended >= 12.0, "{ended} have");
                 Ok(())
             })

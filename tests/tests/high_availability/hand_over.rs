@@ -45,9 +45,9 @@ fn a_leader_that_ends_in_good_order_is_followed_within_a_second() {
         println!("hand-overs took {took:.3?} s");
         assert!(took.iter().all(|seconds| *seconds < HAND_OVER_SECONDS_MAX), "hand-overs took {took:?} s");
         assert!(standby.readiness().await?.starts_with("standby: "), "who waits is ready, and says so");
-        assert!((standby.counter("scaleset_leader").await?).abs() < f64::EPSILON);
-        assert!((leader.counter("scaleset_leader").await? - 1.0).abs() < f64::EPSILON);
-        assert!(standby.counter("scaleset_passes_total").await?.abs() < f64::EPSILON, "it does nothing");
+        assert!((standby.counter("scaleset_leader", &[]).await?).abs() < f64::EPSILON);
+        assert!((leader.counter("scaleset_leader", &[]).await? - 1.0).abs() < f64::EPSILON);
+        assert!(standby.counter("scaleset_passes_total", &[]).await?.abs() < f64::EPSILON, "it does nothing");
         let journal = world.endpoint.journal(namespace).await?;
         let created = journal.iter().filter(|it| it.call == Call::Create && it.outcome == Outcome::Accepted).count();
         assert_eq!(created, 4 + HAND_OVERS, "nothing was made twice");
