@@ -1,7 +1,7 @@
 //! Writes the status once, tells decisions as events, says when to look again.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use scaleset_crds::ScaleSetStatus;
 use scaleset_crds::condition::Reason;
@@ -78,14 +78,26 @@ fn measure(context: &Context, observed: &Observed, status: &ScaleSetStatus, plan
             metrics.decided(key, decision, names.len());
         }
     }
-    let ended = |roll: &RollingUpgradeStatus| {
-        let batch = roll.batch.as_ref()?;
-        Some((batch.start_time.0, batch.end_time.as_ref()?.0))
-    };
-    let before = observed.set.status.as_ref().and_then(|status| status.rolling_upgrade.as_ref()).and_then(ended);
-    if let Some((begin, end)) = plan.rolling_upgrade.as_ref().and_then(ended).filter(|batch| Some(*batch) != before) {
-        metrics.batch_ended(key, end.duration_since(begin).unsigned_abs());
+    let before = observed.set.status.as_ref().and_then(|status| status.rolling_upgrade.as_ref());
+    if let Some(took) = batch_that_ended(before, plan.rolling_upgrade.as_ref()) {
+        metrics.batch_ended(key, took);
     }
+}
+
+/// How long the batch took that ended since `before`. Without a pause the next one begins in the same pass, which is when
+/// the former has ended.
+fn batch_that_ended(before: Option<&RollingUpgradeStatus>, now: Option<&RollingUpgradeStatus>) -> Option<Duration> {
+    let before = before.and_then(|roll| roll.batch.as_ref());
+    let now = now.and_then(|roll| roll.batch.as_ref())?;
+    let (begin, end) = match (before, &now.end_time) {
+        (Some(before), Some(_)) if before.end_time.is_some() && before.start_time == now.start_time => return None,
+        (Some(_) | None, Some(end)) => (&now.start_time, end),
+        (Some(before), None) if before.end_time.is_none() && before.number < now.number => {
+            (&before.start_time, &now.start_time)
+        }
+        (Some(_) | None, None) => return None,
+    };
+    Some(end.0.duration_since(begin.0).unsigned_abs())
 }
 
 /// Members that are held back, by code.
@@ -245,6 +257,37 @@ mod tests {
             *status.pointer_mut(pointer).expect("it is there") = value.clone();
         }
         serde_json::from_value(status).expect("a status")
+    }
+
+    fn rolling(batch: serde_json::Value) -> Option<RollingUpgradeStatus> {
+        let mut whole = serde_json::to_value(status(&[]).rolling_upgrade).expect("plain data");
+        whole["batch"] = batch;
+        serde_json::from_value(whole).expect("a rolling upgrade")
+    }
+
+    #[test]
+    fn a_batch_is_counted_once_when_it_ends_also_when_the_next_begins_at_once() {
+        let batch = |number: i32, start: &str, end: Option<&str>| {
+            let time = |minutes: &str| format!("2026-01-01T00:{minutes}:00Z");
+            rolling(json!({"number": number, "size": 2, "startTime": time(start), "endTime": end.map(time)}))
+        };
+        let first = || batch(1, "01", None);
+        let first_ended = || batch(1, "01", Some("03"));
+        for (before, now, minutes) in [
+            (None, first(), None),
+            (first(), first(), None),
+            (first(), first_ended(), Some(2)),
+            (first_ended(), first_ended(), None),
+            (first_ended(), batch(2, "09", None), None),
+            (first(), batch(2, "04", None), Some(3)),
+            (batch(2, "04", None), batch(2, "04", Some("08")), Some(4)),
+            (first_ended(), batch(2, "04", Some("05")), Some(1)),
+            (batch(2, "04", None), batch(1, "09", None), None),
+            (first(), None, None),
+        ] {
+            let took = batch_that_ended(before.as_ref(), now.as_ref());
+            assert_eq!(took, minutes.map(|minutes| Duration::from_secs(60 * minutes)), "{before:?}, then {now:?}");
+        }
     }
 
     #[test]

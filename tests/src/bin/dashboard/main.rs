@@ -80,7 +80,9 @@ async fn main() -> anyhow::Result<()> {
         panels.push(Panel { title, lines });
     }
     ensure!(panels.iter().filter(|panel| !panel.lines.is_empty()).count() >= panels.len() - 1, "most panels are empty");
-    fs::write(workspace().join(PICTURE), draw(&panels, span))?;
+    let picture = workspace().join(PICTURE);
+    fs::create_dir_all(picture.parent().context("the picture is in a folder")?)?;
+    fs::write(picture, draw(&panels, span))?;
     println!("written to {PICTURE}");
     Ok(())
 }
