@@ -18,7 +18,7 @@ pub(super) struct Candidate {
 /// What to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Make the lease: there is none.
+    /// Make the lease: there is none, and nobody can still hold one that was there.
     Create,
     /// Take it, as the change of leadership of that number.
     Take {
@@ -42,11 +42,15 @@ impl Candidate {
         Self { seen: None }
     }
 
-    /// Looks at the lease as it is now.
+    /// Looks at the lease as it is now. One that somebody has deleted says nothing about its holder, who may still act:
+    /// he is given the time to make it anew.
     pub(super) fn look(&mut self, lease: Option<&LeaseSpec>, now: Instant) -> Step {
         let Some(lease) = lease else {
-            self.seen = None;
-            return Step::Create;
+            let held = self.seen.as_ref().and_then(|(seen, since)| held(seen, *since, now));
+            if held.is_none() {
+                self.seen = None;
+            }
+            return held.unwrap_or(Step::Create);
         };
         let since = match &self.seen {
             Some((seen, since)) if seen == lease => *since,
@@ -56,11 +60,16 @@ impl Candidate {
             }
         };
         let take = Step::Take { transitions: lease.lease_transitions.unwrap_or(0).saturating_add(1) };
-        let Some(holder) = lease.holder_identity.as_deref().filter(|holder| !holder.is_empty()) else { return take };
-        let silent = u64::try_from(lease.lease_duration_seconds.unwrap_or(0)).unwrap_or(0);
-        let left = (since + Duration::from_secs(silent)).saturating_duration_since(now);
-        if left.is_zero() { take } else { Step::Wait { holder: holder.to_owned(), left } }
+        held(lease, since, now).unwrap_or(take)
     }
+}
+
+/// For how long a lease that has not changed since then is still its holder's; `None` if it is nobody's.
+fn held(lease: &LeaseSpec, since: Instant, now: Instant) -> Option<Step> {
+    let holder = lease.holder_identity.as_deref().filter(|holder| !holder.is_empty())?;
+    let silent = u64::try_from(lease.lease_duration_seconds.unwrap_or(0)).unwrap_or(0);
+    let left = (since + Duration::from_secs(silent)).saturating_duration_since(now);
+    (!left.is_zero()).then(|| Step::Wait { holder: holder.to_owned(), left })
 }
 
 #[cfg(test)]
@@ -88,7 +97,7 @@ mod tests {
     fn a_lease_is_taken_when_nothing_of_it_has_changed_for_its_duration() {
         let begun = Instant::now();
         let take = Step::Take { transitions: 4 };
-        let table: [(u64, Option<LeaseSpec>, Step, &str); 8] = [
+        let table: [(u64, Option<LeaseSpec>, Step, &str); 13] = [
             (0, Some(lease("a", 1)), wait("a", 15), "its renewal is ages ago by this clock: that says nothing"),
             (14, Some(lease("a", 1)), wait("a", 1), ""),
             (15, Some(lease("a", 2_000_000_000)), wait("a", 15), "it was renewed, by a clock that is ahead"),
@@ -96,7 +105,12 @@ mod tests {
             (30, Some(lease("a", 2_000_000_000)), take.clone(), "silent for 15 s"),
             (31, Some(lease("b", 5)), wait("b", 15), "another was faster"),
             (32, Some(lease("", 5)), take, "it was released"),
-            (33, None, Step::Create, "it was deleted"),
+            (33, None, Step::Create, "it was deleted, and was nobody's"),
+            (34, Some(lease("c", 6)), wait("c", 15), ""),
+            (35, None, wait("c", 14), "it was deleted, and its holder may not know yet"),
+            (40, Some(lease("c", 7)), wait("c", 15), "he has made it anew"),
+            (54, None, wait("c", 1), ""),
+            (55, None, Step::Create, "he has not made it anew"),
         ];
         let mut candidate = Candidate::new();
         for (second, lease, step, why) in table {

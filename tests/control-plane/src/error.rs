@@ -79,6 +79,12 @@ pub enum ControlPlaneError {
         /// What is missing, and how to get it.
         missing: Vec<String>,
     },
+    /// A node was made by root, and only root ends it.
+    #[error("the node in {directory} is ended by root, as it was made: run it with sudo; it runs on")]
+    NotRoot {
+        /// Its files.
+        directory: PathBuf,
+    },
     /// A short program failed.
     #[error("{command}: {output}")]
     Command {

@@ -197,6 +197,9 @@ impl Node {
     /// one.
     pub fn stop_kept(directory: &Path) -> Result<bool, ControlPlaneError> {
         let Some(state) = State::open(directory)? else { return Ok(false) };
+        if !requirements::is_root() {
+            return Err(ControlPlaneError::NotRoot { directory: directory.to_owned() });
+        }
         let ended = state.namespace.end();
         state.control_groups.remove();
         ControlPlane::stop_kept(&directory.join("control-plane"))?;

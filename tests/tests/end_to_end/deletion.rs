@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::kstatus::Reading;
 use crate::scene::{Scene, flexible, reading, uniform, vm};
+use crate::versions::{Change, Versions};
 use crate::world::run;
 
 async fn nothing_is_left(scene: &Scene<'_>) -> anyhow::Result<()> {
@@ -58,10 +59,15 @@ fn in_the_background_the_set_goes_when_its_members_and_machines_have() {
 #[test]
 fn in_the_foreground_the_members_go_first() {
     run("foreground", async |scene| {
+        let versions = Versions::begin(scene).await?;
         scene.apply(&uniform("web", 5, json!({})))?;
         scene.settled("web").await?;
         scene.kubectl(&["delete", "sset", "web", "--cascade=foreground", "--timeout=60s"])?;
         nothing_is_left(scene).await?;
+        let versions = versions.end(scene).await?;
+        let removed = versions.iter().filter(|version| version.change == Change::Removed);
+        let kinds: Vec<String> = removed.map(|version| version.key().0).collect();
+        assert_eq!(kinds, [vec!["ScaleSetVM"; 5], vec!["ScaleSet"]].concat(), "the set goes last");
         assert_eq!(scene.calls(Call::Create).await?, 5, "nothing was made for a set that goes");
         Ok(())
     });

@@ -172,3 +172,21 @@ fn a_lease_that_was_deleted_and_made_anew_goes_on_counting() {
         Ok(())
     });
 }
+
+#[test]
+fn a_lease_that_was_deleted_stays_with_its_leader_while_another_stands_by() {
+    run(async |world| {
+        let durations = Durations(3, 2, 1);
+        let led = world.led().await?;
+        let leader = world.replica(durations).await?;
+        world.led_after(led).await?;
+        let held = world.lease().await?;
+        let standby = world.replica(durations).await?;
+        world.cluster.kubectl(&["--namespace", "scaleset-system", "delete", "lease", "scaleset-controller"])?;
+        let made_anew = until("the lease is there again", LIMIT, async || world.lease().await).await?;
+        assert_eq!(made_anew, held, "nobody takes it while its holder may still act");
+        assert!((leader.counter("scaleset_leader", &[]).await? - 1.0).abs() < f64::EPSILON);
+        assert!(standby.counter("scaleset_leader", &[]).await?.abs() < f64::EPSILON);
+        Ok(())
+    });
+}

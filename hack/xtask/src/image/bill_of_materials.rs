@@ -23,7 +23,7 @@ pub(crate) fn text(root: &Path, programs: &Programs) -> anyhow::Result<String> {
 fn document(metadata: &Value, roots: &[String], checksums: &BTreeMap<(String, String), String>) -> Value {
     let packages: BTreeMap<&str, &Value> =
         each(&metadata["packages"]).map(|package| (word(&package["id"]), package)).collect();
-    let links = links(metadata);
+    let links = links(metadata, &packages);
     let is_root = |package: &Value| package["source"].is_null() && roots.iter().any(|root| package["name"] == **root);
     let mut linked: BTreeSet<&str> = BTreeSet::new();
     let mut left: Vec<&str> = packages.iter().filter(|(_, package)| is_root(package)).map(|(id, _)| *id).collect();
@@ -54,9 +54,19 @@ fn document(metadata: &Value, roots: &[String], checksums: &BTreeMap<(String, St
     })
 }
 
-/// For each package those that are linked into whatever it is linked into.
-fn links(metadata: &Value) -> BTreeMap<&str, BTreeSet<&str>> {
-    let is_linked = |dependency: &&Value| each(&dependency["dep_kinds"]).any(|kind| kind["kind"].is_null());
+/// For each package those that are linked into whatever it is linked into. What derives is a normal dependency to cargo,
+/// but runs in the compiler, with all that it needs itself.
+fn links<'text>(
+    metadata: &'text Value,
+    packages: &BTreeMap<&str, &Value>,
+) -> BTreeMap<&'text str, BTreeSet<&'text str>> {
+    let derives = |id: &str| {
+        let targets = packages.get(id).into_iter().flat_map(|package| each(&package["targets"]));
+        targets.flat_map(|target| each(&target["kind"])).any(|kind| kind == "proc-macro")
+    };
+    let is_linked = |dependency: &&Value| {
+        each(&dependency["dep_kinds"]).any(|kind| kind["kind"].is_null()) && !derives(word(&dependency["pkg"]))
+    };
     each(&metadata["resolve"]["nodes"])
         .map(|node| {
             let on = each(&node["deps"]).filter(is_linked).map(|dependency| word(&dependency["pkg"]));
@@ -114,16 +124,23 @@ mod tests {
 
     #[test]
     fn what_is_linked_is_listed_with_its_checksum_and_what_only_builds_is_not() {
-        let package = |name: &str, source: Value| json!({"id": name, "name": name, "version": "1.0.0", "license": "MIT/Apache-2.0", "source": source});
+        let of_kind = |name: &str, source: Value, kind: &str| {
+            json!({
+                "id": name, "name": name, "version": "1.0.0", "license": "MIT/Apache-2.0", "source": source,
+                "targets": [{"kind": [kind]}],
+            })
+        };
+        let package = |name: &str, source: Value| of_kind(name, source, "lib");
         let on = |name: &str, kind: Value| json!({"pkg": name, "dep_kinds": [{"kind": kind}]});
         let metadata = json!({
             "packages": [
                 package("ours", Value::Null), package("linked", json!("registry")), package("builds", json!("registry")),
-                package("apart", json!("registry")),
+                package("apart", json!("registry")), of_kind("derives", json!("registry"), "proc-macro"),
             ],
             "resolve": {"nodes": [
                 {"id": "ours", "deps": [on("linked", Value::Null), on("builds", json!("build"))]},
-                {"id": "linked", "deps": []},
+                {"id": "linked", "deps": [on("derives", Value::Null)]},
+                {"id": "derives", "deps": [on("apart", Value::Null)]},
                 {"id": "builds", "deps": [on("apart", Value::Null)]},
             ]},
         });

@@ -41,16 +41,24 @@ impl Machine {
         if !cfg!(target_os = "linux") {
             missing.push("Linux: a node is made of its namespaces and control groups".to_owned());
         }
-        if !rustix::process::geteuid().is_root() {
+        if !is_root() {
             missing.push("root: namespaces, mounts and control groups are made; run it with sudo".to_owned());
         }
-        let found = find(&program_directories());
+        Self::of(missing, find(&program_directories()))
+    }
+
+    fn of(mut missing: Vec<String>, found: Found) -> Result<Self, ControlPlaneError> {
         missing.extend(found.missing);
         match (missing.is_empty(), found.runc, found.network_plugins) {
             (true, Some(runc), Some(network_plugins)) => Ok(Self { runc, network_plugins }),
             _ => Err(ControlPlaneError::NoNode { missing }),
         }
     }
+}
+
+/// Whether this process may make namespaces, mounts and control groups, and end them.
+pub(crate) fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
 }
 
 /// What of programs and plug-ins is there.
@@ -94,6 +102,17 @@ mod tests {
         let missing = find(&[empty.path().to_owned()]).missing.join("\n");
         assert!(missing.starts_with("runc, iptables, conntrack, ip, nsenter, unshare, mount"), "{missing}");
         assert!(missing.contains("apt-get install runc iptables conntrack iproute2 util-linux mount"), "{missing}");
+    }
+
+    #[test]
+    fn a_machine_that_cannot_be_a_node_is_told_all_it_lacks_and_of_the_other_way() {
+        let empty = tempfile::tempdir().unwrap();
+        let told = Machine::of(vec!["root: run it with sudo".to_owned()], find(&[empty.path().to_owned()]));
+        let told = told.unwrap_err().to_string();
+        for part in ["this machine cannot be a node", "- root: run it with sudo", "apt-get install runc", "`make kind`"]
+        {
+            assert!(told.contains(part), "{part} is not in {told}");
+        }
     }
 
     #[test]
