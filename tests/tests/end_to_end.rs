@@ -38,6 +38,8 @@ mod operations;
 mod os_upgrade;
 #[path = "end_to_end/overprovision.rs"]
 mod overprovision;
+#[path = "end_to_end/owner_references.rs"]
+mod owner_references;
 #[path = "end_to_end/placement.rs"]
 mod placement;
 #[path = "end_to_end/plugin.rs"]

@@ -25,11 +25,6 @@ pub struct Rights(BTreeMap<String, BTreeSet<Right>>);
 const UNSEEN: &[(&str, &str, &str)] = &[
     // Asked of the authoriser by the admission plugin OwnerReferencesPermissionEnforcement, not by a request.
     ("compute.scaleset.io", "scalesets/finalizers", "update"),
-    // Asked when a write meets another version than it was meant for: whether the object was made anew meanwhile. The suite
-    // brings that about for sets and members; these are written seldom.
-    ("apps", "controllerrevisions", "get"),
-    ("compute.scaleset.io", "capacityreservationgroups", "get"),
-    ("compute.scaleset.io", "scalesetoperations", "get"),
 ];
 
 /// What may be refused, and why.
