@@ -2,6 +2,8 @@
 
 #[path = "chart/lint.rs"]
 mod lint;
+#[path = "chart/namespaced.rs"]
+mod namespaced;
 #[path = "chart/pods.rs"]
 mod pods;
 #[path = "chart/rendered.rs"]

@@ -30,6 +30,8 @@ mod life;
 mod load_balancing;
 #[path = "end_to_end/maintenance.rs"]
 mod maintenance;
+#[path = "end_to_end/namespaced.rs"]
+mod namespaced;
 #[path = "end_to_end/observability.rs"]
 mod observability;
 #[path = "end_to_end/operations.rs"]
