@@ -1,6 +1,7 @@
 //! The charts as helm sees them.
 
 pub mod golden;
+pub mod kustomize;
 pub mod rights;
 
 use std::path::PathBuf;

@@ -1,5 +1,7 @@
 //! The charts: what helm makes of them, which values they refuse, and what a real API server says to what they install.
 
+#[path = "chart/kustomize.rs"]
+mod kustomize;
 #[path = "chart/lint.rs"]
 mod lint;
 #[path = "chart/namespaced.rs"]

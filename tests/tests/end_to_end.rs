@@ -22,8 +22,6 @@ mod gitops;
 mod hpa;
 #[path = "end_to_end/kstatus.rs"]
 mod kstatus;
-#[path = "end_to_end/kustomize.rs"]
-mod kustomize;
 #[path = "end_to_end/life.rs"]
 mod life;
 #[path = "end_to_end/load_balancing.rs"]
