@@ -38,7 +38,8 @@ generate: check control-plane ## Generate manifests, reference, the chart's righ
 
 # kubectl finds a plugin by its name on PATH, and its completion by another name of it.
 plugin: tools ## Install `kubectl scaleset` into cargo's folder for programs
-	cargo install --quiet --locked --path controller/plugin
+	@echo "compiling kubectl-scaleset with optimization: some minutes the first time"
+	cargo install --locked --path controller/plugin
 	@bin="$${CARGO_INSTALL_ROOT:-$${CARGO_HOME:-$$HOME/.cargo}}/bin"; \
 	ln -sf kubectl-scaleset "$$bin/kubectl_complete-scaleset"; \
 	echo "installed: $$bin/kubectl-scaleset"; \
