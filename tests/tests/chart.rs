@@ -12,5 +12,7 @@ mod pods;
 mod rendered;
 #[path = "chart/rights.rs"]
 mod rights;
+#[path = "chart/upgrade.rs"]
+mod upgrade;
 #[path = "chart/values.rs"]
 mod values;
