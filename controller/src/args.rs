@@ -108,7 +108,9 @@ mod tests {
     fn one_namespace_can_be_named_and_no_list() {
         let parse = |flags: &[&str]| Args::try_parse_from(["scaleset-controller"].iter().chain(flags));
         assert_eq!(parse(&["--watch-namespace=shop"]).unwrap().watch_namespace.as_deref(), Some("shop"));
-        for flags in [&["--watch-namespace="][..], &["--watch-namespace=a,b"], &["--watch-namespace=a", "--watch-namespace=b"]] {
+        for flags in
+            [&["--watch-namespace="][..], &["--watch-namespace=a,b"], &["--watch-namespace=a", "--watch-namespace=b"]]
+        {
             assert!(parse(flags).is_err(), "{flags:?}");
         }
     }

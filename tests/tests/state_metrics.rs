@@ -146,7 +146,9 @@ fn all_kinds(kinds: &[Value]) {
 #[test]
 fn a_path_that_leads_nowhere_is_found() -> anyhow::Result<()> {
     let schema = schema(&json!(scaleset_crds::GROUP), &json!(scaleset_crds::VERSION), &json!("ScaleSet"))?;
-    for text in ["o.status.replica", "o.status.zones.map(z, z.count)", "o.status.zone.map(z, 1.0)", "o.spec.x ? 1.0 : 0.0"] {
+    for text in
+        ["o.status.replica", "o.status.zones.map(z, z.count)", "o.status.zone.map(z, 1.0)", "o.spec.x ? 1.0 : 0.0"]
+    {
         assert!(expression(&schema, text).is_err(), "{text}");
     }
     expression(&schema, "o.status.zones.map(z, z.replicas)")?;

@@ -159,7 +159,8 @@ impl KubernetesCluster {
     }
 
     fn watch(&self) -> Watch {
-        let Inner { client, namespaces, store, metrics, changes, failures, writer: _, events: _, listing: _ } = &*self.inner;
+        let Inner { client, namespaces, store, metrics, changes, failures, writer: _, events: _, listing: _ } =
+            &*self.inner;
         Watch {
             client: client.clone(),
             namespaces: namespaces.clone(),

@@ -21,7 +21,8 @@ pub fn files() -> anyhow::Result<BTreeMap<String, String>> {
     for chart in [Chart::Definitions, Chart::Controller] {
         for document in format!("\n{}", helm.render(chart, &json!({}))?).split("\n---\n") {
             let Some((source, manifest)) = of_template(document) else { continue };
-            let kind = manifest.lines().find_map(|line| line.strip_prefix("kind: ")).context("a manifest has a kind")?;
+            let kind =
+                manifest.lines().find_map(|line| line.strip_prefix("kind: ")).context("a manifest has a kind")?;
             if manifest.contains("helm.sh/hook") || ELSEWHERE.split('|').any(|elsewhere| elsewhere == kind) {
                 continue;
             }
@@ -44,5 +45,5 @@ fn of_template(document: &str) -> Option<(&str, &str)> {
 fn plain(manifest: &str) -> String {
     let of_helm = ["helm.sh/chart:", "app.kubernetes.io/managed-by: Helm"];
     let kept = manifest.lines().filter(|line| !of_helm.iter().any(|start| line.trim_start().starts_with(start)));
-    kept.map(|line| format!("{line}\n")).collect()
+    kept.flat_map(|line| [line, "\n"]).collect()
 }

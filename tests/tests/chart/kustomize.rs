@@ -61,9 +61,10 @@ fn charts(definitions: &Value) -> anyhow::Result<Objects> {
 fn forget_helm(value: &mut Value) {
     match value {
         Value::Object(fields) => {
-            fields.retain(|name, value| {
-                !name.starts_with("helm.sh/") && !(name == "app.kubernetes.io/managed-by" && value == "Helm")
-            });
+            let is_helms = |name: &str, value: &Value| {
+                name.starts_with("helm.sh/") || (name == "app.kubernetes.io/managed-by" && value == "Helm")
+            };
+            fields.retain(|name, value| !is_helms(name, value));
             fields.values_mut().for_each(forget_helm);
             if fields.get("annotations").is_some_and(|annotations| annotations == &json!({})) {
                 fields.remove("annotations");
