@@ -31,13 +31,15 @@ check: tools ## Look for Rust, Go, a C compiler, ports and disk
 control-plane: tools ## Build etcd, kube-apiserver, kube-controller-manager, kubectl and helm, once
 	@$(XTASK) control-plane
 
-generate: check ## Generate manifests and reference of the kinds from their types, and the chart's rights from the role
+generate: check control-plane ## Generate manifests, reference, the chart's rights and the kustomize base from their sources
 	@cargo run --quiet --package scaleset-crds --bin crdgen -- crds/manifests charts/scaleset-crds/templates docs/reference.md
 	@cp controller/manifests/role.yaml controller/manifests/namespace.yaml charts/scaleset-controller/rules
+	@cargo run --quiet --package scaleset-tests --bin kustomize-base -- hack/kustomize/base
 
 # kubectl finds a plugin by its name on PATH, and its completion by another name of it.
 plugin: tools ## Install `kubectl scaleset` into cargo's folder for programs
-	cargo install --quiet --locked --path controller/plugin
+	@echo "compiling kubectl-scaleset with optimization: some minutes the first time"
+	cargo install --locked --path controller/plugin
 	@bin="$${CARGO_INSTALL_ROOT:-$${CARGO_HOME:-$$HOME/.cargo}}/bin"; \
 	ln -sf kubectl-scaleset "$$bin/kubectl_complete-scaleset"; \
 	echo "installed: $$bin/kubectl-scaleset"; \

@@ -8,6 +8,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use scaleset_hardware_wire::flags::{Latency, LogFormat, time_scale};
 
 use crate::check::Check;
+use crate::cluster::watched::namespace_name;
 use crate::context::SuddenScaleIn;
 
 mod election;
@@ -56,6 +57,10 @@ pub struct Args {
     /// Namespace of the controller's own objects, among them the `ConfigMaps` that tell what the regions offer.
     #[arg(long, env = "POD_NAMESPACE", value_name = "NAME", default_value = "scaleset-system")]
     pub namespace: String,
+    /// Works in that namespace and in no other; without it in every one. Which objects there are elsewhere it neither knows
+    /// nor needs a right to know.
+    #[arg(long, value_name = "NAME", value_parser = namespace_name)]
+    pub watch_namespace: Option<String>,
     /// Whether a drop of a set's target below half, and by more than five, waits for a confirmation.
     #[arg(long, value_enum, value_name = "RULE", default_value_t = SuddenScaleIn::Hold)]
     pub sudden_scale_in: SuddenScaleIn,
@@ -87,6 +92,7 @@ mod tests {
         let args = Args::try_parse_from(["scaleset-controller", "--kubeconfig", "k"]).unwrap();
         assert!(args.health_listen.ip().is_loopback());
         assert_eq!(args.control_listen, None, "the world is not open to everybody");
+        assert_eq!(args.watch_namespace, None, "every namespace");
         assert!((args.time_scale - 1.0).abs() < f64::EPSILON);
     }
 
@@ -96,6 +102,17 @@ mod tests {
         assert_eq!(parse(&[]).unwrap().sudden_scale_in, SuddenScaleIn::Hold);
         assert_eq!(parse(&["--sudden-scale-in=allow"]).unwrap().sudden_scale_in, SuddenScaleIn::Allow);
         assert!(parse(&["--sudden-scale-in=never"]).is_err());
+    }
+
+    #[test]
+    fn one_namespace_can_be_named_and_no_list() {
+        let parse = |flags: &[&str]| Args::try_parse_from(["scaleset-controller"].iter().chain(flags));
+        assert_eq!(parse(&["--watch-namespace=shop"]).unwrap().watch_namespace.as_deref(), Some("shop"));
+        for flags in
+            [&["--watch-namespace="][..], &["--watch-namespace=a,b"], &["--watch-namespace=a", "--watch-namespace=b"]]
+        {
+            assert!(parse(flags).is_err(), "{flags:?}");
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod kind;
 mod own_writes;
 pub(crate) mod store;
 mod watch;
+pub mod watched;
 mod writer;
 
 use std::sync::Arc;

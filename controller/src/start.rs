@@ -108,7 +108,8 @@ async fn serve(args: Args) -> Result<(), StartError> {
     let kubeconfig = args.kubeconfig.as_deref().filter(|path| *path != Path::new(""));
     let connection = connect_through(kubeconfig, &gate).await?;
     info!(
-        version = env!("CARGO_PKG_VERSION"), api = %connection.url, hardware = %hardware, health = %args.health_listen, "starting"
+        version = env!("CARGO_PKG_VERSION"), api = %connection.url, hardware = %hardware, health = %args.health_listen,
+        watch_namespace = args.watch_namespace.as_deref().unwrap_or("all"), "starting"
     );
     let (stop, stopping) = watch::channel(false);
     let work = lead::run(lead::Start { connection, args, gate, hardware, health }, stopping);

@@ -39,14 +39,14 @@ pub fn files() -> Vec<(String, String)> {
 }
 
 /// The same as templates of the chart `scaleset-crds`: definitions outlive the release, so that uninstalling it deletes
-/// no set, and the controller's user name is a value.
+/// no set, and the user names of controllers are values.
 pub fn chart_templates() -> Vec<(String, String)> {
     let mut definitions = custom_resource_definitions();
     for definition in &mut definitions {
         let annotations = definition.metadata.annotations.get_or_insert_default();
         annotations.insert("helm.sh/resource-policy".to_owned(), "keep".to_owned());
     }
-    render(&definitions, "{{ .Values.controllerUsername }}")
+    render(&definitions, "{{ include `scaleset.controllers` . }}")
 }
 
 fn render(definitions: &[CustomResourceDefinition], controller_username: &str) -> Vec<(String, String)> {

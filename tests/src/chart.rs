@@ -1,6 +1,7 @@
 //! The charts as helm sees them.
 
 pub mod golden;
+pub mod kustomize;
 pub mod rights;
 
 use std::path::PathBuf;
@@ -77,14 +78,24 @@ impl Helm {
 
     /// The manifests of a chart with values beside its own, as text, hooks included.
     pub fn render(&self, chart: Chart, values: &Value) -> anyhow::Result<String> {
-        let file = values_file(values)?;
-        let (path, values) = (chart.path().display().to_string(), file.path().display().to_string());
-        self.run(&["template", RELEASE, &path, "--namespace", NAMESPACE, "--values", &values])
+        self.render_in(NAMESPACE, chart, values)
     }
 
-    /// The same as objects.
+    /// The same for a release in another namespace.
+    pub fn render_in(&self, namespace: &str, chart: Chart, values: &Value) -> anyhow::Result<String> {
+        let file = values_file(values)?;
+        let (path, values) = (chart.path().display().to_string(), file.path().display().to_string());
+        self.run(&["template", RELEASE, &path, "--namespace", namespace, "--values", &values])
+    }
+
+    /// The manifests as objects.
     pub fn objects(&self, chart: Chart, values: &Value) -> anyhow::Result<Vec<Value>> {
-        let text = self.render(chart, values)?;
+        self.objects_in(NAMESPACE, chart, values)
+    }
+
+    /// The same for a release in another namespace.
+    pub fn objects_in(&self, namespace: &str, chart: Chart, values: &Value) -> anyhow::Result<Vec<Value>> {
+        let text = self.render_in(namespace, chart, values)?;
         let mut objects: Vec<Value> = serde_saphyr::from_multiple(&text).context("what helm renders")?;
         objects.retain(|object| !object.is_null());
         Ok(objects)

@@ -22,14 +22,14 @@ mod gitops;
 mod hpa;
 #[path = "end_to_end/kstatus.rs"]
 mod kstatus;
-#[path = "end_to_end/kustomize.rs"]
-mod kustomize;
 #[path = "end_to_end/life.rs"]
 mod life;
 #[path = "end_to_end/load_balancing.rs"]
 mod load_balancing;
 #[path = "end_to_end/maintenance.rs"]
 mod maintenance;
+#[path = "end_to_end/namespaced.rs"]
+mod namespaced;
 #[path = "end_to_end/observability.rs"]
 mod observability;
 #[path = "end_to_end/operations.rs"]
@@ -38,6 +38,8 @@ mod operations;
 mod os_upgrade;
 #[path = "end_to_end/overprovision.rs"]
 mod overprovision;
+#[path = "end_to_end/owner_references.rs"]
+mod owner_references;
 #[path = "end_to_end/placement.rs"]
 mod placement;
 #[path = "end_to_end/plugin.rs"]

@@ -11,6 +11,7 @@ use kube::{Client, ResourceExt};
 use scaleset_control_plane::{ControlPlane, Options};
 use scaleset_controller::cluster::client::{connect, wait_until_usable};
 use scaleset_controller::cluster::kubernetes::{KubernetesCluster, Watches};
+use scaleset_controller::cluster::watched::WatchedNamespaces;
 use scaleset_controller::cluster::{
     Cluster, ClusterError, EventType, Freshness, Kind, NewObject, Notice, ObjectId, ObjectKey,
 };
@@ -36,7 +37,8 @@ async fn bench(plane: &ControlPlane) -> Bench {
     let connection = connect(Some(&kubeconfig)).await.unwrap();
     wait_until_usable(&connection, PATIENCE).await.unwrap();
     let metrics = Arc::new(Metrics::default());
-    let (cluster, changes, watches) = KubernetesCluster::start(connection.client, Arc::clone(&metrics));
+    let (cluster, changes, watches) =
+        KubernetesCluster::start(connection.client, WatchedNamespaces::All, Arc::clone(&metrics));
     tokio::spawn(changes.ignore());
     tokio::time::timeout(PATIENCE, cluster.synced()).await.expect("the caches are complete in time");
     Bench { cluster, admin, metrics, _watches: watches }

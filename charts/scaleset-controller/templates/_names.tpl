@@ -77,6 +77,14 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name ($root.Chart.Version | replace
 {{- printf "%s.%s" (include "scaleset.hardware.fullname" .) .Release.Namespace -}}
 {{- end }}
 
+{{- /* What the controller shows and the hardware lets in, where both have it from a Secret. */ -}}
+{{- define "scaleset.hardware.tokenVolume" -}}
+- name: hardware-token
+  secret:
+    secretName: {{ .Values.hardware.tokenSecretName }}
+    items: [{key: token, path: token}]
+{{- end }}
+
 {{- /* The port of the hardware, for a policy that narrows where the controller may connect to. */ -}}
 {{- define "scaleset.hardware.port" -}}
 {{- $url := urlParse (include "scaleset.hardware.url" .) -}}

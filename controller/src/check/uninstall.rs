@@ -13,6 +13,7 @@ use thiserror::Error;
 
 use crate::cluster::client::{ConnectError, connect};
 use crate::cluster::failure::describe;
+use crate::cluster::watched::{WatchedNamespaces, namespace_name};
 
 /// So many objects of a kind are named; the others are counted.
 const NAMED_MAX: u32 = 3;
@@ -29,6 +30,9 @@ pub struct Arguments {
     /// Its namespace.
     #[arg(long, value_name = "NAME")]
     namespace: String,
+    /// The one namespace that its controller works in, where it is one.
+    #[arg(long, value_name = "NAME", value_parser = namespace_name)]
+    watch_namespace: Option<String>,
 }
 
 /// It must stay, or nobody knows.
@@ -38,12 +42,14 @@ pub enum Refusal {
     #[error(
         "uninstall refused: there are {found}; without the controller their machines stay and they cannot be deleted. \
          Delete them first: kubectl delete scalesets,flexvms,scalesetoperations,capacityreservationgroups,autoscalesettings --all \
-         --all-namespaces. To leave them as they are, for a controller that is installed later: helm uninstall \
+         {watched}. To leave them as they are, for a controller that is installed later: helm uninstall \
          {release} --namespace {namespace} --no-hooks"
     )]
     InUse {
         /// What there is.
         found: Found,
+        /// Where they were looked for.
+        watched: WatchedNamespaces,
         /// Helm's release.
         release: String,
         /// Its namespace.
@@ -77,17 +83,18 @@ pub struct Found(Vec<Objects>);
 
 /// Asks for objects of every kind.
 pub(super) async fn ask(arguments: Arguments) -> Result<String, Refusal> {
-    let Arguments { kubeconfig, release, namespace } = arguments;
+    let Arguments { kubeconfig, release, namespace, watch_namespace } = arguments;
+    let watched = WatchedNamespaces::named(watch_namespace.as_deref());
     let kubeconfig = kubeconfig.as_deref().filter(|path| *path != Path::new(""));
     let client = connect(kubeconfig).await?.client;
     let mut found = Vec::new();
     for resource in resources() {
-        found.extend(objects(&client, &resource).await?);
+        found.extend(objects(&client, &watched, &resource).await?);
     }
     if found.is_empty() {
         return Ok("there is nothing that needs the controller".to_owned());
     }
-    Err(Refusal::InUse { found: Found(found), release, namespace })
+    Err(Refusal::InUse { found: Found(found), watched, release, namespace })
 }
 
 fn resources() -> [ApiResource; 6] {
@@ -102,8 +109,15 @@ fn resources() -> [ApiResource; 6] {
 }
 
 /// `None` where there are none, or the kind is not served.
-async fn objects(client: &Client, resource: &ApiResource) -> Result<Option<Objects>, Refusal> {
-    let api: Api<DynamicObject> = Api::all_with(client.clone(), resource);
+async fn objects(
+    client: &Client,
+    watched: &WatchedNamespaces,
+    resource: &ApiResource,
+) -> Result<Option<Objects>, Refusal> {
+    let api: Api<DynamicObject> = match watched {
+        WatchedNamespaces::All => Api::all_with(client.clone(), resource),
+        WatchedNamespaces::One(name) => Api::namespaced_with(client.clone(), name, resource),
+    };
     let list = match api.list_metadata(&ListParams::default().limit(NAMED_MAX)).await {
         Ok(list) => list,
         Err(kube::Error::Api(status)) if status.code == 404 => return Ok(None),
@@ -146,8 +160,13 @@ mod tests {
             objects("scalesets", 1, &["shop/web"]),
             objects("scalesetvms", 12, &["shop/web-0", "shop/web-1", "shop/web-10"]),
         ]);
-        let refusal = Refusal::InUse { found, release: "sets".to_owned(), namespace: "system".to_owned() };
-        let text = refusal.to_string();
+        let refusal = |watched: WatchedNamespaces| {
+            let (release, namespace) = ("sets".to_owned(), "system".to_owned());
+            Refusal::InUse { found: found.clone(), watched, release, namespace }.to_string()
+        };
+        let of_one = refusal(WatchedNamespaces::named(Some("shop")));
+        assert!(of_one.contains("autoscalesettings --all --namespace shop. To leave"), "{of_one}");
+        let text = refusal(WatchedNamespaces::All);
         for phrase in [
             "1 scalesets (shop/web), 12 scalesetvms (shop/web-0, shop/web-1, shop/web-10, …)",
             "kubectl delete scalesets,flexvms,scalesetoperations,capacityreservationgroups,autoscalesettings --all --all-namespaces",

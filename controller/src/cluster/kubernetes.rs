@@ -20,6 +20,7 @@ use super::failure::{Outcome, describe};
 use super::own_writes::{Cause, Gate, Scope, UNSEEN_MAX};
 use super::store::{CacheChange, NamespaceList, Store, Stored};
 use super::watch::{Watch, WatchFailures, selector};
+use super::watched::WatchedNamespaces;
 use super::writer::{Call, Failed, Writer};
 use super::{
     Cluster, ClusterError, EventType, Freshness, GroupUsers, Kind, Members, NewObject, Notice, ObjectId, ObjectKey,
@@ -58,6 +59,7 @@ pub struct KubernetesCluster {
 
 struct Inner {
     client: Client,
+    namespaces: WatchedNamespaces,
     store: Arc<Store>,
     writer: Writer,
     events: Events,
@@ -83,8 +85,8 @@ impl Watches {
 }
 
 impl KubernetesCluster {
-    /// Starts the watches. The changes must be read, or the watches stand still.
-    pub fn start(client: Client, metrics: Arc<Metrics>) -> (Self, Changes, Watches) {
+    /// Starts the watches of those namespaces. The changes must be read, or the watches stand still.
+    pub fn start(client: Client, namespaces: WatchedNamespaces, metrics: Arc<Metrics>) -> (Self, Changes, Watches) {
         let (sender, receiver) = mpsc::channel(CHANGES_MAX);
         let instance = std::env::var("HOSTNAME").unwrap_or_else(|_| scaleset_crds::FIELD_MANAGER.to_owned());
         let inner = Inner {
@@ -95,6 +97,7 @@ impl KubernetesCluster {
             listing: tokio::sync::Mutex::default(),
             changes: sender,
             metrics,
+            namespaces,
             client,
         };
         let cluster = Self { inner: Arc::new(inner) };
@@ -107,6 +110,11 @@ impl KubernetesCluster {
         watches.spawn(cluster.watch().run::<AutoscaleSetting>());
         watches.spawn(cluster.watch().run::<ControllerRevision>());
         (cluster, Changes(receiver), Watches(watches))
+    }
+
+    /// The namespaces whose objects it knows.
+    pub fn namespaces(&self) -> &WatchedNamespaces {
+        &self.inner.namespaces
     }
 
     /// Waits until every kind has been listed once.
@@ -151,9 +159,11 @@ impl KubernetesCluster {
     }
 
     fn watch(&self) -> Watch {
-        let Inner { client, store, metrics, changes, failures, writer: _, events: _, listing: _ } = &*self.inner;
+        let Inner { client, namespaces, store, metrics, changes, failures, writer: _, events: _, listing: _ } =
+            &*self.inner;
         Watch {
             client: client.clone(),
+            namespaces: namespaces.clone(),
             store: Arc::clone(store),
             changes: changes.clone(),
             metrics: Arc::clone(metrics),

@@ -10,8 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
+use k8s_openapi::NamespaceResourceScope;
 use kube::runtime::watcher::{self, Config, Event};
-use kube::{Api, Client};
+use kube::{Client, Resource};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, info, warn};
@@ -19,6 +20,7 @@ use tracing::{debug, info, warn};
 use super::Kind;
 use super::failure;
 use super::store::{CacheChange, Store, Stored};
+use super::watched::WatchedNamespaces;
 use crate::backoff::Backoff;
 use crate::metrics::Metrics;
 
@@ -39,6 +41,7 @@ const FAILURE_MEMORY: Duration = Duration::from_secs(90);
 /// One watch, and where it delivers.
 pub(crate) struct Watch {
     pub(crate) client: Client,
+    pub(crate) namespaces: WatchedNamespaces,
     pub(crate) store: Arc<Store>,
     pub(crate) changes: mpsc::Sender<CacheChange>,
     pub(crate) metrics: Arc<Metrics>,
@@ -96,10 +99,11 @@ struct History {
 
 impl Watch {
     /// Watches until the receiver of the changes is dropped.
-    pub(crate) async fn run<K: Stored>(self) {
+    pub(crate) async fn run<K: Stored + Resource<Scope = NamespaceResourceScope>>(self) {
         let mut history = History::default();
         while !self.changes.is_closed() {
-            let stream = watcher::watcher(Api::<K>::all(self.client.clone()), config::<K>());
+            let objects = self.namespaces.objects::<K>(self.client.clone());
+            let stream = watcher::watcher(objects, config::<K>());
             self.drain(std::pin::pin!(stream), &mut history).await;
         }
     }

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use axum::http::{HeaderValue, Request, header};
 use kube::Client;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy};
 use kube::core::Request as Resource;
 use scaleset_crds::{AUTOSCALER_FIELD_MANAGER, FIELD_MANAGER};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use tracing::debug;
@@ -36,6 +37,12 @@ pub(super) struct Call {
 pub(super) struct Failed {
     pub(super) error: ClusterError,
     pub(super) outcome: Outcome,
+}
+
+/// Objects of a list.
+#[derive(Debug, Deserialize)]
+struct Listed {
+    items: Vec<Answer>,
 }
 
 /// The part of an answer that matters: an object's metadata, or a `Status`, which has none.
@@ -127,7 +134,7 @@ impl Writer {
     pub(super) async fn send(&self, call: Call, on_behalf_of: &str) -> Result<Expectation, Failed> {
         let Call { kind, key, verb, uid, request } = call;
         let begun = Instant::now();
-        let answer = self.exchange(request, kind, &key).await;
+        let answer = self.exchange::<Answer>(request.map(metadata_only), kind, &key).await;
         let milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         match answer.and_then(|answer| answer.about(kind, &key, uid.as_deref())) {
             Ok(answer) => {
@@ -152,28 +159,23 @@ impl Writer {
         }
     }
 
-    /// The uid of what has that name now, read from the API itself.
+    /// The uid of what has that name now, read from the API itself: by a list of one, so that no right to get is needed.
     pub(super) async fn live_uid(&self, kind: Kind, key: &ObjectKey) -> Result<Option<String>, ClusterError> {
-        let request =
-            Resource::new(kind.path(&key.namespace)).get_metadata(&key.name, &kube::api::GetParams::default());
-        match self.exchange(request, kind, key).await {
-            Ok(answer) => Ok(Some(answer.metadata.uid)),
-            Err(Failed { error: ClusterError::Gone { .. }, .. }) => Ok(None),
+        let named = ListParams::default().fields(&format!("metadata.name={}", key.name));
+        let request = Resource::new(kind.path(&key.namespace)).list_metadata(&named);
+        match self.exchange::<Listed>(request, kind, key).await {
+            Ok(Listed { items }) => Ok(items.into_iter().next().map(|answer| answer.metadata.uid)),
             Err(failed) => Err(failed.error),
         }
     }
 
-    async fn exchange(
+    async fn exchange<T: DeserializeOwned>(
         &self,
         request: Result<Request<Vec<u8>>, kube::core::request::Error>,
         kind: Kind,
         key: &ObjectKey,
-    ) -> Result<Answer, Failed> {
-        let sent = async {
-            let mut request = request.map_err(kube::Error::BuildRequest)?;
-            request.headers_mut().insert(header::ACCEPT, METADATA_ONLY);
-            self.client.request::<Answer>(request).await
-        };
+    ) -> Result<T, Failed> {
+        let sent = async { self.client.request::<T>(request.map_err(kube::Error::BuildRequest)?).await };
         match timeout(CALL_MAX, sent).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {
@@ -186,6 +188,11 @@ impl Writer {
             }
         }
     }
+}
+
+fn metadata_only(mut request: Request<Vec<u8>>) -> Request<Vec<u8>> {
+    request.headers_mut().insert(header::ACCEPT, METADATA_ONLY);
+    request
 }
 
 impl Answer {

@@ -17,6 +17,9 @@ use tokio::time::{Instant, sleep_until};
 pub(crate) enum When {
     /// As soon as there is room.
     Now,
+    /// The same, unless its last pass has failed: then when it is tried again. For changes that a pass makes to its own object,
+    /// which would otherwise call each failure back at once.
+    NowUnlessFailing,
     /// As soon as the queue's spacing since its last start has passed.
     Spaced,
     /// After this long.
@@ -30,6 +33,10 @@ struct State<K> {
     running: HashSet<K>,
     /// Asked for while running.
     again: HashMap<K, Instant>,
+    /// Asked for while running, should that pass not fail.
+    again_unless_failing: HashSet<K>,
+    /// Those whose last pass failed; each is due again.
+    failing: HashSet<K>,
     /// Starts within the last spacing.
     started: HashMap<K, Instant>,
 }
@@ -50,6 +57,8 @@ impl<K: Clone + Eq + Hash + Ord> WorkQueue<K> {
             due_at: HashMap::new(),
             running: HashSet::new(),
             again: HashMap::new(),
+            again_unless_failing: HashSet::new(),
+            failing: HashSet::new(),
             started: HashMap::new(),
         };
         Self { state: Mutex::new(state), changed: Notify::new(), spacing }
@@ -61,6 +70,12 @@ impl<K: Clone + Eq + Hash + Ord> WorkQueue<K> {
         let mut state = self.state();
         let at = match when {
             When::Now => now,
+            When::NowUnlessFailing if state.running.contains(&key) => {
+                state.again_unless_failing.insert(key);
+                return;
+            }
+            When::NowUnlessFailing if state.failing.contains(&key) => return,
+            When::NowUnlessFailing => now,
             When::After(wait) => now + wait,
             When::Spaced => state.started.get(&key).map_or(now, |started| now.max(*started + self.spacing)),
         };
@@ -98,10 +113,25 @@ impl<K: Clone + Eq + Hash + Ord> WorkQueue<K> {
     /// A key has been worked on; it comes back after `retry`, or sooner where it was asked for meanwhile.
     pub(crate) fn done(&self, key: K, retry: Option<Duration>) {
         let mut state = self.state();
+        state.failing.remove(&key);
+        let now = Instant::now();
+        let called_back = state.again_unless_failing.remove(&key).then_some(now);
+        let at = called_back.into_iter().chain(retry.map(|wait| now + wait)).min();
+        self.ended(state, key, at);
+    }
+
+    /// The key's pass has failed and comes back after `wait`, or as soon as something changes that is not its own doing.
+    pub(crate) fn failed(&self, key: K, wait: Duration) {
+        let mut state = self.state();
+        state.failing.insert(key.clone());
+        state.again_unless_failing.remove(&key);
+        self.ended(state, key, Some(Instant::now() + wait));
+    }
+
+    fn ended(&self, mut state: MutexGuard<'_, State<K>>, key: K, at: Option<Instant>) {
         state.running.remove(&key);
         let again = state.again.remove(&key);
-        let retry = retry.map(|wait| Instant::now() + wait);
-        if let Some(at) = again.into_iter().chain(retry).min() {
+        if let Some(at) = again.into_iter().chain(at).min() {
             state.schedule(key, at);
             self.changed.notify_one();
         }
@@ -208,6 +238,29 @@ mod tests {
         assert_eq!(next(&queue).await, ("a", 0));
         queue.done("a", Some(Duration::from_secs(8)));
         assert_eq!(next(&queue).await, ("a", 8_000));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_failing_pass_has_changed_itself_does_not_call_it_back() {
+        let queue = queue();
+        let wait = Duration::from_secs(8);
+        queue.add("a", When::NowUnlessFailing);
+        assert_eq!(next(&queue).await, ("a", 0));
+        queue.add("a", When::NowUnlessFailing);
+        queue.failed("a", wait);
+        queue.add("a", When::NowUnlessFailing);
+        assert_eq!(next(&queue).await, ("a", 8_000), "neither during the pass nor after it");
+        queue.failed("a", wait);
+        queue.add("a", When::Now);
+        assert_eq!(next(&queue).await, ("a", 0), "what others change does");
+        queue.add("a", When::NowUnlessFailing);
+        queue.done("a", None);
+        assert_eq!(next(&queue).await, ("a", 0), "what it changed in a pass that went well is looked at");
+        queue.done("a", None);
+        queue.add("a", When::NowUnlessFailing);
+        assert_eq!(next(&queue).await, ("a", 0), "the failures are over");
+        queue.done("a", None);
+        assert!(nothing_for(&queue, Duration::from_hours(1)).await);
     }
 
     #[tokio::test(start_paused = true)]

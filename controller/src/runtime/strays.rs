@@ -2,7 +2,7 @@
 //! was restored from a backup. Nobody else would notice them, and they hold their quota for ever.
 //!
 //! Decided from the uids in the cache and from an inventory made after they were read: an object that goes meanwhile
-//! has let its machine go before. Nothing is released here: an object may come back with the next restored backup, and
+//! has let its machine go before. Of namespaces that are not watched nobody here can tell. Nothing is released here: an object may come back with the next restored backup, and
 //! a machine cannot.
 
 use std::collections::BTreeSet;
@@ -11,6 +11,7 @@ use std::time::Duration;
 use scaleset_hardware::{Hardware, Inventory, Machine};
 use tracing::warn;
 
+use crate::cluster::watched::WatchedNamespaces;
 use crate::metrics::Metrics;
 
 /// The object of a younger machine, wall time, may not be in the cache yet.
@@ -18,13 +19,19 @@ const AGE_MIN: Duration = Duration::from_mins(5);
 /// So many are named in one sweep.
 const NAMED_MAX: usize = 20;
 
-/// Counts the machines whose uid is not among `uids`, which were read before, and names them in the log.
-pub(super) async fn report(uids: BTreeSet<String>, hardware: &dyn Hardware, metrics: &Metrics) {
+/// Counts the machines of those namespaces whose uid is not among `uids`, which were read before, and names them in the log.
+pub(super) async fn report(
+    uids: BTreeSet<String>,
+    namespaces: &WatchedNamespaces,
+    hardware: &dyn Hardware,
+    metrics: &Metrics,
+) {
     let inventory = match hardware.observe_all().await {
         Ok(inventory) => inventory,
         Err(error) => return warn!(%error, "no inventory of the machines to compare the objects with"),
     };
-    let strays = find(&uids, &inventory, hardware);
+    let mut strays = find(&uids, &inventory, hardware);
+    strays.retain(|machine| namespaces.include(&machine.owner.namespace));
     metrics.found_strays(strays.len());
     for machine in strays.iter().take(NAMED_MAX) {
         warn!(

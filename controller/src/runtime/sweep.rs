@@ -30,7 +30,7 @@ pub(super) async fn sweep(
     loop {
         sleep(SWEEP_EVERY.mul_f64(0.8 + 0.4 * rand::random::<f64>())).await;
         look_at_everything(&cluster, &queues, SWEEP_SPREAD);
-        strays::report(cluster.instance_uids(), hardware.as_ref(), &metrics).await;
+        strays::report(cluster.instance_uids(), cluster.namespaces(), hardware.as_ref(), &metrics).await;
     }
 }
 

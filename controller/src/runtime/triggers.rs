@@ -1,6 +1,7 @@
 //! Which objects a change concerns.
 //!
-//! A change of an object concerns itself. A member concerns its set, the one before too when it has moved. A set
+//! A change of an object concerns itself; one of a set's status, which nobody but its own pass writes, does not call back a
+//! pass that fails. A member concerns its set, the one before too when it has moved. A set
 //! concerns its members only when its spec changed, or when it came or goes: what they are to be depends on nothing
 //! else of it; whose eviction it has noted waits for that. What changes in a set or a member concerns the operations on it that have not ended. A revision concerns its set, and those that are to follow it once it is there.
 
@@ -58,7 +59,8 @@ fn of_set(change: &Change<ScaleSet>, cluster: &dyn Cluster) -> Vec<Trigger> {
     let Change { before, after } = change;
     // One that is gone has its pass too: what was told of it is taken back.
     let keys: BTreeSet<ObjectKey> = before.iter().chain(after).map(|set| key_of(set.as_ref())).collect();
-    let mut triggers: Vec<Trigger> = keys.into_iter().map(|key| Trigger::Set(key, When::Now)).collect();
+    let when = if is_own_status(change) { When::NowUnlessFailing } else { When::Now };
+    let mut triggers: Vec<Trigger> = keys.into_iter().map(|key| Trigger::Set(key, when)).collect();
     let model = |set: &Arc<ScaleSet>| {
         let metadata = &set.metadata;
         (metadata.uid.clone(), metadata.generation, metadata.deletion_timestamp.is_some())
@@ -81,6 +83,13 @@ fn of_set(change: &Change<ScaleSet>, cluster: &dyn Cluster) -> Vec<Trigger> {
     let keys: BTreeSet<ObjectKey> = before.iter().chain(after).map(|set| key_of(set.as_ref())).collect();
     triggers.extend(keys.iter().flat_map(|key| waiting_operations(key, cluster)));
     triggers
+}
+
+/// Whether nothing but the set's status has changed.
+fn is_own_status(change: &Change<ScaleSet>) -> bool {
+    let Change { before: Some(before), after: Some(after) } = change else { return false };
+    let rest = |set: &Arc<ScaleSet>| ObjectMeta { resource_version: None, ..set.metadata.clone() };
+    before.spec == after.spec && rest(before) == rest(after)
 }
 
 /// Members whose eviction the set has noted: they wait for that.

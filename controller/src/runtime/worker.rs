@@ -45,6 +45,14 @@ pub(crate) struct Worker<K> {
     pub(crate) metrics: Arc<Metrics>,
 }
 
+/// When a key comes back that nobody asks for.
+enum Next {
+    /// It went well, or somebody else was faster: after that long, if at all.
+    Well(Option<Duration>),
+    /// It failed: after that long.
+    Failing(Duration),
+}
+
 enum Ended {
     Returned(Result<Wake, PassError>),
     Panicked(String),
@@ -77,26 +85,29 @@ impl<K: Clone + Eq + Hash + Ord + Display + Send + Sync + 'static> Worker<K> {
             // Panics are caught inside and nobody cancels: this is a defect of this module.
             Err(error) => return error!(controller = self.controller.as_str(), %error, "pass lost"),
         };
-        let (ending, retry) = match ended {
+        let (ending, next) = match ended {
             Ended::Returned(Ok(wake)) => {
                 failures.remove(&key);
-                (Ending::Success, wake_after(wake))
+                (Ending::Success, Next::Well(wake_after(wake)))
             }
-            Ended::Returned(Err(error)) => {
-                let ending = if is_overtaken(&error) { Ending::Conflict } else { Ending::Failure };
-                (ending, Some(self.failed(&key, &error, failures)))
+            Ended::Returned(Err(error)) if is_overtaken(&error) => {
+                (Ending::Conflict, Next::Well(Some(self.failed(&key, &error, failures))))
             }
+            Ended::Returned(Err(error)) => (Ending::Failure, Next::Failing(self.failed(&key, &error, failures))),
             Ended::Panicked(message) => {
                 error!(controller = self.controller.as_str(), object = %key, message, "pass panicked");
-                (Ending::Broken, Some(back_off(&key, failures).0))
+                (Ending::Broken, Next::Failing(back_off(&key, failures).0))
             }
             Ended::TimedOut => {
                 error!(controller = self.controller.as_str(), object = %key, seconds = PASS_MAX.as_secs(), "pass did not end");
-                (Ending::Broken, Some(back_off(&key, failures).0))
+                (Ending::Broken, Next::Failing(back_off(&key, failures).0))
             }
         };
         self.metrics.count_pass(self.controller, ending, took);
-        self.queue.done(key, retry);
+        match next {
+            Next::Well(wait) => self.queue.done(key, wait),
+            Next::Failing(wait) => self.queue.failed(key, wait),
+        }
     }
 
     fn failed(&self, key: &K, error: &PassError, failures: &mut HashMap<K, u32>) -> Duration {

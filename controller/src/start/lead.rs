@@ -15,6 +15,7 @@ use crate::args::Args;
 use crate::cluster::Kind;
 use crate::cluster::client::{Connection, wait_until_usable};
 use crate::cluster::kubernetes::KubernetesCluster;
+use crate::cluster::watched::WatchedNamespaces;
 use crate::health::{Health, Standing};
 use crate::leader::{Election, Gate, Outlook, Tenure};
 use crate::metered::Metered;
@@ -107,7 +108,9 @@ async fn passes(start: &Start, hardware: Arc<dyn Hardware>, stopping: watch::Rec
     let metrics = health.metrics();
     let hardware: Arc<dyn Hardware> = Arc::new(Metered::new(hardware, Arc::clone(&metrics)));
     let region_maps = region_maps::publish(connection.client.clone(), args.namespace.clone(), Arc::clone(&hardware));
-    let (cluster, changes, mut watches) = KubernetesCluster::start(connection.client.clone(), Arc::clone(&metrics));
+    let namespaces = WatchedNamespaces::named(args.watch_namespace.as_deref());
+    let (cluster, changes, mut watches) =
+        KubernetesCluster::start(connection.client.clone(), namespaces, Arc::clone(&metrics));
     health.connected(cluster.clone());
     let sudden_scale_in = args.sudden_scale_in;
     let parts = Parts { cluster: cluster.clone(), changes, hardware, metrics, sudden_scale_in };

@@ -33,8 +33,15 @@ enum Place {
 impl LocalCluster {
     /// A control plane that knows none of our kinds.
     pub fn bare() -> anyhow::Result<Self> {
+        Self::bare_with(&[])
+    }
+
+    /// The same with further flags of the API server.
+    pub fn bare_with(api_server_flags: &[&str]) -> anyhow::Result<Self> {
         Binaries::locate()?.ensure(|_| {})?;
-        let options = Options { api_server_arguments: audit::api_server_arguments()?, ..Options::default() };
+        let mut api_server_arguments = audit::api_server_arguments()?;
+        api_server_arguments.extend(api_server_flags.iter().map(ToString::to_string));
+        let options = Options { api_server_arguments, ..Options::default() };
         Ok(Self { place: Place::Plane(Box::new(ControlPlane::start(options)?)) })
     }
 

@@ -10,7 +10,7 @@ use scaleset_tests::local::cluster::workspace;
 use scaleset_tests::local::controller::HEAP;
 use serde_json::{Value, json};
 
-fn folder() -> PathBuf {
+pub fn folder() -> PathBuf {
     workspace().join("tests/tests/chart")
 }
 
@@ -170,8 +170,11 @@ fn the_definitions_chart_keeps_definitions_and_guards_instances() -> anyhow::Res
     let helm = Helm::offline()?;
     let objects = helm.objects(Chart::Definitions, &json!({}))?;
     let kinds: BTreeSet<&str> = objects.iter().filter_map(|object| object["kind"].as_str()).collect();
-    let expected = ["CustomResourceDefinition", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"];
+    let expected =
+        ["ClusterRole", "CustomResourceDefinition", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"];
     assert_eq!(kinds, BTreeSet::from(expected), "and nothing else");
+    let alone = helm.objects(Chart::Definitions, &json!({"aggregateRoles": false}))?;
+    assert!(alone.iter().all(|object| object["kind"] != "ClusterRole"), "the built-in roles are left alone");
     for definition in objects.iter().filter(|object| object["kind"] == "CustomResourceDefinition") {
         let policy = &definition["metadata"]["annotations"]["helm.sh/resource-policy"];
         assert_eq!(policy, "keep", "{}", definition["metadata"]["name"]);

@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -13,6 +12,7 @@ use scaleset_tests::local::until;
 use serde_json::{Value, json};
 
 use crate::pods::restricted;
+use crate::rendered::folder;
 
 /// What nobody of ours may do, wherever.
 const NEVER: &[&[&str]] = &[
@@ -32,35 +32,45 @@ const NEVER: &[&[&str]] = &[
 
 /// Installs the kinds, and accounts, roles and bindings of the chart, hooks included; answers the accounts' users.
 fn installed() -> anyhow::Result<Vec<String>> {
-    let objects = Helm::offline()?.objects(Chart::Controller, &json!({}))?;
+    let helm = Helm::offline()?;
+    let objects = helm.objects(Chart::Controller, &json!({}))?;
+    let users = granted(objects.clone(), "--all-namespaces")?;
+    apply_rights(helm.objects(Chart::Definitions, &json!({}))?)?;
+    Ok(users)
+}
+
+/// Gives what roles and bindings among the objects give; answers the accounts' users once the server heeds it, in the
+/// namespaces that a flag names.
+pub fn granted(objects: Vec<Value>, where_asked: &str) -> anyhow::Result<Vec<String>> {
     let granted = Rights::granted(&objects)?;
     let users: Vec<String> = granted.users().map(|(user, _)| user.to_owned()).collect();
+    apply_rights(objects)?;
+    // Of a resource that the server does not know, the answer is always no.
+    let definitions = workspace().join("crds/manifests").display().to_string();
+    restricted().kubectl(&["apply", "--server-side", "-f", &definitions])?;
+    restricted().kubectl(&["wait", "crd", "--all", "--for=condition=Established", "--timeout=60s"])?;
+    users.iter().try_for_each(|user| heeded(&granted, user, where_asked))?;
+    Ok(users)
+}
+
+fn apply_rights(objects: Vec<Value>) -> anyhow::Result<()> {
     let wanted = ["ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"];
     let chosen: Vec<Value> =
         objects.into_iter().filter(|object| wanted.iter().any(|kind| object["kind"] == **kind)).collect();
     let mut file = tempfile::Builder::new().suffix(".json").tempfile()?;
     write!(file, "{}", json!({"apiVersion": "v1", "kind": "List", "items": chosen}))?;
     restricted().kubectl(&["apply", "--server-side", "-f", &file.path().display().to_string()])?;
-    // Of a resource that the server does not know, the answer is always no.
-    let definitions = workspace().join("crds/manifests").display().to_string();
-    restricted().kubectl(&["apply", "--server-side", "-f", &definitions])?;
-    restricted().kubectl(&["wait", "crd", "--all", "--for=condition=Established", "--timeout=60s"])?;
-    users.iter().try_for_each(|user| heeded(&granted, user))?;
-    Ok(users)
+    Ok(())
 }
 
 /// The server takes a moment to heed new roles and bindings.
-fn heeded(granted: &Rights, user: &str) -> anyhow::Result<()> {
+fn heeded(granted: &Rights, user: &str, where_asked: &str) -> anyhow::Result<()> {
     let right = granted.of(user).last().with_context(|| format!("{user} has no right"))?;
     let resource = format!("{}.{}", right.resource, right.group);
-    let asked = ["auth", "can-i", &right.verb, &resource, "--as", user, "--all-namespaces"];
+    let asked = ["auth", "can-i", &right.verb, &resource, "--as", user, where_asked];
     tokio::runtime::Runtime::new()?.block_on(until(&format!("{user}: {right}"), Duration::from_mins(1), async || {
         restricted().kubectl(&asked).map(drop).map_err(anyhow::Error::from)
     }))
-}
-
-fn folder() -> PathBuf {
-    workspace().join("tests/tests/chart")
 }
 
 /// A line of rights with its verbs in the order of the alphabet: kubectl joins what several rules give as it comes.
@@ -77,9 +87,14 @@ fn in_order(line: &str) -> String {
 fn each_account_may_do_what_is_written_here_and_nothing_else() -> anyhow::Result<()> {
     let users = installed()?;
     assert_eq!(users.len(), 3, "controller, hardware and uninstall guard: {users:?}");
+    golden::compare(&folder().join("rights.golden"), &told(&users, &[NAMESPACE, "default"])?)
+}
+
+/// What users may do in namespaces, as the server tells it.
+pub fn told(users: &[String], namespaces: &[&str]) -> anyhow::Result<String> {
     let mut told = String::new();
-    for user in &users {
-        for namespace in [NAMESPACE, "default"] {
+    for user in users {
+        for namespace in namespaces {
             let arguments = ["auth", "can-i", "--list", "--as", user, "--namespace", namespace];
             let table = restricted().kubectl(&arguments)?;
             // The columns are as wide as their widest word, which is of no interest.
@@ -92,7 +107,7 @@ fn each_account_may_do_what_is_written_here_and_nothing_else() -> anyhow::Result
             writeln!(told, "# {user} in namespace {namespace}\n{}\n", lines.join("\n"))?;
         }
     }
-    golden::compare(&folder().join("rights.golden"), &told)
+    Ok(told)
 }
 
 #[test]

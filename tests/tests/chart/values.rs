@@ -20,6 +20,9 @@ fn wrong_values_are_refused_by_name() -> anyhow::Result<()> {
         (json!({"resources": {"request": {}}}), ["/resources", "request"]),
         (json!({"nodeSelector": {"disk": 1}}), ["/nodeSelector/disk", "want string"]),
         (json!({"service": {"port": 80}}), ["/service/port", "minimum"]),
+        (json!({"watchNamespace": "a,b"}), ["/watchNamespace", "pattern"]),
+        (json!({"watchNamespace": ["a", "b"]}), ["/watchNamespace", "want string"]),
+        (json!({"hardware": {"tokenSecretName": "A"}}), ["/hardware/tokenSecretName", "pattern"]),
         (json!({"suddenScaleIn": "never"}), ["/suddenScaleIn", "hold"]),
         (json!({"extraArgs": "--log-level=debug"}), ["/extraArgs", "want array"]),
         (json!({"hardware": {"timeScale": 0}}), ["/hardware/timeScale", "exclusiveMinimum"]),
@@ -48,9 +51,12 @@ fn wrong_values_are_refused_by_name() -> anyhow::Result<()> {
             assert!(refused.contains(phrase), "{values}: {phrase:?} is not in: {refused}");
         }
     }
-    for values in
-        [json!({"controllerUsername": ""}), json!({"controllerUsername": "a\" || true"}), json!({"user": "x"})]
-    {
+    for values in [
+        json!({"controllerUsername": ""}),
+        json!({"controllerUsername": "a\" || true"}),
+        json!({"furtherControllerUsernames": ["a", "b\" || true"]}),
+        json!({"user": "x"}),
+    ] {
         helm.render(Chart::Definitions, &values).expect_err(&values.to_string());
     }
     Ok(())

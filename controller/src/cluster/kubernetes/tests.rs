@@ -44,7 +44,7 @@ fn deaf_api() -> Client {
 
 #[tokio::test(start_paused = true)]
 async fn a_write_that_is_dropped_half_way_holds_its_object_until_a_list_was_made() {
-    let (cluster, _changes, _watches) = KubernetesCluster::start(deaf_api(), Arc::default());
+    let (cluster, _changes, _watches) = KubernetesCluster::start(deaf_api(), WatchedNamespaces::All, Arc::default());
     assert_eq!(cluster.freshness(SET), Freshness::Current);
     let write = cluster.create(SET, NewObject::ScaleSetVM(Box::new(vm())));
     timeout(Duration::from_secs(1), write).await.expect_err("nobody answers");
@@ -62,7 +62,7 @@ async fn a_write_that_is_dropped_half_way_holds_its_object_until_a_list_was_made
 
 #[tokio::test]
 async fn a_write_that_was_never_begun_holds_nothing() {
-    let (cluster, _changes, _watches) = KubernetesCluster::start(deaf_api(), Arc::default());
+    let (cluster, _changes, _watches) = KubernetesCluster::start(deaf_api(), WatchedNamespaces::All, Arc::default());
     drop(cluster.create(SET, NewObject::ScaleSetVM(Box::new(vm()))));
     assert_eq!(cluster.freshness(SET), Freshness::Current);
 }

@@ -41,8 +41,12 @@ fn request(uid: &str) -> CreateRequest {
 
 /// What the metrics tell of the strays.
 async fn told(uids: &[&str], hardware: &Simulation) -> String {
+    told_of(&WatchedNamespaces::All, uids, hardware).await
+}
+
+async fn told_of(namespaces: &WatchedNamespaces, uids: &[&str], hardware: &Simulation) -> String {
     let metrics = Metrics::default();
-    report(uids.iter().map(|uid| (*uid).to_owned()).collect(), hardware, &metrics).await;
+    report(uids.iter().map(|uid| (*uid).to_owned()).collect(), namespaces, hardware, &metrics).await;
     let text = metrics.text();
     text.lines().find(|line| line.starts_with("scaleset_stray_machine_count ")).expect("a gauge").to_owned()
 }
@@ -64,4 +68,9 @@ async fn a_machine_whose_uid_belongs_to_no_object_is_a_stray_once_it_is_old() {
     let found = find(&BTreeSet::from(["kept".to_owned()]), &inventory, &hardware);
     assert_eq!(found.iter().map(|machine| machine.owner.to_string()).collect::<Vec<_>>(), ["default/FlexVM/lost"]);
     assert_eq!(inventory.machines.len(), 2, "nothing is released");
+    for (namespace, count) in [("default", 2), ("shop", 0)] {
+        let watched = WatchedNamespaces::named(Some(namespace));
+        let told = told_of(&watched, &[], &hardware).await;
+        assert_eq!(told, format!("scaleset_stray_machine_count {count}"), "{namespace}");
+    }
 }

@@ -11,6 +11,7 @@ use scaleset_hardware::Owner;
 use tower::service_fn;
 
 use super::*;
+use crate::cluster::watched::WatchedNamespaces;
 use crate::runtime::queue::WorkQueue;
 
 fn change() -> Change {
@@ -27,7 +28,8 @@ fn change() -> Change {
 #[tokio::test(start_paused = true)]
 async fn announcements_that_end_are_listened_to_anew() {
     let nobody = service_fn(|_| std::future::pending::<Result<Response<Body>, Infallible>>());
-    let (cluster, _changes, _watches) = KubernetesCluster::start(Client::new(nobody, "default"), Arc::default());
+    let client = Client::new(nobody, "default");
+    let (cluster, _changes, _watches) = KubernetesCluster::start(client, WatchedNamespaces::All, Arc::default());
     let queues = Queues {
         sets: Arc::new(WorkQueue::new(Duration::ZERO)),
         instances: Arc::new(WorkQueue::new(Duration::ZERO)),

@@ -132,6 +132,11 @@ fn own(name: &str) -> Trigger {
     Trigger::Set(key(name), When::Now)
 }
 
+/// By a change that its own pass has made.
+fn by_own_status(name: &str) -> Trigger {
+    Trigger::Set(key(name), When::NowUnlessFailing)
+}
+
 fn by_member(name: &str) -> Trigger {
     Trigger::Set(key(name), When::Spaced)
 }
@@ -150,7 +155,24 @@ fn a_changed_model_concerns_every_member() {
 #[test]
 fn a_changed_status_of_a_set_concerns_no_member() {
     let change = change(Some(set(1)), Some(set(1)));
-    assert_eq!(of(CacheChange::ScaleSet(change)), [own("web")]);
+    assert_eq!(of(CacheChange::ScaleSet(change)), [by_own_status("web")]);
+}
+
+#[test]
+fn only_a_changed_status_waits_for_a_set_that_fails() {
+    let (mut newer, mut annotated, mut held) = (set(1), set(1), set(1));
+    newer.metadata.resource_version = Some("99".to_owned());
+    newer.status = Some(serde_json::from_value(json!({"nextInstanceId": 3})).unwrap());
+    annotated.metadata.annotations = Some([("a".to_owned(), "b".to_owned())].into());
+    held.metadata.finalizers = Some(vec!["f".to_owned()]);
+    assert_eq!(of(CacheChange::ScaleSet(change(Some(set(1)), Some(newer)))), [by_own_status("web")]);
+    for after in [annotated, held, set(2)] {
+        let first = of(CacheChange::ScaleSet(change(Some(set(1)), Some(after)))).swap_remove(0);
+        assert_eq!(first, own("web"));
+    }
+    for (before, after) in [(None, Some(set(1))), (Some(set(1)), None)] {
+        assert_eq!(of(CacheChange::ScaleSet(change(before, after)))[0], own("web"));
+    }
 }
 
 #[test]
@@ -170,8 +192,8 @@ fn a_set_that_has_looked_at_its_newest_spec_concerns_the_settings_that_wait_for_
         let change = CacheChange::ScaleSet(change(Some(looked_at(before)), Some(looked_at(after))));
         triggers(&change, &followed)
     };
-    assert_eq!(of(1, 2), [own("web"), Trigger::AutoscaleSetting(key("auto"), When::Spaced)]);
-    assert_eq!(of(2, 2), [own("web")]);
+    assert_eq!(of(1, 2), [by_own_status("web"), Trigger::AutoscaleSetting(key("auto"), When::Spaced)]);
+    assert_eq!(of(2, 2), [by_own_status("web")]);
 }
 
 #[test]
@@ -308,7 +330,7 @@ fn what_changes_in_a_set_or_a_member_concerns_operations_that_have_not_ended() {
     let member = CacheChange::ScaleSetVM(change(Some(vm("web-0", "r1")), Some(vm("web-0", "r1"))));
     assert_eq!(triggers(&member, &cluster), [instance("web-0"), by_member("web"), waits.clone()]);
     let status = CacheChange::ScaleSet(change(Some(set(1)), Some(set(1))));
-    assert_eq!(triggers(&status, &cluster), [own("web"), waits]);
+    assert_eq!(triggers(&status, &cluster), [by_own_status("web"), waits]);
 }
 
 fn flex_vm() -> FlexVM {

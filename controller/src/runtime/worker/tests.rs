@@ -1,5 +1,5 @@
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 use tokio::time::{Instant, sleep};
 
@@ -51,6 +51,27 @@ fn unavailable() -> PassError {
 
 fn within(value: u128, middle: u128) -> bool {
     (middle * 8 / 10..=middle * 12 / 10 + 1).contains(&value)
+}
+
+/// Each failure of a set is a new status of that set.
+#[tokio::test(start_paused = true)]
+async fn a_pass_that_changes_its_object_and_fails_is_not_called_back_by_that() {
+    let own_queue: Arc<OnceLock<Arc<WorkQueue<String>>>> = Arc::default();
+    let changed = Arc::clone(&own_queue);
+    let bench = bench(move |key| {
+        if let Some(queue) = changed.get() {
+            queue.add(key, When::NowUnlessFailing);
+        }
+        Box::pin(async { Err(unavailable()) })
+    });
+    own_queue.set(Arc::clone(&bench.queue)).unwrap();
+    bench.add("set");
+    for _ in 0..60 {
+        sleep(Duration::from_secs(1)).await;
+        bench.queue.add("set".to_owned(), When::NowUnlessFailing);
+    }
+    let starts = bench.starts("set");
+    assert!((5..=9).contains(&starts.len()), "in a minute: {starts:?}");
 }
 
 #[tokio::test(start_paused = true)]
