@@ -213,7 +213,7 @@ impl Announced {
         self.progress == Progress::Pending && self.not_before > now
     }
 
-    /// Whether what was announced is over.
+    /// Whether what was announced is over, or the machine has gone down that was told of a restart.
     pub(crate) fn is_over(&self, record: &Record, now: Timestamp) -> bool {
         let at_it = match record.operation.mark.kind {
             OperationKind::Freeze | OperationKind::Restart | OperationKind::Redeploy | OperationKind::Reimage => {
@@ -221,7 +221,14 @@ impl Announced {
             }
             OperationKind::Create | OperationKind::Update(_) | OperationKind::Power(_) | OperationKind::Delete => false,
         };
-        self.progress == Progress::Begun && !at_it
+        match (self.progress, self.cause) {
+            (Progress::Begun, _) => !at_it,
+            (Progress::Pending, DisruptionCause::Operation) => !at_it && record.runs_from.is_none(),
+            (
+                Progress::Pending,
+                DisruptionCause::Maintenance | DisruptionCause::HardwareFailure | DisruptionCause::OsImage,
+            ) => false,
+        }
     }
 
     /// As it is told; `approved` is the event that was approved last.

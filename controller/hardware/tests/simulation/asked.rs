@@ -157,6 +157,23 @@ async fn what_nobody_asks_for_any_more_gives_way_and_vanishes() {
 }
 
 #[tokio::test]
+async fn who_goes_down_meanwhile_is_told_nothing_any_more() {
+    let fixture = Fixture::new();
+    fixture.running("a").await;
+    let simulation = &fixture.simulation;
+    announced(simulation, "a", "o").await;
+    let stopping = simulation.set_power(target("a", 1), PowerWish::Stopped, Shutdown::Graceful).await.unwrap();
+    assert_eq!((stopping.power, stopping.disruption_notice), (PowerState::Stopping, None));
+    fixture.finish();
+    let refused = refusal(simulation.perform(target("a", 1), restart("o", EventApproval::Awaited)).await);
+    assert!(refused.contains("cannot be restarted, it must run"), "{refused}");
+    simulation.set_power(target("a", 1), PowerWish::Running, Shutdown::Graceful).await.unwrap();
+    fixture.finish();
+    let anew = notice(&announced(simulation, "a", "o").await);
+    assert_eq!(anew.stage, NoticeStage::Scheduled, "it is told anew");
+}
+
+#[tokio::test]
 async fn maintenance_comes_first_and_a_new_os_disk_is_announced_anew() {
     let fixture = Fixture::new();
     let simulation = &fixture.simulation;

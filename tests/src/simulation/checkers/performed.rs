@@ -20,10 +20,12 @@ pub(super) fn operations_are_performed_once(stage: &Stage, findings: &mut Vec<St
         match entry.call {
             // The machine that follows knows nothing of what was done to this one.
             Call::Control if entry.detail == "vanish" => done.retain(|(uid, _)| *uid != entry.uid),
-            // Who was told of something else restarts now, and is told anew.
-            Call::Control if entry.detail.contains("HardwareFailure") => {
-                done.retain(|what| !announced.contains_key(what));
-                announced.clear();
+            // Who was told and restarts for something else, or goes down, is told anew.
+            Call::Control | Call::SetPower => {
+                let fails = entry.detail.contains("HardwareFailure");
+                let forgets = |(uid, detail): &(String, String)| fails || (*uid == entry.uid && waits(detail));
+                done.retain(|what| !announced.contains_key(what) || !forgets(what));
+                announced.retain(|what, _| !forgets(what));
             }
             // What was announced may begin at once, on every machine that was told of the same.
             Call::ApproveEvent | Call::Update => {
@@ -42,9 +44,7 @@ pub(super) fn operations_are_performed_once(stage: &Stage, findings: &mut Vec<St
                 announced.insert(what, entry.scenario_time);
             }
             Call::Perform
-            | Call::Control
             | Call::Create
-            | Call::SetPower
             | Call::Count
             | Call::Drain
             | Call::Undrain
@@ -67,7 +67,11 @@ pub(super) fn operations_are_performed_once(stage: &Stage, findings: &mut Vec<St
 }
 
 fn is_announced(detail: &str) -> bool {
-    detail.starts_with("reimage") || detail.contains("after its notice")
+    detail.starts_with("reimage") || waits(detail)
+}
+
+fn waits(detail: &str) -> bool {
+    detail.contains("after its notice")
 }
 
 fn may_follow_its_notice(entry: &JournalEntry, announced: Option<Timestamp>) -> bool {
