@@ -10,7 +10,7 @@ use crate::instance::{InstanceStatus, ProtectionPolicy, ScaleSetReference};
 use crate::profile::{Credentials, Extension, NetworkInterface, NetworkProfile, StorageProfile, VirtualMachineModel};
 use crate::reservation::CapacityReservationGroupReference;
 use crate::rules::{self, health, instance, profile as refuse, reservation, scheduled_event};
-use crate::scheduled_event::ScheduledEventsProfile;
+use crate::scheduled_event::{ScheduledEventsPolicy, ScheduledEventsProfile};
 use crate::spot::SpotProfile;
 use crate::vocabulary::PowerWish;
 
@@ -94,6 +94,10 @@ pub struct FlexVMSpec {
     /// Protection from the set's own actions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protection_policy: Option<ProtectionPolicy>,
+    /// Whether restarts and redeployments that an operation asks for wait until the VM's event is approved. Absent means the
+    /// policy of its set, and without one that they wait for nobody. A change costs the VM nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduled_events_policy: Option<ScheduledEventsPolicy>,
     /// Size of the VM, for example `Standard_B1s`. Required.
     #[schemars(length(min = 1, max = 64))]
     pub vm_size: String,

@@ -262,7 +262,7 @@ pub struct InstanceOperation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub code: Option<String>,
-    /// What happened, where it failed.
+    /// What happened, where it failed; which event is waited for, where that is announced and has not begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub message: Option<String>,

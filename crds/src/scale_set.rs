@@ -15,7 +15,7 @@ use crate::rolling_upgrade::{FailedRevision, RollingUpgradePolicy, RollingUpgrad
 use crate::rules::{
     self, health, os_upgrade, overprovision, repairs, reservation, rolling_upgrade, scale_set as refuse, spot,
 };
-use crate::scheduled_event::ScheduledEventsSummary;
+use crate::scheduled_event::{ScheduledEventsPolicy, ScheduledEventsSummary};
 use crate::spot::{EvictedMember, PriorityMixPolicy, SpotRestorePolicy};
 use crate::vocabulary::{MaxDisruption, OrchestrationMode, ScaleInRule, UpgradeMode};
 
@@ -153,6 +153,10 @@ pub struct ScaleSetSpec {
     /// Whether Spot VMs that were evicted for capacity, and stay, are started again. A change costs existing VMs nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spot_restore_policy: Option<SpotRestorePolicy>,
+    /// Whether restarts and redeployments that an operation asks for wait until the VM's event is approved; they wait for
+    /// nobody by default. It holds for every member that has no policy of its own. A change costs existing VMs nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduled_events_policy: Option<ScheduledEventsPolicy>,
     /// What each VM that the set makes should be. Required for Uniform; a Flexible set without it only groups VMs made
     /// by hand. It can be changed, but not removed; what each change costs is said at its fields.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,7 +1,7 @@
 //! What is about to be done to a VM, announced before it is done, and what a profile says of such notices.
 //!
 //! Sources: Azure's "Scheduled Events", "Terminate notification for Azure Virtual Machine Scale Set instances" and its REST
-//! reference (`osImageNotificationProfile`). Events that are over vanish.
+//! reference (`osImageNotificationProfile`, `scheduledEventsPolicy`). Events that are over vanish.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::KubeSchema;
@@ -92,6 +92,64 @@ impl ScheduledEventsProfile {
     }
 }
 
+/// Whether restarts and redeployments that an operation asks for begin by themselves. Who has no such policy waits for nobody.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ScheduledEventsPolicy {
+    /// The operation Restart, event `Reboot`; approved automatically by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_initiated_reboot: Option<UserInitiatedEvent>,
+    /// The operation Redeploy, event `Redeploy`; approved automatically by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_initiated_redeploy: Option<UserInitiatedEvent>,
+}
+
+/// What becomes of one sort of operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UserInitiatedEvent {
+    /// Whether the operation begins at once on a VM that runs, default true. False: the VM is told by an event, and the
+    /// operation begins when the event is approved or its time is over, 15 minutes for a restart and 10 for a redeployment,
+    /// to the next full minute of scenario time.
+    #[serde(default = "automatically")]
+    pub automatically_approve: bool,
+}
+
+/// Who lets begin what an operation asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EventApproval {
+    /// Nobody has to.
+    #[default]
+    Automatic,
+    /// Whoever approves the event, or its time.
+    Awaited,
+}
+
+impl ScheduledEventsPolicy {
+    /// Who lets a restart begin.
+    pub fn reboot(&self) -> EventApproval {
+        let Self { user_initiated_reboot, user_initiated_redeploy: _ } = self;
+        user_initiated_reboot.map(UserInitiatedEvent::approval).unwrap_or_default()
+    }
+
+    /// Who lets a redeployment begin.
+    pub fn redeploy(&self) -> EventApproval {
+        let Self { user_initiated_reboot: _, user_initiated_redeploy } = self;
+        user_initiated_redeploy.map(UserInitiatedEvent::approval).unwrap_or_default()
+    }
+}
+
+impl UserInitiatedEvent {
+    const fn approval(self) -> EventApproval {
+        let Self { automatically_approve } = self;
+        if automatically_approve { EventApproval::Automatic } else { EventApproval::Awaited }
+    }
+}
+
+const fn automatically() -> bool {
+    true
+}
+
 const fn image_not_before_timeout_seconds() -> i32 {
     IMAGE_NOT_BEFORE_TIMEOUT_SECONDS
 }
@@ -125,6 +183,21 @@ pub enum EventSource {
     User,
 }
 
+// Whatever has events, as Azure's document names it.
+#[expect(missing_docs, reason = "documented at the field")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum ResourceType {
+    #[default]
+    VirtualMachine,
+}
+
+/// How long an event interrupts a VM, where nobody can say.
+pub const UNKNOWN_DURATION_SECONDS: i32 = -1;
+
+const fn unknown_duration_seconds() -> i32 {
+    UNKNOWN_DURATION_SECONDS
+}
+
 /// One event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -135,6 +208,9 @@ pub struct ScheduledEvent {
     /// Freeze: the VM pauses for some seconds. Preempt: the Spot VM is evicted. Reboot: the VM restarts. Redeploy: it restarts
     /// on another host. Terminate: the VM is deleted.
     pub event_type: EventType,
+    /// VirtualMachine: nothing else has events.
+    #[serde(default)]
+    pub resource_type: ResourceType,
     /// Scheduled, or Started.
     pub event_status: EventStatus,
     /// When it begins at the earliest, scenario time; absent once it has begun.
@@ -142,6 +218,10 @@ pub struct ScheduledEvent {
     pub not_before: Option<Time>,
     /// Platform: the region does it by itself; User: somebody asked for it.
     pub event_source: EventSource,
+    /// Seconds of scenario time that the VM is expected to be interrupted, -1 where that is not known, and of a VM that goes.
+    #[serde(default = "unknown_duration_seconds")]
+    #[schemars(range(min = -1, max = 86_400))]
+    pub duration_in_seconds: i32,
     /// Why, in a few words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
@@ -154,8 +234,17 @@ pub struct ScheduledEvent {
 impl ScheduledEvent {
     /// Whether the host of the VM is being maintained, or the VM restarts: it does not do its work meanwhile.
     pub fn disturbs_now(&self) -> bool {
-        let Self { event_id: _, event_type, event_status, not_before: _, event_source: _, description: _, approved: _ } =
-            self;
+        let Self {
+            event_id: _,
+            event_type,
+            resource_type: _,
+            event_status,
+            not_before: _,
+            event_source: _,
+            duration_in_seconds: _,
+            description: _,
+            approved: _,
+        } = self;
         match (event_type, event_status) {
             (EventType::Freeze | EventType::Reboot | EventType::Redeploy, EventStatus::Started) => true,
             (EventType::Preempt | EventType::Terminate, EventStatus::Started) | (_, EventStatus::Scheduled) => false,

@@ -147,9 +147,18 @@ fn profile_paths() -> Vec<String> {
         let spec = &root["properties"]["spec"];
         let (profile, not_of_the_profile): (&Value, &[&str]) = match kind.as_str() {
             "ScaleSet" => (&spec["properties"]["virtualMachineProfile"], &[]),
-            "FlexVM" => {
-                (spec, &["scaleSetRef", "location", "zone", "platformFaultDomain", "powerState", "protectionPolicy"])
-            }
+            "FlexVM" => (
+                spec,
+                &[
+                    "scaleSetRef",
+                    "location",
+                    "zone",
+                    "platformFaultDomain",
+                    "powerState",
+                    "protectionPolicy",
+                    "scheduledEventsPolicy",
+                ],
+            ),
             _ => continue,
         };
         walk("", profile, &mut |path, _| {

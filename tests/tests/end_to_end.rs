@@ -32,6 +32,8 @@ mod maintenance;
 mod namespaced;
 #[path = "end_to_end/observability.rs"]
 mod observability;
+#[path = "end_to_end/operation_notice.rs"]
+mod operation_notice;
 #[path = "end_to_end/operations.rs"]
 mod operations;
 #[path = "end_to_end/os_upgrade.rs"]

@@ -30,6 +30,7 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 use jiff::Timestamp;
 use scaleset_crds::VirtualMachineModel;
+use scaleset_crds::scheduled_event::EventApproval;
 use scaleset_crds::spot::Priority;
 use scaleset_crds::vocabulary::PowerWish;
 use serde::{Deserialize, Serialize};
@@ -107,9 +108,9 @@ pub struct OperationRequest {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum OperationAction {
     /// Restart the guest of a running machine, on the same host.
-    Restart,
+    Restart(EventApproval),
     /// Move a machine that holds hardware to another host of its place. A stopped one stays stopped.
-    Redeploy,
+    Redeploy(EventApproval),
     /// Evict a Spot machine as if its capacity were needed: it is told, and goes after the notice.
     SimulateEviction,
     /// Replace disks by fresh ones and apply the whole model. Id and addresses stay.
@@ -190,7 +191,10 @@ pub trait Hardware: Send + Sync {
     async fn count(&self, target: Target) -> Result<Machine, HardwareError>;
 
     /// Does what a person asked for, once for each uid of a request: the same request again changes nothing, whether the
-    /// operation is under way, has succeeded or has failed. [`Machine::last_operation`] tells which was the last.
+    /// operation is under way, has succeeded or has failed. [`Machine::last_operation`] tells which was the last. A restart or
+    /// a redeployment that awaits an approval is announced first, where the guest runs and can hear of it: the machine stays as
+    /// it is, and the same request has its effect once the event is approved or its time is over
+    /// ([`Machine::disruption_notice`]). Machines that are told in the same minute for one request have one event.
     async fn perform(&self, target: Target, operation: OperationRequest) -> Result<Machine, HardwareError>;
 
     /// Replaces the OS disk by a fresh one of the model's image and applies the whole model. Id, data disks and

@@ -261,6 +261,12 @@ pub struct DisruptionNotice {
     pub not_before: Timestamp,
     /// How far it is.
     pub stage: NoticeStage,
+    /// Uid of the request that it was announced for; none where nobody has asked for it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub operation: Option<String>,
+    /// Seconds of scenario time that the machine is expected to be interrupted; none where that is not known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub duration_seconds: Option<i32>,
 }
 
 /// What is done to a machine.
@@ -283,6 +289,8 @@ pub enum DisruptionCause {
     HardwareFailure,
     /// Its OS disk is to be replaced, as somebody has asked for.
     OsImage,
+    /// A person has asked for it.
+    Operation,
 }
 
 /// An eviction.

@@ -15,7 +15,7 @@
 //!   │ counted
 //! busy ──► wait
 //!   │ not busy
-//! asked for an operation ──► pass it on, once
+//! asked for an operation ──► pass it on, once; one that was announced waits for its notice, and holds nothing else up
 //!   │ not asked
 //! failed ──► repeat what failed, after a backoff; what is wished down is taken down first
 //!   │ settled
@@ -194,9 +194,12 @@ fn run_on(snapshot: &InstanceSnapshot, view: &InstanceView) -> Decision {
         OperationState::Failed { .. } => operation::requested(snapshot, None, view).unwrap_or_else(|| {
             decide(Step::Wait(Wait::Revision), "failed, and there is no revision to reimage it from")
         }),
-        OperationState::Succeeded => operation::requested(snapshot, None, view)
-            .or_else(|| eviction::powered(snapshot, view))
-            .unwrap_or_else(|| decide(Step::None, "runs on without its set")),
+        OperationState::Succeeded => {
+            let decision = scheduled_event::requested_now(snapshot, None, view)
+                .or_else(|| eviction::powered(snapshot, view))
+                .unwrap_or_else(|| decide(Step::None, "runs on without its set"));
+            scheduled_event::or_requested(snapshot, None, view, decision)
+        }
     }
 }
 
@@ -240,13 +243,18 @@ fn with_model(snapshot: &InstanceSnapshot, model: &ModelView, view: &InstanceVie
         OperationState::Creating | OperationState::Updating | OperationState::Deleting => {
             decide(Step::Wait(Wait::HardwareBusy), &busy(view))
         }
-        OperationState::Failed { code, message: _, attempts } => operation::requested(snapshot, Some(model), view)
-            .or_else(|| taken_down(snapshot, view.power))
-            .unwrap_or_else(|| retry(snapshot, model, view, code, *attempts)),
-        OperationState::Succeeded => eviction::price_first(model, view)
-            .or_else(|| operation::requested(snapshot, Some(model), view))
-            .or_else(|| reservation::down_first(snapshot, model, view))
-            .unwrap_or_else(|| settle(snapshot, model, view)),
+        OperationState::Failed { code, message: _, attempts } => {
+            scheduled_event::requested_now(snapshot, Some(model), view)
+                .or_else(|| taken_down(snapshot, view.power))
+                .unwrap_or_else(|| retry(snapshot, model, view, code, *attempts))
+        }
+        OperationState::Succeeded => {
+            let decision = eviction::price_first(model, view)
+                .or_else(|| scheduled_event::requested_now(snapshot, Some(model), view))
+                .or_else(|| reservation::down_first(snapshot, model, view))
+                .unwrap_or_else(|| settle(snapshot, model, view));
+            scheduled_event::or_requested(snapshot, Some(model), view, decision)
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use scaleset_crds::scheduled_event::{EventSource, EventStatus, EventType, Schedu
 
 use crate::plan::Hold;
 use crate::snapshot::Member;
+use crate::view::DisruptionCause;
 use crate::wording::some_names;
 
 /// Who waits for his deletion, holding what he has; how to end that, and when the first of the notices is over.
@@ -64,8 +65,10 @@ fn deletion(event: &ScheduledEvent) -> bool {
     }
 }
 
-/// Hosts are restarted by the platform, OS disks are replaced at somebody's wish.
+/// Hosts are restarted by the platform, OS disks are replaced at somebody's wish; so is what an operation asks for, which
+/// the description tells apart.
 fn replacement(event: &ScheduledEvent) -> bool {
     let wished = event.event_source == EventSource::User && event.event_type == EventType::Reboot;
-    wished && event.event_status == EventStatus::Scheduled
+    let of_disk = event.description.as_deref() == Some(DisruptionCause::OsImage.describe());
+    wished && of_disk && event.event_status == EventStatus::Scheduled
 }

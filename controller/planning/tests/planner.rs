@@ -26,6 +26,8 @@ mod member_groups;
 mod membership;
 #[path = "planner/operation.rs"]
 mod operation;
+#[path = "planner/operation_notice.rs"]
+mod operation_notice;
 #[path = "planner/os_upgrade.rs"]
 mod os_upgrade;
 #[path = "planner/overprovision.rs"]

@@ -92,8 +92,17 @@ fn listed(document: &Document) -> String {
 
 fn row(entry: &Entry<'_>, all: &[Entry<'_>]) -> Vec<String> {
     let Entry { event, vms } = entry;
-    let ScheduledEvent { event_id, event_type, event_status, not_before, event_source, description: _, approved } =
-        event;
+    let ScheduledEvent {
+        event_id,
+        event_type,
+        resource_type: _,
+        event_status,
+        not_before,
+        event_source,
+        duration_in_seconds: _,
+        description: _,
+        approved,
+    } = event;
     let status = if *approved { approved_status(event, all) } else { format!("{event_status:?}") };
     vec![
         event_id.clone(),

@@ -139,8 +139,8 @@ impl Pass<'_> {
             model: Arc::clone(&model.model),
         };
         let action = match perform {
-            Perform::Restart => OperationAction::Restart,
-            Perform::Redeploy => OperationAction::Redeploy,
+            Perform::Restart(approval) => OperationAction::Restart(*approval),
+            Perform::Redeploy(approval) => OperationAction::Redeploy(*approval),
             Perform::Reimage(model) => reimage(ReimagedDisks::Os, model),
             Perform::ReimageAll(model) => reimage(ReimagedDisks::All, model),
             Perform::SimulateEviction => OperationAction::SimulateEviction,
@@ -374,7 +374,7 @@ pub(super) const fn name(step: &Step) -> &'static str {
         Step::Enroll(Enrolment::Leave) => "Detach",
         Step::Create(_) => "Create",
         Step::UpdateOnline(_) => "Update",
-        Step::UpdateWithRestart(_) | Step::Perform(_, Perform::Restart) => "Restart",
+        Step::UpdateWithRestart(_) | Step::Perform(_, Perform::Restart(_)) => "Restart",
         Step::Reimage(_) | Step::Perform(_, Perform::Reimage(_)) => "Reimage",
         Step::ReplaceOsDisk(_, OsDiskWish::Fresh { .. }) => "UpgradeOSImage",
         Step::ReplaceOsDisk(_, OsDiskWish::Former { .. }) => "RestoreOSDisk",
@@ -386,7 +386,7 @@ pub(super) const fn name(step: &Step) -> &'static str {
         Step::Discard => "Delete",
         Step::Perform(_, Perform::SimulateEviction) => "SimulateEviction",
         Step::StartAt(_) | Step::SetPower(_, _) => "SetPower",
-        Step::Perform(_, Perform::Redeploy) => "Redeploy",
+        Step::Perform(_, Perform::Redeploy(_)) => "Redeploy",
         Step::Perform(_, Perform::ReimageAll(_)) => "ReimageAll",
         Step::ApproveEvent(_) => "ApproveScheduledEvent",
         Step::Release(_, _) => "Release",

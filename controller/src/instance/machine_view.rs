@@ -100,7 +100,15 @@ const fn extension_code(state: ExtensionState) -> &'static str {
 }
 
 fn disruption(notice: scaleset_hardware::DisruptionNotice) -> DisruptionNotice {
-    let scaleset_hardware::DisruptionNotice { event_id, disruption, cause, not_before, stage } = notice;
+    let scaleset_hardware::DisruptionNotice {
+        event_id,
+        disruption,
+        cause,
+        not_before,
+        stage,
+        operation,
+        duration_seconds,
+    } = notice;
     DisruptionNotice {
         event_id,
         event_type: match disruption {
@@ -112,9 +120,12 @@ fn disruption(notice: scaleset_hardware::DisruptionNotice) -> DisruptionNotice {
             scaleset_hardware::DisruptionCause::Maintenance => DisruptionCause::Maintenance,
             scaleset_hardware::DisruptionCause::HardwareFailure => DisruptionCause::HardwareFailure,
             scaleset_hardware::DisruptionCause::OsImage => DisruptionCause::OsImage,
+            scaleset_hardware::DisruptionCause::Operation => DisruptionCause::Operation,
         },
         not_before,
         stage: notice_stage(stage),
+        operation,
+        duration_seconds,
     }
 }
 

@@ -7,6 +7,7 @@ use kube::ResourceExt;
 use scaleset_crds::condition::Reason;
 use scaleset_crds::operation::OperationState;
 use scaleset_crds::repairs::RepairAction;
+use scaleset_crds::scheduled_event::ScheduledEventsPolicy;
 use scaleset_crds::spot::{EvictionPolicy, Priority, SpotRestorePolicy};
 use scaleset_crds::vocabulary::Surplus;
 use scaleset_crds::{FlexVM, ScaleSet, ScaleSetVM, labels};
@@ -39,6 +40,7 @@ pub(super) fn validate(observed: &Observed) -> InstanceSnapshot {
         Instance::ScaleSetVM(vm) => uniform(observed, vm),
         Instance::FlexVM(vm) => flexible(observed, vm),
     };
+    let scheduled_events_policy = scheduled_events_policy(observed, &wish.belonging);
     InstanceSnapshot {
         now: observed.now,
         wall_now: observed.wall_now,
@@ -64,6 +66,7 @@ pub(super) fn validate(observed: &Observed) -> InstanceSnapshot {
         os_disk_wish: annotation(labels::OS_DISK).and_then(|wish| OsDiskWish::parse(wish)),
         repair: repair_of(metadata),
         requests: requests(observed),
+        scheduled_events_policy,
         power_operation: annotation(labels::POWER_OPERATION).cloned(),
         restore_for: restore_for(observed),
         eviction_note: eviction_note(observed),
@@ -117,6 +120,21 @@ fn under_way(observed: &Observed) -> impl Iterator<Item = RequestedOperation> {
             asked_by: Asker::Operation,
         })
     })
+}
+
+/// Its own policy, else that of the set whose member it is.
+fn scheduled_events_policy(observed: &Observed, belonging: &Belonging) -> ScheduledEventsPolicy {
+    let own = match &observed.instance {
+        Instance::ScaleSetVM(_) => None,
+        Instance::FlexVM(vm) => vm.spec.scheduled_events_policy.clone(),
+    };
+    let set = match belonging {
+        Belonging::Made { scale_set: _ } | Belonging::HandMade { scale_set: _ } => observed.set.as_ref(),
+        Belonging::Alone | Belonging::Leaving { scale_set: _ } | Belonging::Refused { scale_set: _, refusal: _ } => {
+            None
+        }
+    };
+    own.or_else(|| set?.spec.scheduled_events_policy.clone()).unwrap_or_default()
 }
 
 /// For how long since its eviction a set tries to get a VM back; autoscale makes another one instead.

@@ -64,6 +64,8 @@ fn flex_vm_spec(set: &SetFacts, member: &NewMember, profile: &VirtualMachineProf
         platform_fault_domain: member.fault_domain,
         power_state: None,
         protection_policy: None,
+        // The policy of its set holds for it.
+        scheduled_events_policy: None,
         vm_size,
         spot: match member.priority {
             Priority::Regular => SpotProfile::default(),

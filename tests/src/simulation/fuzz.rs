@@ -84,6 +84,9 @@ impl Author<'_> {
         if replicas % 2 == 1 {
             self.tell("change web pool=default:20");
         }
+        if replicas % 3 == 1 {
+            self.tell("change web restart-notice=true");
+        }
         let surge = *self.random.pick(&["0", "1", "50%", "100%"]);
         self.tell(&format!("change web surge={surge}"));
         let rollback = *self.random.pick(&["true", "false"]);

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::case::{Case, LegalChange, When, accepting};
-use crate::objects::{operation, uniform_set};
+use crate::objects::{flex_vm, operation, uniform_set};
 use crate::profile::of_both;
 
 fn notification(profile: &Value) -> Value {
@@ -74,5 +74,14 @@ pub fn legal_changes() -> Vec<LegalChange> {
     let images = [json!({"enable": true}), json!({"enable": true, "notBeforeTimeoutSeconds": 900}), json!(null)];
     let all = profiles.iter().map(notification).chain(images.iter().map(image_notification));
     let change = |profile: Value| json!({"spec": {"virtualMachineProfile": profile}});
-    all.map(|profile| LegalChange { before: uniform_set(), change: change(profile) }).collect()
+    let profiles = all.map(|profile| LegalChange { before: uniform_set(), change: change(profile) });
+    let sorts = ["userInitiatedReboot", "userInitiatedRedeploy"];
+    let policies = sorts.iter().flat_map(|sort| {
+        let events =
+            [json!({"automaticallyApprove": false}), json!({"automaticallyApprove": true}), json!({}), json!(null)];
+        events.map(|event| json!({"spec": {"scheduledEventsPolicy": {*sort: event}}}))
+    });
+    let of_both =
+        |change: Value| [uniform_set(), flex_vm()].map(|before| LegalChange { before, change: change.clone() });
+    profiles.chain(policies.flat_map(of_both)).collect()
 }

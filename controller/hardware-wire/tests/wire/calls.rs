@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use scaleset_crds::scheduled_event::EventApproval;
 use scaleset_crds::spot::Priority;
 use scaleset_crds::vocabulary::{PowerState, PowerWish};
 use scaleset_hardware::sim::{Fault, FaultEffect, Selector};
 use scaleset_hardware::{
-    Deletion, Hardware, HardwareError, OperationAction, OperationRequest, OsDiskWish, ReservationGroupRequest,
-    ReservationRequest, Seat, Shutdown, UpdateMethod,
+    Deletion, DisruptionCause, Hardware, HardwareError, OperationAction, OperationRequest, OsDiskWish,
+    ReservationGroupRequest, ReservationRequest, Seat, Shutdown, UpdateMethod,
 };
 use scaleset_hardware_wire::client::{Overtaken, RemoteHardware};
 
@@ -41,8 +42,15 @@ async fn every_call_arrives_and_its_answer_comes_back() {
     assert_eq!(remote.start_at(target("a", 2), seat).await.unwrap().placement.update_domain, Some(1));
     finish();
     remote.count(target("a", 2)).await.unwrap();
-    let restart = OperationRequest { uid: "operation".to_owned(), action: OperationAction::Restart };
+    let restart =
+        OperationRequest { uid: "operation".to_owned(), action: OperationAction::Restart(EventApproval::Automatic) };
     assert_eq!(remote.perform(target("a", 2), restart).await.unwrap().last_operation.as_deref(), Some("operation"));
+    finish();
+    let redeploy =
+        OperationRequest { uid: "announced".to_owned(), action: OperationAction::Redeploy(EventApproval::Awaited) };
+    let told = remote.perform(target("a", 2), redeploy).await.unwrap();
+    let notice = told.disruption_notice.expect("it is told");
+    assert_eq!((notice.operation.as_deref(), notice.cause), (Some("announced"), DisruptionCause::Operation));
     finish();
     remote.reimage(target("a", 2), "revision-3", Arc::new(model())).await.unwrap();
     finish();

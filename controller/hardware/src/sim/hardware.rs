@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 use jiff::Timestamp;
 use scaleset_crds::VirtualMachineModel;
+use scaleset_crds::scheduled_event::EventApproval;
 use scaleset_crds::spot::Priority;
 use scaleset_crds::vocabulary::PowerWish;
 
@@ -136,8 +137,10 @@ impl Hardware for Simulation {
 
     async fn perform(&self, target: Target, operation: OperationRequest) -> Result<Machine, HardwareError> {
         let what = match &operation.action {
-            OperationAction::Restart => "restart",
-            OperationAction::Redeploy => "redeploy",
+            OperationAction::Restart(EventApproval::Automatic) => "restart",
+            OperationAction::Restart(EventApproval::Awaited) => "restart after its notice",
+            OperationAction::Redeploy(EventApproval::Automatic) => "redeploy",
+            OperationAction::Redeploy(EventApproval::Awaited) => "redeploy after its notice",
             OperationAction::SimulateEviction => "simulate eviction",
             OperationAction::Reimage { disks: ReimagedDisks::Os, .. } => "reimage",
             OperationAction::Reimage { disks: ReimagedDisks::All, .. } => "reimage all",

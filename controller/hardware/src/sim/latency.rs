@@ -78,6 +78,18 @@ impl Distribution {
         in_milliseconds(seconds)
     }
 
+    /// What is expected of a draw: the middle, in whole seconds, rounded up.
+    pub(crate) fn expected_seconds(self) -> i32 {
+        let seconds = match self {
+            Self::Constant { seconds } => seconds,
+            Self::Uniform { minimum_seconds, maximum_seconds } => f64::midpoint(minimum_seconds, maximum_seconds),
+            Self::LogNormal { median_seconds, sigma: _ } => median_seconds,
+        };
+        #[expect(clippy::cast_possible_truncation, reason = "at most 86,400 after the clamp")]
+        let whole = seconds.clamp(0.0, LONGEST_SECONDS).ceil() as i32;
+        whole
+    }
+
     fn check(self) -> Result<(), String> {
         let (shortest, longest, sigma) = match self {
             Self::Constant { seconds } => (seconds, seconds, 0.0),
@@ -182,6 +194,19 @@ mod tests {
         let lognormal = draws(Distribution::LogNormal { median_seconds: 40.0, sigma: 0.1 });
         assert!((39.0..41.0).contains(&lognormal[500]), "median {}", lognormal[500]);
         assert!(lognormal[0] > 25.0 && lognormal[1_000] < 60.0, "{} to {}", lognormal[0], lognormal[1_000]);
+    }
+
+    #[test]
+    fn the_middle_of_a_distribution_is_expected() {
+        let table = [
+            (Distribution::Constant { seconds: 2.5 }, 3),
+            (Distribution::Uniform { minimum_seconds: 3.0, maximum_seconds: 5.0 }, 4),
+            (Distribution::LogNormal { median_seconds: 20.0, sigma: 0.1 }, 20),
+            (Distribution::Constant { seconds: 0.0 }, 0),
+        ];
+        for (distribution, seconds) in table {
+            assert_eq!(distribution.expected_seconds(), seconds, "{distribution:?}");
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::machine::{Disruption, DisruptionCause, DisruptionNotice, NoticeStage}
 
 /// Between the end of one group and the notice of the next.
 pub(crate) const BETWEEN_GROUPS: SignedDuration = SignedDuration::from_mins(30);
-/// For how long an OS disk may be replaced once its notice is over; then the machine is told anew.
+/// For how long what somebody asks for may be done once its notice is over; then the machine is told anew.
 pub(crate) const RELEASED_FOR: SignedDuration = SignedDuration::from_hours(1);
 
 /// Maintenance of every host that all its places fit.
@@ -106,6 +106,12 @@ pub(crate) struct Announced {
     pub(crate) progress: Progress,
     /// Name of the maintenance, where it is one that goes on.
     pub(crate) maintenance: Option<String>,
+    /// Uid of the request that it was announced for.
+    #[serde(default)]
+    pub(crate) operation: Option<String>,
+    /// Seconds for which the machine is expected to be interrupted.
+    #[serde(default)]
+    pub(crate) duration_seconds: Option<i32>,
 }
 
 /// How far an announced disruption is.
@@ -179,8 +185,12 @@ impl Announced {
     pub(crate) fn next_change(&self, operation: &Operation, now: Timestamp) -> Option<Timestamp> {
         match (self.progress, self.cause) {
             (Progress::Begun, _) => None,
-            (Progress::Pending, DisruptionCause::OsImage) if self.not_before > now => Some(self.not_before),
-            (Progress::Pending, DisruptionCause::OsImage) => Some(self.not_before + RELEASED_FOR),
+            (Progress::Pending, DisruptionCause::OsImage | DisruptionCause::Operation) if self.not_before > now => {
+                Some(self.not_before)
+            }
+            (Progress::Pending, DisruptionCause::OsImage | DisruptionCause::Operation) => {
+                Some(self.not_before + RELEASED_FOR)
+            }
             (Progress::Pending, DisruptionCause::Maintenance | DisruptionCause::HardwareFailure) => {
                 Some(self.begins_at(operation))
             }
@@ -193,7 +203,7 @@ impl Announced {
         match (self.progress, self.cause, self.disruption) {
             (Progress::Pending, DisruptionCause::Maintenance, Disruption::Reboot | Disruption::Redeploy) => true,
             (Progress::Begun, _, _)
-            | (_, DisruptionCause::OsImage | DisruptionCause::HardwareFailure, _)
+            | (_, DisruptionCause::OsImage | DisruptionCause::Operation | DisruptionCause::HardwareFailure, _)
             | (_, _, Disruption::Freeze) => false,
         }
     }
@@ -203,7 +213,7 @@ impl Announced {
         self.progress == Progress::Pending && self.not_before > now
     }
 
-    /// Whether what was announced is over.
+    /// Whether what was announced is over, or the machine has gone down that was told of a restart.
     pub(crate) fn is_over(&self, record: &Record, now: Timestamp) -> bool {
         let at_it = match record.operation.mark.kind {
             OperationKind::Freeze | OperationKind::Restart | OperationKind::Redeploy | OperationKind::Reimage => {
@@ -211,12 +221,20 @@ impl Announced {
             }
             OperationKind::Create | OperationKind::Update(_) | OperationKind::Power(_) | OperationKind::Delete => false,
         };
-        self.progress == Progress::Begun && !at_it
+        match (self.progress, self.cause) {
+            (Progress::Begun, _) => !at_it,
+            (Progress::Pending, DisruptionCause::Operation) => !at_it && record.runs_from.is_none(),
+            (
+                Progress::Pending,
+                DisruptionCause::Maintenance | DisruptionCause::HardwareFailure | DisruptionCause::OsImage,
+            ) => false,
+        }
     }
 
     /// As it is told; `approved` is the event that was approved last.
     pub(crate) fn view(&self, now: Timestamp, approved: Option<&str>) -> DisruptionNotice {
-        let Self { event_id, disruption, cause, not_before, progress, maintenance: _ } = self;
+        let Self { event_id, disruption, cause, not_before, progress, maintenance: _, operation, duration_seconds } =
+            self;
         let stage = match progress {
             Progress::Begun => NoticeStage::Started,
             Progress::Pending if *not_before <= now || approved == Some(event_id) => NoticeStage::Approved,
@@ -228,6 +246,8 @@ impl Announced {
             cause: *cause,
             not_before: *not_before,
             stage,
+            operation: operation.clone(),
+            duration_seconds: *duration_seconds,
         }
     }
 }

@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use scaleset_crds::VirtualMachineModel;
 use scaleset_crds::health::HealthProbe;
 use scaleset_crds::load_balancing::{BackendPoolReference, LoadBalancerSku, PoolMemberState};
+use scaleset_crds::scheduled_event::EventApproval;
 use scaleset_crds::vocabulary::{PowerWish, ProbeProtocol};
 use scaleset_hardware::sim::{
     ControlCode, MachineFault, Maintenance, MaintenanceKind, Outage, RegionFile, RequestCounts, RequestLoad,
@@ -82,7 +83,7 @@ async fn a_machine_drains_for_the_time_of_its_model_and_comes_back_when_it_has_b
     fixture.advance(100);
     assert_eq!(state(&fixture, "a").await, Some(PoolMemberState::Draining), "it waits for what it drained for");
 
-    let restart = OperationRequest { uid: "r".to_owned(), action: OperationAction::Restart };
+    let restart = OperationRequest { uid: "r".to_owned(), action: OperationAction::Restart(EventApproval::Automatic) };
     let restarting = fixture.simulation.perform(target("a", 4), restart).await.unwrap();
     assert_eq!(restarting.drain, None);
     assert_eq!(state(&fixture, "a").await, Some(PoolMemberState::Unhealthy));

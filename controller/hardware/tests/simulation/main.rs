@@ -1,6 +1,7 @@
 //! The simulated hardware from outside: what a caller of the trait, of the control endpoint and of the store sees.
 #![expect(clippy::unwrap_used, reason = "what cannot be unwrapped fails the test")]
 
+mod asked;
 mod capacity;
 mod control;
 mod disturbance;

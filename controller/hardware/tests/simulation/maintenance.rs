@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use scaleset_crds::VirtualMachineModel;
-use scaleset_crds::scheduled_event::OsImageNotification;
+use scaleset_crds::scheduled_event::{EventApproval, OsImageNotification};
 use scaleset_crds::vocabulary::{PowerState, PowerWish};
 use scaleset_hardware::sim::{ControlCode, Maintenance, MaintenanceKind, Simulation, VirtualClock};
 use scaleset_hardware::{
@@ -161,7 +161,7 @@ async fn a_pause_disturbs_the_guest_alone_and_waits_for_what_is_under_way() {
     begin(&fixture, MaintenanceKind::Freeze).await;
     let at = notice(&fixture.simulation, "a").await.expect("it is told").not_before;
     fixture.clock.advance_to(at - jiff::SignedDuration::from_secs(5));
-    let restart = OperationRequest { uid: "r".to_owned(), action: OperationAction::Restart };
+    let restart = OperationRequest { uid: "r".to_owned(), action: OperationAction::Restart(EventApproval::Automatic) };
     fixture.simulation.perform(target("a", 2), restart).await.unwrap();
     fixture.clock.advance_to(at);
     assert_eq!(stages(&fixture, &["a"]).await, [Some(NoticeStage::Approved)], "the restart is under way");

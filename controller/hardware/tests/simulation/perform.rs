@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use scaleset_crds::scheduled_event::EventApproval;
 use scaleset_crds::vocabulary::{PowerState, PowerWish};
 use scaleset_hardware::sim::{Call, Fault, FaultEffect, Outcome, Selector, VirtualClock};
 use scaleset_hardware::{Hardware, Machine, OperationAction, OperationRequest, Provisioning, ReimagedDisks, Shutdown};
@@ -11,11 +12,11 @@ use crate::durable::open;
 use crate::fixture::{Fixture, disk, model, refusal, request, request_in, request_of, target};
 
 fn restart(uid: &str) -> OperationRequest {
-    OperationRequest { uid: uid.to_owned(), action: OperationAction::Restart }
+    OperationRequest { uid: uid.to_owned(), action: OperationAction::Restart(EventApproval::Automatic) }
 }
 
 fn redeploy(uid: &str) -> OperationRequest {
-    OperationRequest { uid: uid.to_owned(), action: OperationAction::Redeploy }
+    OperationRequest { uid: uid.to_owned(), action: OperationAction::Redeploy(EventApproval::Automatic) }
 }
 
 fn reimage(uid: &str, disks: ReimagedDisks, machine: &Machine) -> OperationRequest {

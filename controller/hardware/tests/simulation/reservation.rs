@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use scaleset_crds::VirtualMachineModel;
 use scaleset_crds::reservation::{CapacityReservationGroupReference, ReservationState};
+use scaleset_crds::scheduled_event::EventApproval;
 use scaleset_crds::vocabulary::PowerWish;
 use scaleset_hardware::sim::{Outage, RegionFile, Simulation, VirtualClock};
 use scaleset_hardware::{
@@ -420,7 +421,11 @@ async fn restarts_moves_and_deletions_keep_slots_where_they_belong() {
     let fixture = with_reservation(1).await;
     let a = fixture.running_as(reserved("a")).await;
     fixture.running_as(reserved("b")).await;
-    for (number, action) in [OperationAction::Restart, OperationAction::Redeploy].into_iter().enumerate() {
+    for (number, action) in
+        [OperationAction::Restart(EventApproval::Automatic), OperationAction::Redeploy(EventApproval::Automatic)]
+            .into_iter()
+            .enumerate()
+    {
         let operation = OperationRequest { uid: format!("operation-{number}"), action };
         fixture.simulation.perform(target("a", 1), operation).await.unwrap();
         fixture.finish();

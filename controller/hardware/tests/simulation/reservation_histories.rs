@@ -10,6 +10,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use scaleset_crds::VirtualMachineModel;
 use scaleset_crds::reservation::ReservationState;
+use scaleset_crds::scheduled_event::EventApproval;
 use scaleset_crds::vocabulary::{PowerState, PowerWish};
 use scaleset_hardware::sim::control::router;
 use scaleset_hardware::sim::{Outage, RegionFile, Simulation, VirtualClock};
@@ -110,7 +111,10 @@ async fn take(simulation: &Simulation, step: &Step) -> Result<(), HardwareError>
             simulation.update(generation(&uid), "revision-2", model, method).await.map(drop)
         }
         Step::Redeploy { uid, number } => {
-            let operation = OperationRequest { uid: number.to_string(), action: OperationAction::Redeploy };
+            let operation = OperationRequest {
+                uid: number.to_string(),
+                action: OperationAction::Redeploy(EventApproval::Automatic),
+            };
             simulation.perform(generation(&uid), operation).await.map(drop)
         }
         Step::Delete { uid } => simulation.delete(generation(&uid), Shutdown::Graceful).await.map(drop),

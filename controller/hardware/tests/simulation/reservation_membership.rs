@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures::{FutureExt, StreamExt};
 use scaleset_crds::VirtualMachineModel;
 use scaleset_crds::reservation::{CapacityReservationGroupReference, ReservationState};
+use scaleset_crds::scheduled_event::EventApproval;
 use scaleset_crds::vocabulary::PowerWish;
 use scaleset_hardware::sim::Drift;
 use scaleset_hardware::{
@@ -168,7 +169,8 @@ async fn only_who_is_admitted_draws_on_a_group() {
     assert_eq!(fixture.simulation.release_reservation(target(GROUP, 3), "small-1").await, Ok(Deletion::Gone));
     assert_eq!(fixture.simulation.delete_reservation_group(target(GROUP, 3)).await, Ok(Deletion::Gone));
     assert_eq!((state_of(&fixture, "a").await, usage(&fixture, "regional total").await), (None, 2));
-    let restart = OperationRequest { uid: "restart".to_owned(), action: OperationAction::Restart };
+    let restart =
+        OperationRequest { uid: "restart".to_owned(), action: OperationAction::Restart(EventApproval::Automatic) };
     fixture.simulation.perform(target("a", 1), restart).await.unwrap();
     fixture.finish();
     power(&fixture, "b", PowerWish::Deallocated).await.unwrap();

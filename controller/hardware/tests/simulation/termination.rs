@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use scaleset_crds::VirtualMachineModel;
-use scaleset_crds::scheduled_event::TerminateNotification;
+use scaleset_crds::scheduled_event::{EventApproval, TerminateNotification};
 use scaleset_crds::spot::{EvictionPolicy, SpotTerms};
 use scaleset_crds::vocabulary::{PowerState, PowerWish};
 use scaleset_hardware::sim::{MachineFault, Simulation, VirtualClock};
@@ -173,7 +173,8 @@ async fn nothing_is_changed_of_a_machine_that_was_told() {
     let notice = fixture.machine("a").await.terminate_notice;
     let update = simulation.update(target("a", 3), "revision-2", told_model(900).into(), UpdateMethod::Online).await;
     let power = simulation.set_power(target("a", 3), PowerWish::Stopped, Shutdown::Graceful).await;
-    let operation = OperationRequest { uid: "o".to_owned(), action: OperationAction::Restart };
+    let operation =
+        OperationRequest { uid: "o".to_owned(), action: OperationAction::Restart(EventApproval::Automatic) };
     let restart = simulation.perform(target("a", 3), operation).await;
     for result in [update, power, restart] {
         assert_eq!(refusal(result), "machine a is busy: about to be deleted, its notice is out");

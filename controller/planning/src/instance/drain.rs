@@ -14,6 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use scaleset_crds::load_balancing::{drain_timeouts, longest_drain_seconds};
 use scaleset_crds::vocabulary::{PowerState, PowerWish};
 
+use super::scheduled_event::is_announced;
 use super::{Decision, Perform, Step, Wait};
 use crate::snapshot::{Assigned, InstanceSnapshot, ReleaseRule, ShutdownRule};
 use crate::status::whole_seconds;
@@ -45,7 +46,7 @@ enum Traffic {
 pub(super) fn first(snapshot: &InstanceSnapshot, decision: Decision) -> Decision {
     let HardwareView::Present(view) = &snapshot.hardware else { return decision };
     let (step, reason, wake_after) = decision;
-    match (effect(&step), traffic(view)) {
+    match (effect(&step, view), traffic(view)) {
         (Effect::TakesDown, Traffic::Comes) => (Step::Drain, format!("{}: {reason}", leaves(view)), None),
         (Effect::TakesDown, Traffic::EndsAt(end)) if end > snapshot.now => {
             let left = Duration::try_from(end.duration_since(snapshot.now)).unwrap_or(Duration::ZERO);
@@ -109,16 +110,20 @@ fn traffic(view: &InstanceView) -> Traffic {
     }
 }
 
-fn effect(step: &Step) -> Effect {
+/// What is only announced leaves the VM in its pools: it is told while it works.
+fn effect(step: &Step, view: &InstanceView) -> Effect {
     match step {
+        Step::Perform(_, _) if is_announced(step, view) => Effect::Other,
         Step::UpdateWithRestart(_)
         | Step::Reimage(_)
         | Step::ReplaceOsDisk(_, _)
         | Step::Recreate
         | Step::SetPower(PowerWish::Stopped | PowerWish::Deallocated, ShutdownRule::Graceful)
-        | Step::Perform(_, Perform::Restart | Perform::Redeploy | Perform::Reimage(_) | Perform::ReimageAll(_))
+        | Step::Perform(_, Perform::Restart(_) | Perform::Redeploy(_) | Perform::Reimage(_) | Perform::ReimageAll(_))
         | Step::Release(_, ShutdownRule::Graceful) => Effect::TakesDown,
-        Step::None | Step::Hold(_) | Step::Wait(Wait::Revision | Wait::Backoff) => Effect::LeavesAlone,
+        Step::None | Step::Hold(_) | Step::Wait(Wait::Revision | Wait::Backoff | Wait::OperationNotice) => {
+            Effect::LeavesAlone
+        }
         Step::Wait(
             Wait::HardwareBusy
             | Wait::HardwareUnknown

@@ -6,10 +6,11 @@
 
 use scaleset_crds::condition::Reason;
 use scaleset_crds::operation::{InstanceOperation, OperationState as RecordState};
+use scaleset_crds::scheduled_event::EventApproval;
 use scaleset_crds::vocabulary::{PowerState, PowerWish};
 
 use super::precedence::chosen;
-use super::scheduled_event::approved;
+use super::scheduled_event::{approved, disruption_said};
 use super::{Decision, Perform, Step, decide, seat};
 use crate::snapshot::{
     Asker, Assigned, Failure, InstanceRequest, InstanceSnapshot, RepairMark, RequestedOperation, ShutdownRule,
@@ -30,6 +31,7 @@ pub(super) fn requested(
     if view.last_operation.as_ref() == Some(uid) {
         return None;
     }
+    let policy = &snapshot.scheduled_events_policy;
     let step = match request {
         InstanceRequest::Start | InstanceRequest::PowerOff(_) | InstanceRequest::Deallocate => {
             let wish = request.power_wish().filter(|wish| *wish == snapshot.power_wish)?;
@@ -38,8 +40,10 @@ pub(super) fn requested(
             }
             seat::set_power(snapshot, wish, shutdown_rule(snapshot))
         }
-        InstanceRequest::Restart => Step::Perform(uid.clone(), Perform::Restart),
-        InstanceRequest::Redeploy => Step::Perform(uid.clone(), Perform::Redeploy),
+        InstanceRequest::Restart => Step::Perform(uid.clone(), Perform::Restart(approval(*asked_by, policy.reboot()))),
+        InstanceRequest::Redeploy => {
+            Step::Perform(uid.clone(), Perform::Redeploy(approval(*asked_by, policy.redeploy())))
+        }
         InstanceRequest::Reimage => Step::Perform(uid.clone(), Perform::Reimage(model?.clone())),
         InstanceRequest::ReimageAll => Step::Perform(uid.clone(), Perform::ReimageAll(model?.clone())),
         InstanceRequest::SimulateEviction => Step::Perform(uid.clone(), Perform::SimulateEviction),
@@ -50,6 +54,14 @@ pub(super) fn requested(
         Asker::Repair => "automatic repair: its application is not well".to_owned(),
     };
     Some(decide(step, &reason))
+}
+
+/// Repairs wait for nobody: the application is not well.
+const fn approval(asked_by: Asker, of_operations: EventApproval) -> EventApproval {
+    match asked_by {
+        Asker::Operation => of_operations,
+        Asker::Repair => EventApproval::Automatic,
+    }
 }
 
 /// How a guest that is to stop is stopped now.
@@ -77,6 +89,8 @@ pub(crate) fn records(snapshot: &InstanceSnapshot, step: &Step, outcome: &Instan
     let RequestedOperation { uid, request, event_id: _, asked_by: _ } = requested;
     let Some((state, failure)) = state(snapshot, requested, step, outcome) else { return records };
     let (code, message) = failure.map(|failure| (failure.reason.as_str().to_owned(), failure.message)).unzip();
+    let message =
+        message.or_else(|| waits_for(snapshot, requested, outcome).filter(|_| state == RecordState::InProgress));
     let record = InstanceOperation { uid: uid.clone(), operation_type: request.operation_type(), state, code, message };
     match records.iter_mut().find(|known| known.uid == *uid) {
         Some(known) => *known = record,
@@ -89,6 +103,25 @@ pub(crate) fn records(snapshot: &InstanceSnapshot, step: &Step, outcome: &Instan
         records.remove(oldest);
     }
     records
+}
+
+/// The event that holds a request back.
+fn waits_for(snapshot: &InstanceSnapshot, requested: &RequestedOperation, outcome: &InstanceOutcome) -> Option<String> {
+    let HardwareView::Present(view) = &outcome.hardware else { return None };
+    let policy = &snapshot.scheduled_events_policy;
+    let of_operation =
+        |of_operations| view.awaited_operation(&requested.uid, approval(requested.asked_by, of_operations));
+    let notice = match requested.request {
+        InstanceRequest::Restart => of_operation(policy.reboot()),
+        InstanceRequest::Redeploy => of_operation(policy.redeploy()),
+        InstanceRequest::Reimage | InstanceRequest::ReimageAll => view.awaited_replacement(),
+        InstanceRequest::Start
+        | InstanceRequest::PowerOff(_)
+        | InstanceRequest::Deallocate
+        | InstanceRequest::SimulateEviction
+        | InstanceRequest::ApproveScheduledEvent => None,
+    };
+    notice.map(disruption_said)
 }
 
 pub(super) type State = (RecordState, Option<Failure>);

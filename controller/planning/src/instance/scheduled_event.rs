@@ -1,5 +1,5 @@
 //! What a VM was told of: an approval is passed on at once, and what was announced is waited for: a deletion before
-//! anything else, the replacement of an OS disk where nothing else is to be done.
+//! anything else, the replacement of an OS disk and what an operation asks for where nothing else is to be done.
 //!
 //! Sources: Azure's "Scheduled Events", "Terminate notification for Azure Virtual Machine Scale Set instances". An approval
 //! overtakes whatever else is done to the VM: it is about what happens next.
@@ -8,14 +8,17 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use scaleset_crds::operation::OperationState as RecordState;
+use scaleset_crds::scheduled_event::EventApproval;
 
-use super::operation::{State, Tried, in_progress};
+use super::operation::{State, Tried, in_progress, requested};
 use super::precedence::chosen;
 use super::{Decision, Perform, Step, Wait, is_final};
 use crate::snapshot::{InstanceRequest, InstanceSnapshot, OsDiskWish, RequestedOperation};
 use crate::status::instance::InstanceOutcome;
 use crate::status::whole_seconds;
-use crate::view::{DisruptionNotice, HardwareView, InstanceView, NoticeStage, TerminateNotice};
+use crate::view::{
+    DisruptionCause, DisruptionNotice, HardwareView, InstanceView, ModelView, NoticeStage, TerminateNotice,
+};
 
 /// Events are approved, and a deletion begins, for the hardware to do: nothing else is done meanwhile.
 pub(super) fn awaited(snapshot: &InstanceSnapshot) -> Option<Decision> {
@@ -30,20 +33,85 @@ pub(super) fn awaited(snapshot: &InstanceSnapshot) -> Option<Decision> {
     Some((Step::Wait(Wait::DeletionNotice), said(notice), Some(left(snapshot.now, notice.not_before))))
 }
 
-/// A step that replaces the OS disk of a VM that was told so waits; every other step is taken.
+/// A step that a VM was told of waits: another OS disk, or what an operation asks for. Every other step is taken.
 pub(super) fn told_first(snapshot: &InstanceSnapshot, decision: Decision) -> Decision {
     let HardwareView::Present(view) = &snapshot.hardware else { return decision };
     let Some(notice) = awaited_by(&decision.0, view) else { return decision };
-    (Step::Wait(Wait::ImageNotice), disruption_said(notice), Some(left(snapshot.now, notice.not_before)))
+    let wait = match notice.cause {
+        DisruptionCause::OsImage => Wait::ImageNotice,
+        DisruptionCause::Operation | DisruptionCause::Maintenance | DisruptionCause::HardwareFailure => {
+            Wait::OperationNotice
+        }
+    };
+    (Step::Wait(wait), disruption_said(notice), Some(left(snapshot.now, notice.not_before)))
+}
+
+/// What an operation asks for and may be done now: while its notice is out, whatever else is to be done to the VM goes on.
+pub(super) fn requested_now(
+    snapshot: &InstanceSnapshot,
+    model: Option<&ModelView>,
+    view: &InstanceView,
+) -> Option<Decision> {
+    requested(snapshot, model, view).filter(|(step, _, _)| awaited_by(step, view).is_none())
+}
+
+/// Where nothing else is to be done, it is waited for.
+pub(super) fn or_requested(
+    snapshot: &InstanceSnapshot,
+    model: Option<&ModelView>,
+    view: &InstanceView,
+    decision: Decision,
+) -> Decision {
+    if decision.0 == Step::None { requested(snapshot, model, view).unwrap_or(decision) } else { decision }
+}
+
+/// Whether a step is only announced by the hardware, and leaves the VM as it is until whoever may has approved it.
+pub(super) fn is_announced(step: &Step, view: &InstanceView) -> bool {
+    match step {
+        Step::Perform(uid, Perform::Restart(EventApproval::Awaited) | Perform::Redeploy(EventApproval::Awaited)) => {
+            !view.may_begin(uid)
+        }
+        Step::Perform(
+            _,
+            Perform::Restart(EventApproval::Automatic)
+            | Perform::Redeploy(EventApproval::Automatic)
+            | Perform::Reimage(_)
+            | Perform::ReimageAll(_)
+            | Perform::SimulateEviction,
+        )
+        | Step::None
+        | Step::Wait(_)
+        | Step::Hold(_)
+        | Step::AddFinalizer
+        | Step::Enroll(_)
+        | Step::Create(_)
+        | Step::UpdateOnline(_)
+        | Step::UpdateWithRestart(_)
+        | Step::Reimage(_)
+        | Step::ReplaceOsDisk(_, _)
+        | Step::Recreate
+        | Step::Restore
+        | Step::Discard
+        | Step::Count
+        | Step::Drain
+        | Step::Undrain
+        | Step::StartAt(_)
+        | Step::SetPower(_, _)
+        | Step::ApproveEvent(_)
+        | Step::Release(_, _)
+        | Step::Forget => false,
+    }
 }
 
 /// The notice that a step has to wait for. Hardware that answers a step with such a notice has announced it, and not done it.
 pub fn awaited_by<'view>(step: &Step, view: &'view InstanceView) -> Option<&'view DisruptionNotice> {
-    let notice = view.awaited_replacement()?;
-    let waits = match step {
+    match step {
         Step::Reimage(_)
         | Step::ReplaceOsDisk(_, OsDiskWish::Fresh { .. })
-        | Step::Perform(_, Perform::Reimage(_) | Perform::ReimageAll(_)) => true,
+        | Step::Perform(_, Perform::Reimage(_) | Perform::ReimageAll(_)) => view.awaited_replacement(),
+        Step::Perform(uid, Perform::Restart(approval) | Perform::Redeploy(approval)) => {
+            view.awaited_operation(uid, *approval)
+        }
         Step::None
         | Step::Wait(_)
         | Step::Hold(_)
@@ -61,12 +129,11 @@ pub fn awaited_by<'view>(step: &Step, view: &'view InstanceView) -> Option<&'vie
         | Step::Undrain
         | Step::StartAt(_)
         | Step::SetPower(_, _)
-        | Step::Perform(_, Perform::Restart | Perform::Redeploy | Perform::SimulateEviction)
+        | Step::Perform(_, Perform::SimulateEviction)
         | Step::ApproveEvent(_)
         | Step::Release(_, _)
-        | Step::Forget => false,
-    };
-    waits.then_some(notice)
+        | Step::Forget => None,
+    }
 }
 
 /// The hardware says when it begins; this is for what it says in vain.
@@ -96,7 +163,7 @@ pub fn said(notice: &TerminateNotice) -> String {
 
 /// What is about to be done to a VM, or is being done, and why; and what ends the wait.
 pub fn disruption_said(notice: &DisruptionNotice) -> String {
-    let DisruptionNotice { event_id, event_type, cause, not_before, stage } = notice;
+    let DisruptionNotice { event_id, event_type, cause, not_before, stage, operation: _, duration_seconds: _ } = notice;
     let (until, why) = (whole_seconds(*not_before), cause.describe());
     match stage {
         NoticeStage::Scheduled => format!(

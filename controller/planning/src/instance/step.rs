@@ -1,5 +1,6 @@
 //! What one pass may do to a VM.
 
+use scaleset_crds::scheduled_event::EventApproval;
 use scaleset_crds::vocabulary::PowerWish;
 
 use super::Seat;
@@ -102,10 +103,10 @@ pub enum Enrolment {
 /// What the hardware does at the request of an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Perform {
-    /// Restart the guest.
-    Restart,
-    /// Move to another host.
-    Redeploy,
+    /// Restart the guest; one that awaits an approval is announced first.
+    Restart(EventApproval),
+    /// Move to another host, announced likewise.
+    Redeploy(EventApproval),
     /// Replace the OS disk.
     Reimage(ModelView),
     /// Replace every disk.
@@ -135,6 +136,8 @@ pub enum Wait {
     DeletionNotice,
     /// The same before its OS disk is replaced.
     ImageNotice,
+    /// The same before it is restarted or redeployed as an operation asks.
+    OperationNotice,
     /// Requests under way have had their time.
     Draining,
 }

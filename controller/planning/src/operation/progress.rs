@@ -124,7 +124,10 @@ fn recorded(snapshot: &OperationSnapshot, member: Option<&OperationMember>) -> I
     };
     let record = member.operations.iter().find(|operation| operation.uid == snapshot.uid);
     match record.map(|record| (record.state, record)) {
-        None | Some((OperationState::InProgress, _)) => InstanceProgress::UnderWay(trouble(member)),
+        None => InstanceProgress::UnderWay(trouble(member)),
+        Some((OperationState::InProgress, record)) => {
+            InstanceProgress::UnderWay(record.message.clone().or_else(|| trouble(member)))
+        }
         Some((OperationState::Succeeded, _)) => InstanceProgress::Succeeded,
         Some((OperationState::Failed, record)) => InstanceProgress::Failed(Failure {
             reason: Reason::from_code(record.code.as_deref().unwrap_or_default()),

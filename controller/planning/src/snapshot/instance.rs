@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use scaleset_crds::InstanceStatus;
+use scaleset_crds::scheduled_event::ScheduledEventsPolicy;
 use scaleset_crds::vocabulary::PowerWish;
 
 use super::{
@@ -62,6 +63,8 @@ pub struct InstanceSnapshot {
     pub repair: Option<RepairMark>,
     /// What it is asked for and has not ended: operations that have begun, the earliest first, then the repair of its mark.
     pub requests: Vec<RequestedOperation>,
+    /// Whether restarts and redeployments that operations ask for wait for an approval.
+    pub scheduled_events_policy: ScheduledEventsPolicy,
     /// Uid of the operation that wrote the wish for power last.
     pub power_operation: Option<String>,
     /// For how long since its eviction its set tries to get it back; none where nobody does.

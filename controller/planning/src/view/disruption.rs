@@ -18,6 +18,10 @@ pub struct DisruptionNotice {
     pub not_before: Timestamp,
     /// How far it is.
     pub stage: NoticeStage,
+    /// Uid of the operation that it was announced for; none where nobody has asked for it.
+    pub operation: Option<String>,
+    /// Seconds of scenario time that the VM is expected to be interrupted; none where that is not known.
+    pub duration_seconds: Option<i32>,
 }
 
 /// Why a VM is disturbed.
@@ -29,6 +33,8 @@ pub enum DisruptionCause {
     HardwareFailure,
     /// Its OS disk is to be replaced, as its model or somebody's operation wishes.
     OsImage,
+    /// An operation asks for it.
+    Operation,
 }
 
 impl DisruptionCause {
@@ -38,6 +44,7 @@ impl DisruptionCause {
             Self::Maintenance => "its host is maintained",
             Self::HardwareFailure => "its hardware has failed",
             Self::OsImage => "its OS disk is replaced",
+            Self::Operation => "an operation asks for it",
         }
     }
 }

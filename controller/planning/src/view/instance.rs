@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use scaleset_crds::VirtualMachineModel;
 use scaleset_crds::load_balancing::PoolMemberState;
 use scaleset_crds::reservation_group::InstanceReservation;
-use scaleset_crds::scheduled_event::EventType;
+use scaleset_crds::scheduled_event::{EventApproval, EventType};
 use scaleset_crds::spot::EvictionReason;
 use scaleset_crds::vocabulary::{HealthState, PowerState};
 
@@ -220,6 +220,29 @@ impl InstanceView {
         notice.filter(|notice| notice.cause == DisruptionCause::OsImage)
     }
 
+    /// The notice that holds back what the operation of that uid asks for: its own while it may not begin, and, of one that
+    /// is to be announced, that of maintenance which comes first.
+    pub fn awaited_operation(&self, uid: &str, approval: EventApproval) -> Option<&DisruptionNotice> {
+        self.disruption_notice.as_ref().filter(|notice| match (notice.cause, notice.stage) {
+            (DisruptionCause::Operation, NoticeStage::Scheduled) => notice.operation.as_deref() == Some(uid),
+            (DisruptionCause::Maintenance, NoticeStage::Scheduled | NoticeStage::Approved) => {
+                approval == EventApproval::Awaited
+            }
+            (DisruptionCause::Operation, NoticeStage::Approved | NoticeStage::Started)
+            | (DisruptionCause::Maintenance, NoticeStage::Started)
+            | (DisruptionCause::HardwareFailure | DisruptionCause::OsImage, _) => false,
+        })
+    }
+
+    /// Whether what that operation asks for was announced, and may begin.
+    pub fn may_begin(&self, uid: &str) -> bool {
+        let own = self.disruption_notice.as_ref().filter(|notice| notice.operation.as_deref() == Some(uid));
+        own.is_some_and(|notice| match notice.stage {
+            NoticeStage::Scheduled => false,
+            NoticeStage::Approved | NoticeStage::Started => true,
+        })
+    }
+
     /// The notice of a restart by maintenance of its host, while that has not begun: the hardware takes the VM out of its
     /// backend pools before.
     pub fn awaited_maintenance(&self) -> Option<&DisruptionNotice> {
@@ -235,7 +258,7 @@ impl InstanceView {
         let notice = self.disruption_notice.as_ref().filter(|notice| notice.stage == NoticeStage::Started);
         notice.filter(|notice| match notice.cause {
             DisruptionCause::Maintenance | DisruptionCause::HardwareFailure => true,
-            DisruptionCause::OsImage => false,
+            DisruptionCause::OsImage | DisruptionCause::Operation => false,
         })
     }
 

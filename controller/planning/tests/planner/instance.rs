@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use scaleset_crds::InstanceStatus;
 use scaleset_crds::condition::{Reason, find};
 use scaleset_crds::profile::ImageReference;
+use scaleset_crds::scheduled_event::ScheduledEventsPolicy;
 use scaleset_crds::vocabulary::{PowerState, PowerWish, ProvisioningState};
 use scaleset_planning::instance::{Seat, Step, Wait, plan};
 use scaleset_planning::snapshot::{
@@ -94,6 +95,7 @@ pub(crate) fn snapshot(hardware: HardwareView) -> InstanceSnapshot {
         os_disk_wish: None,
         repair: None,
         requests: Vec::new(),
+        scheduled_events_policy: ScheduledEventsPolicy::default(),
         power_operation: None,
         restore_for: None,
         eviction_note: EvictionNote::Settled,

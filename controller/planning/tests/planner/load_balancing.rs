@@ -101,12 +101,12 @@ const TAKES_DOWN: [Case; 10] = [
     (
         "Restart",
         |snapshot| asked(snapshot, InstanceRequest::Restart),
-        |step| matches!(step, Step::Perform(_, Perform::Restart)),
+        |step| matches!(step, Step::Perform(_, Perform::Restart(_))),
     ),
     (
         "Redeploy",
         |snapshot| asked(snapshot, InstanceRequest::Redeploy),
-        |step| matches!(step, Step::Perform(_, Perform::Redeploy)),
+        |step| matches!(step, Step::Perform(_, Perform::Redeploy(_))),
     ),
     (
         "Reimage",
@@ -215,6 +215,8 @@ fn a_vm_that_stays_up_after_all_joins_again() {
             cause: DisruptionCause::Maintenance,
             not_before: Timestamp::UNIX_EPOCH + Duration::from_secs(seconds),
             stage: NoticeStage::Scheduled,
+            operation: None,
+            duration_seconds: None,
         };
         let maintained = planned(InstanceView { disruption_notice: Some(notice), ..drained(125) }, |_| {});
         assert_eq!(maintained.step, step, "{event_type:?} in {} s", seconds - 100);

@@ -7,7 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use scaleset_crds::condition::{InstanceCondition, Reason, find};
 use scaleset_crds::scheduled_event::{
-    EventSource, EventStatus, EventType, OsImageNotificationProfile, ScheduledEvent, ScheduledEventsProfile,
+    EventSource, EventStatus, EventType, OsImageNotificationProfile, ResourceType, ScheduledEvent,
+    ScheduledEventsProfile,
 };
 use scaleset_crds::vocabulary::{HealthState, PowerState, PowerWish, UpgradeMode};
 use scaleset_planning::instance::{Step, Wait, plan};
@@ -30,9 +31,11 @@ fn event(event_type: EventType, event_status: EventStatus, event_source: EventSo
     ScheduledEvent {
         event_id: "e".to_owned(),
         event_type,
+        resource_type: ResourceType::VirtualMachine,
         event_status,
         not_before: (event_status == EventStatus::Scheduled).then(|| Time(at(900))),
         event_source,
+        duration_in_seconds: 20,
         description: Some("its host is maintained".to_owned()),
         approved: false,
     }
@@ -129,8 +132,12 @@ fn members_that_wait_for_their_notice_are_named_and_do_not_fail() {
     snapshot.set.profile = Some(announcing());
     assert_eq!(pass(&mut snapshot), ["web-0"]);
     snapshot.members[0].report.health = scaleset_planning::view::Health::Known(HealthState::Healthy);
-    snapshot.members[0].report.scheduled_events =
-        vec![event(EventType::Reboot, EventStatus::Scheduled, EventSource::User)];
+    let of_disk = event(EventType::Reboot, EventStatus::Scheduled, EventSource::User);
+    let of_operation = Some(DisruptionCause::Operation.describe().to_owned());
+    snapshot.members[0].report.scheduled_events = vec![ScheduledEvent { description: of_operation, ..of_disk.clone() }];
+    let of_disk = ScheduledEvent { description: Some(DisruptionCause::OsImage.describe().to_owned()), ..of_disk };
+    assert!(holds(&snapshot).iter().all(|(reason, _, _)| *reason != Reason::ImageNotice), "{:?}", holds(&snapshot));
+    snapshot.members[0].report.scheduled_events = vec![of_disk];
     snapshot.now = at(1_100);
     assert_eq!(pass(&mut snapshot), Vec::<String>::new());
     assert_eq!(progress(&snapshot), [0, 0, 1, 4], "its timeout begins with the end of the notice");
@@ -144,8 +151,15 @@ fn members_that_wait_for_their_notice_are_named_and_do_not_fail() {
 }
 
 fn told(stage: NoticeStage, cause: DisruptionCause, operation: OperationState) -> InstanceSnapshot {
-    let notice =
-        DisruptionNotice { event_id: "e".to_owned(), event_type: EventType::Reboot, cause, not_before: at(900), stage };
+    let notice = DisruptionNotice {
+        event_id: "e".to_owned(),
+        event_type: EventType::Reboot,
+        cause,
+        not_before: at(900),
+        stage,
+        operation: None,
+        duration_seconds: Some(20),
+    };
     let view = InstanceView { disruption_notice: Some(notice), ..view(&old(), operation, PowerState::Running) };
     instance(HardwareView::Present(Box::new(view)))
 }

@@ -1,6 +1,7 @@
 //! Which of several requests a VM carries out.
 
 use scaleset_crds::InstanceStatus;
+use scaleset_crds::scheduled_event::EventApproval;
 use scaleset_crds::vocabulary::PowerState;
 use scaleset_planning::instance::{Perform, Step, plan};
 use scaleset_planning::snapshot::{Asker, InstanceRequest, InstanceSnapshot, RequestedOperation};
@@ -43,9 +44,9 @@ fn an_approval_goes_first_then_what_people_ask_for_by_age_and_a_repair_last() {
     let perform = |uid: &str, perform: Perform| Step::Perform(uid.to_owned(), perform);
     let table = [
         (vec![], Step::None),
-        (vec![repair()], perform("repair", Perform::Restart)),
-        (vec![first.clone(), second.clone()], perform("first", Perform::Restart)),
-        (vec![second.clone(), repair()], perform("second", Perform::Redeploy)),
+        (vec![repair()], perform("repair", Perform::Restart(EventApproval::Automatic))),
+        (vec![first.clone(), second.clone()], perform("first", Perform::Restart(EventApproval::Automatic))),
+        (vec![second.clone(), repair()], perform("second", Perform::Redeploy(EventApproval::Automatic))),
         (vec![first.clone(), approves.clone()], Step::ApproveEvent(None)),
         (vec![first, second, approves, repair()], Step::ApproveEvent(None)),
     ];
@@ -62,7 +63,7 @@ fn a_repair_that_the_hardware_is_at_is_recorded_before_anything_else_is_done() {
     let recorded: Vec<String> = status(&at_it).operations.into_iter().map(|record| record.uid).collect();
     assert_eq!(recorded, ["repair"]);
     let another = asked(&requests, Some("earlier"));
-    assert_eq!(plan(&another).step, Step::Perform("first".to_owned(), Perform::Redeploy));
+    assert_eq!(plan(&another).step, Step::Perform("first".to_owned(), Perform::Redeploy(EventApproval::Automatic)));
     let recorded: Vec<String> = status(&another).operations.into_iter().map(|record| record.uid).collect();
     assert_eq!(recorded, ["first"]);
 }

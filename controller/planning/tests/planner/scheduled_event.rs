@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use scaleset_crds::InstanceStatus;
 use scaleset_crds::condition::{InstanceCondition, Reason, ScaleSetCondition, find};
 use scaleset_crds::operation::{OperationParameters, OperationState as RecordState, OperationType};
-use scaleset_crds::scheduled_event::{EventSource, EventStatus, EventType, ScheduledEvent};
+use scaleset_crds::scheduled_event::{EventSource, EventStatus, EventType, ResourceType, ScheduledEvent};
 use scaleset_crds::vocabulary::{PowerState, ProvisioningState};
 use scaleset_planning::instance::{Step, Wait, plan};
 use scaleset_planning::operation::OperationStep;
@@ -79,9 +79,11 @@ fn the_status_names_the_event_and_what_ends_the_wait() {
     let event = ScheduledEvent {
         event_id: "e".to_owned(),
         event_type: EventType::Terminate,
+        resource_type: ResourceType::VirtualMachine,
         event_status: EventStatus::Scheduled,
         not_before: Some(Time(at(300))),
         event_source: EventSource::User,
+        duration_in_seconds: -1,
         description: None,
         approved: false,
     };
@@ -209,9 +211,11 @@ fn leaves(member: &mut Member, seconds: i64) {
     member.report.scheduled_events = vec![ScheduledEvent {
         event_id: format!("e-{}", member.name),
         event_type: EventType::Terminate,
+        resource_type: ResourceType::VirtualMachine,
         event_status: EventStatus::Scheduled,
         not_before: Some(Time(at(seconds))),
         event_source: EventSource::User,
+        duration_in_seconds: -1,
         description: None,
         approved: false,
     }];

@@ -103,6 +103,8 @@ fn maintained() -> DisruptionNotice {
         cause: DisruptionCause::Maintenance,
         not_before: Timestamp::UNIX_EPOCH,
         stage: NoticeStage::Scheduled,
+        operation: None,
+        duration_seconds: None,
     }
 }
 

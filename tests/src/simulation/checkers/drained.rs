@@ -34,7 +34,7 @@ impl Drained {
             fresh.iter().filter(|entry| entry.call == Call::Drain).map(|entry| entry.uid.as_str()).collect();
         let down = fresh.iter().filter(|entry| takes_down(entry) && !self.disturbed.contains(&entry.uid));
         let findings = down.filter_map(|entry| {
-            let before = self.before.get(&entry.uid)?;
+            let before = self.before.get(&entry.uid).filter(|before| !only_tells(entry, before))?;
             let served = before.backend_pools.iter().any(|member| member.state == PoolMemberState::Healthy);
             let drains = before.drain.filter(|drain| drain.drained_at > entry.scenario_time);
             let what = format!("{:?} {} of {}", entry.call, entry.detail, entry.owner);
@@ -48,6 +48,12 @@ impl Drained {
         });
         findings.collect()
     }
+}
+
+/// Whether the call has only told the machine of what waits for its notice: it had none of it before.
+fn only_tells(entry: &JournalEntry, before: &Machine) -> bool {
+    let told = before.disruption_notice.as_ref().and_then(|notice| notice.operation.as_deref());
+    entry.detail.contains("after its notice") && told.is_none_or(|operation| !entry.detail.ends_with(operation))
 }
 
 /// Whether the call has taken a machine down, and its guest was asked first.

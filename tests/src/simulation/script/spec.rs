@@ -44,6 +44,7 @@ pub(super) fn spec_of(words: &[&str]) -> Value {
                     "baseRegularPriorityCount": number(base), "regularPriorityPercentageAboveBase": number(percent),
                 }})
             }
+            "restart-notice" => restart_notice(value),
             "restore" => json!({"spotRestorePolicy": {"enabled": number() > 0, "restoreTimeoutSeconds": number()}}),
             "repairs" if value == "off" => json!({"automaticRepairsPolicy": {"enabled": false}}),
             "repairs" if value == "none" => json!({"automaticRepairsPolicy": null}),
@@ -61,6 +62,12 @@ pub(super) fn spec_of(words: &[&str]) -> Value {
         merge(&mut spec, &part);
     }
     spec
+}
+
+/// Whether restarts and redeployments that an operation asks for wait for an approval.
+fn restart_notice(value: &str) -> Value {
+    let event = json!({"automaticallyApprove": value != "true"});
+    json!({"scheduledEventsPolicy": {"userInitiatedReboot": event, "userInitiatedRedeploy": event}})
 }
 
 fn rolling(policy: &Value) -> Value {
@@ -169,6 +176,7 @@ pub(super) fn flex_vm_spec(location: &str, words: &[&str]) -> Value {
         let part = match name {
             "zone" => json!({"zone": value}),
             "set" => json!({"scaleSetRef": {"name": value}}),
+            "restart-notice" => restart_notice(value),
             "fd" => json!({"platformFaultDomain": value.parse::<i32>().expect("a fault domain is a number")}),
             other => profile_part(other, value),
         };

@@ -8,9 +8,9 @@ use scaleset_crds::VirtualMachineModel;
 use scaleset_crds::profile::Extension;
 use scaleset_crds::vocabulary::PowerState;
 
+use super::asked::Beginning;
 use super::disturb::Boot;
 use super::health::same_source;
-use super::maintenance::Replacement;
 use super::offer::refused;
 use super::operation::{Drawn, GuestRuns, Occasion, busy, is_down_by_wish};
 use super::{Effect, World, priority_of};
@@ -146,9 +146,9 @@ impl World {
     ) -> Result<Effect, HardwareError> {
         let replacement = match transformation.os_disk {
             OsDiskChange::Fresh(_, _) => self.announce_replacement(target, now)?,
-            OsDiskChange::Kept | OsDiskChange::Restored(_) => Replacement::Now,
+            OsDiskChange::Kept | OsDiskChange::Restored(_) => Beginning::Now,
         };
-        if let Replacement::AfterNotice(effect) = replacement {
+        if let Beginning::AfterNotice(effect) = replacement {
             return Ok(effect);
         }
         let effect = self.transform(target, transformation, now)?;

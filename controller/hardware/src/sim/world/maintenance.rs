@@ -14,6 +14,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use scaleset_crds::vocabulary::PowerState;
 
+use super::asked::Beginning;
 use super::control::{ControlCode, ControlError, missing, room_for};
 use super::disturb::{Boot, Risk};
 use super::spot::interrupt;
@@ -31,15 +32,6 @@ use crate::sim::store::Write;
 use crate::sim::vm::{Mark, OperationKind, Record};
 
 type Controlled = Result<(), ControlError>;
-
-/// When an OS disk may be replaced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Replacement {
-    /// Now.
-    Now,
-    /// Once the notice of it is approved or over, and what the call has done meanwhile.
-    AfterNotice(Effect),
-}
 
 impl World {
     pub(crate) fn maintenances(&self) -> &BTreeMap<String, Ongoing> {
@@ -100,8 +92,11 @@ impl World {
             return;
         };
         match announced.cause {
-            DisruptionCause::OsImage if announced.not_before + RELEASED_FOR <= now => self.withdraw(uid, now),
-            DisruptionCause::OsImage => {}
+            DisruptionCause::OsImage | DisruptionCause::Operation => {
+                if announced.not_before + RELEASED_FOR <= now {
+                    self.withdraw(uid, now);
+                }
+            }
             DisruptionCause::Maintenance | DisruptionCause::HardwareFailure => {
                 let at = announced.begins_at(&record.operation);
                 if at <= now {
@@ -131,27 +126,20 @@ impl World {
     }
 
     /// Asks whether the OS disk of a machine may be replaced now; otherwise the machine is told of it.
-    pub(super) fn announce_replacement(
-        &mut self,
-        target: &Target,
-        now: Timestamp,
-    ) -> Result<Replacement, HardwareError> {
+    pub(super) fn announce_replacement(&mut self, target: &Target, now: Timestamp) -> Result<Beginning, HardwareError> {
         let uid = target.uid.as_str();
         let record = self.machines.get(uid).ok_or_else(|| not_found(uid))?;
         let notification = self.models.get(record.model).os_image_notification;
         let can_be_told = hears(record, now) && record.power(now) == PowerState::Running;
         let Some(notification) = notification.filter(|_| can_be_told && record.operation.failure.is_none()) else {
-            return Ok(Replacement::Now);
+            return Ok(Beginning::Now);
         };
         match record.announced.as_deref() {
             Some(told) if told.cause == DisruptionCause::OsImage && told.awaits(now) => {
-                return Ok(Replacement::AfterNotice(self.unchanged(target)));
+                return Ok(Beginning::AfterNotice(self.unchanged(target)));
             }
-            Some(told) if told.cause == DisruptionCause::OsImage => return Ok(Replacement::Now),
-            Some(told) => {
-                let operation = format!("about to have {:?} done to it, event {}", told.disruption, told.event_id);
-                return Err(HardwareError::Busy { uid: uid.to_owned(), operation });
-            }
+            Some(told) if told.cause == DisruptionCause::OsImage => return Ok(Beginning::Now),
+            Some(told) => return Err(told.occupies(uid)),
             None => {}
         }
         let announced = Announced {
@@ -161,10 +149,12 @@ impl World {
             not_before: until(now, notification.not_before_timeout_seconds),
             progress: Progress::Pending,
             maintenance: None,
+            operation: None,
+            duration_seconds: Some(self.latencies.reimage.expected_seconds()),
         };
         self.tell(uid, announced, now);
         self.note_generation(target);
-        Ok(Replacement::AfterNotice(Effect::Changed))
+        Ok(Beginning::AfterNotice(Effect::Changed))
     }
 
     /// The replacement of an OS disk that was announced has begun.
@@ -177,7 +167,7 @@ impl World {
         self.follow(uid, now);
     }
 
-    fn tell(&mut self, uid: &str, announced: Announced, now: Timestamp) {
+    pub(super) fn tell(&mut self, uid: &str, announced: Announced, now: Timestamp) {
         let Some(record) = self.machines.get_mut(uid) else { return };
         record.announced = Some(Box::new(announced));
         self.save(uid);
@@ -309,6 +299,8 @@ impl World {
             not_before: until(at, disruption.minimum_notice_seconds()),
             progress: Progress::Pending,
             maintenance: Some(name.to_owned()),
+            operation: None,
+            duration_seconds: Some(self.expected_seconds(disruption)),
         }
     }
 
@@ -325,6 +317,8 @@ impl World {
             not_before: now,
             progress: Progress::Pending,
             maintenance: None,
+            operation: None,
+            duration_seconds: Some(self.expected_seconds(Disruption::Reboot)),
         };
         for uid in &struck {
             if let Some(record) = self.machines.get_mut(uid) {

@@ -10,14 +10,15 @@ use scaleset_crds::VirtualMachineModel;
 use scaleset_crds::spot::EvictionReason;
 use scaleset_crds::vocabulary::PowerState;
 
+use super::asked::{Asked, Beginning};
 use super::change::{DataDisks, Former, OsDiskChange, Transformation, mark_of};
-use super::maintenance::Replacement;
 use super::offer::refused;
 use super::operation::busy;
 use super::slots::Room;
 use super::spot::can_be_evicted;
 use super::{Effect, World, priority_of};
 use crate::error::HardwareError;
+use crate::machine::Disruption;
 use crate::sim::placement::Need;
 use crate::sim::quota::Claim;
 use crate::sim::reservation::Freed;
@@ -44,16 +45,24 @@ impl World {
         let model = Arc::clone(self.models.get(record.model));
         let power = record.power(now);
         match action {
-            OperationAction::Restart => {
+            OperationAction::Restart(approval) => {
                 let revision = record.model_revision.clone();
                 allowed("restarted", power, power == PowerState::Running, "it must run")?;
+                let asked = Asked { operation: uid, disruption: Disruption::Reboot, approval: *approval };
+                if let Beginning::AfterNotice(effect) = self.announce_asked(target, asked, now)? {
+                    return Ok(effect);
+                }
                 self.in_place(target, OperationKind::Restart, (&revision, model), now)?;
             }
-            OperationAction::Redeploy => {
+            OperationAction::Redeploy(approval) => {
                 let revision = record.model_revision.clone();
                 let holds = record.host.is_some() && power != PowerState::Deallocated;
                 allowed("redeployed", power, holds, "it must hold hardware: start it")?;
                 let place = self.other_place(record, &model)?;
+                let asked = Asked { operation: uid, disruption: Disruption::Redeploy, approval: *approval };
+                if let Beginning::AfterNotice(effect) = self.announce_asked(target, asked, now)? {
+                    return Ok(effect);
+                }
                 self.in_place(target, OperationKind::Redeploy, (&revision, model), now)?;
                 self.move_to(&target.uid, place);
             }
@@ -77,7 +86,7 @@ impl World {
                 };
                 let model = Arc::clone(model);
                 let os_disk = OsDiskChange::Fresh(image, Former::Dropped);
-                if let Replacement::AfterNotice(effect) = self.announce_replacement(target, now)? {
+                if let Beginning::AfterNotice(effect) = self.announce_replacement(target, now)? {
                     return Ok(effect);
                 }
                 self.transform(target, Transformation { mark, model, os_disk, data_disks }, now)?;
@@ -87,6 +96,7 @@ impl World {
         if let Some(record) = self.machines.get_mut(&target.uid) {
             record.last_operation = Some(uid.clone());
         }
+        self.note_asked(&target.uid, uid, now);
         self.save(&target.uid);
         Ok(Effect::Changed)
     }

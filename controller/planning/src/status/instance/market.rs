@@ -1,7 +1,9 @@
 //! What the status of a Spot VM says of the market: the notice of an eviction, tries to get it back, a price that waits.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use scaleset_crds::scheduled_event::{EventSource, EventStatus, EventType, ScheduledEvent};
+use scaleset_crds::scheduled_event::{
+    EventSource, EventStatus, EventType, ResourceType, ScheduledEvent, UNKNOWN_DURATION_SECONDS,
+};
 use scaleset_crds::spot::{EvictionReason, EvictionStatus};
 
 use super::InstanceOutcome;
@@ -17,12 +19,14 @@ pub(super) fn preempt(notice: &PreemptNotice) -> ScheduledEvent {
     ScheduledEvent {
         event_id: event_id.clone(),
         event_type: EventType::Preempt,
+        resource_type: ResourceType::VirtualMachine,
         event_status: EventStatus::Scheduled,
         not_before: Some(Time(whole_seconds(*not_before))),
         event_source: match reason {
             EvictionReason::Capacity | EvictionReason::Price => EventSource::Platform,
             EvictionReason::Simulated => EventSource::User,
         },
+        duration_in_seconds: UNKNOWN_DURATION_SECONDS,
         description: None,
         approved: false,
     }

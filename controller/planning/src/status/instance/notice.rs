@@ -2,7 +2,9 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use scaleset_crds::condition::Reason;
-use scaleset_crds::scheduled_event::{EventSource, EventStatus, EventType, ScheduledEvent};
+use scaleset_crds::scheduled_event::{
+    EventSource, EventStatus, EventType, ResourceType, ScheduledEvent, UNKNOWN_DURATION_SECONDS,
+};
 
 use super::market;
 use crate::instance::{disruption_said, drain, said};
@@ -18,9 +20,9 @@ pub(super) fn events(view: &InstanceView) -> Vec<ScheduledEvent> {
     preempt.into_iter().chain(disruption).chain(view.terminate_notice.as_ref().map(terminate)).collect()
 }
 
-/// Whatever is done to the hosts is the platform's; an OS disk is replaced at somebody's wish.
+/// Whatever is done to the hosts is the platform's; an OS disk is replaced at somebody's wish, and operations are one.
 fn disruption(notice: &DisruptionNotice) -> ScheduledEvent {
-    let DisruptionNotice { event_id, event_type, cause, not_before, stage } = notice;
+    let DisruptionNotice { event_id, event_type, cause, not_before, stage, operation: _, duration_seconds } = notice;
     let (event_status, not_before) = match stage {
         NoticeStage::Scheduled | NoticeStage::Approved => {
             (EventStatus::Scheduled, Some(Time(whole_seconds(*not_before))))
@@ -30,12 +32,14 @@ fn disruption(notice: &DisruptionNotice) -> ScheduledEvent {
     ScheduledEvent {
         event_id: event_id.clone(),
         event_type: *event_type,
+        resource_type: ResourceType::VirtualMachine,
         event_status,
         not_before,
         event_source: match cause {
             DisruptionCause::Maintenance | DisruptionCause::HardwareFailure => EventSource::Platform,
-            DisruptionCause::OsImage => EventSource::User,
+            DisruptionCause::OsImage | DisruptionCause::Operation => EventSource::User,
         },
+        duration_in_seconds: duration_seconds.unwrap_or(UNKNOWN_DURATION_SECONDS),
         description: Some(cause.describe().to_owned()),
         approved: *stage == NoticeStage::Approved,
     }
@@ -53,9 +57,11 @@ fn terminate(notice: &TerminateNotice) -> ScheduledEvent {
     ScheduledEvent {
         event_id: event_id.clone(),
         event_type: EventType::Terminate,
+        resource_type: ResourceType::VirtualMachine,
         event_status,
         not_before,
         event_source: EventSource::User,
+        duration_in_seconds: UNKNOWN_DURATION_SECONDS,
         description: None,
         approved: *stage == NoticeStage::Approved,
     }
