@@ -8,6 +8,7 @@ use scaleset_crds::autoscale_setting::{
 };
 use scaleset_crds::{AutoscaleSetting, AutoscaleSettingSpec, ScaleSet};
 use scaleset_hardware::{Grain, HardwareError, MetricSeries};
+use scaleset_planning::autoscale::among::Among;
 use scaleset_planning::autoscale::calendar::{Weekly, instant, time_zone};
 use scaleset_planning::autoscale::measure::Measure;
 use scaleset_planning::autoscale::profile::{Profile, Schedule};
@@ -191,6 +192,7 @@ fn rule_of(profile: &str, rule: &AutoscaleRule, defects: &mut Vec<String>) -> Op
         operator,
         threshold,
         divide_per_instance,
+        dimensions,
     } = metric_trigger.clone();
     let ScaleAction { direction, action_type, value, cooldown_seconds } = *scale_action;
     let Some(number) = Measure::parse(&threshold) else {
@@ -198,11 +200,19 @@ fn rule_of(profile: &str, rule: &AutoscaleRule, defects: &mut Vec<String>) -> Op
             .push(format!("spec.profiles[{profile}].rules[{name}].metricTrigger.threshold: {threshold} is no number"));
         return None;
     };
+    let among = match Among::of(&dimensions) {
+        Ok(among) => among,
+        Err(problem) => {
+            defects.push(format!("spec.profiles[{profile}].rules[{name}].metricTrigger.dimensions: {problem}"));
+            return None;
+        }
+    };
     Some(Rule {
         name: name.clone(),
         metric: MetricWish {
             namespace: metric_namespace,
             name: metric_name,
+            among,
             grain_seconds: time_grain_seconds,
             window_seconds: time_window_seconds,
         },
