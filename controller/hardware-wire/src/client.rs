@@ -18,9 +18,9 @@ use scaleset_crds::VirtualMachineModel;
 use scaleset_crds::spot::Priority;
 use scaleset_crds::vocabulary::PowerWish;
 use scaleset_hardware::{
-    Ahead, Catalog, Change, CreateRequest, Deletion, Hardware, HardwareError, Headroom, Inventory, Machine, MetricSeries,
-    MetricsQuery, OperationRequest, OsDiskWish, ReservationGroup, ReservationGroupRequest, ReservationRequest, Seat,
-    Shutdown, Target, UpdateMethod,
+    Ahead, Catalog, Change, CreateRequest, Deletion, Hardware, HardwareError, Headroom, Inventory, Machine,
+    MetricSeries, MetricsQuery, OperationRequest, OsDiskWish, ReservationGroup, ReservationGroupRequest,
+    ReservationRequest, Seat, Shutdown, Target, UpdateMethod,
 };
 use tokio::time::sleep;
 

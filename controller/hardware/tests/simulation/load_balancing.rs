@@ -13,7 +13,8 @@ use scaleset_hardware::sim::{
     Simulation, SimulationOptions, VirtualClock,
 };
 use scaleset_hardware::{
-    Ahead, Deletion, Hardware, HardwareError, Health, NoticeStage, OperationAction, OperationRequest, OsDiskWish, Shutdown, UpdateMethod,
+    Ahead, Deletion, Hardware, HardwareError, Health, NoticeStage, OperationAction, OperationRequest, OsDiskWish,
+    Shutdown, UpdateMethod,
 };
 
 use crate::fixture::{Fixture, REGION, interface, model, refusal, request_of, target};
@@ -127,7 +128,8 @@ async fn a_machine_does_not_drain_for_what_would_be_refused() {
     let begun = simulation.drain(target("a", 2), Some(Ahead::Update { model: unknown })).await.unwrap();
     assert!(begun.drain.is_some());
     // Once it is out, nothing is asked any more.
-    let same = simulation.drain(target("a", 3), Some(Ahead::Update { model: Arc::new(of_size("Rare")) })).await.unwrap();
+    let same =
+        simulation.drain(target("a", 3), Some(Ahead::Update { model: Arc::new(of_size("Rare")) })).await.unwrap();
     assert_eq!(same.drain, begun.drain);
 }
 

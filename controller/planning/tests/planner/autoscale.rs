@@ -88,7 +88,12 @@ fn a_rule_about_some_vms_is_one_like_any_other_and_says_about_whom() {
     let rules = || vec![of_some(first(), out("canary", "70", 1)), of_some(others(), back("rest", "30", 1))];
     for (what, values, expected, said) in [
         ("it fires", vec![("canary", "90"), ("rest", "50")], "5 -> 6", "canary: Percentage CPU of web-0 90 > 70"),
-        ("nobody of that name", vec![("rest", "1")], "MetricsLost", "nobody reports Percentage CPU of web-0; 5 VMs stay"),
+        (
+            "nobody of that name",
+            vec![("rest", "1")],
+            "MetricsLost",
+            "nobody reports Percentage CPU of web-0; 5 VMs stay",
+        ),
         (
             "what the others measure",
             vec![("canary", "50"), ("rest", "20")],

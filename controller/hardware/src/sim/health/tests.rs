@@ -166,8 +166,15 @@ fn a_probe_keeps_out_for_longer_who_flaps() {
                     430 Unhealthy, 520 Healthy";
     assert_eq!(told(HealthSource::Probe(&probe), timeline), expected);
     // A bad answer among the good ones begins the count anew, and is no drop.
-    let timeline: Timeline<'_> =
-        &[(0, Healthy), (100, Unhealthy), (140, Healthy), (200, Unhealthy), (240, Healthy), (255, Hangs), (256, Healthy)];
+    let timeline: Timeline<'_> = &[
+        (0, Healthy),
+        (100, Unhealthy),
+        (140, Healthy),
+        (200, Unhealthy),
+        (240, Healthy),
+        (255, Hangs),
+        (256, Healthy),
+    ];
     let expected = "20 Healthy, 130 Unhealthy, 150 Healthy, 230 Unhealthy, 276 Healthy";
     assert_eq!(told(HealthSource::Probe(&probe), timeline), expected);
 }
