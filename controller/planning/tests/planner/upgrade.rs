@@ -59,12 +59,10 @@ fn who_has_the_newest_model_still_goes_back_to_it_at_once() {
     let told: Vec<(&str, Impact, &str)> = plan
         .actions
         .iter()
-        .filter_map(|action| match action {
-            Action::AssignRevision(assignment) => {
-                let reason = assignment.reason.split_once(';').map_or("", |(first, _)| first);
-                Some((assignment.name.as_str(), assignment.impact, reason))
-            }
-            _ => None,
+        .filter_map(|action| {
+            let Action::AssignRevision(assignment) = action else { return None };
+            let reason = assignment.reason.split_once(';').map_or("", |(first, _)| first);
+            Some((assignment.name.as_str(), assignment.impact, reason))
         })
         .collect();
     let back = "vmSize: Standard_D4s_v3 -> Standard_D2s_v3 (Restart: the VM restarts with the new size)";

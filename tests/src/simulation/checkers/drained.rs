@@ -57,12 +57,12 @@ impl Drained {
 
 /// Machines that are out of their pools although the last that was asked of them was refused for good.
 fn out_in_vain(fresh: &[&JournalEntry], machines: &BTreeMap<String, Machine>) -> Vec<String> {
-    let mut last: BTreeMap<&str, &JournalEntry> = BTreeMap::new();
+    let mut latest: BTreeMap<&str, &JournalEntry> = BTreeMap::new();
     for entry in fresh.iter().filter(|entry| asks_its_guest(entry) || entry.call == Call::Drain) {
-        last.insert(&entry.uid, entry);
+        latest.insert(&entry.uid, entry);
     }
     // Somebody may have failed to put it back: it is tried again with what was refused.
-    let lost = |uid: &str| {
+    let not_put_back = |uid: &str| {
         let failed = |entry: &&&JournalEntry| match &entry.outcome {
             Outcome::Refused { .. } | Outcome::AnswerLost => true,
             Outcome::Accepted | Outcome::Unchanged => false,
@@ -73,10 +73,10 @@ fn out_in_vain(fresh: &[&JournalEntry], machines: &BTreeMap<String, Machine>) ->
         let Machine { preempt_notice, disruption_notice, terminate_notice, .. } = machine;
         preempt_notice.is_some() || disruption_notice.is_some() || terminate_notice.is_some()
     };
-    let out = last.into_iter().filter_map(|(uid, entry)| {
+    let out = latest.into_iter().filter_map(|(uid, entry)| {
         let Outcome::Refused { code, .. } = &entry.outcome else { return None };
         let machine = machines.get(uid).filter(|machine| machine.drain.is_some() && !goes_anyway(machine))?;
-        (LASTS.contains(&code.as_str()) && !lost(uid))
+        (LASTS.contains(&code.as_str()) && !not_put_back(uid))
             .then(|| format!("{} is out of its pools although {:?} was refused: {code}", machine.owner, entry.call))
     });
     out.collect()
