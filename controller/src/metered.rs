@@ -10,9 +10,9 @@ use scaleset_crds::VirtualMachineModel;
 use scaleset_crds::spot::Priority;
 use scaleset_crds::vocabulary::PowerWish;
 use scaleset_hardware::{
-    Catalog, Change, CreateRequest, Deletion, Hardware, HardwareError, Headroom, Inventory, Machine, MetricSeries,
-    MetricsQuery, OperationRequest, OsDiskWish, ReservationGroup, ReservationGroupRequest, ReservationRequest, Seat,
-    Shutdown, Target, UpdateMethod,
+    Ahead, Catalog, Change, CreateRequest, Deletion, Hardware, HardwareError, Headroom, Inventory, Machine,
+    MetricSeries, MetricsQuery, OperationRequest, OsDiskWish, ReservationGroup, ReservationGroupRequest,
+    ReservationRequest, Seat, Shutdown, Target, UpdateMethod,
 };
 use tracing::{Instrument, debug_span};
 
@@ -94,8 +94,8 @@ impl Hardware for Metered {
         self.measured("replace_os_disk", self.hardware.replace_os_disk(target, model_revision, model, wish)).await
     }
 
-    async fn drain(&self, target: Target) -> Result<Machine, HardwareError> {
-        self.measured("drain", self.hardware.drain(target)).await
+    async fn drain(&self, target: Target, ahead: Option<Ahead>) -> Result<Machine, HardwareError> {
+        self.measured("drain", self.hardware.drain(target, ahead)).await
     }
 
     async fn undrain(&self, target: Target) -> Result<Machine, HardwareError> {

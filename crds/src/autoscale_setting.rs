@@ -9,13 +9,14 @@ use serde::{Deserialize, Serialize};
 use crate::condition::{AutoscaleCondition, unknown_conditions};
 use crate::rules::{self, autoscale as refuse};
 
-pub use rule::{AutoscaleRule, MetricTrigger, ScaleAction};
+pub use rule::{AutoscaleRule, MetricDimension, MetricTrigger, ScaleAction};
 pub use status::{
     AutoscaleBlocker, AutoscaleSettingStatus, NextProfile, RuleStatus, SCALE_ACTIONS_MAX, ScaleActionRecord,
     ScaleActionResult,
 };
 pub use vocabulary::{
-    DayOfWeek, MetricOperator, MetricStatistic, ScaleActionState, ScaleActionType, ScaleDirection, TimeAggregation,
+    DayOfWeek, DimensionOperator, MetricOperator, MetricStatistic, ScaleActionState, ScaleActionType, ScaleDirection,
+    TimeAggregation,
 };
 
 mod rule;

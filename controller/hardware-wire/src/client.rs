@@ -18,9 +18,9 @@ use scaleset_crds::VirtualMachineModel;
 use scaleset_crds::spot::Priority;
 use scaleset_crds::vocabulary::PowerWish;
 use scaleset_hardware::{
-    Catalog, Change, CreateRequest, Deletion, Hardware, HardwareError, Headroom, Inventory, Machine, MetricSeries,
-    MetricsQuery, OperationRequest, OsDiskWish, ReservationGroup, ReservationGroupRequest, ReservationRequest, Seat,
-    Shutdown, Target, UpdateMethod,
+    Ahead, Catalog, Change, CreateRequest, Deletion, Hardware, HardwareError, Headroom, Inventory, Machine,
+    MetricSeries, MetricsQuery, OperationRequest, OsDiskWish, ReservationGroup, ReservationGroupRequest,
+    ReservationRequest, Seat, Shutdown, Target, UpdateMethod,
 };
 use tokio::time::sleep;
 
@@ -171,8 +171,8 @@ impl Hardware for RemoteHardware {
         self.inner.connection.call(ReplaceOsDisk { target, model_revision, model, wish }).await
     }
 
-    async fn drain(&self, target: Target) -> Result<Machine, HardwareError> {
-        self.inner.connection.call(Drain { target }).await
+    async fn drain(&self, target: Target, ahead: Option<Ahead>) -> Result<Machine, HardwareError> {
+        self.inner.connection.call(Drain { target, ahead }).await
     }
 
     async fn undrain(&self, target: Target) -> Result<Machine, HardwareError> {

@@ -10,7 +10,7 @@ use scaleset_crds::VirtualMachineModel;
 use scaleset_crds::spot::Priority;
 use scaleset_crds::vocabulary::PowerWish;
 use scaleset_hardware::{
-    Catalog, CreateRequest, Deletion, Hardware, HardwareError, Headroom, Machine, MetricSeries, MetricsQuery,
+    Ahead, Catalog, CreateRequest, Deletion, Hardware, HardwareError, Headroom, Machine, MetricSeries, MetricsQuery,
     OperationRequest, OsDiskWish, ReservationGroup, ReservationGroupRequest, ReservationRequest, Seat, Shutdown,
     Target, UpdateMethod,
 };
@@ -79,7 +79,7 @@ rpcs! {
         = hardware.reimage(target, &model_revision, model);
     ReplaceOsDisk { target: Target, model_revision: String, model: Arc<VirtualMachineModel>, wish: OsDiskWish } -> Machine
         = hardware.replace_os_disk(target, &model_revision, model, wish);
-    Drain { target: Target } -> Machine = hardware.drain(target);
+    Drain { target: Target, ahead: Option<Ahead> } -> Machine = hardware.drain(target, ahead);
     Undrain { target: Target } -> Machine = hardware.undrain(target);
     ApproveEvent { target: Target, event_id: Option<String> } -> Machine
         = hardware.approve_event(target, event_id.as_deref());

@@ -43,7 +43,7 @@ pub use machine::{
     Health, Inventory, Machine, NoticeStage, Owner, Placement, PoolMember, PreemptNotice, Provisioning, QuotaRule,
     Seat, TerminateNotice,
 };
-pub use metrics::{Grain, MetricSeries, MetricsQuery, SeriesQuery};
+pub use metrics::{Among, Grain, MetricSeries, MetricsQuery, SeriesQuery};
 pub use reservation::{
     AssociatedMachine, MachineReservation, Reservation, ReservationGroup, ReservationGroupRequest,
     ReservationProvisioning, ReservationRequest,
@@ -153,6 +153,30 @@ pub enum OsDiskWish {
     },
 }
 
+/// What a machine is drained for ([`Hardware::drain`]), where that can be refused.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Ahead {
+    /// [`Hardware::update`] with a restart.
+    Update {
+        /// What the machine is to be.
+        model: Arc<VirtualMachineModel>,
+    },
+    /// [`Hardware::reimage`], or the same at the request of a person.
+    Reimage {
+        /// What the machine is to be.
+        model: Arc<VirtualMachineModel>,
+    },
+    /// [`Hardware::replace_os_disk`].
+    ReplaceOsDisk {
+        /// What the machine is to be.
+        model: Arc<VirtualMachineModel>,
+        /// The disk that it is to have.
+        wish: OsDiskWish,
+    },
+    /// [`OperationAction::Redeploy`].
+    Redeploy,
+}
+
 /// What became of [`Hardware::delete`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Deletion {
@@ -222,7 +246,11 @@ pub trait Hardware: Send + Sync {
     /// longest of the pools' drain times to end ([`Machine::drain`]); none where nobody could reach it anyway. It is changed
     /// by any other call just the same: whoever wants to lose nothing waits. It comes back when an operation has taken it
     /// down and its probes have heard it anew, or with [`Hardware::undrain`]. One that is out, or in none, is left as it is.
-    async fn drain(&self, target: Target) -> Result<Machine, HardwareError>;
+    ///
+    /// `ahead` is the call that it is drained for. Where that would be refused now, for lack of room or quota or for what is not
+    /// offered, this call is, in the same way: the machine goes on getting requests. None where nothing can be refused: a stop, a
+    /// restart, a deletion.
+    async fn drain(&self, target: Target, ahead: Option<Ahead>) -> Result<Machine, HardwareError>;
 
     /// Puts the machine back into its backend pools, as if it had never left. One that has not, or that is about to be
     /// evicted, is left as it is.

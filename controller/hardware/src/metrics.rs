@@ -3,6 +3,8 @@
 //! Values are in thousandths, so that they are compared exactly. Answers are series of grains over all machines of the set that
 //! reported, never one row for each machine: their size follows the window, not the set.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -25,13 +27,45 @@ pub struct SeriesQuery {
     pub namespace: Option<String>,
     /// Name of the metric, for example `Percentage CPU`.
     pub name: String,
+    /// Whose values make it.
+    #[serde(default, skip_serializing_if = "Among::is_all")]
+    pub among: Among,
     /// Seconds of a grain, 60 to 43200.
     pub grain_seconds: i32,
     /// Seconds that are looked back over, 60 to 43200.
     pub window_seconds: i32,
 }
 
-/// One series; empty where nobody reports the metric.
+/// Machines of a set, by the names of the objects that they belong to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Among {
+    /// All of them.
+    #[default]
+    All,
+    /// Those that have one of the names.
+    Named(BTreeSet<String>),
+    /// Those that have none of the names.
+    NotNamed(BTreeSet<String>),
+}
+
+impl Among {
+    /// Whether it is all of them, for what is told in the usual case only by its absence.
+    pub fn is_all(&self) -> bool {
+        *self == Self::All
+    }
+
+    /// Whether a machine of that name is one of them.
+    pub fn has(&self, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Named(names) => names.contains(name),
+            Self::NotNamed(names) => !names.contains(name),
+        }
+    }
+}
+
+/// One series; empty where nobody of those that are asked about reports the metric.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MetricSeries {

@@ -12,6 +12,7 @@
 //!                      unless a rule that asks for more would undo it
 //! ```
 
+pub mod among;
 pub mod calendar;
 mod cooldown;
 mod flapping;
@@ -242,11 +243,11 @@ fn find<'snapshot>(
         MetricsView::Lost { message: _ } => &[],
     };
     plan.findings = profile.rules.iter().map(|rule| rule.find(points(&rule.name), current)).collect();
-    let unread: Vec<&str> = plan
+    let unread: Vec<String> = plan
         .findings
         .iter()
         .filter(|finding| finding.value.is_none())
-        .map(|finding| finding.rule.metric.name.as_str())
+        .map(|finding| finding.rule.metric.told())
         .collect();
     plan.lost = match (&snapshot.metrics, unread.first()) {
         (_, None) => None,

@@ -29,7 +29,7 @@
 //! done
 //! ```
 //!
-//! A VM in backend pools leaves them before any step that takes it down.
+//! A VM in backend pools leaves them before any step that takes it down, unless the hardware refuses that step.
 //!
 //! One step a pass: its effect is observed before the next is decided. When another revision is to be followed is the
 //! set's decision, not made here.
@@ -73,13 +73,25 @@ pub struct InstancePlan {
     pub reason: String,
     /// When to look again although nothing changes, scenario time.
     pub wake_after: Option<Duration>,
+    /// What is done in the same pass where the hardware refuses the step.
+    pub after_refusal: AfterRefusal,
+}
+
+/// What becomes of a VM whose step the hardware refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterRefusal {
+    /// It stays as it is.
+    AsItIs,
+    /// It joins its backend pools again.
+    Undrain,
 }
 
 /// Plans one pass over an instance.
 pub fn plan(snapshot: &InstanceSnapshot) -> InstancePlan {
     let decided = scheduled_event::told_first(snapshot, next_step(snapshot));
     let (step, reason, wake_after) = drain::first(snapshot, decided);
-    InstancePlan { step, reason, wake_after }
+    let after_refusal = drain::after_refusal(snapshot, &step);
+    InstancePlan { step, reason, wake_after, after_refusal }
 }
 
 type Decision = (Step, String, Option<Duration>);

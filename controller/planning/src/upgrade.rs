@@ -9,11 +9,11 @@ pub mod rolling;
 use std::collections::BTreeSet;
 
 use scaleset_crds::condition::Reason;
-use scaleset_crds::vocabulary::{Impact, MaxDisruption};
+use scaleset_crds::vocabulary::{Impact, MaxDisruption, ProvisioningState};
 
 use crate::budget::Allowance;
 use crate::plan::{Action, Assignment, Hold, OsDiskAssignment, Removal, RemovalCause};
-use crate::snapshot::{Member, OsDiskReport, OsDiskWish, Protection, Revision, RollMark, UpgradeSwitch};
+use crate::snapshot::{Member, Observation, OsDiskReport, OsDiskWish, Protection, Revision, RollMark, UpgradeSwitch};
 use crate::view::{ViewDiff, diff_models};
 use crate::wording::some_names;
 
@@ -59,6 +59,9 @@ pub struct Outdated<'pass> {
 pub enum ModelChange {
     /// The revision that it follows is gone: the instance then finds the difference to its hardware itself.
     Unknown,
+    /// None: its VM has the newest model still, and has not begun to take the one that it follows, mostly since the hardware
+    /// refuses that.
+    Back,
     /// These fields; none where only the order of a list differs.
     Known(ViewDiff),
     /// The version of the image behind the same model.
@@ -74,7 +77,7 @@ impl Outdated<'_> {
     /// The dearest difference; [`Impact::None`] where nothing is known to differ.
     pub fn impact(&self) -> Impact {
         match &self.change {
-            ModelChange::Unknown => Impact::None,
+            ModelChange::Unknown | ModelChange::Back => Impact::None,
             ModelChange::Known(diff) => diff.impact(),
             ModelChange::Image { .. } => Impact::Reimage,
         }
@@ -106,6 +109,7 @@ impl Outdated<'_> {
     fn is_harmless(&self) -> bool {
         match &self.change {
             ModelChange::Unknown | ModelChange::Image { .. } => false,
+            ModelChange::Back => true,
             ModelChange::Known(diff) => diff.impact() <= Impact::NextReimage,
         }
     }
@@ -113,6 +117,7 @@ impl Outdated<'_> {
     /// What about it needs more than `ceiling` allows, field by field. Nobody knows what an unknown change needs.
     fn beyond(&self, ceiling: MaxDisruption) -> Vec<String> {
         match &self.change {
+            ModelChange::Back => Vec::new(),
             ModelChange::Unknown if ceiling == MaxDisruption::Replace => Vec::new(),
             ModelChange::Unknown => vec![format!("{} follows no known revision", self.member.name)],
             ModelChange::Image { .. } if ceiling.allows(Impact::Reimage) => Vec::new(),
@@ -158,6 +163,7 @@ impl Outdated<'_> {
     fn describe(&self) -> String {
         match &self.change {
             ModelChange::Unknown => "its revision is unknown".to_owned(),
+            ModelChange::Back => "its VM has that model still".to_owned(),
             ModelChange::Known(diff) if diff.is_empty() => "only the order of a list differs".to_owned(),
             ModelChange::Known(diff) => diff.to_string(),
             ModelChange::Image { from, to: _ } => format!("it has {}", from.version),
@@ -229,9 +235,19 @@ pub fn requested(input: &UpgradeInput<'_>) -> Vec<Action> {
 }
 
 fn change_to_newest(input: &UpgradeInput<'_>, member: &Member) -> ModelChange {
+    if has_still(member, &input.newest.name) {
+        return ModelChange::Back;
+    }
     let follows = |revision: &&Revision| member.assigned_revision.as_ref() == Some(&revision.name);
     match input.revisions.iter().find(follows) {
         Some(revision) => ModelChange::Known(diff_models(&revision.profile.model(), &input.newest.profile.model())),
         None => ModelChange::Unknown,
     }
+}
+
+/// Whether its hardware runs that revision, and nothing is being done to it.
+fn has_still(member: &Member, revision: &str) -> bool {
+    let report = &member.report;
+    let settled = report.observation == Observation::Current && report.provisioning == ProvisioningState::Succeeded;
+    settled && report.running_revision.as_deref() == Some(revision)
 }

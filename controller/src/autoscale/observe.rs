@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use scaleset_crds::{AutoscaleSetting, ScaleSet};
 use scaleset_hardware::{HardwareError, MetricSeries, MetricsQuery, SeriesQuery};
+use scaleset_planning::autoscale::among::Among;
 use scaleset_planning::autoscale::profile::in_force;
 use scaleset_planning::autoscale::rule::MetricWish;
 
@@ -77,8 +78,13 @@ async fn metrics(
         return Ok(Vec::new());
     }
     let series = |wish: &MetricWish| {
-        let MetricWish { namespace, name, grain_seconds, window_seconds } = wish.clone();
-        SeriesQuery { namespace, name, grain_seconds, window_seconds }
+        let MetricWish { namespace, name, among, grain_seconds, window_seconds } = wish.clone();
+        let among = match among {
+            Among::All => scaleset_hardware::Among::All,
+            Among::Named(names) => scaleset_hardware::Among::Named(names),
+            Among::NotNamed(names) => scaleset_hardware::Among::NotNamed(names),
+        };
+        SeriesQuery { namespace, name, among, grain_seconds, window_seconds }
     };
     let query = MetricsQuery {
         set_uid: set.metadata.uid.clone().unwrap_or_default(),

@@ -8,6 +8,7 @@ use scaleset_crds::autoscale_setting::{
 };
 use scaleset_crds::{AutoscaleSetting, AutoscaleSettingSpec, ScaleSet};
 use scaleset_hardware::{Grain, HardwareError, MetricSeries};
+use scaleset_planning::autoscale::among::Among;
 use scaleset_planning::autoscale::calendar::{Weekly, instant, time_zone};
 use scaleset_planning::autoscale::measure::Measure;
 use scaleset_planning::autoscale::profile::{Profile, Schedule};
@@ -51,14 +52,13 @@ fn target(name: &str, set: Option<&ScaleSet>) -> ScaleTarget {
         return ScaleTarget::WithoutProfile { name };
     }
     let generation = set.metadata.generation.unwrap_or_default();
-    // A set that was never looked at has no observed generation; it has no VMs either.
     let observed = set.status.as_ref().and_then(|status| status.observed_generation);
-    match observed.filter(|observed| *observed != generation) {
-        Some(observed) => ScaleTarget::Uncounted { name, generation, observed },
-        None => ScaleTarget::Found(SetCount {
-            wished: set.spec.replicas,
-            in_force: set.status.as_ref().and_then(|status| status.target_replicas),
-        }),
+    let in_force = set.status.as_ref().and_then(|status| status.target_replicas);
+    match (observed, set.spec.replicas, in_force) {
+        (Some(observed), _, _) if observed != generation => ScaleTarget::Uncounted { name, generation, observed },
+        // Nobody tells how many there are: it was never looked at, or its status was lost.
+        (_, None, None) => ScaleTarget::Uncounted { name, generation, observed: 0 },
+        (_, wished, in_force) => ScaleTarget::Found(SetCount { wished, in_force }),
     }
 }
 
@@ -191,6 +191,7 @@ fn rule_of(profile: &str, rule: &AutoscaleRule, defects: &mut Vec<String>) -> Op
         operator,
         threshold,
         divide_per_instance,
+        dimensions,
     } = metric_trigger.clone();
     let ScaleAction { direction, action_type, value, cooldown_seconds } = *scale_action;
     let Some(number) = Measure::parse(&threshold) else {
@@ -198,11 +199,19 @@ fn rule_of(profile: &str, rule: &AutoscaleRule, defects: &mut Vec<String>) -> Op
             .push(format!("spec.profiles[{profile}].rules[{name}].metricTrigger.threshold: {threshold} is no number"));
         return None;
     };
+    let among = match Among::of(&dimensions) {
+        Ok(among) => among,
+        Err(problem) => {
+            defects.push(format!("spec.profiles[{profile}].rules[{name}].metricTrigger.dimensions: {problem}"));
+            return None;
+        }
+    };
     Some(Rule {
         name: name.clone(),
         metric: MetricWish {
             namespace: metric_namespace,
             name: metric_name,
+            among,
             grain_seconds: time_grain_seconds,
             window_seconds: time_window_seconds,
         },
@@ -244,17 +253,19 @@ mod tests {
     }
 
     #[test]
-    fn a_status_that_lags_behind_the_spec_is_no_count_and_none_at_all_is_one() {
+    fn a_status_that_lags_behind_the_spec_is_no_count_and_a_wish_without_a_status_is_one() {
         let status = json!({"observedGeneration": 3, "targetReplicas": 20});
         let found = |wished, in_force| ScaleTarget::Found(SetCount { wished, in_force });
         let uncounted = ScaleTarget::Uncounted { name: "web".to_owned(), generation: 4, observed: 3 };
+        let never_looked_at = ScaleTarget::Uncounted { name: "web".to_owned(), generation: 1, observed: 0 };
         for (set, expected) in [
             (web(3, None, &status), found(None, Some(20))),
             (web(3, Some(2), &status), found(Some(2), Some(20))),
             (web(4, None, &status), uncounted.clone()),
             (web(4, Some(2), &status), uncounted),
             (web(1, Some(2), &Value::Null), found(Some(2), None)),
-            (web(1, None, &json!({"conditions": []})), found(None, None)),
+            (web(1, None, &json!({"conditions": []})), never_looked_at.clone()),
+            (web(1, None, &Value::Null), never_looked_at),
         ] {
             assert_eq!(target("web", Some(&set)), expected, "{:?} {:?}", set.metadata.generation, set.spec.replicas);
         }

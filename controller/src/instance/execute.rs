@@ -1,4 +1,7 @@
-//! Obeys the plan: at most one call to the hardware, and the finalizer where it comes or goes.
+//! Obeys the plan: at most one call to the hardware, another where the plan says so after a refusal, and the finalizer where it
+//! comes or goes.
+
+mod pools;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -60,10 +63,16 @@ pub(super) async fn execute(
 ) -> Executed {
     let target = Target { uid: observed.id.uid.clone(), generation: snapshot.generation };
     let pass = Pass { context, observed, snapshot, target };
-    let hardware = &context.hardware;
     if !matches!(plan.step, Step::None | Step::Wait(_) | Step::Hold(_) | Step::Forget) {
         info!(vm = %snapshot.name, action = %name(&plan.step), reason = %plan.reason, "step");
     }
+    let executed = obey(&pass, plan).await;
+    pass.after_refusal(plan.after_refusal, executed).await
+}
+
+async fn obey(pass: &Pass<'_>, plan: &InstancePlan) -> Executed {
+    let Pass { context, observed, snapshot: _, target: _ } = pass;
+    let hardware = &context.hardware;
     match &plan.step {
         // Hardware that did not answer is asked again with backoff: nothing else would wake this VM when it answers.
         Step::None | Step::Wait(_) | Step::Hold(_) => {
@@ -84,7 +93,7 @@ pub(super) async fn execute(
         Step::SetPower(wish, rule) => {
             pass.changed(hardware.set_power(pass.target.clone(), *wish, shutdown(*rule)).await)
         }
-        Step::Drain => pass.changed(hardware.drain(pass.target.clone()).await),
+        Step::Drain(before) => pass.drain(before).await,
         Step::Undrain => pass.changed(hardware.undrain(pass.target.clone()).await),
         Step::Count => pass.changed(hardware.count(pass.target.clone()).await),
         Step::Perform(uid, perform) => pass.perform(uid, perform).await,
@@ -147,6 +156,10 @@ impl Pass<'_> {
         };
         let request = OperationRequest { uid: uid.to_owned(), action };
         let result = self.context.hardware.perform(self.target.clone(), request).await;
+        self.performed(result)
+    }
+
+    fn performed(&self, result: Result<Machine, HardwareError>) -> Executed {
         let mut executed = self.changed(result);
         executed.outcome.operation_failure = executed.outcome.failure.take();
         if executed.outcome.operation_failure.as_ref().is_some_and(is_final) {
@@ -176,10 +189,7 @@ impl Pass<'_> {
 
     async fn replace_os_disk(&self, model: &ModelView, wish: &OsDiskWish) -> Result<Machine, HardwareError> {
         let ModelView { revision, model } = model;
-        let wish = match wish.clone() {
-            OsDiskWish::Fresh { version, after } => scaleset_hardware::OsDiskWish::Fresh { version, after },
-            OsDiskWish::Former { disk } => scaleset_hardware::OsDiskWish::Former { disk },
-        };
+        let wish = os_disk_wish(wish);
         self.context.hardware.replace_os_disk(self.target.clone(), revision, Arc::clone(model), wish).await
     }
 
@@ -358,6 +368,13 @@ const fn shutdown(rule: ShutdownRule) -> Shutdown {
     }
 }
 
+fn os_disk_wish(wish: &OsDiskWish) -> scaleset_hardware::OsDiskWish {
+    match wish.clone() {
+        OsDiskWish::Fresh { version, after } => scaleset_hardware::OsDiskWish::Fresh { version, after },
+        OsDiskWish::Former { disk } => scaleset_hardware::OsDiskWish::Former { disk },
+    }
+}
+
 fn seat(place: &scaleset_planning::instance::Seat) -> Seat {
     let scaleset_planning::instance::Seat { fault_domain, update_domain, placement_group } = place.clone();
     Seat { platform_fault_domain: fault_domain, update_domain, placement_group }
@@ -380,7 +397,7 @@ pub(super) const fn name(step: &Step) -> &'static str {
         Step::ReplaceOsDisk(_, OsDiskWish::Former { .. }) => "RestoreOSDisk",
         Step::Recreate => "Replace",
         Step::Restore => "Restore",
-        Step::Drain => "Drain",
+        Step::Drain(_) => "Drain",
         Step::Undrain => "Undrain",
         Step::Count => "Count",
         Step::Discard => "Delete",

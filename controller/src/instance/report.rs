@@ -129,7 +129,7 @@ fn decided(snapshot: &InstanceSnapshot, plan: &InstancePlan, executed: &Executed
         | Step::Recreate
         | Step::StartAt(_)
         | Step::SetPower(_, _)
-        | Step::Drain
+        | Step::Drain(_)
         | Step::Undrain
         | Step::Discard
         | Step::Restore
@@ -156,7 +156,7 @@ fn decided(snapshot: &InstanceSnapshot, plan: &InstancePlan, executed: &Executed
         | Step::Discard
         | Step::StartAt(_)
         | Step::SetPower(_, _)
-        | Step::Drain
+        | Step::Drain(_)
         | Step::Undrain
         | Step::Perform(_, _)
         | Step::ApproveEvent(_)

@@ -1,11 +1,14 @@
 //! One rule: which metric is compared with what, and what is done about it.
 //!
-//! Source: Azure's reference of `Microsoft.Insights/autoscalesettings` (`MetricTrigger`, `ScaleAction`).
+//! Source: Azure's reference of `Microsoft.Insights/autoscalesettings` (`MetricTrigger`, `ScaleRuleMetricDimension`,
+//! `ScaleAction`).
 
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::vocabulary::{MetricOperator, MetricStatistic, ScaleActionType, ScaleDirection, TimeAggregation};
+use super::vocabulary::{
+    DimensionOperator, MetricOperator, MetricStatistic, ScaleActionType, ScaleDirection, TimeAggregation,
+};
 use crate::rules::autoscale as refuse;
 
 /// Compares a metric with a threshold, and says by how much the count changes when the comparison holds.
@@ -68,6 +71,30 @@ pub struct MetricTrigger {
     /// VM, as the length of a queue.
     #[serde(default)]
     pub divide_per_instance: bool,
+    /// Of which VMs the values are taken, at most 1, by dimensionName; of all by default. The statistic is over the VMs that match;
+    /// where none does, the rule has no value, as when the metric cannot be read. dividePerInstance divides by the number of VMs
+    /// that the set is to have all the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["dimensionName".into()]))]
+    pub dimensions: Vec<MetricDimension>,
+}
+
+/// Narrows a metric down to some of the VMs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = refuse::dimension_name(), validation = refuse::dimension_values())]
+pub struct MetricDimension {
+    /// Name of the dimension: `VMName`, the only one that VMs of a set have. Required.
+    #[schemars(length(min = 1, max = 127))]
+    pub dimension_name: String,
+    /// `Equals`: VMs that have one of the values. `NotEquals`: VMs that have none of them. Required.
+    pub operator: DimensionOperator,
+    /// Names of `ScaleSetVM` or `FlexVM` objects, 1 to 50 of them, each once. Required. A name that no VM has matches none: names
+    /// of VMs that a set makes are never used again.
+    #[schemars(length(max = 100), inner(length(min = 1, max = 63)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub values: Vec<String>,
 }
 
 /// What a rule does to the count.

@@ -40,6 +40,13 @@ pub enum MetricOperator {
     LessThanOrEqual,
 }
 
+// Whether a dimension has one of the values or none of them (Azure: ScaleRuleMetricDimensionOperationType).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum DimensionOperator {
+    Equals,
+    NotEquals,
+}
+
 // Whether a rule asks for more or for less (Azure: ScaleDirection, without None, which does nothing).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum ScaleDirection {

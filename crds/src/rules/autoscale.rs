@@ -110,6 +110,26 @@ pub(crate) fn threshold_shape() -> Rule {
     )
 }
 
+/// Nothing else tells VMs of a set apart.
+pub(crate) fn dimension_name() -> Rule {
+    require(
+        "self.dimensionName == 'VMName'",
+        Code::InvalidParameter,
+        ".dimensionName",
+        "dimensionName must be VMName, the only dimension that VMs of a set have",
+    )
+}
+
+/// How many names a dimension compares with.
+pub(crate) fn dimension_values() -> Rule {
+    require(
+        "size(self.values) >= 1 && size(self.values) <= 50",
+        Code::InvalidParameter,
+        ".values",
+        "there must be 1 to 50 values",
+    )
+}
+
 /// A number whose range is answered with a code.
 pub(crate) fn range(field: &str, least: i32, most: i32) -> Rule {
     require(

@@ -114,7 +114,7 @@ impl Judge {
             operations_are_performed_once(stage, &mut findings);
             self.notices.read(&stage.journal());
             self.maintenances.read(&stage.journal());
-            findings.extend(self.drained.findings(&stage.journal()));
+            findings.extend(self.drained.findings(&stage.journal(), observed.as_ref()));
         }
         self.drained.remember(observed.as_ref());
         findings.extend(self.notices.findings(stage.hardware.now(), &now, observed.as_ref()));

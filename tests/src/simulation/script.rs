@@ -19,7 +19,7 @@
 //! operate fine web ApproveScheduledEvent event-of=web-2   … approves the event that a VM was told of
 //! operate stop web SetOrchestrationServiceState repairs=Suspend   … suspends automatic repairs, or resumes them
 //! delete web-1 | delete web foreground | orphan   … deletes an object
-//! forget web                                      … loses the record of the next number in a set's status
+//! forget web | forget web everything              … loses the record of the next number in a set's status, or all of it
 //! vanish web-1   drift web-1 size=…               the hardware loses or changes a VM
 //! crash web-1   hang web-1                        … its guest stops by itself, or nobody can reach it any more
 //! unwell web-1 | well web-1                       … its application answers badly, and as scripted again
@@ -217,6 +217,7 @@ impl Teller {
             ("delete", [name]) => self.delete(name, Cascade::Background),
             ("delete", [name, "foreground"]) => self.delete(name, Cascade::Foreground),
             ("delete", [name, "orphan"]) => self.delete(name, Cascade::Orphan),
+            ("forget", [name, "everything"]) => self.patch(name, &json!({"status": null})),
             ("forget", [name]) => self.patch(name, &json!({"status": {"nextInstanceId": null}})),
             ("settle", []) => self.settle(Limit::None),
             ("settle-for", [seconds]) => self.settle(Limit::Seconds(number(seconds))),

@@ -171,6 +171,24 @@ fn of_triggers() -> Vec<Case> {
             "InvalidParameter: timeWindowSeconds must be at least timeGrainSeconds",
         ),
         always(
+            of_trigger(dimensions("VMName", 50)),
+            of_trigger(dimensions("Slot", 1)),
+            &at("metricTrigger.dimensions[].dimensionName"),
+            "InvalidParameter: dimensionName must be VMName, the only dimension that VMs of a set have",
+        ),
+        always(
+            of_trigger(dimensions("VMName", 1)),
+            of_trigger(dimensions("VMName", 51)),
+            &at("metricTrigger.dimensions[].values"),
+            "InvalidParameter: there must be 1 to 50 values",
+        ),
+        always(
+            of_trigger(json!({"dimensions": []})),
+            of_trigger(dimensions("VMName", 0)),
+            &at("metricTrigger.dimensions[].values"),
+            "InvalidParameter: there must be 1 to 50 values",
+        ),
+        always(
             of_trigger(json!({"threshold": "-0.125"})),
             of_trigger(json!({"threshold": "seventy"})),
             &at("metricTrigger.threshold"),
@@ -178,6 +196,11 @@ fn of_triggers() -> Vec<Case> {
              1000000000000",
         ),
     ]
+}
+
+fn dimensions(name: &str, values: usize) -> Value {
+    let values: Vec<String> = (0..values).map(|number| format!("web-{number}")).collect();
+    json!({"dimensions": [{"dimensionName": name, "operator": "NotEquals", "values": values}]})
 }
 
 fn of_actions() -> Vec<Case> {

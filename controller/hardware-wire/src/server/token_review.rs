@@ -1,7 +1,10 @@
 //! Asks the Kubernetes API whose token a caller shows (`TokenReview`): no secret has to be shared or kept.
 //!
-//! It is asked one question at a time: who shows a token meanwhile waits, and mostly finds that it was the same one. So a
-//! controller that begins with hundreds of calls at once, or with a token that does not let it in, costs one question.
+//! It is asked one question at a time about each token: who shows the same one meanwhile waits for the answer. So a controller
+//! that begins with hundreds of calls at once, or with a token that does not let it in, costs one question, and wrong tokens of
+//! others do not keep it waiting.
+
+mod asking;
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,6 +14,8 @@ use kube::Client;
 use kube::api::{Api, PostParams};
 use tokio::time::timeout;
 use tonic::Status;
+
+use asking::Asking;
 
 use super::verdicts::{TokenHash, Verdict, Verdicts};
 
@@ -24,7 +29,7 @@ pub struct TokenReviewer {
     user: String,
     verdicts: Mutex<Verdicts>,
     /// Who asks the API.
-    asking: tokio::sync::Mutex<()>,
+    asking: Asking,
 }
 
 impl std::fmt::Debug for TokenReviewer {
@@ -37,7 +42,7 @@ impl std::fmt::Debug for TokenReviewer {
 impl TokenReviewer {
     /// Lets in `user` (of an account: `system:serviceaccount:NAMESPACE:NAME`) with tokens made for `audience`.
     pub fn new(client: Client, audience: String, user: String) -> Self {
-        Self { client, audience, user, verdicts: Mutex::default(), asking: tokio::sync::Mutex::default() }
+        Self { client, audience, user, verdicts: Mutex::default(), asking: Asking::default() }
     }
 
     pub(super) async fn review(&self, token: &str) -> Result<(), Status> {
@@ -56,10 +61,11 @@ impl TokenReviewer {
 
     /// What the API says, or has said to who was before us.
     async fn found(&self, hash: TokenHash, token: &str) -> Result<Verdict, Status> {
-        let _asking = self.asking.lock().await;
+        let _turn = self.asking.turn(hash).await;
         if let Some(verdict) = self.remembered(hash) {
             return Ok(verdict);
         }
+        let _place = self.asking.place().await;
         let spec = TokenReviewSpec { audiences: Some(vec![self.audience.clone()]), token: Some(token.to_owned()) };
         let review = TokenReview { spec, ..TokenReview::default() };
         let reviews: Api<TokenReview> = Api::all(self.client.clone());

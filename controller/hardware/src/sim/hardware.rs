@@ -23,7 +23,7 @@ use crate::epoch;
 use crate::error::HardwareError;
 use crate::machine::{Change, Inventory, Machine, QuotaRule, Seat};
 use crate::{
-    CreateRequest, Deletion, Hardware, Headroom, MetricSeries, MetricsQuery, OperationAction, OperationRequest,
+    Ahead, CreateRequest, Deletion, Hardware, Headroom, MetricSeries, MetricsQuery, OperationAction, OperationRequest,
     OsDiskWish, ReimagedDisks, ReservationGroup, ReservationGroupRequest, ReservationRequest, Shutdown, Target,
     UpdateMethod,
 };
@@ -153,9 +153,9 @@ impl Hardware for Simulation {
         .await
     }
 
-    async fn drain(&self, target: Target) -> Result<Machine, HardwareError> {
+    async fn drain(&self, target: Target, ahead: Option<Ahead>) -> Result<Machine, HardwareError> {
         self.call(Call::Drain, About::Machine(&target.uid), draft(&target, String::new()), |world, now| {
-            let effect = world.drain(&target, now)?;
+            let effect = world.drain(&target, ahead.as_ref(), now)?;
             Ok((world.answer(&target.uid, now)?, effect))
         })
         .await

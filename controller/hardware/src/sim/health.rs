@@ -10,14 +10,17 @@
 //!                  Initializing ──► Unknown (tcp: Unhealthy)  gracePeriod over
 //!                  any ──► x                                numberOfProbes answers x, Unknown among them (not tcp)
 //! extension, 1.0   nothing ──► Healthy | Unhealthy          numberOfProbes equal answers; what is not good is bad
-//! probe            nothing ──► Healthy | Unhealthy          one good answer; numberOfProbes bad ones
+//! probe            nothing ──► Healthy | Unhealthy          one good answer, more from who flaps; numberOfProbes bad ones
 //! ```
 //!
 //! A number of probes takes that number of intervals. A guest that hangs silences its extension, which goes on from
 //! where it was once the guest does; a probe finds such a guest unhealthy.
 //!
+//! A probe keeps an application whose answers go to and fro out for longer: after its second drop from healthy within
+//! [`CALM`] it takes 2 good answers in a row, after the third 4, and so on up to [`MOST_GOOD_ANSWERS`].
+//!
 //! Source: Azure's "Using Application Health extension with Virtual Machine Scale Sets" and "Load Balancer health
-//! probes".
+//! probes"; the numbers of who flaps are ours, Azure gives none.
 
 use jiff::{SignedDuration, Timestamp};
 use scaleset_crds::health::{ApplicationHealth, HealthSource, HealthStates};
@@ -26,6 +29,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::machine::{ApplicationHealthReport, Health};
 use crate::sim::application::Answer;
+
+/// A drop counts for so long: who has had none for that time is taken back after one good answer.
+const CALM: SignedDuration = SignedDuration::from_mins(10);
+/// Most good answers in a row that a probe wants to hear.
+const MOST_GOOD_ANSWERS: i32 = 16;
+/// Drops that make it as many; older ones say nothing more.
+const DROPS_KEPT: usize = 5;
 
 /// What a health source has heard of a machine since it began to ask.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +47,9 @@ pub(crate) struct Watch {
     reached: Option<ApplicationHealthReport>,
     /// What it hears, in the order of time.
     answers: Vec<Answer>,
+    /// When a probe last found it unhealthy that was healthy before, in the order of time, up to the first of `answers`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    drops: Vec<Timestamp>,
 }
 
 /// Time in which a source hears the same.
@@ -61,12 +74,14 @@ struct Course {
     said: Vec<Step>,
     /// What it has come to, said or not.
     reached: Vec<Step>,
+    /// When a probe found it unhealthy that was healthy before, the earlier ones included.
+    drops: Vec<Timestamp>,
 }
 
 impl Watch {
     /// A source that begins to ask at `begins_at`, or as soon as the first answer is there.
     pub(crate) fn new(begins_at: Timestamp, answers: Vec<Answer>) -> Self {
-        Self { begins_at, reached: None, answers }
+        Self { begins_at, reached: None, answers, drops: Vec::new() }
     }
 
     /// The same source, which hears `answers` from `now` on. An answer that means the same goes on unbroken.
@@ -85,7 +100,9 @@ impl Watch {
         let course = self.course(source);
         let silent = || course.reached_at(now).map(|reached| ApplicationHealthReport { since: now, ..reached });
         let reached = course.said_at(now).or_else(silent);
-        Self { begins_at: self.begins_at, reached, answers: fresh }
+        let mut drops: Vec<Timestamp> = course.drops.into_iter().filter(|at| *at <= now).collect();
+        drops.drain(..drops.len().saturating_sub(DROPS_KEPT));
+        Self { begins_at: self.begins_at, reached, answers: fresh, drops }
     }
 
     /// What the source says at `now`.
@@ -99,7 +116,7 @@ impl Watch {
     }
 
     fn course(&self, source: HealthSource<'_>) -> Course {
-        let mut course = Course::default();
+        let mut course = Course { drops: self.drops.clone(), ..Course::default() };
         match self.reached {
             Some(ApplicationHealthReport { state, since }) => course.reach(since, Some(state)),
             None => course.reach(self.begins_at, grace(source).map(|_| HealthState::Initializing)),
@@ -107,7 +124,9 @@ impl Watch {
         for segment in self.segments(source) {
             let Segment { from, until: _, verdict } = segment;
             course.say(from, verdict.and(course.state()));
-            for (at, state) in self.changes_in(&segment, source, course.state()) {
+            let wait = verdict.map(|verdict| patience(source, verdict, good_answers(&course.drops, from)));
+            for (at, state) in self.changes_in(&segment, (source, wait), course.state()) {
+                course.drops.extend(dropped(source, course.state(), state).then_some(at));
                 course.reached.push(Step { at, state: Some(state) });
                 if verdict.is_some() {
                     course.say(at, Some(state));
@@ -132,15 +151,15 @@ impl Watch {
         segments
     }
 
-    /// What the source comes to in a segment that it enters in `state`.
+    /// What the source, which waits for so long until an answer is the state, comes to in a segment that it enters in `state`.
     fn changes_in(
         &self,
         segment: &Segment,
-        source: HealthSource<'_>,
+        (source, wait): (HealthSource<'_>, Option<SignedDuration>),
         state: Option<HealthState>,
     ) -> impl Iterator<Item = (Timestamp, HealthState)> {
         let Segment { from, until, verdict } = *segment;
-        let settled = verdict.map(|verdict| (from + patience(source, verdict), verdict));
+        let settled = verdict.zip(wait).map(|(verdict, wait)| (from + wait, verdict));
         let expired = grace(source).filter(|_| state == Some(HealthState::Initializing));
         let expired = expired.map(|(grace, state)| (self.begins_at + grace, state));
         let (first, second) = match (expired, settled) {
@@ -209,11 +228,26 @@ fn knows_unknown(extension: &ApplicationHealth<'_>) -> bool {
     }
 }
 
-/// How long an answer has to stay until it becomes the state.
-fn patience(source: HealthSource<'_>, verdict: HealthState) -> SignedDuration {
+/// Whether a probe finds it unhealthy that was healthy until now.
+fn dropped(source: HealthSource<'_>, before: Option<HealthState>, now: HealthState) -> bool {
+    match source {
+        HealthSource::Probe(_) => (before, now) == (Some(HealthState::Healthy), HealthState::Unhealthy),
+        HealthSource::Extension(_) => false,
+    }
+}
+
+/// How many good answers in a row, the first of them at `from`, bring it back after those drops.
+fn good_answers(drops: &[Timestamp], from: Timestamp) -> i32 {
+    let recent = drops.iter().filter(|at| from.duration_since(**at) < CALM).count();
+    let doublings = recent.saturating_sub(1).min(DROPS_KEPT);
+    (1 << doublings).min(MOST_GOOD_ANSWERS)
+}
+
+/// How long an answer has to stay until it becomes the state, where a probe takes so many good ones.
+fn patience(source: HealthSource<'_>, verdict: HealthState, good_answers: i32) -> SignedDuration {
     let (interval_seconds, number_of_probes) = match source {
         HealthSource::Extension(extension) => (extension.interval_seconds, extension.number_of_probes),
-        HealthSource::Probe(probe) if verdict == HealthState::Healthy => (probe.interval_seconds, 1),
+        HealthSource::Probe(probe) if verdict == HealthState::Healthy => (probe.interval_seconds, good_answers),
         HealthSource::Probe(probe) => (probe.interval_seconds, probe.number_of_probes),
     };
     SignedDuration::from_secs(i64::from(interval_seconds.max(1)) * i64::from(number_of_probes.max(1)))

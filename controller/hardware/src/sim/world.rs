@@ -7,6 +7,7 @@
 //! Time does not write: [`World::settle`] gives room back and announces what has become due, and would do the same
 //! again after a restart.
 
+mod ahead;
 mod asked;
 mod association;
 mod calls;

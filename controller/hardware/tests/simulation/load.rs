@@ -2,7 +2,7 @@
 
 use scaleset_crds::profile::Extension;
 use scaleset_hardware::sim::{Call, ControlCode, Load, LoadSharing, LoadStep, RegionFile, Selector};
-use scaleset_hardware::{Grain, Hardware, MetricsQuery, SeriesQuery, Shutdown};
+use scaleset_hardware::{Among, Grain, Hardware, MetricsQuery, SeriesQuery, Shutdown};
 
 use crate::fixture::{Fixture, REGION, extension, model, request_of, target};
 
@@ -20,7 +20,8 @@ fn load(sharing: LoadSharing, value: i64) -> Load {
 }
 
 fn query(name: &str, grain_seconds: i32, window_seconds: i32) -> MetricsQuery {
-    let series = SeriesQuery { namespace: None, name: name.to_owned(), grain_seconds, window_seconds };
+    let among = Among::All;
+    let series = SeriesQuery { namespace: None, name: name.to_owned(), among, grain_seconds, window_seconds };
     MetricsQuery { set_uid: "set".to_owned(), series: vec![series] }
 }
 
@@ -57,6 +58,29 @@ async fn a_total_is_shared_by_those_that_run_and_follows_them_at_once() {
     assert_eq!((grain.count, grain.total), (1, 100_000), "a processor is full at 100 %");
     let before = measured(&fixture, &query(CPU, 60, 300)).await;
     assert!(told(&before).contains(&(3, 120)), "who went is remembered: {before:?}");
+}
+
+#[tokio::test]
+async fn some_machines_are_asked_about_by_name_and_share_with_all() {
+    let fixture = Fixture::new();
+    for uid in ["a", "b", "c"] {
+        member(&fixture, uid).await;
+    }
+    fixture.simulation.set_load("web", Some(load(LoadSharing::Total, 90))).await.unwrap();
+    fixture.advance(120);
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    for (among, expected) in [
+        (Among::All, vec![(3, 90)]),
+        (Among::Named(names(&["a", "c"])), vec![(2, 60)]),
+        (Among::Named(names(&["a", "gone"])), vec![(1, 30)]),
+        (Among::Named(names(&["gone"])), vec![]),
+        (Among::NotNamed(names(&["a", "gone"])), vec![(2, 60)]),
+        (Among::NotNamed(names(&["a", "b", "c"])), vec![]),
+    ] {
+        let mut asked = query(CPU, 60, 60);
+        asked.series[0].among = among.clone();
+        assert_eq!(told(&measured(&fixture, &asked).await), expected, "{among:?}");
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Backend pools: who is in them, who drains, and what becomes of the requests that come through them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use scaleset_crds::VirtualMachineModel;
@@ -10,10 +11,11 @@ use scaleset_crds::scheduled_event::EventApproval;
 use scaleset_crds::vocabulary::{PowerWish, ProbeProtocol};
 use scaleset_hardware::sim::{
     ControlCode, MachineFault, Maintenance, MaintenanceKind, Outage, RegionFile, RequestCounts, RequestLoad,
-    Simulation, SimulationOptions,
+    Simulation, SimulationOptions, VirtualClock,
 };
 use scaleset_hardware::{
-    Deletion, Hardware, HardwareError, NoticeStage, OperationAction, OperationRequest, Shutdown, UpdateMethod,
+    Ahead, Deletion, Hardware, HardwareError, Health, NoticeStage, OperationAction, OperationRequest, OsDiskWish,
+    Shutdown, UpdateMethod,
 };
 
 use crate::fixture::{Fixture, REGION, interface, model, refusal, request_of, target};
@@ -24,6 +26,10 @@ fn pooled(drain_timeout_seconds: i32) -> VirtualMachineModel {
     wanted.network_profile.network_interfaces[0].load_balancer_backend_pools =
         vec![BackendPoolReference { name: "front".to_owned(), drain_timeout_seconds }];
     wanted
+}
+
+fn of_size(size: &str) -> VirtualMachineModel {
+    VirtualMachineModel { vm_size: size.to_owned(), ..pooled(40) }
 }
 
 /// Machines that run in the pool, and whose probe has answered.
@@ -72,13 +78,13 @@ async fn a_machine_joins_when_it_runs_and_its_probe_answers() {
 #[tokio::test]
 async fn a_machine_drains_for_the_time_of_its_model_and_comes_back_when_it_has_been_down() {
     let fixture = pool(&["a"], 40).await;
-    let begun = fixture.simulation.drain(target("a", 2)).await.unwrap();
+    let begun = fixture.simulation.drain(target("a", 2), None).await.unwrap();
     let drain = begun.drain.unwrap();
     assert_eq!(drain.drained_at.duration_since(drain.since).as_secs(), 40);
     assert_eq!(state(&fixture, "a").await, Some(PoolMemberState::Draining));
     // The same call again changes nothing.
     fixture.advance(10);
-    assert_eq!(fixture.simulation.drain(target("a", 3)).await.unwrap().drain, Some(drain));
+    assert_eq!(fixture.simulation.drain(target("a", 3), None).await.unwrap().drain, Some(drain));
     assert_eq!(fixture.simulation.next_event_at(), Some(drain.drained_at), "somebody is told when it has drained");
     fixture.advance(100);
     assert_eq!(state(&fixture, "a").await, Some(PoolMemberState::Draining), "it waits for what it drained for");
@@ -94,11 +100,62 @@ async fn a_machine_drains_for_the_time_of_its_model_and_comes_back_when_it_has_b
 #[tokio::test]
 async fn a_drain_can_be_undone() {
     let fixture = pool(&["a"], 40).await;
-    fixture.simulation.drain(target("a", 1)).await.unwrap();
+    fixture.simulation.drain(target("a", 1), None).await.unwrap();
     assert_eq!(fixture.simulation.undrain(target("a", 1)).await.unwrap().drain, None);
     assert_eq!(state(&fixture, "a").await, Some(PoolMemberState::Healthy));
     let again = fixture.simulation.undrain(target("a", 1)).await.unwrap();
     assert_eq!(again.drain, None);
+}
+
+#[tokio::test]
+async fn a_machine_does_not_drain_for_what_would_be_refused() {
+    let fixture = pool(&["a"], 40).await;
+    let simulation = &fixture.simulation;
+    let mut unknown = pooled(40);
+    unknown.storage_profile.image_reference.version = Some("99.1.1".to_owned());
+    let unknown = Arc::new(unknown);
+    let disk = OsDiskWish::Former { disk: "none".to_owned() };
+    for (ahead, code) in [
+        (Ahead::Update { model: Arc::new(of_size("Rare")) }, "SkuNotAvailable"),
+        (Ahead::Reimage { model: Arc::new(of_size("Rare")) }, "SkuNotAvailable"),
+        (Ahead::Reimage { model: Arc::clone(&unknown) }, "ImageNotFound"),
+        (Ahead::ReplaceOsDisk { model: Arc::new(of_size("Small")), wish: disk }, "OperationNotAllowed"),
+    ] {
+        let error = simulation.drain(target("a", 1), Some(ahead.clone())).await.unwrap_err();
+        assert_eq!(error.code(), code, "{ahead:?}");
+        assert_eq!(state(&fixture, "a").await, Some(PoolMemberState::Healthy), "{ahead:?}");
+    }
+    // A restart keeps the image that is there: the same model can be had by an update.
+    let begun = simulation.drain(target("a", 2), Some(Ahead::Update { model: unknown })).await.unwrap();
+    assert!(begun.drain.is_some());
+    // Once it is out, nothing is asked any more.
+    let same =
+        simulation.drain(target("a", 3), Some(Ahead::Update { model: Arc::new(of_size("Rare")) })).await.unwrap();
+    assert_eq!(same.drain, begun.drain);
+}
+
+#[tokio::test]
+async fn a_drain_is_refused_as_the_call_would_be() {
+    let fixture = pool(&["a"], 40).await;
+    let simulation = &fixture.simulation;
+    // They fill the three other hosts of the zone, and the quota of their family.
+    for uid in ["b", "c", "d"] {
+        simulation.create(request_of(uid, of_size("Large"))).await.unwrap();
+    }
+    fixture.finish();
+    let large = Arc::new(of_size("Large"));
+    let called = simulation.update(target("a", 1), "r2", Arc::clone(&large), UpdateMethod::Restart).await.unwrap_err();
+    let ahead = Ahead::Update { model: Arc::clone(&large) };
+    let drained = simulation.drain(target("a", 1), Some(ahead)).await.unwrap_err();
+    assert_eq!((drained.code(), &drained), ("QuotaExceeded", &called));
+    let redeploy = OperationRequest { uid: "r".to_owned(), action: OperationAction::Redeploy };
+    let called = simulation.perform(target("a", 1), redeploy).await.unwrap_err();
+    let drained = simulation.drain(target("a", 1), Some(Ahead::Redeploy)).await.unwrap_err();
+    assert_eq!((drained.code(), &drained), ("ZonalAllocationFailed", &called));
+    assert_eq!(state(&fixture, "a").await, Some(PoolMemberState::Healthy));
+    // Once there is room, it drains.
+    simulation.delete(target("b", 1), Shutdown::Skip).await.unwrap();
+    assert!(simulation.drain(target("a", 1), Some(Ahead::Update { model: large })).await.unwrap().drain.is_some());
 }
 
 #[tokio::test]
@@ -119,7 +176,7 @@ async fn nobody_waits_for_a_machine_that_cannot_be_reached() {
                 drop(simulation.update(target("a", 1), "none", Arc::new(model()), UpdateMethod::Online).await.unwrap());
             }
         }
-        let drained = simulation.drain(target("a", 2)).await.unwrap();
+        let drained = simulation.drain(target("a", 2), None).await.unwrap();
         match drained.drain {
             Some(drain) => assert_eq!(drain.drained_at, drain.since, "{case}"),
             None => assert_eq!(case, "in no pool"),
@@ -134,8 +191,67 @@ async fn one_that_answers_badly_has_got_no_requests_since_and_drains_for_the_res
     fixture.advance(10);
     assert_eq!(state(&fixture, "a").await, Some(PoolMemberState::Unhealthy), "after two bad answers");
     fixture.advance(15);
-    let drain = fixture.simulation.drain(target("a", 1)).await.unwrap().drain.unwrap();
+    let drain = fixture.simulation.drain(target("a", 1), None).await.unwrap().drain.unwrap();
     assert_eq!(drain.drained_at.duration_since(drain.since).as_secs(), 25);
+}
+
+/// Seconds of good answers until a machine is back that has just dropped out.
+async fn back_after(simulation: &Simulation, clock: &VirtualClock) -> u64 {
+    let healthy = async || {
+        let machine = simulation.observe("a").await.unwrap().unwrap();
+        machine.backend_pools[0].state == PoolMemberState::Healthy
+    };
+    simulation.set_health("a", Health::Unhealthy).await.unwrap();
+    clock.advance(Duration::from_secs(10));
+    assert!(!healthy().await, "after two bad answers");
+    simulation.set_health("a", Health::Healthy).await.unwrap();
+    for seconds in 1..=200 {
+        clock.advance(Duration::from_secs(1));
+        if healthy().await {
+            return seconds;
+        }
+    }
+    panic!("it never comes back");
+}
+
+#[tokio::test]
+async fn a_machine_whose_answers_go_to_and_fro_stays_out_for_longer_each_time() {
+    let fixture = pool(&["a"], 40).await;
+    let Fixture { simulation, clock, start: _ } = &fixture;
+    let mut seconds = Vec::new();
+    for _ in 0..6 {
+        seconds.push(back_after(simulation, clock).await);
+    }
+    assert_eq!(seconds, [5, 10, 20, 40, 80, 80], "1, 2, 4, 8, 16 good answers, 5 s apart");
+    // Ten quiet minutes are calm.
+    fixture.advance(600);
+    assert_eq!((back_after(simulation, clock).await, back_after(simulation, clock).await), (5, 10));
+
+    // Whoever drains and restarts does not flap: neither by the restart nor by what was before.
+    simulation.drain(target("a", 2), None).await.unwrap();
+    fixture.advance(40);
+    let restart = OperationRequest { uid: "r".to_owned(), action: OperationAction::Restart };
+    simulation.perform(target("a", 3), restart).await.unwrap();
+    fixture.finish();
+    let machine = fixture.machine("a").await;
+    let probed = machine.changed_at + SignedDuration::from_secs(5);
+    assert_eq!((clock.now(), state(&fixture, "a").await), (probed, Some(PoolMemberState::Healthy)));
+    assert_eq!(back_after(simulation, clock).await, 5);
+}
+
+#[tokio::test]
+async fn who_flapped_is_known_after_a_restart_of_the_process() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("hardware.redb");
+    let clock = VirtualClock::default();
+    let simulation = crate::durable::open(&path, &clock);
+    simulation.create(request_of("a", pooled(40))).await.unwrap();
+    clock.advance(Duration::from_mins(2));
+    for expected in [5, 10] {
+        assert_eq!(back_after(&simulation, &clock).await, expected);
+    }
+    drop(simulation);
+    assert_eq!(back_after(&crate::durable::open(&path, &clock), &clock).await, 20);
 }
 
 #[tokio::test]
@@ -145,7 +261,7 @@ async fn a_drained_machine_loses_nothing_and_one_that_is_taken_down_at_once_does
         send(&fixture, 2, 6).await;
         fixture.advance(60);
         if drains {
-            fixture.simulation.drain(target("a", 2)).await.unwrap();
+            fixture.simulation.drain(target("a", 2), None).await.unwrap();
             fixture.advance(30);
         }
         fixture.simulation.set_power(target("a", 3), PowerWish::Stopped, Shutdown::Graceful).await.unwrap();
@@ -177,7 +293,7 @@ async fn what_lasts_longer_than_the_drain_is_cut() {
     let fixture = pool(&["a", "b"], 5).await;
     send(&fixture, 2, 60).await;
     fixture.advance(100);
-    fixture.simulation.drain(target("a", 2)).await.unwrap();
+    fixture.simulation.drain(target("a", 2), None).await.unwrap();
     fixture.advance(5);
     assert_eq!(fixture.simulation.delete(target("a", 3), Shutdown::Graceful).await.unwrap(), Deletion::InProgress);
     fixture.advance(1);
@@ -187,7 +303,7 @@ async fn what_lasts_longer_than_the_drain_is_cut() {
 #[tokio::test]
 async fn a_pool_without_healthy_members_routes_nothing() {
     let fixture = pool(&["a"], 0).await;
-    fixture.simulation.drain(target("a", 2)).await.unwrap();
+    fixture.simulation.drain(target("a", 2), None).await.unwrap();
     send(&fixture, 1, 0).await;
     fixture.advance(10);
     assert_eq!((counts(&fixture).sent, counts(&fixture).unrouted), (10, 10));
@@ -256,7 +372,7 @@ async fn a_drain_and_the_load_survive_a_restart_of_the_process() {
     let fixture = Fixture { simulation, clock, start };
     fixture.running_as(request_of("a", pooled(40))).await;
     send(&fixture, 1, 0).await;
-    let before = fixture.simulation.drain(target("a", 2)).await.unwrap();
+    let before = fixture.simulation.drain(target("a", 2), None).await.unwrap();
     let Fixture { simulation, clock, start } = fixture;
     drop(simulation);
     clock.advance(std::time::Duration::from_secs(10));

@@ -3,7 +3,8 @@
 //! The load that is measured stays when VMs go: each of those that stay has more of it. So the value of every rule that asks
 //! for more is projected to the new count, value × VMs now / VMs then; where one would fire, the counts between are tried, and
 //! the nearest to what is wanted that is safe is taken. A sum over all VMs that is not divided does not change with the count,
-//! and is not projected.
+//! and is not projected. What some VMs by name measure is projected like any other: it is a guess that those that stay share the
+//! load of those that go in equal parts.
 
 use scaleset_crds::autoscale_setting::{MetricStatistic, ScaleDirection};
 
@@ -48,7 +49,7 @@ fn undone(findings: &[Finding<'_>], current: i32, count: i32) -> Option<String> 
         rule.compares(value).then(|| {
             format!(
                 "{count} would bring {} to {told}, and {} fires at {} {}",
-                rule.metric.name,
+                rule.metric.told(),
                 rule.name,
                 rule.operator.sign(),
                 rule.threshold

@@ -7,6 +7,7 @@ use scaleset_crds::autoscale_setting::{
     MetricOperator, MetricStatistic, ScaleActionType, ScaleDirection, TimeAggregation,
 };
 
+use super::among::Among;
 use super::measure::Measure;
 use crate::snapshot::MetricPoint;
 
@@ -17,7 +18,7 @@ pub struct Rule {
     pub name: String,
     /// What is measured.
     pub metric: MetricWish,
-    /// How the values of all VMs make the one of a grain.
+    /// How the values of the VMs that they are taken of make the one of a grain.
     pub statistic: MetricStatistic,
     /// How the grains of the window make the value.
     pub aggregation: TimeAggregation,
@@ -44,6 +45,8 @@ pub struct MetricWish {
     pub namespace: Option<String>,
     /// Its name.
     pub name: String,
+    /// Whose values are taken.
+    pub among: Among,
     /// Seconds of a grain.
     pub grain_seconds: i32,
     /// Seconds that are looked back over.
@@ -83,7 +86,14 @@ impl Finding<'_> {
     pub fn told(&self) -> String {
         let Rule { name, metric, operator, threshold, .. } = self.rule;
         let value = self.value.map_or_else(|| "unknown".to_owned(), |value| value.to_string());
-        format!("{name}: {} {value} {} {threshold}", metric.name, operator.sign())
+        format!("{name}: {} {value} {} {threshold}", metric.told(), operator.sign())
+    }
+}
+
+impl MetricWish {
+    /// In words.
+    pub(crate) fn told(&self) -> String {
+        self.among.told(&self.name)
     }
 }
 

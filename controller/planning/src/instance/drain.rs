@@ -3,6 +3,7 @@
 //! ```text
 //! a step that takes it down ──► in its pools? ──► leave them ──► wait until it has drained ──► the step
 //! nothing that takes it down, and it has left its pools ──► join them again
+//! the hardware refuses the step ──► at once: stay in them; once it has drained: join them again
 //! ```
 //!
 //! Nobody waits where power is cut, nor for a VM that is down. What the hardware does by itself (a failure, an eviction,
@@ -15,7 +16,7 @@ use scaleset_crds::load_balancing::{drain_timeouts, longest_drain_seconds};
 use scaleset_crds::vocabulary::{PowerState, PowerWish};
 
 use super::scheduled_event::is_announced;
-use super::{Decision, Perform, Step, Wait};
+use super::{AfterRefusal, Decision, Perform, Step, Wait};
 use crate::snapshot::{Assigned, InstanceSnapshot, ReleaseRule, ShutdownRule};
 use crate::status::whole_seconds;
 use crate::view::{HardwareView, InstanceView, OperationState};
@@ -47,7 +48,9 @@ pub(super) fn first(snapshot: &InstanceSnapshot, decision: Decision) -> Decision
     let HardwareView::Present(view) = &snapshot.hardware else { return decision };
     let (step, reason, wake_after) = decision;
     match (effect(&step, view), traffic(view)) {
-        (Effect::TakesDown, Traffic::Comes) => (Step::Drain, format!("{}: {reason}", leaves(view)), None),
+        (Effect::TakesDown, Traffic::Comes) => {
+            (Step::Drain(Box::new(step)), format!("{}: {reason}", leaves(view)), None)
+        }
         (Effect::TakesDown, Traffic::EndsAt(end)) if end > snapshot.now => {
             let left = Duration::try_from(end.duration_since(snapshot.now)).unwrap_or(Duration::ZERO);
             (Step::Wait(Wait::Draining), format!("{}: {reason}", said(end)), Some(left))
@@ -59,6 +62,19 @@ pub(super) fn first(snapshot: &InstanceSnapshot, decision: Decision) -> Decision
             Effect::TakesDown | Effect::LeavesAlone | Effect::Other,
             Traffic::None | Traffic::Comes | Traffic::EndsAt(_),
         ) => (step, reason, wake_after),
+    }
+}
+
+/// What becomes of a VM whose step the hardware refuses. One that has drained for it stays up, and gets requests while the step
+/// waits for its next try, which asks the hardware before it drains again.
+pub(super) fn after_refusal(snapshot: &InstanceSnapshot, step: &Step) -> AfterRefusal {
+    let HardwareView::Present(view) = &snapshot.hardware else { return AfterRefusal::AsItIs };
+    match (effect(step, view), traffic(view)) {
+        (Effect::TakesDown, Traffic::EndsAt(_)) if !goes_down_by_itself(snapshot.now, view) => AfterRefusal::Undrain,
+        (
+            Effect::TakesDown | Effect::LeavesAlone | Effect::Other,
+            Traffic::None | Traffic::Comes | Traffic::EndsAt(_),
+        ) => AfterRefusal::AsItIs,
     }
 }
 
@@ -146,7 +162,7 @@ fn effect(step: &Step, view: &InstanceView) -> Effect {
         | Step::SetPower(PowerWish::Stopped | PowerWish::Deallocated, ShutdownRule::Skip)
         | Step::Perform(_, Perform::SimulateEviction)
         | Step::ApproveEvent(_)
-        | Step::Drain
+        | Step::Drain(_)
         | Step::Undrain
         | Step::Release(_, ShutdownRule::Skip)
         | Step::Forget => Effect::Other,

@@ -125,7 +125,7 @@ pub fn awaited_by<'view>(step: &Step, view: &'view InstanceView) -> Option<&'vie
         | Step::Restore
         | Step::Discard
         | Step::Count
-        | Step::Drain
+        | Step::Drain(_)
         | Step::Undrain
         | Step::StartAt(_)
         | Step::SetPower(_, _)

@@ -42,8 +42,8 @@ pub enum Step {
     StartAt(Seat),
     /// Start it wherever there is room, stop or deallocate it.
     SetPower(PowerWish, ShutdownRule),
-    /// Take it out of its backend pools, so that requests under way end before it goes down.
-    Drain,
+    /// Take it out of its backend pools, so that requests under way end before that step takes it down.
+    Drain(Box<Step>),
     /// Put it back into its backend pools: it stays up after all.
     Undrain,
     /// Do what the operation of that uid asks for.
@@ -76,7 +76,7 @@ impl Step {
             | Self::Count
             | Self::StartAt(_)
             | Self::SetPower(_, _)
-            | Self::Drain
+            | Self::Drain(_)
             | Self::Undrain
             | Self::Perform(_, _)
             | Self::ApproveEvent(_)

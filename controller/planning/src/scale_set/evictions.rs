@@ -13,6 +13,7 @@ use super::successors::pairs_among;
 use crate::plan::{Action, Hold, RemovalCause, ScaleSetPlan};
 use crate::snapshot::{Evicted, Member, ScaleSetSnapshot, SetRequest};
 use crate::sudden_drop;
+use crate::upgrade::rolling::surge::replaced_by;
 
 /// The notes of a set after a pass.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,16 +56,26 @@ impl Evictions {
         Self { notes, new }
     }
 
-    /// The target in force. One that the wish does not say, or not yet, is a record, and is lowered once.
+    /// The target in force. One that the wish does not say, or not yet, is a record, and is lowered once; without a record it is
+    /// what is there.
     pub(super) fn target(&self, snapshot: &ScaleSetSnapshot) -> i32 {
         let recorded = snapshot.status.target_replicas;
         let target = match (sudden_drop::held(snapshot), snapshot.set.replicas) {
             (Some((in_force, _)), wished) => (in_force - self.new).max(wished.unwrap_or(0)),
             (None, Some(wished)) => wished - lowered(&self.notes, wished),
-            (None, None) => recorded.unwrap_or(0) - self.new,
+            (None, None) => recorded.map_or_else(|| there(snapshot), |recorded| recorded - self.new),
         };
         target.max(0)
     }
+}
+
+/// The count of a set that nobody tells, since its status was lost or it has never had one: what it has, it keeps. New ones of
+/// pairs stand in the places of the old ones.
+fn there(snapshot: &ScaleSetSnapshot) -> i32 {
+    let stays = |member: &&Member| member.is_made() && member.is_live() && !is_deleted(member);
+    let stay: Vec<&Member> = snapshot.members.iter().filter(stays).collect();
+    let is_there = |name: &str| stay.iter().any(|member| member.name == name);
+    count(stay.iter().filter(|member| !replaced_by(member).is_some_and(is_there)).count())
 }
 
 /// The notes of earlier passes that still say something: those that count, those of a drop that still waits, and those

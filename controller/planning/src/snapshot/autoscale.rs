@@ -60,13 +60,13 @@ pub enum ScaleTarget {
         /// The name.
         name: String,
     },
-    /// It has not looked at its newest spec yet: how many VMs it is to make shows once it has.
+    /// It has not looked at its newest spec yet, or nothing tells its count: how many VMs it is to make shows once it has.
     Uncounted {
         /// The name.
         name: String,
         /// Of the set, `metadata.generation`.
         generation: i64,
-        /// The generation that its status is about.
+        /// The generation that its status is about, 0 for none.
         observed: i64,
     },
     /// It is there.
@@ -79,7 +79,8 @@ pub struct SetCount {
     /// `spec.replicas`.
     pub wished: Option<i32>,
     /// `status.targetReplicas`: more than what is wished while a sudden drop waits to be confirmed. None only of a set that was
-    /// never looked at: a status that lags behind the spec is [`ScaleTarget::Uncounted`], not none.
+    /// never looked at and whose wish tells the count: any other without it, or with a status that lags behind the spec, is
+    /// [`ScaleTarget::Uncounted`].
     pub in_force: Option<i32>,
 }
 

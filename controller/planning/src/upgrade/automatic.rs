@@ -1,7 +1,8 @@
 //! Automatic: every outdated member is brought to the newest model by the cheapest action that the difference allows,
 //! within the allowance (Azure: upgrade policy modes; that an allowance bounds it is ours, `docs/decisions`).
 //!
-//! Order: differences that disturb nothing and members stopped by wish are free and go at once; then members that are
+//! Order: differences that disturb nothing, members whose VMs have the newest model still (the one that they follow was refused,
+//! or is taken back in time) and members stopped by wish are free and go at once; then members that are
 //! not available anyway, at most one allowance of them on their way at a time; then the others, as far as the allowance
 //! reaches. A member that nobody can see may be running: it is one of the others. Inside: those that follow the oldest
 //! model, so that a member that was tried and failed, or was just served, does not come before one that has waited longer

@@ -9,8 +9,9 @@ use scaleset_crds::autoscale_setting::{
     TimeAggregation,
 };
 use scaleset_crds::condition::{AutoscaleCondition, Reason, find};
+use scaleset_planning::autoscale::among::Among;
 use scaleset_planning::autoscale::profile::{Profile, Schedule, in_force, next_change};
-use scaleset_planning::autoscale::rule::{Division, Rule};
+use scaleset_planning::autoscale::rule::{Division, MetricWish, Rule};
 use scaleset_planning::autoscale::{AutoscalePlan, plan};
 use scaleset_planning::snapshot::{AutoscaleSnapshot, MetricPoint, MetricsView, Rival, ScaleTarget, SetCount, Switch};
 use scaleset_planning::status::autoscale::{Worth, autoscale_status, worth};
@@ -73,6 +74,50 @@ fn the_worked_examples() {
         let snapshot = snapshot(count, profile("usual", bounds, rules), &all);
         assert_eq!(outcome(&plan(&snapshot)), expected, "{what}");
     }
+}
+
+/// The same rule about some VMs by name.
+fn of_some(among: Among, rule: Rule) -> Rule {
+    Rule { metric: MetricWish { among, ..rule.metric }, ..rule }
+}
+
+#[test]
+fn a_rule_about_some_vms_is_one_like_any_other_and_says_about_whom() {
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let (first, others) = (|| Among::Named(names(&["web-0"])), || Among::NotNamed(names(&["web-0"])));
+    let rules = || vec![of_some(first(), out("canary", "70", 1)), of_some(others(), back("rest", "30", 1))];
+    for (what, values, expected, said) in [
+        ("it fires", vec![("canary", "90"), ("rest", "50")], "5 -> 6", "canary: Percentage CPU of web-0 90 > 70"),
+        (
+            "nobody of that name",
+            vec![("rest", "1")],
+            "MetricsLost",
+            "nobody reports Percentage CPU of web-0; 5 VMs stay",
+        ),
+        (
+            "what the others measure",
+            vec![("canary", "50"), ("rest", "20")],
+            "5 -> 4",
+            "rest: Percentage CPU of all but web-0 20 < 30",
+        ),
+        // 60 on 5 VMs would be 75 on 4: projected as if the load were shared by all.
+        (
+            "what it would be with fewer VMs",
+            vec![("canary", "60"), ("rest", "20")],
+            "Flapping",
+            "rest: Percentage CPU of all but web-0 20 < 30; 4 would bring Percentage CPU of web-0 to 75, and canary fires at > 70",
+        ),
+    ] {
+        let snapshot = snapshot(5, profile("usual", [2, 10, 2], rules()), &values);
+        let plan = plan(&snapshot);
+        assert_eq!(outcome(&plan), expected, "{what}");
+        let cause = plan.decision.as_ref().map(|decision| decision.record.cause.clone());
+        assert_eq!(cause.or(plan.blocker.map(|blocker| blocker.message)).as_deref(), Some(said), "{what}");
+    }
+    // Divided by the count, not by those that are asked about: 300 of one VM are 60 on each of five.
+    let divided = Rule { division: Division::PerInstance, ..of_some(first(), out("canary", "59", 1)) };
+    let snapshot = snapshot(5, profile("usual", [2, 10, 2], vec![divided]), &[("canary", "300")]);
+    assert_eq!(outcome(&plan(&snapshot)), "5 -> 6");
 }
 
 #[test]

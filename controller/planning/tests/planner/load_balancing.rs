@@ -12,7 +12,7 @@ use scaleset_crds::load_balancing::{
 };
 use scaleset_crds::scheduled_event::EventType;
 use scaleset_crds::vocabulary::{OrchestrationMode, PowerState, PowerWish};
-use scaleset_planning::instance::{InstancePlan, Perform, Step, Wait, plan};
+use scaleset_planning::instance::{AfterRefusal, InstancePlan, Perform, Step, Wait, plan};
 use scaleset_planning::snapshot::{
     Asker, Assigned, InstanceRequest, InstanceSnapshot, MemberLife, OsDiskWish, ReleaseRule, RequestedOperation,
     ScaleSetSnapshot, ShutdownRule,
@@ -131,11 +131,15 @@ fn planned(view: InstanceView, wish: fn(&mut InstanceSnapshot)) -> InstancePlan 
     plan(&snapshot)
 }
 
+fn is_drained_for(step: &Step, takes_down: fn(&Step) -> bool) -> bool {
+    matches!(step, Step::Drain(before) if takes_down(before))
+}
+
 #[test]
 fn a_vm_leaves_its_pools_and_drains_before_anything_takes_it_down() {
     for (name, wish, takes_down) in TAKES_DOWN {
         let leaves = planned(member(), wish);
-        assert_eq!(leaves.step, Step::Drain, "{name}");
+        assert!(is_drained_for(&leaves.step, takes_down), "{name}: {:?}", leaves.step);
         assert!(
             leaves.reason.starts_with("leaves web-lb first, what is under way has up to 40 s: "),
             "{}",
@@ -157,6 +161,35 @@ fn a_vm_leaves_its_pools_and_drains_before_anything_takes_it_down() {
 }
 
 #[test]
+fn a_vm_that_has_drained_for_what_is_refused_joins_again() {
+    for (name, wish, _) in TAKES_DOWN {
+        // Refused before it has left, it has never left; waiting for its requests, nothing is asked that could be refused.
+        for (view, expected) in [
+            (member(), AfterRefusal::AsItIs),
+            (drained(100), AfterRefusal::Undrain),
+            (InstanceView { pools: BTreeMap::new(), ..drained(100) }, AfterRefusal::AsItIs),
+            (InstanceView { power: PowerState::Stopped, ..drained(100) }, AfterRefusal::AsItIs),
+            (InstanceView { operation: OperationState::Deleting, ..drained(100) }, AfterRefusal::AsItIs),
+        ] {
+            let said = format!("{name}: {:?} {:?}", view.power, view.operation);
+            assert_eq!(planned(view, wish).after_refusal, expected, "{said}");
+        }
+    }
+    let told = |seconds| {
+        let notice = DisruptionNotice {
+            event_id: "e".to_owned(),
+            event_type: EventType::Reboot,
+            cause: DisruptionCause::Maintenance,
+            not_before: Timestamp::UNIX_EPOCH + Duration::from_secs(seconds),
+            stage: NoticeStage::Scheduled,
+        };
+        planned(InstanceView { disruption_notice: Some(notice), ..drained(100) }, bigger).after_refusal
+    };
+    assert_eq!(told(140), AfterRefusal::AsItIs, "maintenance takes it down by itself before long");
+    assert_eq!(told(141), AfterRefusal::Undrain);
+}
+
+#[test]
 fn nobody_waits_where_nothing_comes() {
     type Nothing = (&'static str, fn() -> InstanceView);
     let nothing: [Nothing; 4] = [
@@ -172,7 +205,7 @@ fn nobody_waits_where_nothing_comes() {
     // Of a VM that cannot be seen, or that is coming up, the load balancer alone can tell.
     for power in [PowerState::Unknown, PowerState::Creating, PowerState::Starting, PowerState::Stopping] {
         let asks = planned(InstanceView { power, ..member() }, |snapshot| snapshot.life = MemberLife::Terminating);
-        assert_eq!(asks.step, Step::Drain, "{power:?}");
+        assert!(is_drained_for(&asks.step, |step| matches!(step, Step::Release(_, _))), "{power:?}: {:?}", asks.step);
     }
 }
 

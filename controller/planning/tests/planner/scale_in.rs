@@ -8,9 +8,12 @@ use scaleset_crds::vocabulary::{PowerWish, ProvisioningState, ScaleInRule};
 use scaleset_planning::plan::{Action, RemovalCause, ScaleSetPlan};
 use scaleset_planning::priority_mix::PriorityMix;
 use scaleset_planning::scale_in::{ScaleInOrder, victims};
-use scaleset_planning::snapshot::{MaxSurge, Member, Origin, Protection, ScaleSetSnapshot, UnhealthyRule};
+use scaleset_planning::snapshot::{
+    Evicted, MaxSurge, Member, MemberLife, Origin, Protection, RollMark, ScaleSetSnapshot, UnhealthyRule,
+};
+use scaleset_planning::status::scale_set::{ScaleSetOutcome, scale_set_status};
 
-use crate::fleet::{audited, deleted, member, newest, snapshot, spread};
+use crate::fleet::{audited, created, deleted, member, newest, snapshot, spread};
 use crate::surging::{go_on, settle, surging};
 
 fn chosen(members: &[Member], zones: &[&str], count: usize) -> Vec<i64> {
@@ -120,7 +123,32 @@ fn absent_replicas_keep_the_count_in_force() {
     snapshot.status.target_replicas = Some(3);
     assert!(deleted(&audited(&snapshot)).is_empty());
     snapshot.status.target_replicas = None;
-    assert_eq!(deleted(&audited(&snapshot)).len(), 3, "a set that never had a count has 0");
+    snapshot.members.clear();
+    assert_eq!(audited(&snapshot).effective.target, 0, "a set that never had a count has 0");
+}
+
+/// Nothing tells the count of a set whose status was lost: it keeps what it has, and puts that on record.
+#[test]
+fn a_lost_count_is_that_of_the_members_that_are_there() {
+    let lost = |change: fn(&mut ScaleSetSnapshot)| {
+        let mut snapshot = snapshot(&[], 0);
+        snapshot.set.replicas = None;
+        snapshot.members = spread(&[(None, 4)], &newest(&snapshot));
+        snapshot.status.target_replicas = None;
+        change(&mut snapshot);
+        let plan = audited(&snapshot);
+        let status = scale_set_status(&snapshot, &plan, &ScaleSetOutcome::default());
+        (plan.effective.target, status.target_replicas, deleted(&plan).len(), created(&plan).len())
+    };
+    assert_eq!(lost(|_| {}), (4, Some(4), 0, 0));
+    assert_eq!(lost(|set| set.members[3].life = MemberLife::Terminating), (3, Some(3), 0, 0), "one is on its way");
+    assert_eq!(lost(|set| set.members[3].origin = Origin::Hand), (3, Some(3), 0, 0), "one is a person's");
+    assert_eq!(lost(|set| set.members[3].report.evicted = Evicted::Deleted), (3, Some(3), 1, 0), "one was evicted");
+    let succeeds = |set: &mut ScaleSetSnapshot| {
+        let mark = RollMark { number: 1, since: set.now, replaces: Some("web-0".to_owned()) };
+        set.members[3].roll = Some(mark);
+    };
+    assert_eq!(lost(succeeds), (3, Some(3), 1, 0), "one stands beside the one that it is to replace");
 }
 
 /// Fleets of every shape, by a counter: what is announced is what goes, in that order, however far the set shrinks.

@@ -9,6 +9,7 @@ use scaleset_crds::AutoscaleSettingStatus;
 use scaleset_crds::autoscale_setting::{
     MetricOperator, MetricStatistic, ScaleActionType, ScaleDirection, TimeAggregation,
 };
+use scaleset_planning::autoscale::among::Among;
 use scaleset_planning::autoscale::calendar::{Weekly, time_zone};
 use scaleset_planning::autoscale::measure::Measure;
 use scaleset_planning::autoscale::profile::{Profile, Schedule};
@@ -30,6 +31,7 @@ pub fn rule(name: &str, operator: MetricOperator, threshold: &str, change: i32) 
         metric: MetricWish {
             namespace: None,
             name: "Percentage CPU".to_owned(),
+            among: Among::All,
             grain_seconds: 60,
             window_seconds: 300,
         },

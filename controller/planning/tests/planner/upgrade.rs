@@ -1,14 +1,16 @@
 //! How existing members follow a changed model.
 
+use std::sync::Arc;
+
 use scaleset_crds::condition::Reason;
-use scaleset_crds::vocabulary::{PowerState, PowerWish, ProvisioningState, UpgradeMode};
+use scaleset_crds::vocabulary::{Impact, PowerState, PowerWish, ProvisioningState, UpgradeMode};
 use scaleset_planning::plan::Action;
 use scaleset_planning::snapshot::{
-    Member, Observation, Protection, Revision, ScaleSetSnapshot, SetLife, UpgradeSwitch,
+    Failure, Member, Observation, Protection, Revision, ScaleSetSnapshot, SetLife, UpgradeSwitch,
 };
 use scaleset_planning::status::scale_set::{ScaleSetOutcome, scale_set_status};
 
-use crate::fleet::{assigned, audited, change_profile, deleted, newest, profile, snapshot, spread};
+use crate::fleet::{assigned, audited, change_profile, deleted, keep_revision, newest, profile, snapshot, spread};
 
 /// Ten running members and a changed size.
 fn resized() -> ScaleSetSnapshot {
@@ -37,6 +39,38 @@ fn automatic_takes_as_many_as_the_allowance_has_left() {
     let newest = newest(&snapshot);
     snapshot.members[0].assigned_revision = Some(newest);
     assert_eq!(assigned(&audited(&snapshot)), ["web-5"], "one is on its way and spends");
+}
+
+#[test]
+fn who_has_the_newest_model_still_goes_back_to_it_at_once() {
+    let mut snapshot = resized();
+    let before = snapshot.members[0].report.running_revision.clone();
+    // Two that are to be larger: the one has begun, the other is refused. Then the model goes back.
+    let larger = "web-larger".to_owned();
+    keep_revision(&mut snapshot, &larger, 2, &Arc::new(profile("Standard_D4s_v3")));
+    change_profile(&mut snapshot, profile("Standard_D2s_v3"));
+    for index in [3, 7] {
+        snapshot.members[index].assigned_revision = Some(larger.clone());
+    }
+    snapshot.members[3].report.running_revision = Some(larger);
+    snapshot.members[7].report.failure = Some(Failure { reason: Reason::QuotaExceeded, message: "no room".to_owned() });
+    assert_eq!(snapshot.members[7].report.running_revision, before);
+    let plan = audited(&snapshot);
+    let told: Vec<(&str, Impact, &str)> = plan
+        .actions
+        .iter()
+        .filter_map(|action| {
+            let Action::AssignRevision(assignment) = action else { return None };
+            let reason = assignment.reason.split_once(';').map_or("", |(first, _)| first);
+            Some((assignment.name.as_str(), assignment.impact, reason))
+        })
+        .collect();
+    let back = "vmSize: Standard_D4s_v3 -> Standard_D2s_v3 (Restart: the VM restarts with the new size)";
+    assert_eq!(
+        told,
+        [("web-7", Impact::None, "its VM has that model still"), ("web-3", Impact::Restart, back)],
+        "the one that is refused is not started later beside another"
+    );
 }
 
 #[test]

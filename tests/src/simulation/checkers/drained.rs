@@ -1,5 +1,5 @@
 //! Nobody takes down a machine that requests come to: it has left its backend pools before, and what was under way has had
-//! its time. Judged from the hardware's journal and from the machines as they were before the calls. Where power is cut, and
+//! its time. Whoever is refused what it has drained for gets requests again. Judged from the hardware's journal and from the machines as they were before the calls. Where power is cut, and
 //! where the hardware fails, nobody waits.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,8 +25,13 @@ impl Drained {
         self.before = machines.cloned().unwrap_or_default();
     }
 
-    /// Every machine that was taken down too early since the last time, one line each. All of the journal is given.
-    pub(super) fn findings(&mut self, journal: &[JournalEntry]) -> Vec<String> {
+    /// Every machine that was taken down too early since the last time, or that is out of its pools for what was refused, one line
+    /// each. All of the journal is given, and the machines as they are now where anybody can look.
+    pub(super) fn findings(
+        &mut self,
+        journal: &[JournalEntry],
+        machines: Option<&BTreeMap<String, Machine>>,
+    ) -> Vec<String> {
         let fresh: Vec<&JournalEntry> = journal.iter().filter(|entry| entry.sequence > self.read).collect();
         self.read = journal.last().map_or(self.read, |entry| entry.sequence);
         self.disturbed.extend(fresh.iter().filter(|entry| entry.call == Call::Control).map(|entry| entry.uid.clone()));
@@ -46,7 +51,7 @@ impl Drained {
                 None => None,
             }
         });
-        findings.collect()
+        findings.chain(machines.iter().flat_map(|machines| out_in_vain(&fresh, machines))).collect()
     }
 }
 
@@ -56,13 +61,58 @@ fn only_tells(entry: &JournalEntry, before: &Machine) -> bool {
     entry.detail.contains("after its notice") && told.is_none_or(|operation| !entry.detail.ends_with(operation))
 }
 
+/// Machines that are out of their pools although the last that was asked of them was refused for good.
+fn out_in_vain(fresh: &[&JournalEntry], machines: &BTreeMap<String, Machine>) -> Vec<String> {
+    let mut latest: BTreeMap<&str, &JournalEntry> = BTreeMap::new();
+    for entry in fresh.iter().filter(|entry| asks_its_guest(entry) || entry.call == Call::Drain) {
+        latest.insert(&entry.uid, entry);
+    }
+    // Somebody may have failed to put it back: it is tried again with what was refused.
+    let not_put_back = |uid: &str| {
+        let failed = |entry: &&&JournalEntry| match &entry.outcome {
+            Outcome::Refused { .. } | Outcome::AnswerLost => true,
+            Outcome::Accepted | Outcome::Unchanged => false,
+        };
+        fresh.iter().filter(|entry| entry.call == Call::Undrain && entry.uid == uid).any(|entry| failed(&entry))
+    };
+    let goes_anyway = |machine: &Machine| {
+        let Machine { preempt_notice, disruption_notice, terminate_notice, .. } = machine;
+        preempt_notice.is_some() || disruption_notice.is_some() || terminate_notice.is_some()
+    };
+    let out = latest.into_iter().filter_map(|(uid, entry)| {
+        let Outcome::Refused { code, .. } = &entry.outcome else { return None };
+        let machine = machines.get(uid).filter(|machine| machine.drain.is_some() && !goes_anyway(machine))?;
+        (LASTS.contains(&code.as_str()) && !not_put_back(uid))
+            .then(|| format!("{} is out of its pools although {:?} was refused: {code}", machine.owner, entry.call))
+    });
+    out.collect()
+}
+
+/// Refusals that are not over in a moment.
+const LASTS: [&str; 9] = [
+    "QuotaExceeded",
+    "AllocationFailed",
+    "ZonalAllocationFailed",
+    "OverconstrainedAllocationRequest",
+    "OverconstrainedZonalAllocationRequest",
+    "SkuNotAvailable",
+    "ImageNotFound",
+    "SubnetIsFull",
+    "SubnetNotFound",
+];
+
 /// Whether the call has taken a machine down, and its guest was asked first.
 fn takes_down(entry: &JournalEntry) -> bool {
     let began = match &entry.outcome {
         Outcome::Accepted => true,
         Outcome::Unchanged | Outcome::Refused { .. } | Outcome::AnswerLost => false,
     };
-    let asks = match entry.call {
+    began && asks_its_guest(entry)
+}
+
+/// Whether the call takes a machine down, and asks its guest first.
+fn asks_its_guest(entry: &JournalEntry) -> bool {
+    match entry.call {
         Call::Update => entry.detail.starts_with("Restart"),
         Call::SetPower => matches!(entry.detail.as_str(), "Stopped" | "Deallocated"),
         Call::Reimage | Call::ReplaceOsDisk => true,
@@ -85,6 +135,5 @@ fn takes_down(entry: &JournalEntry) -> bool {
         | Call::DeleteReservationGroup
         | Call::ObserveReservationGroup
         | Call::Control => false,
-    };
-    began && asks
+    }
 }

@@ -17,6 +17,7 @@ pub fn converged(stage: &Stage) -> Vec<String> {
     let mut findings = Vec::new();
     for member in now.members.values() {
         findings.extend(not_as_wished(member, machines.get(&member.uid)));
+        findings.extend(machines.get(&member.uid).and_then(out_of_its_pools));
     }
     for (uid, set) in now.sets.iter().filter(|(_, set)| set.live) {
         let members: Vec<&MemberSeen> = now.live_made(uid).collect();
@@ -73,6 +74,13 @@ fn not_as_wished(member: &MemberSeen, machine: Option<&Machine>) -> Option<Strin
         _ => machine.power == PowerState::Deallocated,
     };
     if power { None } else { Some(format!("{name} is {:?}, {} is wished", machine.power, member.power_wish)) }
+}
+
+/// Nobody is out of its pools for nothing.
+fn out_of_its_pools(machine: &Machine) -> Option<String> {
+    let runs = machine.power == PowerState::Running && machine.preempt_notice.is_none();
+    let drain = machine.drain.filter(|_| runs && machine.disruption_notice.is_none())?;
+    Some(format!("{} runs, and is out of its pools since {}", machine.owner, drain.since))
 }
 
 fn count_differs(set: &SetSeen, members: &[&MemberSeen]) -> Option<String> {

@@ -7,7 +7,7 @@
 //!
 //! A profile is `NAME:MINIMUM:MAXIMUM:DEFAULT`; the words after it are about it. `_` stands for a space in the name of a metric,
 //! `namespace/metric` for one that the guest reports; `+3`, `-3`, `+20%`, `=5` are actions; a fifth part of a rule is
-//! `sum`, `max`, `per-instance`, or its window in seconds.
+//! `sum`, `max`, `per-instance`, `of:web-0+web-1` or `but:web-0` (whose values are taken), or its window in seconds.
 
 use scaleset_hardware::sim::{Load, LoadSharing, LoadStep, Selector};
 use serde_json::{Value, json};
@@ -75,6 +75,8 @@ fn rule(direction: &str, value: &str) -> Value {
         Some(&"sum") => trigger["statistic"] = json!("Sum"),
         Some(&"max") => trigger["statistic"] = json!("Max"),
         Some(&"per-instance") => trigger["dividePerInstance"] = json!(true),
+        Some(of) if of.starts_with("of:") => trigger["dimensions"] = names("Equals", &of[3..]),
+        Some(but) if but.starts_with("but:") => trigger["dimensions"] = names("NotEquals", &but[4..]),
         Some(window) => trigger["timeWindowSeconds"] = json!(window.parse::<i32>().expect("a window is in seconds")),
     }
     let (kind, number) = match parts[2].strip_prefix('=') {
@@ -88,6 +90,11 @@ fn rule(direction: &str, value: &str) -> Value {
     let cooldown: i32 = parts[3].parse().expect("a cooldown is in seconds");
     let action = json!({"direction": direction, "type": kind, "value": number, "cooldownSeconds": cooldown});
     json!({"name": parts[0], "metricTrigger": trigger, "scaleAction": action})
+}
+
+fn names(operator: &str, names: &str) -> Value {
+    let values: Vec<&str> = names.split('+').collect();
+    json!([{"dimensionName": "VMName", "operator": operator, "values": values}])
 }
 
 fn recurrence(value: &str) -> Value {

@@ -17,6 +17,7 @@ pub(super) fn spec_of(words: &[&str]) -> Value {
         let (name, value) = word.split_once('=').unwrap_or_else(|| panic!("{word} is not name=value"));
         let number = || value.parse::<i64>().unwrap_or_else(|_| panic!("{word}: not a number"));
         let part = match name {
+            "replicas" if value == "absent" => json!({"replicas": null}),
             "replicas" => json!({"replicas": number()}),
             "zones" => json!({"zones": value.split(',').collect::<Vec<_>>()}),
             "overprovision" => json!({"overprovision": value == "true"}),

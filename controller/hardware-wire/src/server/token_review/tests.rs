@@ -34,6 +34,28 @@ fn reviewer(status: Value) -> (TokenReviewer, Arc<AtomicUsize>) {
     (TokenReviewer::new(client, "hardware".to_owned(), USER.to_owned()), asked)
 }
 
+/// An API that never answers about wrong tokens, and how many questions it was asked.
+fn reviewer_without_answers_to_wrong_ones() -> (TokenReviewer, Arc<AtomicUsize>) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let answer = move |request: Request<Body>| {
+        count.fetch_add(1, Ordering::SeqCst);
+        async move {
+            let question = request.into_body().collect_bytes().await.unwrap();
+            if String::from_utf8_lossy(&question).contains("wrong") {
+                std::future::pending::<()>().await;
+            }
+            let review = json!({
+                "apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "metadata": {}, "spec": {},
+                "status": of_user(USER),
+            });
+            Ok::<_, Infallible>(Response::new(Body::from(review.to_string().into_bytes())))
+        }
+    };
+    let client = Client::new(service_fn(answer), "default");
+    (TokenReviewer::new(client, "hardware".to_owned(), USER.to_owned()), asked)
+}
+
 fn of_user(user: &str) -> Value {
     json!({"authenticated": true, "audiences": ["hardware"], "user": {"username": user}})
 }
@@ -48,6 +70,41 @@ async fn calls_that_come_together_are_one_question() {
     assert_eq!(asked.load(Ordering::SeqCst), 1, "it is remembered");
     reviewer.review("another token").await.unwrap();
     assert_eq!(asked.load(Ordering::SeqCst), 2);
+}
+
+/// Shows that many wrong tokens, then does the other thing while nobody answers about them.
+async fn beside_wrong_tokens<T>(reviewer: &TokenReviewer, count: usize, other: impl Future<Output = T>) -> T {
+    let wrong: Vec<String> = (0..count).map(|number| format!("wrong-{number}")).collect();
+    tokio::select! {
+        biased;
+        reviews = join_all(wrong.iter().map(|token| reviewer.review(token))) => panic!("nobody answers: {reviews:?}"),
+        done = other => done,
+    }
+}
+
+#[tokio::test]
+async fn a_good_token_does_not_wait_for_wrong_ones() {
+    let (reviewer, asked) = reviewer_without_answers_to_wrong_ones();
+    let good = async {
+        while asked.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+        reviewer.review("good").await
+    };
+    // One that waited for the first wrong one would get no answer in time.
+    beside_wrong_tokens(&reviewer, 5, good).await.unwrap();
+}
+
+#[tokio::test]
+async fn wrong_tokens_do_not_flood_the_api() {
+    let (reviewer, asked) = reviewer_without_answers_to_wrong_ones();
+    let looks = async {
+        for _ in 0..10_000 {
+            tokio::task::yield_now().await;
+        }
+    };
+    beside_wrong_tokens(&reviewer, 100, looks).await;
+    assert_eq!(asked.load(Ordering::SeqCst), asking::MOST_AT_ONCE);
 }
 
 #[tokio::test]

@@ -149,6 +149,56 @@ fn a_probe_believes_one_success_and_several_failures() {
 }
 
 #[test]
+fn a_probe_keeps_out_for_longer_who_flaps() {
+    let probe = probe();
+    let timeline: Timeline<'_> = &[
+        (0, Healthy),
+        (100, Unhealthy),
+        (140, Healthy),
+        (200, Unhealthy),
+        (240, Healthy),
+        (300, Hangs),
+        (340, Healthy),
+        (400, Unhealthy),
+        (440, Healthy),
+    ];
+    let expected = "20 Healthy, 130 Unhealthy, 150 Healthy, 230 Unhealthy, 260 Healthy, 330 Unhealthy, 380 Healthy, \
+                    430 Unhealthy, 520 Healthy";
+    assert_eq!(told(HealthSource::Probe(&probe), timeline), expected);
+    // A bad answer among the good ones begins the count anew, and is no drop.
+    let timeline: Timeline<'_> = &[
+        (0, Healthy),
+        (100, Unhealthy),
+        (140, Healthy),
+        (200, Unhealthy),
+        (240, Healthy),
+        (255, Hangs),
+        (256, Healthy),
+    ];
+    let expected = "20 Healthy, 130 Unhealthy, 150 Healthy, 230 Unhealthy, 276 Healthy";
+    assert_eq!(told(HealthSource::Probe(&probe), timeline), expected);
+}
+
+#[test]
+fn drops_count_for_ten_minutes() {
+    let table: [(&[i64], i64, i32); 9] = [
+        (&[], 0, 1),
+        (&[100], 110, 1),
+        (&[0, 100], 110, 2),
+        (&[0, 100, 200], 210, 4),
+        (&[0, 100, 200, 300, 400], 410, 16),
+        (&[0, 100, 200, 300, 400, 500], 510, 16),
+        (&[0, 100], 599, 2),
+        (&[0, 100], 600, 1),
+        (&[0, 100], 10_000, 1),
+    ];
+    for (drops, from, expected) in table {
+        let times: Vec<Timestamp> = drops.iter().map(|second| at(*second)).collect();
+        assert_eq!(good_answers(&times, at(from)), expected, "{drops:?} at {from}");
+    }
+}
+
+#[test]
 fn a_guest_that_hangs_silences_its_extension_which_goes_on_from_where_it_was() {
     let table: [(HealthStates, Timeline<'_>, &str); 5] = [
         (Rich, &[(0, Hangs)], ""),

@@ -51,6 +51,11 @@ impl Reporter {
         }
     }
 
+    /// Name of the object that it belongs to.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Whether it ran at an instant.
     pub(crate) fn ran(&self, at: Timestamp) -> bool {
         self.runs.iter().any(|(from, until)| *from <= at && until.is_none_or(|until| at < until))

@@ -64,7 +64,7 @@ pub(super) enum DataDisks {
 }
 
 /// A host, and what a machine takes there.
-type Place = (String, Claim);
+pub(super) type Place = (String, Claim);
 
 impl World {
     /// Applies what `method` allows of `wanted`.
@@ -178,7 +178,19 @@ impl World {
             return Err(busy(record));
         }
         self.reachable(record)?;
-        let (os_disk, model) = match wish {
+        let (os_disk, model) = self.with_os_disk(record, wanted, wish)?;
+        let mark = mark_of(target, OperationKind::Reimage, model_revision, wanted);
+        self.replace(target, Transformation { mark, model, os_disk, data_disks: DataDisks::Kept }, now)
+    }
+
+    /// The OS disk that is wished for, and what the machine is with it.
+    pub(super) fn with_os_disk(
+        &self,
+        record: &Record,
+        wanted: &Arc<VirtualMachineModel>,
+        wish: &OsDiskWish,
+    ) -> Result<(OsDiskChange, Arc<VirtualMachineModel>), HardwareError> {
+        Ok(match wish {
             OsDiskWish::Fresh { version, after: _ } => {
                 let image = self.image_version(&wanted.storage_profile.image_reference, version)?;
                 (OsDiskChange::Fresh(image, Former::Kept), Arc::clone(wanted))
@@ -188,9 +200,7 @@ impl World {
                 let former = former.ok_or_else(|| refused("OperationNotAllowed", not_kept(record, disk)))?;
                 (OsDiskChange::Restored(former.clone()), Arc::new(with_disk(wanted, former)))
             }
-        };
-        let mark = mark_of(target, OperationKind::Reimage, model_revision, wanted);
-        self.replace(target, Transformation { mark, model, os_disk, data_disks: DataDisks::Kept }, now)
+        })
     }
 
     pub(super) fn unchanged(&mut self, target: &Target) -> Effect {
@@ -217,18 +227,7 @@ impl World {
     ) -> Result<Effect, HardwareError> {
         let record = self.fenced(target)?;
         let transformation = self.at_price_in_force(record, transformation);
-        let model = &transformation.model;
-        self.check_model(model, &record.placement.location)?;
-        let region = self.region(&record.placement.location)?;
-        region.check_addresses(&record.interfaces, &model.network_profile.network_interfaces)?;
-        let draws_on = self.reservation_after(record, model)?;
-        let place = match self.place_for(record, model, draws_on.as_ref()) {
-            Ok(place) => place,
-            Err(refusal) => {
-                let asked = self.asked_by(&target.uid, &model.vm_size);
-                return Err(self.short_of_room(refusal, asked, now));
-            }
-        };
+        let (place, draws_on) = self.taken_by(target, &transformation.model, now)?;
 
         let drawn = self.draw_transformation(&target.uid, &transformation, now);
         if let Some((host, claim)) = place {
@@ -240,6 +239,28 @@ impl World {
         }
         self.apply(&target.uid, transformation, drawn, now);
         Ok(Effect::Changed)
+    }
+
+    /// What the machine takes once it is `model`, at the price in force: its place, where that is another, and the reservation
+    /// that it draws on. A refusal may make room for the next time.
+    pub(super) fn taken_by(
+        &mut self,
+        target: &Target,
+        model: &VirtualMachineModel,
+        now: Timestamp,
+    ) -> Result<(Option<Place>, Option<ReservationKey>), HardwareError> {
+        let record = self.fenced(target)?;
+        self.check_model(model, &record.placement.location)?;
+        let region = self.region(&record.placement.location)?;
+        region.check_addresses(&record.interfaces, &model.network_profile.network_interfaces)?;
+        let draws_on = self.reservation_after(record, model)?;
+        match self.place_for(record, model, draws_on.as_ref()) {
+            Ok(place) => Ok((place, draws_on)),
+            Err(refusal) => {
+                let asked = self.asked_by(&target.uid, &model.vm_size);
+                Err(self.short_of_room(refusal, asked, now))
+            }
+        }
     }
 
     /// What the machine takes of its host when its size changes. One without hardware only needs a size that is offered.

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::World;
 use super::control::{ControlCode, ControlError, missing, room_for};
-use crate::metrics::{Grain, MetricSeries, MetricsQuery, SeriesQuery};
+use crate::metrics::{Among, Grain, MetricSeries, MetricsQuery, SeriesQuery};
 use crate::sim::load::{Load, LoadEra, LoadSharing, Reporter, deciding, is_always_reported};
 use crate::sim::store::Write;
 
@@ -56,7 +56,7 @@ impl World {
 
     /// Grains end with the last whole minute, so that each is whole.
     fn series(&self, machines: &[(&str, &Reporter)], query: &SeriesQuery, now: Timestamp) -> MetricSeries {
-        let SeriesQuery { namespace, name, grain_seconds, window_seconds } = query;
+        let SeriesQuery { namespace, name, among, grain_seconds, window_seconds } = query;
         let namespace = namespace.as_deref();
         let reporting = machines.iter().filter(|(_, machine)| machine.reports(namespace));
         let reporting: Vec<(&Reporter, Vec<&LoadEra>)> = reporting
@@ -70,7 +70,7 @@ impl World {
         for back in (0..window).rev() {
             let at = Timestamp::from_second((last - back) * MINUTE).unwrap_or(Timestamp::MIN);
             let start = at - SignedDuration::from_secs((grain - 1 - back % grain) * MINUTE);
-            for value in values(&reporting, at) {
+            for value in values(&reporting, among, at) {
                 match grains.last_mut().filter(|grain| grain.start == start) {
                     Some(grain) => grain.add(value),
                     None => grains.push(Grain { start, count: 1, total: value, minimum: value, maximum: value }),
@@ -90,12 +90,14 @@ impl Grain {
     }
 }
 
-/// What the machines that ran at an instant measured then.
-fn values(machines: &[(&Reporter, Vec<&LoadEra>)], at: Timestamp) -> Vec<i64> {
+/// What those of the machines that ran at an instant measured then. A load is shared by all that ran, also by those that are not
+/// asked about.
+fn values(machines: &[(&Reporter, Vec<&LoadEra>)], among: &Among, at: Timestamp) -> Vec<i64> {
     let ran = machines.iter().filter(|(machine, _)| machine.ran(at));
-    let deciding: Vec<Option<&LoadEra>> = ran.map(|(_, eras)| deciding(eras, at)).collect();
+    let deciding: Vec<(&Reporter, Option<&LoadEra>)> =
+        ran.map(|(machine, eras)| (*machine, deciding(eras, at))).collect();
     let mut sharers: Vec<(&LoadEra, i64, i64)> = Vec::new();
-    for era in deciding.iter().copied().flatten() {
+    for era in deciding.iter().filter_map(|(_, era)| *era) {
         match sharers.iter_mut().find(|(other, _, _)| std::ptr::eq(*other, era)) {
             Some((_, count, _)) => *count += 1,
             None => sharers.push((era, 1, 0)),
@@ -108,7 +110,8 @@ fn values(machines: &[(&Reporter, Vec<&LoadEra>)], at: Timestamp) -> Vec<i64> {
         *next += 1;
         era.share(at, *count, *next - 1)
     };
-    deciding.into_iter().map(|era| era.map_or(0, &mut share)).collect()
+    let all = deciding.into_iter().map(|(machine, era)| (machine, era.map_or(0, &mut share)));
+    all.filter(|(machine, _)| among.has(machine.name())).map(|(_, value)| value).collect()
 }
 
 /// What is wrong with a load: the field, and in words.

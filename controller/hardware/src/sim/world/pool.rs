@@ -9,21 +9,31 @@ use scaleset_crds::load_balancing::drain_timeouts;
 use scaleset_crds::vocabulary::HealthState;
 
 use super::{Effect, World};
-use crate::Target;
 use crate::error::HardwareError;
 use crate::machine::{Drain, Health};
 use crate::sim::application::Answer;
 use crate::sim::health::Watch;
 use crate::sim::pool::PoolWatch;
 use crate::sim::vm::Record;
+use crate::{Ahead, Target};
 
 impl World {
-    /// Takes a machine out of its pools. One that is out, or is in none, is left as it is.
-    pub(crate) fn drain(&mut self, target: &Target, now: Timestamp) -> Result<Effect, HardwareError> {
+    /// Takes a machine out of its pools, unless what it is drained for would be refused. One that is out, or is in none, is left
+    /// as it is.
+    pub(crate) fn drain(
+        &mut self,
+        target: &Target,
+        ahead: Option<&Ahead>,
+        now: Timestamp,
+    ) -> Result<Effect, HardwareError> {
         let record = self.fenced(target)?;
         if record.drain.is_some() || record.pools.is_empty() {
             return Ok(self.unchanged(target));
         }
+        if let Some(ahead) = ahead {
+            self.check_ahead(target, ahead, now)?;
+        }
+        let record = self.fenced(target)?;
         let drained_at = self.drained_at(record, now);
         self.set_drain(target, Some(Drain { since: now, drained_at }), now);
         Ok(Effect::Changed)
