@@ -81,8 +81,11 @@ impl Install {
         let refused = controller.log_about("orbidden", 5);
         assert!(refused.is_empty(), "{watched}: {refused}");
         assert_eq!(controller.readiness().await?.trim(), "ok", "{watched}");
-        assert!(controller.counter("scaleset_leader").await? >= 1.0, "{watched}: it leads");
-        assert!((controller.counter("scaleset_desired_replicas").await? - sets).abs() < 0.1, "{watched}: its sets");
+        assert!(controller.counter("scaleset_leader", &[]).await? >= 1.0, "{watched}: it leads");
+        assert!(
+            (controller.counter("scaleset_desired_replicas", &[]).await? - sets).abs() < 0.1,
+            "{watched}: its sets"
+        );
         let machines = hardware.endpoint()?.machines(watched).await?.len();
         let all = hardware.endpoint()?.journal_after(0).await?;
         let prefix = format!("{watched}/");

@@ -93,7 +93,7 @@ pub(super) fn is_announced(step: &Step, view: &InstanceView) -> bool {
         | Step::Restore
         | Step::Discard
         | Step::Count
-        | Step::Drain
+        | Step::Drain(_)
         | Step::Undrain
         | Step::StartAt(_)
         | Step::SetPower(_, _)

@@ -182,6 +182,8 @@ fn a_vm_that_has_drained_for_what_is_refused_joins_again() {
             cause: DisruptionCause::Maintenance,
             not_before: Timestamp::UNIX_EPOCH + Duration::from_secs(seconds),
             stage: NoticeStage::Scheduled,
+            operation: None,
+            duration_seconds: None,
         };
         planned(InstanceView { disruption_notice: Some(notice), ..drained(100) }, bigger).after_refusal
     };

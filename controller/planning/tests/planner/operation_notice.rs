@@ -163,7 +163,7 @@ fn a_vm_is_told_in_its_pools_and_leaves_them_before_it_restarts() {
     assert_eq!(in_pool(Healthy, None, runs()), acts, "it is told while it works");
     assert_eq!(in_pool(Healthy, None, own(NoticeStage::Scheduled)), Step::Wait(Wait::OperationNotice));
     assert_eq!(in_pool(Draining, Some(340), own(NoticeStage::Scheduled)), Step::Undrain, "it works on until then");
-    assert_eq!(in_pool(Healthy, None, own(NoticeStage::Approved)), Step::Drain);
+    assert_eq!(in_pool(Healthy, None, own(NoticeStage::Approved)), Step::Drain(Box::new(acts.clone())));
     assert_eq!(in_pool(Draining, Some(340), own(NoticeStage::Approved)), Step::Wait(Wait::Draining));
     assert_eq!(in_pool(Draining, Some(300), own(NoticeStage::Approved)), acts);
 }

@@ -45,7 +45,7 @@ fn ahead(step: &Step) -> Option<Ahead> {
         Step::ReplaceOsDisk(wanted, wish) => {
             Some(Ahead::ReplaceOsDisk { model: model(wanted), wish: os_disk_wish(wish) })
         }
-        Step::Perform(_, Perform::Redeploy) => Some(Ahead::Redeploy),
+        Step::Perform(_, Perform::Redeploy(_)) => Some(Ahead::Redeploy),
         Step::None
         | Step::Wait(_)
         | Step::Hold(_)
@@ -61,7 +61,7 @@ fn ahead(step: &Step) -> Option<Ahead> {
         | Step::SetPower(_, _)
         | Step::Drain(_)
         | Step::Undrain
-        | Step::Perform(_, Perform::Restart | Perform::SimulateEviction)
+        | Step::Perform(_, Perform::Restart(_) | Perform::SimulateEviction)
         | Step::ApproveEvent(_)
         | Step::Release(_, _)
         | Step::Forget => None,
