@@ -69,13 +69,12 @@ impl<K: Clone + Eq + Hash + Ord> WorkQueue<K> {
         let now = Instant::now();
         let mut state = self.state();
         let at = match when {
-            When::Now => now,
             When::NowUnlessFailing if state.running.contains(&key) => {
                 state.again_unless_failing.insert(key);
                 return;
             }
             When::NowUnlessFailing if state.failing.contains(&key) => return,
-            When::NowUnlessFailing => now,
+            When::Now | When::NowUnlessFailing => now,
             When::After(wait) => now + wait,
             When::Spaced => state.started.get(&key).map_or(now, |started| now.max(*started + self.spacing)),
         };
