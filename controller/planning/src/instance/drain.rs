@@ -129,7 +129,7 @@ fn traffic(view: &InstanceView) -> Traffic {
 /// What is only announced leaves the VM in its pools: it is told while it works.
 fn effect(step: &Step, view: &InstanceView) -> Effect {
     match step {
-        Step::Perform(_, _) if is_announced(step, view) => Effect::Other,
+        Step::Perform(_, _) | Step::Reimage(_) | Step::ReplaceOsDisk(_, _) if is_announced(step, view) => Effect::Other,
         Step::UpdateWithRestart(_)
         | Step::Reimage(_)
         | Step::ReplaceOsDisk(_, _)
@@ -137,9 +137,9 @@ fn effect(step: &Step, view: &InstanceView) -> Effect {
         | Step::SetPower(PowerWish::Stopped | PowerWish::Deallocated, ShutdownRule::Graceful)
         | Step::Perform(_, Perform::Restart(_) | Perform::Redeploy(_) | Perform::Reimage(_) | Perform::ReimageAll(_))
         | Step::Release(_, ShutdownRule::Graceful) => Effect::TakesDown,
-        Step::None | Step::Hold(_) | Step::Wait(Wait::Revision | Wait::Backoff | Wait::OperationNotice) => {
-            Effect::LeavesAlone
-        }
+        Step::None
+        | Step::Hold(_)
+        | Step::Wait(Wait::Revision | Wait::Backoff | Wait::OperationNotice | Wait::ImageNotice) => Effect::LeavesAlone,
         Step::Wait(
             Wait::HardwareBusy
             | Wait::HardwareUnknown
@@ -147,7 +147,6 @@ fn effect(step: &Step, view: &InstanceView) -> Effect {
             | Wait::Restore
             | Wait::EvictionNote
             | Wait::DeletionNotice
-            | Wait::ImageNotice
             | Wait::Draining,
         )
         | Step::AddFinalizer

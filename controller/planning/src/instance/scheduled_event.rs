@@ -71,12 +71,13 @@ pub(super) fn is_announced(step: &Step, view: &InstanceView) -> bool {
         Step::Perform(uid, Perform::Restart(EventApproval::Awaited) | Perform::Redeploy(EventApproval::Awaited)) => {
             !view.may_begin(uid)
         }
+        Step::Reimage(_)
+        | Step::ReplaceOsDisk(_, OsDiskWish::Fresh { .. })
+        | Step::Perform(_, Perform::Reimage(_) | Perform::ReimageAll(_)) => view.is_told_of_replacements(),
         Step::Perform(
             _,
             Perform::Restart(EventApproval::Automatic)
             | Perform::Redeploy(EventApproval::Automatic)
-            | Perform::Reimage(_)
-            | Perform::ReimageAll(_)
             | Perform::SimulateEviction,
         )
         | Step::None
@@ -87,8 +88,7 @@ pub(super) fn is_announced(step: &Step, view: &InstanceView) -> bool {
         | Step::Create(_)
         | Step::UpdateOnline(_)
         | Step::UpdateWithRestart(_)
-        | Step::Reimage(_)
-        | Step::ReplaceOsDisk(_, _)
+        | Step::ReplaceOsDisk(_, OsDiskWish::Former { .. })
         | Step::Recreate
         | Step::Restore
         | Step::Discard

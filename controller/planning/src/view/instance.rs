@@ -220,6 +220,18 @@ impl InstanceView {
         notice.filter(|notice| notice.cause == DisruptionCause::OsImage)
     }
 
+    /// Whether a replacement of its OS disk is told to it first, and may not begin yet. After a failure nobody works there who
+    /// would have to be told.
+    pub fn is_told_of_replacements(&self) -> bool {
+        let announced = self.disruption_notice.as_ref().filter(|notice| notice.cause == DisruptionCause::OsImage);
+        let may_begin = announced.is_some_and(|notice| match notice.stage {
+            NoticeStage::Scheduled => false,
+            NoticeStage::Approved | NoticeStage::Started => true,
+        });
+        let works = self.power == PowerState::Running && !matches!(self.operation, OperationState::Failed { .. });
+        self.model.os_image_notification.is_some() && works && !may_begin
+    }
+
     /// The notice that holds back what the operation of that uid asks for: its own while it may not begin, and, of one that
     /// is to be announced, that of maintenance which comes first.
     pub fn awaited_operation(&self, uid: &str, approval: EventApproval) -> Option<&DisruptionNotice> {

@@ -10,7 +10,7 @@ use scaleset_crds::condition::{InstanceCondition, Reason, ScaleSetCondition, fin
 use scaleset_crds::load_balancing::{
     BackendPoolReference, LoadBalancerSku, PoolMemberState, PoolMembership, PoolSummary,
 };
-use scaleset_crds::scheduled_event::EventType;
+use scaleset_crds::scheduled_event::{EventType, OsImageNotification};
 use scaleset_crds::vocabulary::{OrchestrationMode, PowerState, PowerWish};
 use scaleset_planning::instance::{AfterRefusal, InstancePlan, Perform, Step, Wait, plan};
 use scaleset_planning::snapshot::{
@@ -189,6 +189,40 @@ fn a_vm_that_has_drained_for_what_is_refused_joins_again() {
     };
     assert_eq!(told(140), AfterRefusal::AsItIs, "maintenance takes it down by itself before long");
     assert_eq!(told(141), AfterRefusal::Undrain);
+}
+
+#[test]
+fn who_is_told_of_a_new_os_disk_serves_on_until_that_may_begin() {
+    let of_disk = |stage| DisruptionNotice {
+        event_id: "e".to_owned(),
+        event_type: EventType::Reboot,
+        cause: DisruptionCause::OsImage,
+        not_before: Timestamp::UNIX_EPOCH + Duration::from_mins(15),
+        stage,
+        operation: None,
+        duration_seconds: None,
+    };
+    let step = |stage: Option<NoticeStage>, view: InstanceView| {
+        let mut model = view.model.as_ref().clone();
+        model.os_image_notification = Some(OsImageNotification { not_before_timeout_seconds: 900 });
+        let disruption_notice = stage.map(of_disk);
+        let mut snapshot = of(InstanceView { model: Arc::new(model), disruption_notice, ..view });
+        other_image(&mut snapshot);
+        let Assigned::Known(wanted) = &mut snapshot.assigned else { panic!("it is known") };
+        Arc::make_mut(&mut wanted.model).os_image_notification =
+            Some(OsImageNotification { not_before_timeout_seconds: 900 });
+        plan(&snapshot).step
+    };
+    let failed = OperationState::Failed { code: "a".to_owned(), message: "b".to_owned(), attempts: 1 };
+    let is_reimage = |step: &Step| matches!(step, Step::Reimage(_));
+    assert!(is_reimage(&step(None, member())), "the hardware tells it, and does no more");
+    assert_eq!(step(Some(NoticeStage::Scheduled), member()), Step::Wait(Wait::ImageNotice));
+    assert_eq!(step(Some(NoticeStage::Scheduled), drained(140)), Step::Undrain, "it works on until then");
+    assert!(matches!(step(Some(NoticeStage::Approved), member()), Step::Drain(ahead) if is_reimage(&ahead)));
+    assert_eq!(step(Some(NoticeStage::Approved), drained(140)), Step::Wait(Wait::Draining));
+    assert!(is_reimage(&step(Some(NoticeStage::Approved), drained(100))));
+    let untold = step(None, InstanceView { operation: failed, ..member() });
+    assert!(matches!(untold, Step::Drain(ahead) if is_reimage(&ahead)), "after a failure there is no notice");
 }
 
 #[test]

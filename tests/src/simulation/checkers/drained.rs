@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use scaleset_crds::load_balancing::PoolMemberState;
-use scaleset_hardware::Machine;
 use scaleset_hardware::sim::{Call, JournalEntry, Outcome};
+use scaleset_hardware::{DisruptionCause, Machine};
 
 /// What is remembered between rounds.
 #[derive(Clone, Debug, Default)]
@@ -58,7 +58,14 @@ impl Drained {
 /// Whether the call has only told the machine of what waits for its notice: it had none of it before.
 fn only_tells(entry: &JournalEntry, before: &Machine) -> bool {
     let told = before.disruption_notice.as_ref().and_then(|notice| notice.operation.as_deref());
-    entry.detail.contains("after its notice") && told.is_none_or(|operation| !entry.detail.ends_with(operation))
+    let told_of_disk = before.disruption_notice.as_ref().is_some_and(|notice| notice.cause == DisruptionCause::OsImage);
+    let is_told_of_disks = before.model.os_image_notification.is_some() && before.failed_attempts == 0;
+    let of_disk = match entry.call {
+        Call::Reimage | Call::ReplaceOsDisk => true,
+        _ => entry.detail.starts_with("reimage"),
+    };
+    (entry.detail.contains("after its notice") && told.is_none_or(|operation| !entry.detail.ends_with(operation)))
+        || (of_disk && is_told_of_disks && !told_of_disk)
 }
 
 /// Machines that are out of their pools although the last that was asked of them was refused for good.
