@@ -208,7 +208,7 @@ pub struct ScheduledEvent {
     /// Freeze: the VM pauses for some seconds. Preempt: the Spot VM is evicted. Reboot: the VM restarts. Redeploy: it restarts
     /// on another host. Terminate: the VM is deleted.
     pub event_type: EventType,
-    /// VirtualMachine: nothing else has events.
+    /// `VirtualMachine`: nothing else has events.
     #[serde(default)]
     pub resource_type: ResourceType,
     /// Scheduled, or Started.
