@@ -148,7 +148,8 @@ async fn a_drain_is_refused_as_the_call_would_be() {
     let ahead = Ahead::Update { model: Arc::clone(&large) };
     let drained = simulation.drain(target("a", 1), Some(ahead)).await.unwrap_err();
     assert_eq!((drained.code(), &drained), ("QuotaExceeded", &called));
-    let redeploy = OperationRequest { uid: "r".to_owned(), action: OperationAction::Redeploy };
+    let redeploy =
+        OperationRequest { uid: "r".to_owned(), action: OperationAction::Redeploy(EventApproval::Automatic) };
     let called = simulation.perform(target("a", 1), redeploy).await.unwrap_err();
     let drained = simulation.drain(target("a", 1), Some(Ahead::Redeploy)).await.unwrap_err();
     assert_eq!((drained.code(), &drained), ("ZonalAllocationFailed", &called));
@@ -230,7 +231,7 @@ async fn a_machine_whose_answers_go_to_and_fro_stays_out_for_longer_each_time() 
     // Whoever drains and restarts does not flap: neither by the restart nor by what was before.
     simulation.drain(target("a", 2), None).await.unwrap();
     fixture.advance(40);
-    let restart = OperationRequest { uid: "r".to_owned(), action: OperationAction::Restart };
+    let restart = OperationRequest { uid: "r".to_owned(), action: OperationAction::Restart(EventApproval::Automatic) };
     simulation.perform(target("a", 3), restart).await.unwrap();
     fixture.finish();
     let machine = fixture.machine("a").await;
