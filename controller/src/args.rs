@@ -71,11 +71,18 @@ pub struct Args {
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub log_level: String,
     /// Collector that spans are sent to by OTLP over gRPC (`http://localhost:4317`); without it nothing is traced.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
     pub otlp_endpoint: Option<String>,
     /// Checks the flags and the region file, and ends; nothing is started or written.
     #[arg(long)]
     pub check: bool,
+}
+
+impl Args {
+    /// Where spans are sent. An empty address counts as none, as in the specification of the variable.
+    pub fn collector(&self) -> Option<&str> {
+        self.otlp_endpoint.as_deref().filter(|endpoint| !endpoint.is_empty())
+    }
 }
 
 /// An empty `KUBECONFIG` counts as none, as it does for kubectl.
@@ -85,6 +92,8 @@ fn possibly_empty() -> impl TypedValueParser<Value = PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
 
     #[test]
@@ -119,6 +128,20 @@ mod tests {
     fn an_empty_kubeconfig_is_accepted_as_none() {
         let args = Args::try_parse_from(["scaleset-controller", "--kubeconfig="]).unwrap();
         assert_eq!(args.kubeconfig, Some(PathBuf::new()));
+    }
+
+    #[test]
+    fn the_collector_is_taken_from_the_variable_of_opentelemetry_and_an_empty_one_is_none() {
+        let command = Args::command();
+        let endpoint = command.get_arguments().find(|argument| argument.get_id() == "otlp_endpoint");
+        let variable = endpoint.and_then(clap::Arg::get_env).and_then(std::ffi::OsStr::to_str);
+        assert_eq!(variable, Some("OTEL_EXPORTER_OTLP_ENDPOINT"), "as docs/metrics.md promises");
+        let collector = |flag: &str| {
+            let args = Args::try_parse_from(["scaleset-controller", flag]).unwrap();
+            args.collector().map(str::to_owned)
+        };
+        assert_eq!(collector("--otlp-endpoint="), None);
+        assert_eq!(collector("--otlp-endpoint=http://c:4317").as_deref(), Some("http://c:4317"));
     }
 
     #[test]

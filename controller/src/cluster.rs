@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use k8s_openapi::api::apps::v1::ControllerRevision;
+use scaleset_crds::event::EventReason;
 use scaleset_crds::{AutoscaleSetting, CapacityReservationGroup, FlexVM, ScaleSet, ScaleSetOperation, ScaleSetVM};
 use serde_json::Value;
 use thiserror::Error;
@@ -124,7 +125,7 @@ pub struct Notice {
     /// Severity.
     pub event_type: EventType,
     /// CamelCase, at most 128 characters.
-    pub reason: String,
+    pub reason: EventReason,
     /// What was done, for example `ScaleOut`.
     pub action: String,
     /// In words, at most 1,000 characters.

@@ -22,6 +22,9 @@ use crate::metrics::Metrics;
 const HARDWARE_MAX: Duration = Duration::from_secs(3);
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+/// What `/readyz` names first.
+const KUBERNETES_API: &str = "the kubernetes api";
+
 /// What the endpoints tell of.
 #[derive(Clone, Default)]
 pub struct Health {
@@ -51,6 +54,8 @@ pub enum Standing {
     /// It leads, or there is no election.
     #[default]
     Leading,
+    /// It takes part in an election that has not begun: the API server is waited for.
+    Candidate,
     /// It leads, and waits for hardware that does not answer.
     WithoutHardware(String),
     /// It would lead if whoever does would not; ready for that.
@@ -64,7 +69,7 @@ impl Health {
     pub fn stands(&self, standing: Standing) -> bool {
         self.metrics.leads(match standing {
             Standing::Leading | Standing::WithoutHardware(_) => 1,
-            Standing::Standby(_) | Standing::WithoutLease(_) => 0,
+            Standing::Candidate | Standing::Standby(_) | Standing::WithoutLease(_) => 0,
         });
         let mut before = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
         let changed = *before != standing;
@@ -92,6 +97,7 @@ impl Health {
     pub(crate) async fn readiness(&self) -> (StatusCode, String) {
         let waiting_for = match self.standing() {
             Standing::Standby(leader) => return (StatusCode::OK, format!("standby: {leader}\n")),
+            Standing::Candidate => Some(KUBERNETES_API.to_owned()),
             Standing::WithoutHardware(reason) | Standing::WithoutLease(reason) => Some(reason),
             Standing::Leading => match self.waiting_for() {
                 Some(reason) => Some(reason),
@@ -134,7 +140,7 @@ impl Health {
     }
 
     fn waiting_for(&self) -> Option<String> {
-        let Some(cluster) = self.cluster.get() else { return Some("the kubernetes api".to_owned()) };
+        let Some(cluster) = self.cluster.get() else { return Some(KUBERNETES_API.to_owned()) };
         let unsynced: Vec<&str> = cluster.unsynced().into_iter().map(Kind::as_str).collect();
         if unsynced.is_empty() {
             return None;

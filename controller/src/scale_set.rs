@@ -4,6 +4,7 @@
 //! passes before it wrote.
 
 mod children;
+mod decisions;
 mod execute;
 mod observe;
 mod report;

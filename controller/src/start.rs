@@ -17,7 +17,7 @@ mod lead;
 
 use crate::args::Args;
 use crate::cluster::client::{ConnectError, connect_through};
-use crate::health::{self, Health, ListenError};
+use crate::health::{self, Health, ListenError, Standing};
 use crate::leader::{Gate, Lost, TimingError};
 use crate::telemetry::{self, TelemetryError};
 use hardware::HardwareSource;
@@ -84,7 +84,7 @@ pub enum StartError {
 
 /// Runs until the process is asked to stop; with `--check`, only sees whether it could.
 pub async fn run(args: Args) -> Result<(), StartError> {
-    let telemetry = telemetry::start(args.log_format, &args.log_level, args.otlp_endpoint.as_deref())?;
+    let telemetry = telemetry::start(args.log_format, &args.log_level, args.collector())?;
     let ended = serve(args).await;
     telemetry.end();
     ended
@@ -98,6 +98,9 @@ async fn serve(args: Args) -> Result<(), StartError> {
     let mut signals = Signals::new().map_err(StartError::Signals)?;
     let hardware = HardwareSource::open(&args)?;
     let health = Health::default();
+    if args.election.leader_elect {
+        health.stands(Standing::Candidate);
+    }
     let endpoints = health::listen(args.health_listen, health.clone()).await?;
     let control = match args.control_listen {
         Some(address) => Some(health::bind(address, "--control-listen").await?),

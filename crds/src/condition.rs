@@ -30,6 +30,8 @@ macro_rules! closed_enum {
     };
 }
 
+pub(crate) use closed_enum;
+
 closed_enum! {
     /// Conditions of a `ScaleSet`.
     ScaleSetCondition {
@@ -297,6 +299,8 @@ closed_enum! {
         SubnetNotFound,
         /// The subnet has no free address.
         SubnetIsFull,
+        /// The region has no free public address.
+        PublicIPCountLimitReached,
         /// Azure: a Basic load balancer serves no set over zones, with several placement groups or of the mode Flexible.
         VMScaleSetCannotReferenceLoadbalancerWhenLargeScaleOrCrossAZ,
         /// Azure: a set with several fault domains takes no existing VM, and lets none go.
@@ -329,6 +333,22 @@ closed_enum! {
         RevisionNotFound,
         /// The machine had vanished.
         MachineVanished,
+    }
+}
+
+closed_enum! {
+    /// What keeps an `AutoscaleSetting` from what a rule asks for: the codes of its `status.blocker`.
+    AutoscaleBlock {
+        /// The cooldown of the rule that fired last runs.
+        CoolingDown,
+        /// A rule that asks for more would undo it.
+        Flapping,
+        /// There are as many VMs as there may be.
+        AtMaximum,
+        /// There are as few VMs as there may be.
+        AtMinimum,
+        /// A metric cannot be read.
+        MetricsLost,
     }
 }
 

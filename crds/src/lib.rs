@@ -9,6 +9,7 @@
 pub mod admission;
 pub mod autoscale_setting;
 pub mod condition;
+pub mod event;
 pub mod flex_vm;
 pub mod health;
 pub mod impact;

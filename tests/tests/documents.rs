@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use scaleset_crds::condition::Reason;
+use scaleset_crds::condition::{AutoscaleBlock, Reason};
+use scaleset_crds::event::Occurrence;
 use serde_json::Value;
 
 fn read(path: &str) -> String {
@@ -56,6 +57,15 @@ fn every_reason_has_its_row_in_the_runbook() {
 }
 
 #[test]
+fn every_event_and_every_blocker_of_a_setting_has_its_row_in_the_runbook() {
+    let rows = rows(&read("docs/runbook.md"));
+    let events = Occurrence::ALL.iter().map(|occurrence| occurrence.as_str());
+    let blocks = AutoscaleBlock::ALL.iter().map(|block| block.as_str());
+    let missing: Vec<&str> = events.chain(blocks).filter(|code| !rows.contains(*code)).collect();
+    assert!(missing.is_empty(), "docs/runbook.md does not say what to do about {missing:?}");
+}
+
+#[test]
 fn every_refusal_of_the_schema_has_its_row_in_the_runbook() {
     let mut codes = BTreeSet::new();
     let manifests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crds/manifests");
@@ -92,22 +102,55 @@ fn quoted_behind<'text>(text: &'text str, before: &str) -> Vec<&'text str> {
     text.split(&before).skip(1).filter_map(|rest| rest.split_once('"')).map(|(quoted, _)| quoted).collect()
 }
 
+/// Codes are written out in three ways: where they are used, as a constant, or in the arms of a function that answers one.
+fn codes_of_the_hardware(sources: &[String]) -> BTreeSet<&str> {
+    let written = ["code:", "refused(", ":Code="];
+    let written = written.map(|before| sources.iter().flat_map(move |source| quoted_behind(source, before)));
+    let functions = sources.iter().flat_map(|source| source.split("->Code{").skip(1));
+    let arms = functions.filter_map(|rest| rest.split_once("}}")).flat_map(|(body, _)| quoted_behind(body, "=>"));
+    written.into_iter().flatten().chain(arms).collect()
+}
+
+/// These say that a call came at the wrong moment, and nothing of the VM.
+const LOG_ONLY: [&str; 4] = ["Busy", "NotFound", "Stale", "StaleEpoch"];
+
 #[test]
-fn every_code_of_the_hardware_has_its_row_in_the_runbook() {
+fn every_code_of_the_hardware_has_its_row_in_the_runbook_and_is_a_reason() {
     let sources = sources_of_the_hardware();
-    let of_kinds: Vec<&str> = sources
-        .iter()
-        .filter(|source| source.contains("pubenumHardwareError"))
-        .flat_map(|source| quoted_behind(source, "=>"))
-        .collect();
-    assert!(of_kinds.contains(&"StaleEpoch") && of_kinds.len() >= 6, "{of_kinds:?}");
-    let of_refusals =
-        ["code:", "refused("].map(|before| sources.iter().flat_map(move |source| quoted_behind(source, before)));
-    let codes: BTreeSet<&str> = of_refusals.into_iter().flatten().chain(of_kinds).collect();
-    assert!(codes.contains("PublicIPCountLimitReached") && codes.len() > 15, "{codes:?}");
+    let codes = codes_of_the_hardware(&sources);
+    let ways = [
+        "PublicIPCountLimitReached",
+        "SkuNotAvailable",
+        "VMExtensionProvisioningError",
+        "OverconstrainedZonalAllocationRequest",
+        "VMStartTimedOut",
+        "TooManyRequests",
+    ];
+    let unseen: Vec<&str> = ways.into_iter().chain(LOG_ONLY).filter(|code| !codes.contains(code)).collect();
+    assert!(unseen.is_empty() && codes.len() > 20, "{unseen:?} are not found among {codes:?}");
     let rows = rows(&read("docs/runbook.md"));
     let missing: Vec<&&str> = codes.iter().filter(|code| !rows.contains(**code)).collect();
     assert!(missing.is_empty(), "docs/runbook.md does not say what to do about {missing:?}");
+    let is_reason = |code: &str| Reason::from_code(code).as_str() == code;
+    let lost: Vec<&&str> = codes.iter().filter(|code| !LOG_ONLY.contains(code) && !is_reason(code)).collect();
+    assert!(lost.is_empty(), "{lost:?} would be told as {}", Reason::InternalExecutionError);
+}
+
+/// A code that is chosen in between, such as by an `if`, would be missed by the test above.
+#[test]
+fn every_code_of_the_hardware_is_written_where_it_is_found() {
+    let sources = sources_of_the_hardware();
+    let made = sources.iter().flat_map(|source| {
+        let kinds = ["NoCapacity{code:", "NotOffered{code:", "Failure{code:"];
+        kinds.into_iter().flat_map(move |kind| source.split(kind).skip(1))
+    });
+    // Written out, a function or a constant that is found, handed on, bound by a pattern, or the type of the field.
+    let found = ["\"", "code::of_", "code.code()", "EXTENSION_FAILURE", "error.code()", "code@", "_", "Code", "String"];
+    let hidden: Vec<&str> = made
+        .filter(|rest| !found.iter().any(|found| rest.starts_with(found)))
+        .map(|rest| rest.split_at(rest.len().min(60)).0)
+        .collect();
+    assert!(hidden.is_empty(), "{hidden:?}");
 }
 
 #[test]

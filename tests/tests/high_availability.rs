@@ -4,6 +4,8 @@
 //! `TRIES` is how often a leader is paused (10 without it); with `TRANSCRIPT`, what each try showed is
 //! written into that page, behind its mark.
 
+#[path = "high_availability/api_writes.rs"]
+mod api_writes;
 #[path = "high_availability/fencing.rs"]
 mod fencing;
 #[path = "high_availability/hand_over.rs"]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-mod code;
+pub(crate) mod code;
 
 pub use code::Code;
 

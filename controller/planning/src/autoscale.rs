@@ -28,7 +28,7 @@ use scaleset_crds::AutoscaleSettingStatus;
 use scaleset_crds::autoscale_setting::{
     AutoscaleBlocker, ScaleActionRecord, ScaleActionResult, ScaleActionState, ScaleDirection,
 };
-use scaleset_crds::condition::Reason;
+use scaleset_crds::condition::{AutoscaleBlock as Block, Reason};
 
 use crate::snapshot::{AutoscaleSnapshot, Failure, MetricsView, RecordedScaling, Rival, ScaleTarget, SetCount, Switch};
 use crate::status::whole_seconds;
@@ -81,34 +81,6 @@ pub struct Decision {
     pub record: ScaleActionRecord,
     /// Until when no rule acts; none where no rule has fired.
     pub cooldown_until: Option<Timestamp>,
-}
-
-/// What keeps a setting from an action: the codes of `status.blocker`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Block {
-    /// The cooldown of the rule that fired last runs.
-    CoolingDown,
-    /// A rule that asks for more would undo it.
-    Flapping,
-    /// There are as many VMs as there may be.
-    AtMaximum,
-    /// There are as few VMs as there may be.
-    AtMinimum,
-    /// A metric cannot be read.
-    MetricsLost,
-}
-
-impl Block {
-    /// The code.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::CoolingDown => "CoolingDown",
-            Self::Flapping => "Flapping",
-            Self::AtMaximum => "AtMaximum",
-            Self::AtMinimum => "AtMinimum",
-            Self::MetricsLost => "MetricsLost",
-        }
-    }
 }
 
 /// Plans one pass over a setting.

@@ -45,7 +45,8 @@ const fn remedy(reason: Reason) -> Remedy {
         | Reason::OverconstrainedZonalAllocationRequest
         | Reason::QuotaExceeded
         | Reason::SpotPriceGreaterThanProvidedMaxPrice
-        | Reason::SubnetIsFull => Remedy::Room,
+        | Reason::SubnetIsFull
+        | Reason::PublicIPCountLimitReached => Remedy::Room,
         Reason::Pending
         | Reason::Ready
         | Reason::MinimumAvailable

@@ -7,6 +7,8 @@ mod arguments;
 mod cluster;
 mod complete;
 mod diff;
+#[cfg(test)]
+mod documented;
 mod events;
 mod history;
 mod instance_view;

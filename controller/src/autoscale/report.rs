@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use scaleset_crds::AutoscaleSettingStatus;
 use scaleset_crds::autoscale_setting::ScaleActionState;
-use scaleset_crds::condition::{AutoscaleCondition, Reason, find};
-use scaleset_planning::autoscale::{AutoscalePlan, Block, is_uncounted};
+use scaleset_crds::condition::{AutoscaleBlock, AutoscaleCondition, Reason, find};
+use scaleset_crds::event::{EventReason, Occurrence};
+use scaleset_planning::autoscale::{AutoscalePlan, is_uncounted};
 use scaleset_planning::snapshot::{AutoscaleSnapshot, Switch};
 use tracing::warn;
 
@@ -75,17 +76,18 @@ enum News {
 }
 
 impl News {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::ScaleInitiated => "ScaleInitiated",
-            Self::ScaleSucceeded => "ScaleSucceeded",
-            Self::ScaleFailed => "ScaleFailed",
-            Self::Flapping => Block::Flapping.as_str(),
-            Self::FlappingOccurred => "FlappingOccurred",
-            Self::MetricsLost => Block::MetricsLost.as_str(),
-            Self::MetricsRecovered => "MetricsRecovered",
-            Self::Refused(reason) => reason.as_str(),
-        }
+    const fn reason(self) -> EventReason {
+        let occurrence = match self {
+            Self::ScaleInitiated => Occurrence::ScaleInitiated,
+            Self::ScaleSucceeded => Occurrence::ScaleSucceeded,
+            Self::ScaleFailed => Occurrence::ScaleFailed,
+            Self::Flapping => Occurrence::Flapping,
+            Self::FlappingOccurred => Occurrence::FlappingOccurred,
+            Self::MetricsRecovered => Occurrence::MetricsRecovered,
+            Self::MetricsLost => return EventReason::Condition(Reason::MetricsLost),
+            Self::Refused(reason) => return EventReason::Condition(reason),
+        };
+        EventReason::Occurrence(occurrence)
     }
 
     const fn event_type(self) -> EventType {
@@ -129,7 +131,7 @@ fn notices(
     let notice = |news: News, note: String| Notice {
         regarding: observed.id.clone(),
         event_type: news.event_type(),
-        reason: news.as_str().to_owned(),
+        reason: news.reason(),
         action: news.action().to_owned(),
         note,
     };
@@ -184,7 +186,7 @@ fn turned(before: &AutoscaleSettingStatus, now: &AutoscaleSettingStatus) -> Vec<
         news.push((News::MetricsRecovered, "every metric of the profile in force can be read".to_owned()));
     }
     let flaps = |status: &AutoscaleSettingStatus| {
-        let flaps = status.blocker.clone().filter(|blocker| blocker.code == Block::Flapping.as_str());
+        let flaps = status.blocker.clone().filter(|blocker| blocker.code == AutoscaleBlock::Flapping.as_str());
         flaps.map(|blocker| blocker.message)
     };
     if let (None, Some(message)) = (flaps(before), flaps(now)) {

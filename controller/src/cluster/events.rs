@@ -78,7 +78,7 @@ impl Events {
         let sameness = Sameness {
             uid: regarding.uid.clone(),
             warning: event_type == EventType::Warning,
-            reason: cut(&reason, REASON_MAX),
+            reason: cut(reason.as_str(), REASON_MAX),
             action: cut(&action, REASON_MAX),
             note: cut(&note, NOTE_MAX),
         };

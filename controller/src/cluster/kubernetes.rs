@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use kube::api::ListParams;
 use kube::{Api, Client};
+use scaleset_crds::event::Occurrence;
 use scaleset_crds::{AutoscaleSetting, CapacityReservationGroup, FlexVM, ScaleSet, ScaleSetOperation, ScaleSetVM};
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -263,7 +264,7 @@ impl KubernetesCluster {
         let notice = Notice {
             regarding: ObjectId { kind, key, uid: owner.to_owned(), resource_version: String::new() },
             event_type: EventType::Warning,
-            reason: "CacheBehind".to_owned(),
+            reason: Occurrence::CacheBehind.into(),
             action: "List".to_owned(),
             note: format!("the watch did not deliver a write within {} s, listing instead", UNSEEN_MAX.as_secs()),
         };

@@ -1,9 +1,10 @@
 //! Writes the status once, tells decisions as events, says when to look again.
 
-use scaleset_crds::condition::{FlexVMCondition, InstanceCondition, find};
+use scaleset_crds::condition::{FlexVMCondition, InstanceCondition, Reason, find};
+use scaleset_crds::event::{EventReason, Occurrence};
 use scaleset_crds::scheduled_event::EventType as ScheduledEventType;
-use scaleset_planning::instance::{Enrolment, InstancePlan, Step, awaited_by, disruption_said, said};
-use scaleset_planning::snapshot::{Belonging, Failure, InstanceSnapshot};
+use scaleset_planning::instance::{Enrolment, InstancePlan, Perform, Step, awaited_by, disruption_said, said};
+use scaleset_planning::snapshot::{Belonging, Failure, InstanceSnapshot, OsDiskWish};
 use scaleset_planning::status::instance::instance_status;
 use scaleset_planning::status::whole_seconds;
 use scaleset_planning::view::{HardwareView, InstanceView};
@@ -74,17 +75,17 @@ fn is_known(snapshot: &InstanceSnapshot, code: &str) -> bool {
 /// What is told of a VM, how, and under which reason.
 struct News {
     event_type: EventType,
-    reason: String,
+    reason: EventReason,
     note: String,
 }
 
 impl News {
-    fn new(event_type: EventType, reason: &str, note: impl Into<String>) -> Self {
-        Self { event_type, reason: reason.to_owned(), note: note.into() }
+    fn new(event_type: EventType, reason: impl Into<EventReason>, note: impl Into<String>) -> Self {
+        Self { event_type, reason: reason.into(), note: note.into() }
     }
 
     fn of_failure(failure: &Failure) -> Self {
-        Self::new(EventType::Warning, failure.reason.as_str(), failure.message.as_str())
+        Self::new(EventType::Warning, failure.reason, failure.message.as_str())
     }
 }
 
@@ -104,7 +105,7 @@ fn notices(observed: &Observed, snapshot: &InstanceSnapshot, plan: &InstancePlan
 fn news(observed: &Observed, snapshot: &InstanceSnapshot, plan: &InstancePlan, executed: &Executed) -> Vec<News> {
     if executed.object == ObjectAfter::LetGoWithHardware {
         let note = format!("let go as the annotation asks; its hardware {} may still be there", observed.id.uid);
-        return vec![News::new(EventType::Warning, "HardwareAbandoned", note)];
+        return vec![News::new(EventType::Warning, Occurrence::HardwareAbandoned, note)];
     }
     let failed = executed.outcome.failure.as_ref();
     let failed = failed.filter(|failure| !is_known(snapshot, failure.reason.as_str()));
@@ -117,42 +118,53 @@ fn news(observed: &Observed, snapshot: &InstanceSnapshot, plan: &InstancePlan, e
 
 /// What was decided and done, or is held.
 fn decided(snapshot: &InstanceSnapshot, plan: &InstancePlan, executed: &Executed) -> Option<News> {
-    match &plan.step {
-        Step::Hold(failure) if !is_known(snapshot, failure.reason.as_str()) => Some(News::of_failure(failure)),
+    if let Step::Hold(failure) = &plan.step {
+        return (!is_known(snapshot, failure.reason.as_str())).then(|| News::of_failure(failure));
+    }
+    if matches!(plan.step, Step::Create(_)) {
         // Hardware that was there all the time, although it was told that there is none, answers as it is.
-        Step::Create(_) if snapshot.status.vm_id.is_some() && is_another(snapshot, executed) => {
-            Some(News::new(EventType::Warning, "MachineVanished", format!("{}, created anew", plan.reason)))
-        }
-        Step::UpdateWithRestart(_)
-        | Step::Reimage(_)
-        | Step::ReplaceOsDisk(_, _)
-        | Step::Recreate
-        | Step::StartAt(_)
-        | Step::SetPower(_, _)
-        | Step::Drain(_)
-        | Step::Undrain
-        | Step::Discard
-        | Step::Restore
-        | Step::Perform(_, _)
-        | Step::ApproveEvent(_)
-        | Step::Enroll(Enrolment::Leave)
-            if executed.went_well() && !is_put_off(&plan.step, executed) =>
-        {
-            Some(News::new(EventType::Normal, name(&plan.step), plan.reason.as_str()))
+        let vanished = snapshot.status.vm_id.is_some() && is_another(snapshot, executed);
+        let note = || format!("{}, created anew", plan.reason);
+        return vanished.then(|| News::new(EventType::Warning, Reason::MachineVanished, note()));
+    }
+    let occurrence = occurrence(&plan.step, snapshot)?;
+    let done = executed.went_well() && !is_put_off(&plan.step, executed);
+    done.then(|| News::new(EventType::Normal, occurrence, plan.reason.as_str()))
+}
+
+/// What a step that was taken is told as. What is changed online of a member that a set made, the set has told for all.
+fn occurrence(step: &Step, snapshot: &InstanceSnapshot) -> Option<Occurrence> {
+    let is_made = matches!(snapshot.belonging, Belonging::Made { .. });
+    Some(match step {
+        Step::UpdateOnline(_) if !is_made => Occurrence::Update,
+        Step::UpdateWithRestart(_) | Step::Perform(_, Perform::Restart(_)) => Occurrence::Restart,
+        Step::Reimage(_) | Step::Perform(_, Perform::Reimage(_)) => Occurrence::Reimage,
+        Step::Perform(_, Perform::ReimageAll(_)) => Occurrence::ReimageAll,
+        Step::ReplaceOsDisk(_, OsDiskWish::Fresh { .. }) => Occurrence::UpgradeOSImage,
+        Step::ReplaceOsDisk(_, OsDiskWish::Former { .. }) => Occurrence::RestoreOSDisk,
+        Step::Recreate => Occurrence::Replace,
+        Step::Restore => Occurrence::Restore,
+        Step::Drain(_) => Occurrence::Drain,
+        Step::Undrain => Occurrence::Undrain,
+        Step::Discard => Occurrence::Delete,
+        Step::StartAt(_) | Step::SetPower(_, _) => Occurrence::SetPower,
+        Step::Perform(_, Perform::Redeploy(_)) => Occurrence::Redeploy,
+        Step::Perform(_, Perform::SimulateEviction) => Occurrence::SimulateEviction,
+        Step::ApproveEvent(_) => Occurrence::ApproveScheduledEvent,
+        Step::Enroll(Enrolment::Leave) => Occurrence::Detach,
+        // A member is marked anew where its group or its fault domain has changed.
+        Step::Enroll(Enrolment::Join { scale_set, group: _ }) if snapshot.enrolled.as_ref() != Some(scale_set) => {
+            Occurrence::Join
         }
         Step::None
         | Step::Wait(_)
         | Step::Hold(_)
         | Step::AddFinalizer
-        | Step::Enroll(_)
+        | Step::Enroll(Enrolment::Join { .. })
         | Step::Create(_)
         | Step::UpdateOnline(_)
-        | Step::UpdateWithRestart(_)
-        | Step::Reimage(_)
-        | Step::ReplaceOsDisk(_, _)
-        | Step::Recreate
-        | Step::Restore
         | Step::Count
+<<<<<<< HEAD
         | Step::Discard
         | Step::StartAt(_)
         | Step::SetPower(_, _)
@@ -160,9 +172,10 @@ fn decided(snapshot: &InstanceSnapshot, plan: &InstancePlan, executed: &Executed
         | Step::Undrain
         | Step::Perform(_, _)
         | Step::ApproveEvent(_)
+=======
         | Step::Release(_, _)
-        | Step::Forget => None,
-    }
+        | Step::Forget => return None,
+    })
 }
 
 /// Whether the hardware has only announced the step: it is taken, and told, when the notice is over.
@@ -190,31 +203,31 @@ fn announced(snapshot: &InstanceSnapshot, executed: &Executed) -> Vec<News> {
 fn preempted(snapshot: &InstanceSnapshot, view: &InstanceView) -> Option<News> {
     let notice = view.preempt_notice.as_ref().filter(|notice| !is_told(snapshot, &notice.event_id))?;
     let note = format!("is evicted at {} scenario time: {:?}", whole_seconds(notice.not_before), notice.reason);
-    Some(News::new(EventType::Warning, "Preempt", note))
+    Some(News::new(EventType::Warning, Occurrence::Preempt, note))
 }
 
 /// That it was.
 fn evicted(snapshot: &InstanceSnapshot, view: &InstanceView) -> Option<News> {
     let eviction = view.eviction.filter(|_| snapshot.status.eviction.is_none())?;
     let note = format!("evicted at {} scenario time: {:?}", whole_seconds(eviction.time), eviction.reason);
-    Some(News::new(EventType::Warning, "Evicted", note))
+    Some(News::new(EventType::Warning, Reason::Evicted, note))
 }
 
 /// That a VM is about to be deleted.
 fn leaving(snapshot: &InstanceSnapshot, view: &InstanceView) -> Option<News> {
     let notice = view.awaited_notice().filter(|notice| !is_told(snapshot, &notice.event_id))?;
-    Some(News::new(EventType::Normal, "Terminate", said(notice)))
+    Some(News::new(EventType::Normal, Occurrence::Terminate, said(notice)))
 }
 
 /// That a VM is about to pause or to restart, or that it does without having been told.
 fn disturbed(snapshot: &InstanceSnapshot, view: &InstanceView) -> Option<News> {
     let notice = view.disruption_notice.as_ref().filter(|notice| !is_told(snapshot, &notice.event_id))?;
     let reason = match notice.event_type {
-        ScheduledEventType::Freeze => "Freeze",
-        ScheduledEventType::Reboot => "Reboot",
-        ScheduledEventType::Redeploy => "Redeploy",
-        ScheduledEventType::Preempt => "Preempt",
-        ScheduledEventType::Terminate => "Terminate",
+        ScheduledEventType::Freeze => Occurrence::Freeze,
+        ScheduledEventType::Reboot => Occurrence::Reboot,
+        ScheduledEventType::Redeploy => Occurrence::Redeploy,
+        ScheduledEventType::Preempt => Occurrence::Preempt,
+        ScheduledEventType::Terminate => Occurrence::Terminate,
     };
     Some(News::new(EventType::Warning, reason, disruption_said(notice)))
 }

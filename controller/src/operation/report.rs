@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use scaleset_crds::OperationStatus;
-use scaleset_crds::condition::{OperationCondition, find};
+use scaleset_crds::condition::{OperationCondition, Reason, find};
+use scaleset_crds::event::{EventReason, Occurrence};
 use scaleset_planning::operation::{OperationPlan, OperationStep};
 use scaleset_planning::snapshot::OperationSnapshot;
 use scaleset_planning::status::operation::operation_status;
@@ -71,15 +72,16 @@ fn notice(
     let failed = find(&status.conditions, OperationCondition::Failed.as_str())?.status == "True";
     let ended = status.completion_time.is_some() && before.completion_time.is_none();
     let begun = matches!(step, OperationStep::Begin(_));
+    let of_condition = || EventReason::from(Reason::from_code(&ready.reason));
     let (event_type, reason, note) = match (ended, begun) {
-        (true, _) if failed => (EventType::Warning, ready.reason.clone(), ready.message.clone()),
-        (true, _) => (EventType::Normal, ready.reason.clone(), ready.message.clone()),
+        (true, _) if failed => (EventType::Warning, of_condition(), ready.message.clone()),
+        (true, _) => (EventType::Normal, of_condition(), ready.message.clone()),
         (false, true) => {
             let note = match status.instances.len() {
                 0 => "its turn has come".to_owned(),
                 count => format!("on {count} VMs"),
             };
-            (EventType::Normal, "Begun".to_owned(), note)
+            (EventType::Normal, Occurrence::Begun.into(), note)
         }
         (false, false) => return None,
     };

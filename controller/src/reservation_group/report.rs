@@ -5,6 +5,7 @@ use std::time::Instant;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use scaleset_crds::ReservationGroupStatus;
 use scaleset_crds::condition::{Reason, ReservationGroupCondition, find};
+use scaleset_crds::event::{EventReason, Occurrence};
 use scaleset_planning::reservation_group::{GroupAction, ReservationGroupPlan};
 use scaleset_planning::snapshot::ReservationGroupSnapshot;
 use scaleset_planning::status::reservation_group::reservation_group_status;
@@ -86,10 +87,10 @@ fn notices(
     before: &ReservationGroupStatus,
     done: &[GroupAction],
 ) -> Vec<Notice> {
-    let notice = |event_type, reason: &str, action: &str, note: String| Notice {
+    let notice = |event_type, reason: EventReason, action: &str, note: String| Notice {
         regarding: observed.id.clone(),
         event_type,
-        reason: reason.to_owned(),
+        reason,
         action: action.to_owned(),
         note,
     };
@@ -97,10 +98,10 @@ fn notices(
     for action in done {
         match action {
             GroupAction::Reserve(_) => {
-                notices.push(notice(EventType::Normal, "Reserved", "Reserve", action.to_string()));
+                notices.push(notice(EventType::Normal, Occurrence::Reserved.into(), "Reserve", action.to_string()));
             }
             GroupAction::Release { name: _ } => {
-                notices.push(notice(EventType::Normal, "Released", "Release", action.to_string()));
+                notices.push(notice(EventType::Normal, Occurrence::Released.into(), "Release", action.to_string()));
             }
             GroupAction::AddFinalizer
             | GroupAction::Put { shared_with: _ }
@@ -113,16 +114,16 @@ fn notices(
         let same = find(&before.conditions, condition.as_str()).is_some_and(|before| {
             same_news(before, now) || (is_beyond(condition) && before.reason == Reason::HardwareUnavailable.as_str())
         });
-        (!same).then(|| (now.reason.clone(), now.message.clone()))
+        (!same).then(|| (Reason::from_code(&now.reason), now.message.clone()))
     };
-    let ordinary = ["Creating", "Deleting"];
+    let ordinary = [Reason::Creating, Reason::Deleting];
     if let Some((reason, note)) = news(ReservationGroupCondition::Ready, "False")
-        && !ordinary.contains(&reason.as_str())
+        && !ordinary.contains(&reason)
     {
-        notices.push(notice(EventType::Warning, &reason, "Hold", note));
+        notices.push(notice(EventType::Warning, reason.into(), "Hold", note));
     }
     if let Some((reason, note)) = news(ReservationGroupCondition::Overallocated, "True") {
-        notices.push(notice(EventType::Warning, &reason, "Allocate", note));
+        notices.push(notice(EventType::Warning, reason.into(), "Allocate", note));
     }
     notices
 }

@@ -33,7 +33,8 @@ pub(super) struct Executed {
     pub(super) retry: Option<ClusterError>,
     pub(super) created: Vec<String>,
     pub(super) deleted: Vec<Removal>,
-    pub(super) assigned: Vec<String>,
+    /// Names, and the revision that each is to follow.
+    pub(super) assigned: Vec<(String, String)>,
     pub(super) os_disks: Vec<(String, OsDiskWish)>,
     pub(super) repairs: Vec<Repairing>,
     pub(super) status: StatusSoFar,
@@ -326,7 +327,9 @@ fn note(set: &str, action: &Action, result: Result<Done, ClusterError>, executed
             info!(set, action = %action, "done");
             match action {
                 Action::CreateMember(member) => executed.created.push(member.name.clone()),
-                Action::AssignRevision(assignment) => executed.assigned.push(assignment.name.clone()),
+                Action::AssignRevision(Assignment { name, revision, .. }) => {
+                    executed.assigned.push((name.clone(), revision.clone()));
+                }
                 Action::ReplaceOsDisk(assignment) => {
                     executed.os_disks.push((assignment.name.clone(), assignment.wish.clone()));
                 }

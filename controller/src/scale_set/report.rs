@@ -5,13 +5,15 @@ use std::time::{Duration, Instant};
 
 use scaleset_crds::ScaleSetStatus;
 use scaleset_crds::condition::Reason;
+use scaleset_crds::event::{EventReason, Occurrence};
 use scaleset_crds::os_upgrade::OsUpgradeHistoryEntry;
 use scaleset_crds::rolling_upgrade::{RollingUpgradeProgress, RollingUpgradeStatus};
-use scaleset_planning::plan::{RemovalCause, ScaleSetPlan};
-use scaleset_planning::snapshot::{OsDiskWish, ScaleSetSnapshot};
+use scaleset_planning::plan::ScaleSetPlan;
+use scaleset_planning::snapshot::ScaleSetSnapshot;
 use scaleset_planning::status::scale_set::{ScaleSetOutcome, scale_set_status};
 use tracing::warn;
 
+use super::decisions::{Decision, counts, decisions};
 use super::execute::{Executed, StatusSoFar};
 use super::observe::Observed;
 use crate::cluster::{ClusterError, EventType, Notice};
@@ -73,10 +75,8 @@ fn measure(context: &Context, observed: &Observed, status: &ScaleSetStatus, plan
             allowance_spent: plan.allowance.map(|allowance| allowance.spent),
         },
     );
-    for (decision, _, _, names) in decisions(executed) {
-        if !names.is_empty() {
-            metrics.decided(key, decision, names.len());
-        }
+    for (decision, members) in counts(plan.effective.newest_revision.as_deref(), executed) {
+        metrics.decided(key, decision, members);
     }
     let before = observed.set.status.as_ref().and_then(|status| status.rolling_upgrade.as_ref());
     if let Some(took) = batch_that_ended(before, plan.rolling_upgrade.as_ref()) {
@@ -161,63 +161,39 @@ fn records(status: &ScaleSetStatus) -> ScaleSetStatus {
     }
 }
 
-/// What was decided about members and carried out: reason of the event, its action, its words, the members.
-fn decisions(executed: &Executed) -> [(&'static str, &'static str, &'static str, Vec<String>); 10] {
-    let removed = |cause| -> Vec<String> {
-        let of_cause = executed.deleted.iter().filter(|removal| removal.cause == cause);
-        of_cause.map(|removal| removal.name.clone()).collect()
-    };
-    let with_disk = |is: fn(&OsDiskWish) -> bool| -> Vec<String> {
-        executed.os_disks.iter().filter(|(_, wish)| is(wish)).map(|(name, _)| name.clone()).collect()
-    };
-    let upgraded = with_disk(|wish| matches!(wish, OsDiskWish::Fresh { .. }));
-    let restored = with_disk(|wish| matches!(wish, OsDiskWish::Former { .. }));
-    [
-        ("ScaledOut", "Create", "made", executed.created.clone()),
-        ("ScaledIn", "Delete", "removing", removed(RemovalCause::ScaleIn)),
-        ("Replacing", "Delete", "the newest model needs new VMs, removing", removed(RemovalCause::Replace)),
-        ("Repairing", "Delete", "a new VM takes its place, removing", removed(RemovalCause::Repair)),
-        ("Evicted", "Delete", "Spot VMs were evicted, removing", removed(RemovalCause::Evicted)),
-        ("Overprovisioned", "Delete", "more were made than are kept, removing", removed(RemovalCause::Surplus)),
-        ("Deleting", "Delete", "removing", removed(RemovalCause::SetDeleted)),
-        ("Upgrading", "Upgrade", "bringing to the newest model", executed.assigned.clone()),
-        ("UpgradingOSImage", "Upgrade", "upgrading the OS image of", upgraded),
-        ("RestoringOSDisk", "Restore", "not well on the new OS image, restoring the former OS disk of", restored),
-    ]
-}
-
 fn notices(observed: &Observed, plan: &ScaleSetPlan, executed: &Executed) -> Vec<Notice> {
-    let notice = |event_type, reason: &str, action: &str, note: String| Notice {
+    let notice = |event_type, reason: EventReason, action: &str, note: String| Notice {
         regarding: observed.id.clone(),
         event_type,
-        reason: reason.to_owned(),
+        reason,
         action: action.to_owned(),
         note,
     };
     let mut notices = Vec::new();
-    for (reason, action, verb, names) in decisions(executed) {
+    for Decision { reason, action, words, names } in decisions(plan.effective.newest_revision.as_deref(), executed) {
         if !names.is_empty() {
             let why = executed.deleted.iter().find(|removal| removal.name == names[0]);
             let why = why.map_or_else(String::new, |removal| format!(": {}", removal.reason));
-            let event_type = if reason == "RestoringOSDisk" { EventType::Warning } else { EventType::Normal };
-            notices.push(notice(event_type, reason, action, format!("{verb} {}{why}", list(&names))));
+            let restores = reason == EventReason::Occurrence(Occurrence::RestoringOSDisk);
+            let event_type = if restores { EventType::Warning } else { EventType::Normal };
+            notices.push(notice(event_type, reason, action, format!("{words} {}{why}", list(&names))));
         }
     }
     for repairing in &executed.repairs {
         let Some(mark) = &repairing.mark else { continue };
         let note =
             format!("{} of {}, attempt {}: {}", mark.action.as_str(), repairing.name, mark.attempt, repairing.reason);
-        notices.push(notice(EventType::Normal, "Repairing", mark.action.as_str(), note));
+        notices.push(notice(EventType::Normal, Occurrence::Repairing.into(), mark.action.as_str(), note));
     }
     let before = observed.set.status.as_ref();
     let known = |code: &str| before.is_some_and(|status| status.blockers.iter().any(|blocker| blocker.code == code));
     for hold in plan.holds.iter().filter(|hold| !known(hold.reason.as_str())) {
         let failed = matches!(hold.reason, Reason::OSImageFailed | Reason::RollingBack);
         let event_type = if failed || hold.needs_attention() { EventType::Warning } else { EventType::Normal };
-        notices.push(notice(event_type, hold.reason.as_str(), "Hold", hold.message.clone()));
+        notices.push(notice(event_type, hold.reason.into(), "Hold", hold.message.clone()));
     }
     for failure in &executed.outcome.failures {
-        notices.push(notice(EventType::Warning, failure.reason.as_str(), "Execute", failure.message.clone()));
+        notices.push(notice(EventType::Warning, failure.reason.into(), "Execute", failure.message.clone()));
     }
     notices
 }

@@ -64,7 +64,17 @@ impl LocalCluster {
 
     /// A control plane that serves our kinds, guards instances and has the controller's role.
     pub fn installed() -> anyhow::Result<Self> {
-        let cluster = Self::bare()?;
+        Self::installed_in(Self::bare()?)
+    }
+
+    /// The same, whose API server writes what the controller asks for into that file.
+    pub fn installed_with_audit(log: &Path) -> anyhow::Result<Self> {
+        Binaries::locate()?.ensure(|_| {})?;
+        let options = Options { api_server_arguments: audit::arguments(log), ..Options::default() };
+        Self::installed_in(Self { place: Place::Plane(Box::new(ControlPlane::start(options)?)) })
+    }
+
+    fn installed_in(cluster: Self) -> anyhow::Result<Self> {
         cluster.install()?;
         Ok(cluster)
     }

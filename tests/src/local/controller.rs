@@ -112,6 +112,11 @@ impl LocalController {
         self.wait_until_ready().await
     }
 
+    /// As whom it is known to the API server.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.settings.kubeconfig
+    }
+
     /// Its simulated hardware.
     pub fn hardware(&self) -> anyhow::Result<HardwareEndpoint> {
         Ok(HardwareEndpoint::new(http(self.endpoints.control)?))

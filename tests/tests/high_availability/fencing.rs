@@ -10,6 +10,7 @@ use rustix::process::Signal;
 use scaleset_hardware::sim::{Call, JournalEntry, Outcome};
 use serde_json::{Value, json};
 
+use crate::api_writes::writes_since;
 use crate::world::{Durations, World, by_standing, run, seconds};
 
 const TRIES: usize = 10;
@@ -28,7 +29,7 @@ fn a_leader_that_was_paused_past_its_lease_can_do_nothing_more() {
         world.make_set(namespace, 10, json!({})).await?;
         world.settled(namespace, 10).await?;
         let mut transcript = String::new();
-        let (mut accepted_in_all, mut refused_in_all) = (0, 0);
+        let (mut accepted_in_all, mut refused_in_all, mut written_late) = (0, 0, 0);
         let looks_before = looks_refused(world).await?;
         for number in 1..=tries {
             let led = world.led().await?;
@@ -45,11 +46,12 @@ fn a_leader_that_was_paused_past_its_lease_can_do_nothing_more() {
                 Ok(())
             })
             .await?;
+            assert!(writes_since(world, &leader, Timestamp::MIN)? > 0, "its writes are not found");
             let paused = Timestamp::now();
             leader.signal(Signal::STOP)?;
             let (next, called) = world.led_after(led).await?;
-            leader.signal(Signal::CONT)?;
             let resumed = Timestamp::now();
+            leader.signal(Signal::CONT)?;
             leader.gone().await?;
             let ended = Timestamp::now();
             let _: Value = world.endpoint.send(Method::DELETE, "/faults/come-back", &Value::Null).await?;
@@ -57,6 +59,10 @@ fn a_leader_that_was_paused_past_its_lease_can_do_nothing_more() {
             let (accepted, refused) = of_old_leaders(&world.journal().await?);
             accepted_in_all += accepted;
             refused_in_all = refused;
+            let late = writes_since(world, &leader, resumed)?;
+            // The gate is asked right before a write is sent: the pause can only fall in between once.
+            assert!(late <= 1, "after its lease it has written {late} times to the API:\n{transcript}");
+            written_late += late;
             writeln!(
                 transcript,
                 "try {number}: epoch {} paused at work, epoch {next} led after {:.2} s; resumed, it ended after \
@@ -72,7 +78,7 @@ fn a_leader_that_was_paused_past_its_lease_can_do_nothing_more() {
         writeln!(
             transcript,
             "{tries} tries, {accepted_in_all} calls accepted under an old epoch; refused {refused_in_all} that would have changed \
-             something and {looks} that only look",
+             something and {looks} that only look; the API has received {written_late} writes of old leaders",
         )?;
         println!("{transcript}");
         if let Some(path) = std::env::var_os("TRANSCRIPT") {

@@ -8,7 +8,7 @@ use http::StatusCode;
 use rustix::process::Signal;
 use scaleset_control_plane::{Supervisor, free_addresses, log_tail};
 use scaleset_tests::local::binary::Program;
-use scaleset_tests::local::readiness::readiness;
+use scaleset_tests::local::readiness::{metrics, readiness};
 use scaleset_tests::local::until;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -69,7 +69,15 @@ fn an_api_server_that_does_not_answer_is_named() {
         config["clusters"][0]["cluster"]["server"] = format!("https://{}", nobody()?).into();
         let nowhere = directory.path().join("kubeconfig");
         std::fs::write(&nowhere, config.to_string())?;
-        Waiting::start(&nowhere, &[]).await?.names(&["the kubernetes api"]).await
+        let url = format!("--hardware-url=http://{}", nobody()?);
+        // Who is alone leads from the start; who would be elected does not before it is.
+        for (flags, leaders) in [(&[][..], 1), (&["--leader-elect", &url], 0)] {
+            let waiting = Waiting::start(&nowhere, flags).await?;
+            waiting.names(&["the kubernetes api"]).await?;
+            let metrics = metrics(waiting.health).await?;
+            ensure!(metrics.lines().any(|line| line == format!("scaleset_leader {leaders}")), "{flags:?}: {metrics}");
+        }
+        Ok(())
     });
 }
 

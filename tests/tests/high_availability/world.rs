@@ -1,6 +1,9 @@
 //! One control plane and one hardware process for all of these tests, one test at a time, each with replicas of its own.
 
+use std::fs;
+use std::path::PathBuf;
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -9,9 +12,11 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Client;
 use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
-use scaleset_crds::ScaleSet;
+use scaleset_control_plane::Supervisor;
 use scaleset_crds::condition::find;
+use scaleset_crds::{FIELD_MANAGER, ScaleSet};
 use scaleset_hardware::sim::{Call, JournalEntry};
+use scaleset_tests::local::audit;
 use scaleset_tests::local::cluster::LocalCluster;
 use scaleset_tests::local::controller::{Latency, LocalController, Settings};
 use scaleset_tests::local::hardware::HardwareEndpoint;
@@ -44,6 +49,12 @@ pub struct World {
     pub client: Client,
     pub hardware: LocalHardware,
     pub endpoint: HardwareEndpoint,
+    /// What the API server was asked for by replicas.
+    pub audit_log: PathBuf,
+    directory: PathBuf,
+    replicas: AtomicU32,
+    /// Removes the directory with the process: nobody drops this.
+    _supervisor: Supervisor,
 }
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime can be built"));
@@ -66,9 +77,31 @@ pub fn run(test: impl AsyncFnOnce(&mut World) -> anyhow::Result<()>) {
 
 impl World {
     async fn start() -> anyhow::Result<Self> {
-        let cluster = tokio::task::spawn_blocking(LocalCluster::installed).await??;
+        let directory = tempfile::Builder::new().prefix("scaleset-replicas-").tempdir()?.keep();
+        let supervisor = Supervisor::removing(Some(&directory))?;
+        let audit_log = audit::file(&directory)?;
+        let log = audit_log.clone();
+        let cluster = tokio::task::spawn_blocking(move || LocalCluster::installed_with_audit(&log)).await??;
         let hardware = LocalHardware::start(None, Latency::TimesFaster(TIMES_FASTER)).await?;
-        Ok(Self { client: cluster.client().await?, endpoint: hardware.endpoint()?, cluster, hardware })
+        Ok(Self {
+            client: cluster.client().await?,
+            endpoint: hardware.endpoint()?,
+            cluster,
+            hardware,
+            audit_log,
+            directory,
+            replicas: AtomicU32::new(0),
+            _supervisor: supervisor,
+        })
+    }
+
+    /// The controller's user, in a group of its own by which the audit log tells replicas apart.
+    fn kubeconfig_of_a_replica(&self) -> anyhow::Result<PathBuf> {
+        let group = format!("replica-{}", self.replicas.fetch_add(1, Ordering::Relaxed));
+        let written = self.cluster.plane().kubeconfig_for(FIELD_MANAGER, &[&group])?;
+        let path = self.directory.join(format!("{group}.kubeconfig"));
+        fs::copy(written, &path)?;
+        Ok(path)
     }
 
     /// A replica that takes part in the election.
@@ -82,7 +115,7 @@ impl World {
         ];
         let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
         LocalController::start(Settings {
-            kubeconfig: self.cluster.controller_kubeconfig()?,
+            kubeconfig: self.kubeconfig_of_a_replica()?,
             region_file: None,
             latency: Latency::TimesFaster(TIMES_FASTER),
             place: self.hardware.place(&flags),

@@ -13,6 +13,22 @@ const CODES_MAX: usize = 256;
 /// What stands for a code beyond those.
 const UNKNOWN: Code = "InternalExecutionError";
 
+/// No host of the zone, or of the region where there is none, has room.
+pub(crate) const fn of_allocation(zone: Option<&str>) -> Code {
+    match zone {
+        Some(_) => "ZonalAllocationFailed",
+        None => "AllocationFailed",
+    }
+}
+
+/// No host there could ever have room.
+pub(crate) const fn of_constraints(zone: Option<&str>) -> Code {
+    match zone {
+        Some(_) => "OverconstrainedZonalAllocationRequest",
+        None => "OverconstrainedAllocationRequest",
+    }
+}
+
 /// Reads a code that another process has sent. Each is kept for ever once, as the constant that it is there.
 pub(super) fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Code, D::Error> {
     static KNOWN: Mutex<BTreeSet<Code>> = Mutex::new(BTreeSet::new());

@@ -10,11 +10,12 @@ use jiff::{SignedDuration, Timestamp};
 use scaleset_crds::profile::Extension;
 use serde::{Deserialize, Serialize};
 
+use crate::error::Code;
 use crate::machine::ExtensionState;
 use crate::sim::vm::Failure;
 
 /// Code of the failure of an extension (Azure).
-pub(crate) const EXTENSION_FAILURE: &str = "VMExtensionProvisioningError";
+pub(crate) const EXTENSION_FAILURE: Code = "VMExtensionProvisioningError";
 
 /// One run of one extension.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,6 +6,7 @@
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
+use crate::error::Code;
 use crate::sim::journal::Call;
 use crate::sim::placement::Domain;
 
@@ -115,6 +116,16 @@ pub enum BootFailure {
     OSProvisioningTimedOut,
     /// The machine does not start.
     VMStartTimedOut,
+}
+
+impl BootFailure {
+    /// Azure's code of the machine's failure.
+    pub(crate) const fn code(self) -> Code {
+        match self {
+            Self::OSProvisioningTimedOut => "OSProvisioningTimedOut",
+            Self::VMStartTimedOut => "VMStartTimedOut",
+        }
+    }
 }
 
 /// A place that is down: every host that all its fields fit.

@@ -10,7 +10,7 @@ mod slots;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::error::HardwareError;
+use crate::error::{HardwareError, code};
 use crate::headroom;
 use crate::machine::Placement;
 use crate::sim::promise::Promises;
@@ -180,7 +180,7 @@ impl Hosts {
         };
         let free = self.get(current).map_or(0, |host| host.free_vcpus);
         Err(HardwareError::NoCapacity {
-            code: allocation_code(need.placement.zone.as_deref()),
+            code: code::of_allocation(need.placement.zone.as_deref()),
             message: format!(
                 "host {current} has {free} vcpus free beside the machine and cannot hold {}; deallocate the machine first, another host has room",
                 need.size
@@ -301,11 +301,7 @@ impl Hosts {
         if !suited.is_empty() && !suited.iter().any(|(_, host)| large_enough(host)) {
             let largest = suited.iter().map(|(_, host)| host.vcpus).max().unwrap_or(0);
             return HardwareError::NoCapacity {
-                code: if need.placement.zone.is_some() {
-                    "OverconstrainedZonalAllocationRequest"
-                } else {
-                    "OverconstrainedAllocationRequest"
-                },
+                code: code::of_constraints(need.placement.zone.as_deref()),
                 message: format!(
                     "{} needs {vcpus} vcpus and {memory_mib} mib on one host, no host in {place} is as large: the largest has {largest} vcpus",
                     need.size
@@ -316,7 +312,7 @@ impl Hosts {
         let free: i32 = suited.iter().map(free_vcpus).sum();
         let most = suited.iter().map(free_vcpus).max().unwrap_or(0);
         HardwareError::NoCapacity {
-            code: allocation_code(need.placement.zone.as_deref()),
+            code: code::of_allocation(need.placement.zone.as_deref()),
             message: format!(
                 "{} needs {vcpus} vcpus and {memory_mib} mib on one host, {place} has {} hosts up for {family} with {free} vcpus free, at most {most} on one",
                 need.size,
@@ -352,10 +348,6 @@ impl Host {
     fn has_room(&self, claim: &Claim) -> bool {
         self.free_vcpus >= claim.vcpus && self.free_memory_mib >= claim.memory_mib
     }
-}
-
-fn allocation_code(zone: Option<&str>) -> &'static str {
-    if zone.is_some() { "ZonalAllocationFailed" } else { "AllocationFailed" }
 }
 
 fn host_name(location: &str, domain: &Domain, group: &HostGroup, number: u32) -> String {

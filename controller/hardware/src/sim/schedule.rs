@@ -167,7 +167,7 @@ impl Scheduler<'_> {
             }
         };
         power.push(reached);
-        let failure = Failure { code: format!("{code:?}"), message: message.to_owned() };
+        let failure = Failure { code: code.code().to_owned(), message: message.to_owned() };
         Course { power, ready_at: failed_at, guest: Guest::Lost, failure: Some(failure) }
     }
 

@@ -109,14 +109,14 @@ fn maintained() -> DisruptionNotice {
 }
 
 /// What is told after a pass that ended with that failure, in order.
-fn told(observed: &Observed, failure: Option<Failure>) -> Vec<String> {
+fn told(observed: &Observed, failure: Option<Failure>) -> Vec<&'static str> {
     let snapshot = validate(observed);
     let plan = plan(&snapshot);
     let machine = observed.machine.as_ref().ok().and_then(Option::as_ref).expect("it is there");
     let outcome =
         InstanceOutcome { hardware: present(machine), failure, operation_failure: None, restore_refusal: None };
     let executed = Executed { outcome, retry: None, object: ObjectAfter::Kept };
-    notices(observed, &snapshot, &plan, &executed).into_iter().map(|notice| notice.reason).collect()
+    notices(observed, &snapshot, &plan, &executed).into_iter().map(|notice| notice.reason.as_str()).collect()
 }
 
 #[tokio::test]

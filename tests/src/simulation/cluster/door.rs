@@ -200,7 +200,7 @@ impl Cluster for SimulatedCluster {
         };
         let mut state = self.lock();
         state.note((Verb::Publish, regarding.kind));
-        state.tell(format!("{}: {severity} {reason}: {note}", regarding.key.name));
+        state.tell(format!("{}: {severity} {}: {note}", regarding.key.name, reason.as_str()));
         Ok(())
     }
 }

@@ -97,6 +97,9 @@ fn profile_part(name: &str, value: &str) -> Value {
         "subnet" => json!({"networkProfile": {"networkInterfaces": [
             {"name": "nic0", "primary": true, "subnet": value, "publicIPAddress": false}
         ]}}),
+        "public-address" => json!({"networkProfile": {"networkInterfaces": [
+            {"name": "nic0", "primary": true, "subnet": "default", "publicIPAddress": value == "true"}
+        ]}}),
         "pool" => load_balancing::interfaces(value),
         "nics" => {
             let subnet = |number| if number == 0 { "default" } else { "backend" };

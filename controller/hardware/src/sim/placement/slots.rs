@@ -3,8 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use super::{Domain, Host, HostCondition, Hosts, Need, Room, allocation_code};
-use crate::error::HardwareError;
+use super::{Domain, Host, HostCondition, Hosts, Need, Room};
+use crate::error::{HardwareError, code};
 use crate::sim::quota::Claim;
 
 /// Slots that are wanted: so many, each of one claim, in one place.
@@ -139,7 +139,7 @@ impl Hosts {
         let place = zone.map(|zone| format!("{} zone {zone}", self.location));
         let place = place.unwrap_or_else(|| self.location.clone());
         HardwareError::NoCapacity {
-            code: allocation_code(*zone),
+            code: code::of_allocation(*zone),
             message: format!(
                 "{count} more {size} are to be reserved, {vcpus} vcpus and {memory_mib} mib each; {place} has {hosts} hosts up for {family} with room for {fit}"
             ),

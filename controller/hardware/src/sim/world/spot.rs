@@ -19,7 +19,7 @@ use super::change::Transformation;
 use super::control::{ControlCode, ControlError};
 use super::disturb::{Boot, Risk};
 use super::offer::refused;
-use crate::error::HardwareError;
+use crate::error::{HardwareError, code};
 use crate::headroom::Room;
 use crate::machine::{Change, Drain, Placement, QuotaRule};
 use crate::sim::extension::ExtensionRun;
@@ -56,7 +56,7 @@ impl World {
         let Some((name, _)) = under else { return Ok(()) };
         let place = placement.zone.as_ref().map(|zone| format!(" zone {zone}")).unwrap_or_default();
         Err(HardwareError::NoCapacity {
-            code: if placement.zone.is_some() { "ZonalAllocationFailed" } else { "AllocationFailed" },
+            code: code::of_allocation(placement.zone.as_deref()),
             message: format!("no Spot capacity for {size} in {location}{place}: it is needed by others ({name})"),
         })
     }
