@@ -4,6 +4,7 @@
 //! ```text
 //! the set has not looked at its newest spec ──► its count is not known: nothing is decided, nothing on record ends
 //! a decision on record that the set was not told of ──► it is told, and nothing new is decided
+//! members were evicted for good ──► what is wished follows what is in force, whatever the cooldown
 //! profile in force ──► count outside its bounds? to the nearest bound, whatever the cooldown
 //!    └► cooldown of the rule that fired last? nothing, in either direction
 //!         └► any rule asks for more? the largest count, at most the maximum
@@ -15,6 +16,7 @@
 pub mod among;
 pub mod calendar;
 mod cooldown;
+mod evicted;
 mod flapping;
 pub mod measure;
 pub mod profile;
@@ -115,7 +117,10 @@ pub fn plan(snapshot: &AutoscaleSnapshot) -> AutoscalePlan<'_> {
     let Some(profile) = plan.profile else { return plan };
     find(snapshot, profile, current, &mut plan);
     if open.is_none() {
-        decide(snapshot, profile, current, &mut plan);
+        match count.and_then(evicted::followed) {
+            Some(change) => plan.act(snapshot, change),
+            None => decide(snapshot, profile, current, &mut plan),
+        }
     }
     plan
 }
@@ -189,7 +194,7 @@ fn follow_up(snapshot: &AutoscaleSnapshot, record: &ScaleActionRecord, count: Op
             Some(_) => FollowUp::Wait,
         };
     }
-    if count.current() != record.from {
+    if count.current() != record.from && !evicted::stands(record, count) {
         return failed(format!("the count was changed to {} meanwhile", count.current()));
     }
     if late {

@@ -180,7 +180,7 @@ fn grant(
             waiting.push(candidate.member.name.as_str());
         } else {
             let reason = format!("{}; {limits}", candidate.why());
-            breaker.begin(candidate.member);
+            breaker.begin(&candidate);
             limits.begin();
             begun.push((candidate, reason));
         }
@@ -292,7 +292,9 @@ fn look_again(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, standings: &
     let now = snapshot.now;
     let next = standings.iter().filter_map(|(member, standing)| {
         let waits = matches!(standing, Standing::UnderWay | Standing::OnTrial) || is_unwell(member);
-        let end = grace::end(member, &snapshot.set.repairs).filter(|end| waits && *end > now);
+        let policy = &snapshot.set.repairs;
+        let end = grace::end(member, policy).or_else(|| grace::end_unseen(member, policy));
+        let end = end.filter(|end| waits && *end > now);
         match (end, member.report.looked) {
             (Some(end), _) => Duration::try_from(end.duration_since(now)).ok(),
             (None, looked) => looked.again_after().filter(|_| waits),

@@ -4,6 +4,8 @@
 mod applicants;
 #[path = "planner/autoscale.rs"]
 mod autoscale;
+#[path = "planner/autoscale_counts.rs"]
+mod autoscale_counts;
 #[path = "planner/ceiling.rs"]
 mod ceiling;
 #[path = "planner/fleet.rs"]
@@ -40,6 +42,8 @@ mod placement;
 mod precedence;
 #[path = "planner/protection.rs"]
 mod protection;
+#[path = "planner/repair_probes.rs"]
+mod repair_probes;
 #[path = "planner/repairs.rs"]
 mod repairs;
 #[path = "planner/requests.rs"]

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::case::{Case, LegalChange, When, accepting};
 use crate::objects::{autoscale_setting, merged};
+use crate::server::{self, DryRun};
 
 const NAME: &str = "InvalidParameter: the name must be a DNS label of at most 63 characters: lower-case letters, digits and \
                     '-', starting and ending with a letter or a digit";
@@ -60,6 +61,7 @@ fn of_profiles() -> Vec<Case> {
             "PropertyChangeNotAllowed: scaleTargetRef cannot be changed after creation",
         ),
         always(many(20), many(21), "spec.profiles", "InvalidParameter: there must be 1 to 20 profiles"),
+        always(many(1), many(0), "spec.profiles", "InvalidParameter: there must be 1 to 20 profiles"),
         always(
             profiles(&[profile("usual", &json!({})), scheduled(1)]),
             profiles(&[profile("usual", &json!({})), profile("other", &json!({}))]),
@@ -102,6 +104,12 @@ fn of_schedules() -> Vec<Case> {
         always(
             usual(&date("2026-01-01T00:00:00", "2027-01-01T00:00:00")),
             usual(&date("2026-01-01T00:00:00", "2027-01-01T00:00:01")),
+            "spec.profiles[].fixedDate.end",
+            "InvalidParameter: end must be after start and at most 365 days after it",
+        ),
+        always(
+            usual(&date("2026-01-01T00:00:00", "2026-01-01T00:00:01")),
+            usual(&date("2026-01-02T00:00:00", "2026-01-01T00:00:00")),
             "spec.profiles[].fixedDate.end",
             "InvalidParameter: end must be after start and at most 365 days after it",
         ),
@@ -236,4 +244,26 @@ pub fn legal_changes() -> Vec<LegalChange> {
             &json!({"recurrence": {"timeZone": "Europe/Atlantis", "days": ["Monday"], "hours": [6], "minutes": [0]}}),
         )),
     ]
+}
+
+#[test]
+fn a_date_that_does_not_exist_gets_nowhere() {
+    server::run(async |server| {
+        for (start, end, exists) in [
+            ("2026-02-27T00:00:00", "2026-02-28T00:00:00", true),
+            ("2028-02-28T00:00:00", "2028-02-29T00:00:00", true),
+            ("2026-02-27T00:00:00", "2026-02-30T00:00:00", false),
+            ("2026-02-30T00:00:00", "2026-03-02T00:00:00", false),
+            ("2026-02-28T00:00:00", "2026-02-29T00:00:00", false),
+            ("2026-04-30T00:00:00", "2026-04-31T00:00:00", false),
+            ("2026-04-30T00:00:00", "2026-04-30T24:00:00", false),
+        ] {
+            let dated = usual(&json!({"fixedDate": {"start": start, "end": end}}));
+            let answer = server.create(&merged(&autoscale_setting(), &dated), DryRun::Yes).await;
+            let refused = answer.err().map(|error| error.to_string());
+            assert_eq!(refused.is_none(), exists, "{start} to {end}: {refused:?}");
+            let about = refused.is_none_or(|refused| refused.contains("spec.profiles[0].fixedDate"));
+            assert!(about, "{start} to {end}: the field is named");
+        }
+    });
 }

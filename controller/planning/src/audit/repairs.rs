@@ -112,7 +112,14 @@ fn is_under_way(snapshot: &ScaleSetSnapshot, m: &Member) -> bool {
         && m.power_wish == PowerWish::Running
         && report.evicted == Evicted::No
         && (report.repair == RepairUptake::Awaited
-            || (!well && report.provisioning != ProvisioningState::Failed && in_grace(snapshot, m)))
+            || (!well && report.provisioning != ProvisioningState::Failed && in_grace(snapshot, m))
+            || has_no_hardware_yet(snapshot, m))
+}
+
+/// Whether a repair has made it in the place of another, a short while ago, and there is no hardware of it.
+fn has_no_hardware_yet(snapshot: &ScaleSetSnapshot, m: &Member) -> bool {
+    let mark = m.repair.as_ref().filter(|mark| mark.replaces.is_some());
+    m.report.os_disk.is_none() && mark.is_some_and(|mark| mark.since + snapshot.set.repairs.grace > snapshot.now)
 }
 
 /// Who is deleted for being unwell has one in its place already.

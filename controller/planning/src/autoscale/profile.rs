@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use super::calendar::Weekly;
 use super::rule::Rule;
 
-/// Changes that are looked through for one that matters; a profile may begin again many times before another one does.
+/// Beginnings and ends of others that are looked through for one that matters; of two that begin at the same time the second changes
+/// nothing.
 const CHANGES_LOOKED_AT: usize = 64;
 
 /// Bounds, rules, and when they are in force.
@@ -72,17 +73,38 @@ fn recurring(profiles: &[Profile], now: Timestamp) -> Option<&Profile> {
 
 /// When another profile comes into force, and which; `None` where the one in force stays as far as can be seen.
 pub fn next_change(profiles: &[Profile], now: Timestamp) -> Option<(Option<&Profile>, Timestamp)> {
-    let name = |profile: Option<&Profile>| profile.map(|profile| profile.name.clone());
-    let current = name(in_force(profiles, now));
+    let at_present = in_force(profiles, now);
+    let position = profiles.iter().position(|profile| at_present.is_some_and(|present| std::ptr::eq(present, profile)));
+    let present = position.zip(at_present.map(|profile| &profile.schedule));
+    let matter: Vec<&Schedule> = (0..)
+        .zip(profiles)
+        .filter(|(index, profile)| may_end(present, (*index, &profile.schedule)))
+        .map(|(_, profile)| &profile.schedule)
+        .collect();
     let mut at = now;
     for _ in 0..CHANGES_LOOKED_AT {
-        at = profiles.iter().filter_map(|profile| boundary(&profile.schedule, at)).min()?;
-        let next = in_force(profiles, at);
-        if name(next) != current {
-            return Some((next, at));
+        at = matter.iter().filter_map(|schedule| boundary(schedule, at)).min()?;
+        match (in_force(profiles, at), at_present) {
+            (Some(next), Some(present)) if std::ptr::eq(next, present) => {}
+            (None, None) => {}
+            (next, _) => return Some((next, at)),
         }
     }
     None
+}
+
+/// Whether what stands at `index` can end the time of the profile in `present` force. While a date is in force no week begins anything;
+/// a week that begins anew goes on, and of two that begin at the same time the first of the spec counts.
+fn may_end(present: Option<(usize, &Schedule)>, (index, schedule): (usize, &Schedule)) -> bool {
+    match (schedule, present) {
+        (Schedule::Otherwise | Schedule::Never, _) => false,
+        (Schedule::Weekly(_), Some((_, Schedule::Fixed { start: _, end: _ }))) => false,
+        (Schedule::Weekly(other), Some((position, Schedule::Weekly(weekly)))) => {
+            index < position || !weekly.covers(other)
+        }
+        (Schedule::Fixed { start: _, end: _ }, _)
+        | (Schedule::Weekly(_), Some((_, Schedule::Otherwise | Schedule::Never)) | None) => true,
+    }
 }
 
 /// The first instant after `now` at which a schedule may change something.

@@ -69,6 +69,8 @@ pub struct Finding<'rule> {
     pub rule: &'rule Rule,
     /// The value; none where the metric cannot be read.
     pub value: Option<Measure>,
+    /// VMs that reported the metric in the last grain.
+    pub reported: i64,
 }
 
 impl Finding<'_> {
@@ -106,7 +108,7 @@ impl Rule {
             Division::None => value,
             Division::PerInstance => value.map(|value| value.scaled(1, i64::from(current))),
         };
-        Finding { rule: self, value }
+        Finding { rule: self, value, reported: points.last().map_or(0, |point| point.count) }
     }
 
     fn value_of(&self, point: &MetricPoint) -> Option<Measure> {

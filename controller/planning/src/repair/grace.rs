@@ -12,3 +12,9 @@ pub(super) fn end(member: &Member, policy: &RepairPolicy) -> Option<Timestamp> {
     let begun = member.repair.as_ref().map_or(changed, |mark| changed.max(mark.since));
     Some(begun + policy.grace)
 }
+
+/// When that of a repair ends whose new VM has no hardware yet: it begins when the repair was decided.
+pub(super) fn end_unseen(member: &Member, policy: &RepairPolicy) -> Option<Timestamp> {
+    let replacing = member.repair.as_ref().filter(|mark| mark.replaces.is_some() && member.report.os_disk.is_none());
+    replacing.map(|mark| mark.since + policy.grace)
+}

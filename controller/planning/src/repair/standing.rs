@@ -19,7 +19,7 @@ pub(super) enum Standing {
     Mended,
     /// It is unhealthy, and its grace is over.
     Failed,
-    /// It did not come up: its own pass tries again, or waits for room.
+    /// It did not come up: its own pass tries again, or has waited for room or quota for longer than its grace.
     Stuck,
     /// A person has stopped it, or its health source is silent.
     Resting,
@@ -38,7 +38,7 @@ pub(super) fn standing(member: &Member, policy: &RepairPolicy, now: Timestamp) -
         return Standing::UnderWay;
     }
     if member.has_failed() {
-        return Standing::Stuck;
+        return if awaits_hardware(member, policy, now) { Standing::UnderWay } else { Standing::Stuck };
     }
     let is_over = grace::end(member, policy).is_some_and(|end| end <= now);
     match (member.availability(), is_over) {
@@ -49,6 +49,12 @@ pub(super) fn standing(member: &Member, policy: &RepairPolicy, now: Timestamp) -
         (Availability::Unavailable, true) if is_changing(member) => Standing::UnderWay,
         (Availability::Unavailable | Availability::Unknown, true) => Standing::Resting,
     }
+}
+
+/// Whether it was made in the place of another and waits for hardware: its repair is not done, and takes its place in the batch until
+/// its grace is over.
+fn awaits_hardware(member: &Member, policy: &RepairPolicy, now: Timestamp) -> bool {
+    grace::end_unseen(member, policy).is_some_and(|end| now < end)
 }
 
 /// Whether it is to run and runs, nothing is being done to it, and its health source says that its application is not well.

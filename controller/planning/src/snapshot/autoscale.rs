@@ -78,18 +78,22 @@ pub enum ScaleTarget {
 pub struct SetCount {
     /// `spec.replicas`.
     pub wished: Option<i32>,
-    /// `status.targetReplicas`: more than what is wished while a sudden drop waits to be confirmed. None only of a set that was
-    /// never looked at and whose wish tells the count: any other without it, or with a status that lags behind the spec, is
-    /// [`ScaleTarget::Uncounted`].
+    /// `status.targetReplicas`: more than what is wished while a sudden drop waits to be confirmed, less where members were evicted
+    /// for good since it was wished. None only of a set that was never looked at and whose wish tells the count: any other without it,
+    /// or with a status that lags behind the spec, is [`ScaleTarget::Uncounted`].
     pub in_force: Option<i32>,
 }
 
 impl SetCount {
     /// What an evaluation takes for the count: the members that are wanted, never those of a surge. A drop that waits for a
-    /// person counts as not made: whoever decides meanwhile must not confirm it by accident.
+    /// person counts as not made: whoever decides meanwhile must not confirm it by accident. Who was evicted for good counts no more.
     pub fn current(self) -> i32 {
-        let wished = self.wished.or(self.in_force).unwrap_or(0);
-        wished.max(self.in_force.unwrap_or(0))
+        self.in_force.or(self.wished).unwrap_or(0)
+    }
+
+    /// What is wished and what is left of it in force, where members were evicted for good since.
+    pub fn lowered(self) -> Option<(i32, i32)> {
+        self.wished.zip(self.in_force).filter(|(wished, in_force)| in_force < wished)
     }
 }
 

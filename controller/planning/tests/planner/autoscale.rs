@@ -19,7 +19,7 @@ use scaleset_planning::status::autoscale::{Worth, autoscale_status, worth};
 use crate::settings::{at, back, now, out, profile, rule, snapshot, week};
 
 /// `before -> after`, or why not.
-fn outcome(plan: &AutoscalePlan<'_>) -> String {
+pub(crate) fn outcome(plan: &AutoscalePlan<'_>) -> String {
     let decision = plan.decision.as_ref().map(|decision| format!("{} -> {}", decision.record.from, decision.record.to));
     let blocked = plan.blocker.as_ref().map(|blocker| blocker.code.clone());
     decision.or(blocked).unwrap_or_else(|| "nothing".to_owned())

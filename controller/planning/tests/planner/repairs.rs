@@ -24,7 +24,7 @@ const HEALTHY: Health = Health::Known(HealthState::Healthy);
 const UNHEALTHY: Health = Health::Known(HealthState::Unhealthy);
 
 /// Long after everybody's last change.
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     Timestamp::UNIX_EPOCH + Duration::from_hours(1)
 }
 
@@ -45,7 +45,7 @@ pub(crate) fn repairing(counts: &[(Option<&str>, usize)], action: RepairAction) 
     snapshot
 }
 
-fn with_unwell(mut snapshot: ScaleSetSnapshot, unwell: &[usize]) -> ScaleSetSnapshot {
+pub(crate) fn with_unwell(mut snapshot: ScaleSetSnapshot, unwell: &[usize]) -> ScaleSetSnapshot {
     for index in unwell {
         snapshot.members[*index].report.health = UNHEALTHY;
     }
@@ -57,12 +57,12 @@ fn ten(action: RepairAction, unwell: &[usize]) -> ScaleSetSnapshot {
     with_unwell(repairing(&[(None, 10)], action), unwell)
 }
 
-fn mark(attempt: u32, action: RepairAction, since: Timestamp) -> RepairMark {
+pub(crate) fn mark(attempt: u32, action: RepairAction, since: Timestamp) -> RepairMark {
     RepairMark { attempt, action, since, replaces: None }
 }
 
 /// Names of the members whose repair begins, with which try it is.
-fn begun(plan: &ScaleSetPlan) -> Vec<(String, u32)> {
+pub(crate) fn begun(plan: &ScaleSetPlan) -> Vec<(String, u32)> {
     let begun = plan.actions.iter().filter_map(|action| {
         if let Action::RepairMember(Repairing { name, mark: Some(mark), .. }) = action {
             return Some((name.clone(), mark.attempt));
@@ -82,7 +82,7 @@ fn ended(plan: &ScaleSetPlan) -> Vec<&str> {
     ended.collect()
 }
 
-fn held(plan: &ScaleSetPlan, reason: Reason) -> Option<(usize, &str)> {
+pub(crate) fn held(plan: &ScaleSetPlan, reason: Reason) -> Option<(usize, &str)> {
     plan.holds.iter().find(|hold| hold.reason == reason).map(|hold| (hold.count, hold.message.as_str()))
 }
 
@@ -90,7 +90,7 @@ fn state(plan: &ScaleSetPlan) -> Option<(OrchestrationServiceState, Option<Servi
     plan.orchestration_services.first().map(|service| (service.service_state, service.suspended_by))
 }
 
-fn names(begun: &[(String, u32)]) -> Vec<&str> {
+pub(crate) fn names(begun: &[(String, u32)]) -> Vec<&str> {
     begun.iter().map(|(name, _)| name.as_str()).collect()
 }
 

@@ -76,7 +76,7 @@ impl Autoscaled {
                 // A set that a person has just made may have had another count before anybody looked.
                 let may_lag = before.is_none() || touched(&name) || stage.cluster.lags();
                 findings.extend(self.of_decision(setting, if may_lag { None } else { Some(&known) }));
-                findings.extend(self.of_count(setting, counts[0].or(counts[1]), now));
+                findings.extend(self.of_count(setting, counts[1].or(counts[0]), now));
             }
         }
         findings
@@ -101,7 +101,7 @@ impl Autoscaled {
             findings.push(format!("{name}: {decision} without a profile in force"));
             return findings;
         };
-        if !is_within(profile, to) {
+        if !is_within(profile, to) && !follows_evictions(&decision) {
             findings.push(format!("{name}: {decision} is outside profile {}", profile["name"]));
         }
         if let Some(rule) = rule_of(profile, &decision) {
@@ -149,6 +149,13 @@ fn acts(setting: &Value) -> bool {
 fn is_within(profile: &Value, count: i64) -> bool {
     let bound = |field: &str| profile["capacity"][field].as_i64().expect("a profile has bounds");
     (bound("minimum")..=bound("maximum")).contains(&count)
+}
+
+/// Whether a decision says no more than how many members were evicted for good: those are gone, whatever the profile says, and the next
+/// decision is about that.
+fn follows_evictions(decision: &Value) -> bool {
+    let gone = decision["from"].as_i64().zip(decision["to"].as_i64()).map_or(0, |(from, to)| from - to);
+    gone > 0 && decision["cause"] == format!("{gone} evicted with policy Delete")
 }
 
 /// The rule that a decision names as its cause; none for a bound and for a default.

@@ -15,14 +15,36 @@ pub(super) struct Drained {
     before: BTreeMap<String, Machine>,
     /// Number of the last entry that was read.
     read: u64,
-    /// Machines that were disturbed from outside: what their load balancers hear may change at any moment.
-    disturbed: BTreeSet<String>,
+    /// Machines that were disturbed from outside, until their load balancers have heard them again: before, what those hear may
+    /// change at any moment.
+    disturbed: BTreeMap<String, Heard>,
+}
+
+/// What load balancers have heard of a machine since it was disturbed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Heard {
+    /// Nothing else than before, as far as it was seen.
+    AsBefore,
+    /// That it is not well, or takes no requests.
+    Otherwise,
 }
 
 impl Drained {
     /// How machines are now; nobody knows while nobody can look.
     pub(super) fn remember(&mut self, machines: Option<&BTreeMap<String, Machine>>) {
         self.before = machines.cloned().unwrap_or_default();
+        for (uid, heard) in &mut self.disturbed {
+            let pools = self.before.get(uid).map(|machine| machine.backend_pools.as_slice()).unwrap_or_default();
+            if pools.iter().any(|member| member.state != PoolMemberState::Healthy) {
+                *heard = Heard::Otherwise;
+            }
+        }
+        let before = &self.before;
+        self.disturbed.retain(|uid, heard| {
+            let pools = before.get(uid).map(|machine| machine.backend_pools.as_slice()).unwrap_or_default();
+            let serves = !pools.is_empty() && pools.iter().all(|member| member.state == PoolMemberState::Healthy);
+            *heard == Heard::AsBefore || !serves
+        });
     }
 
     /// Every machine that was taken down too early since the last time, or that is out of its pools for what was refused, one line
@@ -34,10 +56,11 @@ impl Drained {
     ) -> Vec<String> {
         let fresh: Vec<&JournalEntry> = journal.iter().filter(|entry| entry.sequence > self.read).collect();
         self.read = journal.last().map_or(self.read, |entry| entry.sequence);
-        self.disturbed.extend(fresh.iter().filter(|entry| entry.call == Call::Control).map(|entry| entry.uid.clone()));
+        let disturbed = fresh.iter().filter(|entry| entry.call == Call::Control);
+        self.disturbed.extend(disturbed.map(|entry| (entry.uid.clone(), Heard::AsBefore)));
         let left: BTreeSet<&str> =
             fresh.iter().filter(|entry| entry.call == Call::Drain).map(|entry| entry.uid.as_str()).collect();
-        let down = fresh.iter().filter(|entry| takes_down(entry) && !self.disturbed.contains(&entry.uid));
+        let down = fresh.iter().filter(|entry| takes_down(entry) && !self.disturbed.contains_key(&entry.uid));
         let findings = down.filter_map(|entry| {
             let before = self.before.get(&entry.uid).filter(|before| !only_tells(entry, before))?;
             let served = before.backend_pools.iter().any(|member| member.state == PoolMemberState::Healthy);

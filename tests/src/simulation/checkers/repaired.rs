@@ -1,4 +1,4 @@
-//! Repairs: nobody is repaired that is protected, well, or in its grace; so many at once as Azure says; together with what else
+//! Repairs: nobody is repaired that is protected, well, or in its grace; so many at once as Azure says, and one where all are down; together with what else
 //! is being changed no more than the allowance; and nobody while the service does not run.
 //!
 //! Read from the objects and from what the hardware said in the round before.
@@ -41,6 +41,7 @@ impl Repairs {
             }
             if !begun.is_empty() {
                 findings.extend(numbers(now, [old, set], uid, &begun, [before, after]));
+                findings.extend(probes(now, set, uid, &begun, [before, after]));
             }
         }
         findings
@@ -85,8 +86,7 @@ fn begun<'seen>(set: &SetSeen, before: &'seen Seen, after: &Seen) -> Vec<&'seen 
 /// Whether a repair of it has begun and has neither helped nor failed.
 fn is_under_way(now: Timestamp, set: &SetSeen, member: &MemberSeen) -> bool {
     let status = &member.object["status"];
-    let well = status["instanceView"]["vmHealth"]["status"]["code"] == "HealthState/healthy"
-        && status["provisioningState"] == "Succeeded";
+    let well = is_well(member);
     let since = member.repair.get(2).and_then(|since| since.parse::<Timestamp>().ok());
     let grace = Duration::from_secs(u64::try_from(grace(set)).unwrap_or(0));
     let in_grace = since.is_some_and(|since| since + grace > now);
@@ -94,12 +94,58 @@ fn is_under_way(now: Timestamp, set: &SetSeen, member: &MemberSeen) -> bool {
         && !well
         && !member.terminating
         && member.power_wish == "Running"
-        && status["provisioningState"] != "Failed"
+        && (status["provisioningState"] != "Failed" || waits_for_hardware(member))
+}
+
+/// Whether a repair has made it in the place of another, and it has had no hardware so far.
+fn waits_for_hardware(member: &MemberSeen) -> bool {
+    member.repair.get(3).is_some() && member.object["status"]["modelRevision"].is_null()
 }
 
 /// What was so before and is so still, whoever of a round came first.
 fn both(seen: [&Seen; 2], uid: &str, is: impl Fn(&MemberSeen) -> bool) -> bool {
     seen.iter().all(|seen| seen.members.get(uid).is_some_and(&is))
+}
+
+/// Where all of one zone and model are down, one repair at a time probes whether it helps; a new VM in the place of another is a probe of
+/// its zone, whatever its model is.
+fn probes(now: Timestamp, set: &SetSeen, uid: &str, begun: &[&MemberSeen], seen: [&Seen; 2]) -> Vec<String> {
+    let model = |member: &MemberSeen| text(&member.object["status"]["modelRevision"]);
+    let is_like = |one: &MemberSeen, other: &MemberSeen| one.zone == other.zone && model(one) == model(other);
+    let mut findings = Vec::new();
+    for (index, member) in begun.iter().enumerate() {
+        let like: Vec<&MemberSeen> = seen[0].live_made(uid).filter(|other| is_like(member, other)).collect();
+        let down = |other: &&&MemberSeen| {
+            // One that is replaced in this round is gone after it.
+            let gone = begun.iter().any(|begun| begun.uid == other.uid);
+            !is_well(other) && (gone || both(seen, &other.uid, |other| !is_well(other)))
+        };
+        // Those of one model may have images of two versions: so many that most of each are down.
+        if like.len() < 3 || like.iter().filter(down).count() < like.len() {
+            continue;
+        }
+        let probe = |other: &&MemberSeen| {
+            let probes = |other: &MemberSeen| {
+                let replaces = other.repair.get(3).is_some() && other.zone == member.zone;
+                (replaces || is_like(member, other)) && is_under_way(now, set, other)
+            };
+            other.uid != member.uid && both(seen, &other.uid, probes)
+        };
+        if let Some(probe) = seen[0].live_made(uid).find(probe) {
+            findings.push(format!("{} is repaired while {} probes whether that helps", member.name, probe.name));
+        }
+        if let Some(other) = begun[..index].iter().find(|other| is_like(member, other)) {
+            findings
+                .push(format!("{} and {} are repaired at once, and all like them are down", other.name, member.name));
+        }
+    }
+    findings
+}
+
+fn is_well(member: &MemberSeen) -> bool {
+    let status = &member.object["status"];
+    status["instanceView"]["vmHealth"]["status"]["code"] == "HealthState/healthy"
+        && status["provisioningState"] == "Succeeded"
 }
 
 fn numbers(now: Timestamp, sets: [&SetSeen; 2], uid: &str, begun: &[&MemberSeen], seen: [&Seen; 2]) -> Vec<String> {

@@ -1,0 +1,114 @@
+//! Repairs by `Replace` whose new VM does not come up: it is still the one probe of its zone, and still takes its place in the batch.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use scaleset_crds::condition::Reason;
+use scaleset_crds::repairs::RepairAction;
+use scaleset_crds::vocabulary::{HealthState, PowerState, ProvisioningState};
+use scaleset_planning::snapshot::{Failure, Member, Observation, RepairMark, ScaleSetSnapshot};
+use scaleset_planning::view::Health;
+
+use crate::fleet::{audited, change_profile, member, newest, profile};
+use crate::repairs::{begun, held, mark, names, now, repairing, with_unwell};
+
+/// The member has gone, and this one was made in its place by a repair that was decided at `since`; it has no hardware.
+fn replaced(snapshot: &mut ScaleSetSnapshot, index: usize, since: Timestamp) {
+    let old = snapshot.members.remove(index);
+    let number = snapshot.status.next_instance_id.expect("it is there");
+    snapshot.status.next_instance_id = Some(number + 1);
+    let mut new = member(number, old.zone.as_deref(), old.fault_domain, &newest(snapshot));
+    new.repair = Some(RepairMark { replaces: Some(old.name), ..mark(1, RepairAction::Replace, since) });
+    let report = &mut new.report;
+    (report.provisioning, report.power) = (ProvisioningState::Creating, PowerState::Creating);
+    (report.running_revision, report.os_disk, report.health) = (None, None, Health::Missing);
+    snapshot.members.push(new);
+}
+
+fn without_room(member: &mut Member) {
+    member.report.provisioning = ProvisioningState::Failed;
+    let message = "no room".to_owned();
+    member.report.failure = Some(Failure { reason: Reason::AllocationFailed, message });
+}
+
+fn has_hardware(member: &mut Member) {
+    member.report.running_revision = member.assigned_revision.clone();
+    member.report.os_disk = crate::fleet::member(0, None, None, "").report.os_disk;
+    member.report.changed_at = Some(now());
+}
+
+#[test]
+fn a_new_vm_that_does_not_come_up_is_still_the_one_probe_of_its_zone() {
+    type Change = fn(&mut Member);
+    let zones = [(Some("1"), 20), (Some("2"), 20), (Some("3"), 20)];
+    let twenty: Vec<usize> = (0..20).collect();
+    let bad = with_unwell(repairing(&zones, RepairAction::Replace), &twenty);
+    assert_eq!(names(&begun(&audited(&bad))), ["web-0"], "one probe");
+    let table: [(&str, Timestamp, Change); 6] = [
+        ("without status", now(), |m| m.report.observation = Observation::Unseen),
+        ("without room", now(), without_room),
+        ("without room for long", now() - Duration::from_hours(1), without_room),
+        ("coming up", now(), |m| {
+            has_hardware(m);
+            m.report.health = Health::Known(HealthState::Initializing);
+        }),
+        ("it does not boot", now(), |m| {
+            has_hardware(m);
+            m.report.provisioning = ProvisioningState::Failed;
+        }),
+        ("unhealthy", now(), |m| {
+            has_hardware(m);
+            (m.report.provisioning, m.report.power) = (ProvisioningState::Succeeded, PowerState::Running);
+            m.report.health = Health::Known(HealthState::Unhealthy);
+        }),
+    ];
+    for newer in [false, true] {
+        for (what, since, change) in table {
+            let mut snapshot = bad.clone();
+            if newer {
+                change_profile(&mut snapshot, profile("Standard_D4s_v3"));
+            }
+            replaced(&mut snapshot, 0, since);
+            change(snapshot.members.last_mut().expect("it is there"));
+            let plan = audited(&snapshot);
+            assert!(begun(&plan).is_empty(), "{what}, newer: {newer}: {:?}", begun(&plan));
+            let (count, message) = held(&plan, Reason::RepairBreakerOpen).expect("it is told");
+            assert_eq!(count, 19, "{what}, newer: {newer}");
+            assert!(message.contains("19 wait behind the repair of web-60"), "{what}, newer: {newer}: {message}");
+        }
+    }
+    let mut snapshot = bad;
+    replaced(&mut snapshot, 0, now());
+    let new = snapshot.members.last_mut().expect("it is there");
+    has_hardware(new);
+    (new.report.provisioning, new.report.power) = (ProvisioningState::Succeeded, PowerState::Running);
+    new.report.health = Health::Known(HealthState::Healthy);
+    assert_eq!(names(&begun(&audited(&snapshot))), ["web-5"], "it has helped: the next");
+}
+
+#[test]
+fn a_probe_that_does_not_boot_is_no_way_for_the_next() {
+    let mut snapshot = with_unwell(repairing(&[(None, 40)], RepairAction::Restart), &(0..30).collect::<Vec<_>>());
+    let probe = &mut snapshot.members[0];
+    probe.repair = Some(mark(1, RepairAction::Restart, now() - Duration::from_mins(1)));
+    probe.report.provisioning = ProvisioningState::Failed;
+    let plan = audited(&snapshot);
+    assert!(begun(&plan).is_empty());
+    assert_eq!(held(&plan, Reason::RepairBreakerOpen).map(|(count, _)| count), Some(29));
+}
+
+#[test]
+fn a_new_vm_that_waits_for_room_takes_its_place_in_the_batch_until_its_grace_is_over() {
+    for (seconds, expected) in [(0, &[][..]), (599, &[]), (600, &["web-4"])] {
+        let mut snapshot = with_unwell(repairing(&[(None, 10)], RepairAction::Replace), &[3, 4]);
+        replaced(&mut snapshot, 3, now() - Duration::from_secs(seconds));
+        without_room(snapshot.members.last_mut().expect("it is there"));
+        let plan = audited(&snapshot);
+        assert_eq!(names(&begun(&plan)), expected, "decided {seconds} s ago");
+        assert_eq!(
+            plan.wake_after,
+            (seconds == 599).then_some(Duration::from_secs(1)).or(plan.wake_after),
+            "{seconds} s"
+        );
+    }
+}
