@@ -56,6 +56,11 @@ fn autoscaling(criterion: &mut Criterion) {
     criterion.bench_function("autoscale-1000-settings", |bencher| {
         bencher.iter(|| settings.iter().filter(|one| autoscale::plan(black_box(one)).told.is_some()).count());
     });
+    // As a pass has it: the calendar is read from its words first, time zones among them.
+    criterion.bench_function("autoscale-1000-settings-read-and-planned", |bencher| {
+        let plan = |number: i32| autoscale::plan(&setting(2 + number % 9)).told.is_some();
+        bencher.iter(|| (0..1_000).filter(|number| plan(black_box(*number))).count());
+    });
 }
 
 criterion_group!(benches, planning, autoscaling);

@@ -164,15 +164,6 @@ fn occurrence(step: &Step, snapshot: &InstanceSnapshot) -> Option<Occurrence> {
         | Step::Create(_)
         | Step::UpdateOnline(_)
         | Step::Count
-<<<<<<< HEAD
-        | Step::Discard
-        | Step::StartAt(_)
-        | Step::SetPower(_, _)
-        | Step::Drain(_)
-        | Step::Undrain
-        | Step::Perform(_, _)
-        | Step::ApproveEvent(_)
-=======
         | Step::Release(_, _)
         | Step::Forget => return None,
     })

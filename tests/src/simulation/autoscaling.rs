@@ -22,8 +22,16 @@ const TURNS_MAX: usize = 1;
 /// Plays the story of a seed to its end: loads, healing, an outage, rest. The transcript, and what does not hold at the end.
 pub fn play_autoscaling(seed: u64, setting: Setting<'_>, told: &Mutex<Vec<String>>) -> (String, Vec<String>) {
     let random = Random::new(seed ^ 0x6175_746f_7363_616c);
-    let mut author =
-        Author { random, teller: Teller::new("", setting), told, seed, unread: false, zone_down: None, tags: 0 };
+    let mut author = Author {
+        random,
+        teller: Teller::new("", setting),
+        told,
+        seed,
+        unread: false,
+        spot: Spot::None,
+        zone_down: None,
+        tags: 0,
+    };
     author.begin();
     for _ in 0..CHANGES {
         let line = author.change();
@@ -47,8 +55,20 @@ struct Author<'story> {
     seed: u64,
     /// Whether metrics cannot be read.
     unread: bool,
+    spot: Spot,
     zone_down: Option<usize>,
     tags: usize,
+}
+
+/// Whether the set's VMs can be evicted with policy Delete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spot {
+    /// They cannot.
+    None,
+    /// They can.
+    Quiet,
+    /// Their room is needed by others: those that are made wait for it.
+    Pressed,
 }
 
 impl Author<'_> {
@@ -65,7 +85,9 @@ impl Author<'_> {
             15 => String::new(),
             count => format!(" replicas={count}"),
         };
-        self.tell(&format!("set web {mode} eastus{zones}{replicas} mode=Automatic"));
+        self.spot = *self.random.pick(&[Spot::None, Spot::None, Spot::Quiet]);
+        let spot = if self.spot == Spot::None { "" } else { " priority=Spot eviction=Delete" };
+        self.tell(&format!("set web {mode} eastus{zones}{replicas}{spot} mode=Automatic"));
         let profiles = self.profiles();
         self.tell(&format!("setting auto web {profiles}"));
     }
@@ -102,6 +124,7 @@ impl Author<'_> {
 
     fn change(&mut self) -> String {
         match self.random.below(12) {
+            8 | 9 if self.spot != Spot::None => self.eviction(),
             0 => {
                 self.unread = true;
                 "calls metrics fail 60".to_owned()
@@ -123,6 +146,15 @@ impl Author<'_> {
             }
             _ => format!("load web Percentage_CPU total={}", 10 * self.random.below(100)),
         }
+    }
+
+    fn eviction(&mut self) -> String {
+        if self.spot == Spot::Pressed {
+            self.spot = Spot::Quiet;
+            return "spot-pressure eastus over".to_owned();
+        }
+        self.spot = Spot::Pressed;
+        format!("spot-pressure eastus evict={}", 1 + self.random.below(4))
     }
 
     /// One zone fails at a time.
@@ -155,6 +187,9 @@ impl Author<'_> {
         }
         if let Some(zone) = self.zone_down.take() {
             self.tell(&format!("zone eastus {zone} up"));
+        }
+        if self.spot == Spot::Pressed {
+            self.tell("spot-pressure eastus over");
         }
         self.tell("api reliable");
         self.tell("load web Percentage_CPU total=250");

@@ -4,6 +4,7 @@ use anyhow::{Context, ensure};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use scaleset_crds::autoscale_setting::ScaleActionState;
+use scaleset_crds::condition::find;
 use scaleset_crds::{AutoscaleSetting, AutoscaleSettingStatus, ScaleSet};
 use serde_json::{Value, json};
 
@@ -254,5 +255,58 @@ fn killed_between_the_record_and_the_set_a_decision_is_carried_out_once() {
         let set: ScaleSet = scene.set("web").await?;
         assert_eq!(set.spec.replicas, Some(6), "once");
         Ok(())
+    });
+}
+
+/// Leaves a set of 1 to 10 VMs as it is: nobody reports what it is to follow.
+fn horizontal_pod_autoscaler() -> Value {
+    let target = json!({"apiVersion": scaleset_crds::API_VERSION, "kind": "ScaleSet", "name": "web"});
+    let cpu = json!({"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}});
+    json!({
+        "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "web"},
+        "spec": {
+            "scaleTargetRef": target, "minReplicas": 1, "maxReplicas": 10,
+            "metrics": [{"type": "Resource", "resource": cpu}],
+        },
+    })
+}
+
+/// Waits until the newest generation of the setting is `Ready` so.
+async fn ready(scene: &Scene<'_>, expected: (&str, &str)) -> anyhow::Result<()> {
+    scene
+        .until(&format!("the setting is Ready {expected:?}"), async || {
+            let found: AutoscaleSetting = scene.api().get("auto").await?;
+            let status = found.status.context("it has no status")?;
+            let ready = find(&status.conditions, "Ready").context("no such condition")?;
+            let seen = (ready.status.as_str(), ready.reason.as_str());
+            ensure!(seen == expected, "it is {seen:?}: {}", ready.message);
+            ensure!(status.observed_generation == found.metadata.generation, "it is of an older generation");
+            Ok(())
+        })
+        .await
+}
+
+#[test]
+fn a_setting_stands_back_from_a_horizontal_pod_autoscaler_and_acts_again_without_it() {
+    run("autoscale-rival", async |scene| {
+        load(scene.world, "autoscale-rival", 100).await?;
+        scene.apply(&uniform("web", 2, json!({})))?;
+        scene.settled("web").await?;
+        scene.apply(&setting("auto", &following(60)))?;
+        ready(scene, ("True", "Ready")).await?;
+        scene.apply(&horizontal_pod_autoscaler())?;
+        ready(scene, ("False", "OperationNotAllowed")).await?;
+        // The load asks for more, and the bounds as well: nothing is done.
+        load(scene.world, "autoscale-rival", 900).await?;
+        let mut profiles = following(60);
+        profiles[0]["capacity"]["minimum"] = json!(4);
+        profiles[0]["capacity"]["default"] = json!(4);
+        scene.apply(&setting("auto", &profiles))?;
+        ready(scene, ("False", "OperationNotAllowed")).await?;
+        assert_eq!(scene.set("web").await?.spec.replicas, Some(2), "it stands back");
+        assert!(status(scene, "auto").await?.last_scale_action.is_none(), "and decides nothing");
+        scene.kubectl(&["delete", "hpa", "web"])?;
+        counts(scene, 10).await?;
+        ready(scene, ("True", "Ready")).await
     });
 }

@@ -77,7 +77,7 @@ fn an_empty_answer_of_the_hardware_deletes_nothing() {
         };
         let before = machines().await?;
         let fault = json!({
-            "effect": {"type": "emptyAnswers", "calls": ["observe"]},
+            "effect": {"type": "emptyAnswers", "calls": ["observe", "observeAll"]},
             "selector": {"namespace": scene.namespace},
             "remaining": 12,
         });

@@ -97,8 +97,8 @@ pub fn next_change(profiles: &[Profile], now: Timestamp) -> Option<(Option<&Prof
 /// a week that begins anew goes on, and of two that begin at the same time the first of the spec counts.
 fn may_end(present: Option<(usize, &Schedule)>, (index, schedule): (usize, &Schedule)) -> bool {
     match (schedule, present) {
-        (Schedule::Otherwise | Schedule::Never, _) => false,
-        (Schedule::Weekly(_), Some((_, Schedule::Fixed { start: _, end: _ }))) => false,
+        (Schedule::Otherwise | Schedule::Never, _)
+        | (Schedule::Weekly(_), Some((_, Schedule::Fixed { start: _, end: _ }))) => false,
         (Schedule::Weekly(other), Some((position, Schedule::Weekly(weekly)))) => {
             index < position || !weekly.covers(other)
         }
