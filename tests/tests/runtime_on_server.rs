@@ -16,6 +16,7 @@ use scaleset_controller::cluster::{
     Cluster, ClusterError, EventType, Freshness, Kind, NewObject, Notice, ObjectId, ObjectKey,
 };
 use scaleset_controller::metrics::Metrics;
+use scaleset_crds::condition::Reason;
 use scaleset_crds::{FIELD_MANAGER, FINALIZER, ScaleSetVM};
 use serde_json::{Value, json};
 
@@ -286,7 +287,7 @@ async fn repeated_events_become_one_series() {
     let notice = Notice {
         regarding: id(&made),
         event_type: EventType::Warning,
-        reason: "QuotaExceeded".to_owned(),
+        reason: Reason::QuotaExceeded.into(),
         action: "Hold".to_owned(),
         note: "quota: limit 10, usage 10, required 2".to_owned(),
     };

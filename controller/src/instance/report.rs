@@ -7,7 +7,7 @@ use scaleset_planning::instance::{Enrolment, InstancePlan, Perform, Step, awaite
 use scaleset_planning::snapshot::{Belonging, Failure, InstanceSnapshot, OsDiskWish};
 use scaleset_planning::status::instance::instance_status;
 use scaleset_planning::status::whole_seconds;
-use scaleset_planning::view::{HardwareView, InstanceView};
+use scaleset_planning::view::{HardwareView, InstanceView, ModelView};
 use tracing::warn;
 
 use super::execute::{Executed, ObjectAfter, name};
@@ -132,11 +132,21 @@ fn decided(snapshot: &InstanceSnapshot, plan: &InstancePlan, executed: &Executed
     done.then(|| News::new(EventType::Normal, occurrence, plan.reason.as_str()))
 }
 
-/// What a step that was taken is told as. What is changed online of a member that a set made, the set has told for all.
-fn occurrence(step: &Step, snapshot: &InstanceSnapshot) -> Option<Occurrence> {
+/// Whether an online change is one that nobody else tells: of a member that a set made, the set has told it for all.
+/// Where only the name of the revision is another one, nothing has changed.
+fn is_change(model: &ModelView, snapshot: &InstanceSnapshot) -> bool {
     let is_made = matches!(snapshot.belonging, Belonging::Made { .. });
+    let differs = match &snapshot.hardware {
+        HardwareView::Present(view) => view.model != model.model,
+        HardwareView::Absent | HardwareView::Unknown { message: _ } => true,
+    };
+    differs && !is_made
+}
+
+/// What a step that was taken is told as.
+fn occurrence(step: &Step, snapshot: &InstanceSnapshot) -> Option<Occurrence> {
     Some(match step {
-        Step::UpdateOnline(_) if !is_made => Occurrence::Update,
+        Step::UpdateOnline(model) if is_change(model, snapshot) => Occurrence::Update,
         Step::UpdateWithRestart(_) | Step::Perform(_, Perform::Restart(_)) => Occurrence::Restart,
         Step::Reimage(_) | Step::Perform(_, Perform::Reimage(_)) => Occurrence::Reimage,
         Step::Perform(_, Perform::ReimageAll(_)) => Occurrence::ReimageAll,

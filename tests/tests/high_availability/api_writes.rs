@@ -13,7 +13,8 @@ use crate::world::World;
 /// How many writes of a replica the API server has received from `since` on, whether it has taken or refused them. What was
 /// received and is not answered yet is not among them.
 pub fn writes_since(world: &World, replica: &LocalController, since: Timestamp) -> anyhow::Result<usize> {
-    let group = replica.kubeconfig().file_stem().and_then(|stem| stem.to_str()).context("its kubeconfig has no name")?;
+    let group =
+        replica.kubeconfig().file_stem().and_then(|stem| stem.to_str()).context("its kubeconfig has no name")?;
     let log = fs::read_to_string(&world.audit_log)?;
     // The last line may be half written.
     let (whole, _) = log.rsplit_once('\n').unwrap_or_default();

@@ -150,3 +150,14 @@ async fn a_step_is_told_beside_what_was_announced() {
     known.status = serde_json::from_value(json!({"scheduledEvents": [event]})).unwrap();
     assert_eq!(told(&observed(known, machine), None), ["SetPower"], "what is on record was told");
 }
+
+#[tokio::test]
+async fn what_is_changed_online_of_a_vm_alone_is_told_and_another_name_of_its_revision_is_not() {
+    let machine = running(&vm("Running")).await;
+    let mut tagged = vm("Running");
+    tagged.spec.tags.insert("team".to_owned(), "red".to_owned());
+    assert_eq!(told(&observed(tagged, machine.clone()), None), ["Update"]);
+    let mut renamed = machine;
+    renamed.model_revision = "another".to_owned();
+    assert_eq!(told(&observed(vm("Running"), renamed), None), [""; 0]);
+}
