@@ -17,6 +17,18 @@ const TRIES: usize = 10;
 /// The transcript comes behind this line of a page.
 const MARK: &str = "<!-- transcript -->\n";
 
+/// Wishes for so many VMs, and returns when the leader has begun with them.
+async fn scaled_at_work(world: &World, namespace: &str, replicas: i32, since: u64) -> anyhow::Result<()> {
+    let confirmed = json!({scaleset_crds::labels::CONFIRM_SCALE_IN: replicas.to_string()});
+    world.patch_set(namespace, json!({"metadata": {"annotations": confirmed}, "spec": {"replicas": replicas}})).await?;
+    scaleset_tests::local::until("it works", crate::world::LIMIT, async || {
+        let called = world.endpoint.journal_after(since).await?;
+        anyhow::ensure!(called.iter().any(|entry| entry.call != Call::Control), "it has called nothing");
+        Ok(())
+    })
+    .await
+}
+
 #[test]
 fn a_leader_that_was_paused_past_its_lease_can_do_nothing_more() {
     let tries = std::env::var("TRIES").ok().map_or(TRIES, |tries| tries.parse().expect("TRIES is a number"));
@@ -37,15 +49,7 @@ fn a_leader_that_was_paused_past_its_lease_can_do_nothing_more() {
             // paused goes on with calls that are due, and no try is one in which there was nothing to refuse.
             let _: Value = world.endpoint.send(Method::PUT, "/faults/come-back", &come_back(namespace)).await?;
             let replicas = if number % 2 == 0 { 10 } else { 30 };
-            let confirmed = json!({scaleset_crds::labels::CONFIRM_SCALE_IN: replicas.to_string()});
-            let change = json!({"metadata": {"annotations": confirmed}, "spec": {"replicas": replicas}});
-            world.patch_set(namespace, change).await?;
-            scaleset_tests::local::until("it works", crate::world::LIMIT, async || {
-                let called = world.endpoint.journal_after(led.sequence).await?;
-                anyhow::ensure!(called.iter().any(|entry| entry.call != Call::Control), "it has called nothing");
-                Ok(())
-            })
-            .await?;
+            scaled_at_work(world, namespace, replicas, led.sequence).await?;
             assert!(writes_since(world, &leader, Timestamp::MIN)? > 0, "its writes are not found");
             let paused = Timestamp::now();
             leader.signal(Signal::STOP)?;

@@ -199,7 +199,7 @@ mod tests {
             let days = vec![Weekday::Thursday, Weekday::Friday, Weekday::Saturday, Weekday::Sunday, Weekday::Monday];
             let weekly = Weekly { zone: zone.clone(), days, times };
             let dates = Date::new(2026, 1, 1).unwrap().series(jiff::Span::new().days(1)).take(365);
-            let of_date = |date: Date| weekly.times.iter().filter_map(move |time| Some((date, *time)));
+            let of_date = |date: Date| weekly.times.iter().map(move |time| (date, *time));
             let known = dates.clone().filter(|date| weekly.days.contains(&date.weekday())).flat_map(of_date);
             let mut starts: Vec<Timestamp> =
                 known.map(|(date, time)| instant(&zone, date.to_datetime(time)).unwrap()).collect();

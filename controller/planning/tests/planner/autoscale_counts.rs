@@ -99,11 +99,12 @@ fn a_number_of_grains_is_no_load() {
 }
 
 fn weekly(zone: &str, days: &[Weekday], times: Vec<Time>) -> Schedule {
-    Schedule::Weekly(Weekly { zone: time_zone(zone).unwrap(), days: days.to_vec(), times })
+    Schedule::Weekly(Weekly { zone: time_zone(zone).expect("a time zone"), days: days.to_vec(), times })
 }
 
 fn times(hours: std::ops::Range<i8>, every_minutes: i8) -> Vec<Time> {
-    let of_hour = |hour| (0..60 / every_minutes).map(move |part| Time::new(hour, part * every_minutes, 0, 0).unwrap());
+    let of_hour =
+        |hour| (0..60 / every_minutes).map(move |part| Time::new(hour, part * every_minutes, 0, 0).expect("a time"));
     hours.flat_map(of_hour).collect()
 }
 

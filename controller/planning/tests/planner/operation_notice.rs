@@ -147,6 +147,8 @@ fn a_notice_holds_nothing_else_up() {
 
 #[test]
 fn a_vm_is_told_in_its_pools_and_leaves_them_before_it_restarts() {
+    use PoolMemberState::{Draining, Healthy};
+
     let mut model = profile("Standard_D2s_v3").model();
     model.network_profile.network_interfaces[0].load_balancer_backend_pools =
         vec![BackendPoolReference { name: "web-lb".to_owned(), drain_timeout_seconds: 40 }];
@@ -158,7 +160,6 @@ fn a_vm_is_told_in_its_pools_and_leaves_them_before_it_restarts() {
         (snapshot.assigned, snapshot.newest) = (Assigned::Known(model.clone()), Some(model.clone()));
         plan(&snapshot).step
     };
-    use PoolMemberState::{Draining, Healthy};
     let acts = restart(EventApproval::Awaited);
     assert_eq!(in_pool(Healthy, None, runs()), acts, "it is told while it works");
     assert_eq!(in_pool(Healthy, None, own(NoticeStage::Scheduled)), Step::Wait(Wait::OperationNotice));

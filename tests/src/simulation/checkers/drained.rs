@@ -83,10 +83,9 @@ fn only_tells(entry: &JournalEntry, before: &Machine) -> bool {
     let told = before.disruption_notice.as_ref().and_then(|notice| notice.operation.as_deref());
     let told_of_disk = before.disruption_notice.as_ref().is_some_and(|notice| notice.cause == DisruptionCause::OsImage);
     let is_told_of_disks = before.model.os_image_notification.is_some() && before.failed_attempts == 0;
-    let of_disk = match entry.call {
-        Call::Reimage | Call::ReplaceOsDisk => true,
-        _ => entry.detail.starts_with("reimage"),
-    };
+    let of_disk = entry.call == Call::Reimage
+        || (entry.call == Call::ReplaceOsDisk && entry.detail.starts_with("fresh"))
+        || (entry.call == Call::Perform && entry.detail.starts_with("reimage"));
     (entry.detail.contains("after its notice") && told.is_none_or(|operation| !entry.detail.ends_with(operation)))
         || (of_disk && is_told_of_disks && !told_of_disk)
 }
