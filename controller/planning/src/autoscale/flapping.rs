@@ -2,8 +2,8 @@
 //!
 //! The load that is measured stays when VMs go: each of those that stay has more of it. So the value of every rule that asks
 //! for more is projected to the new count, value × VMs now / VMs then; where one would fire, the counts between are tried, and
-//! the nearest to what is wanted that is safe is taken. VMs of a surge report as well, and carry load as long as they are there:
-//! where more VMs reported than are wanted, their number is that of the VMs now. A sum over all VMs that is not divided does not change
+//! the nearest to what is wanted that is safe is taken. VMs of a surge report as well, and carry load as long as they are there: a
+//! grain in which more VMs reported than are wanted is projected from their number. A sum over all VMs that is not divided does not change
 //! with the count, and neither does the number of grains; they are not projected. What some VMs by name measure is projected like any
 //! other: it is a guess that those that stay share the load of those that go in equal parts.
 
@@ -61,16 +61,13 @@ fn undone(findings: &[Finding<'_>], current: i32, count: i32) -> Option<String> 
 
 fn projected(finding: &Finding<'_>, current: i32, count: i32) -> Option<Measure> {
     let value = finding.value?;
-    let carried_by = match (finding.rule.division, finding.rule.aggregation, finding.rule.statistic) {
+    match (finding.rule.division, finding.rule.aggregation, finding.rule.statistic) {
         // It was divided by the count that is wanted.
-        (Division::PerInstance, _, _) => i64::from(current),
+        (Division::PerInstance, _, _) => Some(value.scaled(i64::from(current), i64::from(count))),
         (Division::None, TimeAggregation::Count, _)
-        | (Division::None, _, MetricStatistic::Sum | MetricStatistic::Count) => {
-            return Some(value);
-        }
+        | (Division::None, _, MetricStatistic::Sum | MetricStatistic::Count) => Some(value),
         (Division::None, _, MetricStatistic::Average | MetricStatistic::Min | MetricStatistic::Max) => {
-            finding.reported.max(i64::from(current))
+            Some(finding.carried?.scaled(1, i64::from(count)))
         }
-    };
-    Some(value.scaled(carried_by, i64::from(count)))
+    }
 }

@@ -69,8 +69,8 @@ pub struct Finding<'rule> {
     pub rule: &'rule Rule,
     /// The value; none where the metric cannot be read.
     pub value: Option<Measure>,
-    /// VMs that reported the metric in the last grain.
-    pub reported: i64,
+    /// The same value of all VMs together: that of each grain times the VMs that reported then, and not fewer than are wanted.
+    pub carried: Option<Measure>,
 }
 
 impl Finding<'_> {
@@ -108,7 +108,18 @@ impl Rule {
             Division::None => value,
             Division::PerInstance => value.map(|value| value.scaled(1, i64::from(current))),
         };
-        Finding { rule: self, value, reported: points.last().map_or(0, |point| point.count) }
+        Finding { rule: self, value, carried: self.carried(points, i64::from(current)) }
+    }
+
+    /// Where no grain has more VMs than are wanted, that is the value times what is wanted, not rounded in between.
+    fn carried(&self, points: &[MetricPoint], current: i64) -> Option<Measure> {
+        let grains = || points.iter().filter_map(|point| Some((self.value_of(point)?, point.count)));
+        if grains().all(|(_, count)| count <= current) {
+            let values: Vec<Measure> = grains().map(|(value, _)| value).collect();
+            return Some(aggregate(&values, self.aggregation)?.scaled(current, 1));
+        }
+        let of_all: Vec<Measure> = grains().map(|(value, count)| value.scaled(count.max(current), 1)).collect();
+        aggregate(&of_all, self.aggregation)
     }
 
     fn value_of(&self, point: &MetricPoint) -> Option<Measure> {
