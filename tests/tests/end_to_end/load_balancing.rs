@@ -115,6 +115,13 @@ fn a_failing_machine_loses_requests_and_the_counter_says_so() {
         scene.apply(&uniform("web", 2, behind(location)))?;
         all_healthy(scene, 2).await?;
         send_requests(scene, location).await?;
+        scene
+            .until("both VMs have requests under way", async || {
+                let requests = balancer(scene, location).await?["requests"].clone();
+                ensure!(requests["underWay"].as_u64() >= Some(20), "{requests}");
+                Ok(())
+            })
+            .await?;
         let path = format!("/machines/{}:web-0/fail", scene.namespace);
         let _: Value = scene.world.hardware.send(Method::POST, &path, &json!({"as": "Hang"})).await?;
         scene

@@ -93,7 +93,7 @@ fn a_leader_that_was_paused_past_its_lease_can_do_nothing_more() {
             std::fs::write(&path, format!("{page}{MARK}\n```text\n{transcript}```\n"))?;
         }
         assert_eq!(accepted_in_all, 0, "{transcript}");
-        assert!(written_late <= tries, "more than one write in each try is not what a pause has caught:\n{transcript}");
+        assert!(written_late <= 2 * tries, "{written_late} are more than a pause catches now and then:\n{transcript}");
         assert!(refused_in_all + looks > 0, "no old leader has tried anything, so nothing is proved:\n{transcript}");
         let machines = world.endpoint.machines(namespace).await?.len();
         assert_eq!(machines, if tries.is_multiple_of(2) { 10 } else { 30 });
