@@ -165,10 +165,10 @@ async fn comes_and_goes(scene: &Scene<'_>, [first, second]: [&str; 2]) -> anyhow
     Ok(())
 }
 
-/// Nobody scales a set in that namespace while this stands.
 /// What the policy says that keeps everybody from scaling.
 const NOT_NOW: &str = "nobody scales now";
 
+/// Nobody scales a set in that namespace while this stands.
 fn no_scaling(namespace: &str) -> [Value; 2] {
     let (version, name) = ("admissionregistration.k8s.io/v1", format!("no-scaling-{namespace}"));
     let rule = json!({
