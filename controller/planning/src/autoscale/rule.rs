@@ -103,22 +103,22 @@ impl Rule {
     /// What the rule finds in the grains of its metric. A window without a value is none.
     pub fn find(&self, points: &[MetricPoint], current: i32) -> Finding<'_> {
         let grains: Vec<Measure> = points.iter().filter_map(|point| self.value_of(point)).collect();
-        let value = aggregate(&grains, self.aggregation);
+        let undivided = aggregate(&grains, self.aggregation);
+        let current = i64::from(current);
         let value = match self.division {
-            Division::None => value,
-            Division::PerInstance => value.map(|value| value.scaled(1, i64::from(current))),
+            Division::None => undivided,
+            Division::PerInstance => undivided.map(|value| value.scaled(1, current)),
         };
-        Finding { rule: self, value, carried: self.carried(points, i64::from(current)) }
+        Finding { rule: self, value, carried: self.carried(points, undivided, current) }
     }
 
     /// Where no grain has more VMs than are wanted, that is the value times what is wanted, not rounded in between.
-    fn carried(&self, points: &[MetricPoint], current: i64) -> Option<Measure> {
-        let grains = || points.iter().filter_map(|point| Some((self.value_of(point)?, point.count)));
-        if grains().all(|(_, count)| count <= current) {
-            let values: Vec<Measure> = grains().map(|(value, _)| value).collect();
-            return Some(aggregate(&values, self.aggregation)?.scaled(current, 1));
+    fn carried(&self, points: &[MetricPoint], undivided: Option<Measure>, current: i64) -> Option<Measure> {
+        if points.iter().all(|point| point.count <= current) {
+            return Some(undivided?.scaled(current, 1));
         }
-        let of_all: Vec<Measure> = grains().map(|(value, count)| value.scaled(count.max(current), 1)).collect();
+        let of_all = |point: &MetricPoint| Some(self.value_of(point)?.scaled(point.count.max(current), 1));
+        let of_all: Vec<Measure> = points.iter().filter_map(of_all).collect();
         aggregate(&of_all, self.aggregation)
     }
 

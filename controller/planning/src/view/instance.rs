@@ -180,6 +180,16 @@ pub enum NoticeStage {
     Started,
 }
 
+impl NoticeStage {
+    /// Whether what was announced, other than a deletion, may be done now.
+    const fn may_begin(self) -> bool {
+        match self {
+            Self::Scheduled => false,
+            Self::Approved | Self::Started => true,
+        }
+    }
+}
+
 /// The notice of an eviction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PreemptNotice {
@@ -224,10 +234,7 @@ impl InstanceView {
     /// would have to be told.
     pub fn is_told_of_replacements(&self) -> bool {
         let announced = self.disruption_notice.as_ref().filter(|notice| notice.cause == DisruptionCause::OsImage);
-        let may_begin = announced.is_some_and(|notice| match notice.stage {
-            NoticeStage::Scheduled => false,
-            NoticeStage::Approved | NoticeStage::Started => true,
-        });
+        let may_begin = announced.is_some_and(|notice| notice.stage.may_begin());
         let works = self.power == PowerState::Running && !matches!(self.operation, OperationState::Failed { .. });
         self.model.os_image_notification.is_some() && works && !may_begin
     }
@@ -249,10 +256,7 @@ impl InstanceView {
     /// Whether what that operation asks for was announced, and may begin.
     pub fn may_begin(&self, uid: &str) -> bool {
         let own = self.disruption_notice.as_ref().filter(|notice| notice.operation.as_deref() == Some(uid));
-        own.is_some_and(|notice| match notice.stage {
-            NoticeStage::Scheduled => false,
-            NoticeStage::Approved | NoticeStage::Started => true,
-        })
+        own.is_some_and(|notice| notice.stage.may_begin())
     }
 
     /// The notice of a restart by maintenance of its host, while that has not begun: the hardware takes the VM out of its
