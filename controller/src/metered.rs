@@ -67,6 +67,10 @@ impl Hardware for Metered {
         self.measured("start_at", self.hardware.start_at(target, seat)).await
     }
 
+    async fn set_membership(&self, target: Target, set_uid: Option<&str>) -> Result<Machine, HardwareError> {
+        self.measured("set_membership", self.hardware.set_membership(target, set_uid)).await
+    }
+
     async fn count(&self, target: Target) -> Result<Machine, HardwareError> {
         self.measured("count", self.hardware.count(target)).await
     }

@@ -28,7 +28,7 @@ use crate::clock::{FollowedClock, Reading};
 use crate::rpc::{
     ApproveEvent, CLOCK, Count, Create, Delete, DeleteReservationGroup, Drain, GetCatalog, GetHeadroom, GetMetrics,
     InventoryPart, OBSERVE_ALL, Observe, ObserveReservationGroup, Perform, PutReservationGroup, Reimage,
-    ReleaseReservation, ReplaceOsDisk, Reply, Reserve, SetPower, StartAt, Undrain, Update,
+    ReleaseReservation, ReplaceOsDisk, Reply, Reserve, SetMembership, SetPower, StartAt, Undrain, Update,
 };
 use connection::{Connection, Parts};
 use reach::wait_after;
@@ -140,6 +140,11 @@ impl Hardware for RemoteHardware {
 
     async fn start_at(&self, target: Target, seat: Seat) -> Result<Machine, HardwareError> {
         self.inner.connection.call(StartAt { target, seat }).await
+    }
+
+    async fn set_membership(&self, target: Target, set_uid: Option<&str>) -> Result<Machine, HardwareError> {
+        let set_uid = set_uid.map(str::to_owned);
+        self.inner.connection.call(SetMembership { target, set_uid }).await
     }
 
     async fn count(&self, target: Target) -> Result<Machine, HardwareError> {

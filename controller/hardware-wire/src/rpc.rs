@@ -73,6 +73,8 @@ rpcs! {
     SetPower { target: Target, wish: PowerWish, shutdown: Shutdown } -> Machine
         = hardware.set_power(target, wish, shutdown);
     StartAt { target: Target, seat: Seat } -> Machine = hardware.start_at(target, seat);
+    SetMembership { target: Target, set_uid: Option<String> } -> Machine
+        = hardware.set_membership(target, set_uid.as_deref());
     Count { target: Target } -> Machine = hardware.count(target);
     Perform { target: Target, operation: OperationRequest } -> Machine = hardware.perform(target, operation);
     Reimage { target: Target, model_revision: String, model: Arc<VirtualMachineModel> } -> Machine

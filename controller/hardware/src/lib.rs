@@ -214,6 +214,13 @@ pub trait Hardware: Send + Sync {
     /// runs is not refused, what comes after it is. A machine that counts already is left as it is.
     async fn count(&self, target: Target) -> Result<Machine, HardwareError>;
 
+    /// Says of which set, by uid, the machine is a member from now on, or that it is of none, whatever else it is doing, until a notice of
+    /// its deletion is out. The machine
+    /// itself is not touched. From now on it is measured with that set's machines ([`Hardware::metrics`]), maintained and
+    /// spread with them, and its deletion is coupled with theirs; what it measured before stays with the set that it
+    /// was of. A machine that leaves has no instance number any more. One of that set already is left as it is.
+    async fn set_membership(&self, target: Target, set_uid: Option<&str>) -> Result<Machine, HardwareError>;
+
     /// Does what a person asked for, once for each uid of a request: the same request again changes nothing, whether the
     /// operation is under way, has succeeded or has failed. [`Machine::last_operation`] tells which was the last. A restart or
     /// a redeployment that awaits an approval is announced first, where the guest runs and can hear of it: the machine stays as

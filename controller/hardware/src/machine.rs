@@ -23,9 +23,9 @@ pub struct Owner {
     pub namespace: String,
     /// Name of the object.
     pub name: String,
-    /// Uid of the set that made it, if one did.
+    /// Uid of the set that it is a member of, if it is; follows attaching and detaching.
     pub set_uid: Option<String>,
-    /// Number within that set: the Uniform instance id, or the running number of a Flexible member.
+    /// Number at which that set made it: the Uniform instance id, or the running number of a Flexible member.
     pub instance_number: Option<i64>,
 }
 

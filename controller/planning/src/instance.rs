@@ -13,6 +13,8 @@
 //!   │ present
 //! an extra that is kept ──► count it against the quotas
 //!   │ counted
+//! the hardware takes it for a member of another set ──► tell it
+//!   │ of the same
 //! busy ──► wait
 //!   │ not busy
 //! asked for an operation ──► pass it on, once; one that was announced waits for its notice, and holds nothing else up
@@ -245,9 +247,30 @@ fn continue_with(snapshot: &InstanceSnapshot, model: &ModelView, view: &Instance
     if let (QuotaRule::Exempt, QuotaRule::Counted) = (view.quota, snapshot.birth.quota) {
         return decide(Step::Count, "it is kept");
     }
+    if view.set_uid != snapshot.birth.set_uid {
+        return membership(snapshot);
+    }
     let allowed = reservation::allowed(snapshot, model, view);
     let decision = with_model(snapshot, &allowed, view);
     reservation::told(snapshot, model, view, decision)
+}
+
+/// What the hardware does by set follows its members: it learns whose a VM is where that has changed, whatever it is doing.
+fn membership(snapshot: &InstanceSnapshot) -> Decision {
+    let reason = match (&snapshot.belonging, &snapshot.birth.set_uid) {
+        (Belonging::Made { scale_set } | Belonging::HandMade { scale_set }, Some(_)) => {
+            format!("the hardware does not know it as a member of scale set {scale_set}")
+        }
+        (
+            Belonging::Made { .. }
+            | Belonging::HandMade { .. }
+            | Belonging::Alone
+            | Belonging::Leaving { .. }
+            | Belonging::Refused { .. },
+            _,
+        ) => "the hardware knows it as a member of a scale set, and it is none".to_owned(),
+    };
+    decide(Step::SetMembership(snapshot.birth.set_uid.clone()), &reason)
 }
 
 fn with_model(snapshot: &InstanceSnapshot, model: &ModelView, view: &InstanceView) -> Decision {

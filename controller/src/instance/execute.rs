@@ -96,6 +96,9 @@ async fn obey(pass: &Pass<'_>, plan: &InstancePlan) -> Executed {
         Step::Drain(before) => pass.drain(before).await,
         Step::Undrain => pass.changed(hardware.undrain(pass.target.clone()).await),
         Step::Count => pass.changed(hardware.count(pass.target.clone()).await),
+        Step::SetMembership(set_uid) => {
+            pass.changed(hardware.set_membership(pass.target.clone(), set_uid.as_deref()).await)
+        }
         Step::Perform(uid, perform) => pass.perform(uid, perform).await,
         Step::ApproveEvent(event_id) => pass.approve(event_id.as_deref()).await,
         Step::Recreate => pass.recreate().await,
@@ -400,6 +403,7 @@ pub(super) const fn name(step: &Step) -> &'static str {
         Step::Drain(_) => "Drain",
         Step::Undrain => "Undrain",
         Step::Count => "Count",
+        Step::SetMembership(_) => "SetMembership",
         Step::Discard => "Delete",
         Step::Perform(_, Perform::SimulateEviction) => "SimulateEviction",
         Step::StartAt(_) | Step::SetPower(_, _) => "SetPower",

@@ -36,6 +36,7 @@ pub(super) fn present(machine: &Machine) -> HardwareView {
         platform_fault_domain,
         update_domain,
         placement_group,
+        set_uid: machine.owner.set_uid.clone(),
         quota: match machine.quota {
             scaleset_hardware::QuotaRule::Counted => QuotaRule::Counted,
             scaleset_hardware::QuotaRule::Exempt => QuotaRule::Exempt,

@@ -174,6 +174,7 @@ fn occurrence(step: &Step, snapshot: &InstanceSnapshot) -> Option<Occurrence> {
         | Step::Create(_)
         | Step::UpdateOnline(_)
         | Step::Count
+        | Step::SetMembership(_)
         | Step::Release(_, _)
         | Step::Forget => return None,
     })

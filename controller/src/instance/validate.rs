@@ -271,7 +271,10 @@ fn flexible(observed: &Observed, vm: &FlexVM) -> Wish {
         birth: Birth {
             computer_name: vm.spec.os_profile.computer_name.clone().unwrap_or_else(|| vm.name_any()),
             location: vm.spec.location.clone(),
-            set_uid: observed.set.as_ref().and_then(|set| set.uid()),
+            set_uid: match &belonging {
+                Belonging::Made { .. } | Belonging::HandMade { .. } => observed.set.as_ref().and_then(|set| set.uid()),
+                Belonging::Alone | Belonging::Leaving { .. } | Belonging::Refused { .. } => None,
+            },
             number: vm.annotations().get(labels::INSTANCE_NUMBER).and_then(|number| number.parse().ok()),
             update_domain: None,
             placement_group: None,

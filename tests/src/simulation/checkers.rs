@@ -269,6 +269,7 @@ fn one_create_for_each_object(stage: &Stage, findings: &mut Vec<String>) {
             | Call::Update
             | Call::SetPower
             | Call::Count
+            | Call::SetMembership
             | Call::Drain
             | Call::Undrain
             | Call::Reimage

@@ -306,6 +306,7 @@ impl Stage {
             Call::ApproveEvent,
             Call::Delete,
             Call::Count,
+            Call::SetMembership,
             Call::Drain,
             Call::Undrain,
             Call::PutReservationGroup,

@@ -124,6 +124,7 @@ fn collectors_are_not_in_the_guards_way() {
             let set = server.create(&set, DryRun::No).await.expect("a legal set");
             let member = create_as(&server.controller, &owned(&instance(set_name), &set), DryRun::No).await;
             let member = member.expect("the controller makes instances");
+            seen_by_the_collector(server, set_name).await;
             api(&server.admin, &set).delete(set_name, &how).await.expect("a set can be deleted");
             until(&format!("the member of the {set_name} set is let go"), async || {
                 let found = api(&server.admin, &member).get_opt(name(&member)).await.expect("an answer");
@@ -144,6 +145,19 @@ fn collectors_are_not_in_the_guards_way() {
         })
         .await;
     });
+}
+
+/// The collector orphans the members that it has seen, and later collects the others. It sees instances in the order in which they
+/// were made: it has seen all before one of which it finds that its owner is gone.
+async fn seen_by_the_collector(server: &Server, set_name: &str) {
+    let gone = json!({"apiVersion": "compute.scaleset.io/v1alpha1", "metadata": {
+        "name": "never-made", "uid": "00000000-0000-4000-8000-000000000000"}});
+    let last = owned(&instance(&format!("after-{set_name}")), &gone);
+    let last = create_as(&server.controller, &last, DryRun::No).await.expect("the controller makes instances");
+    until(&format!("the collector has seen the member of the {set_name} set"), async || {
+        api(&server.admin, &last).get_opt(name(&last)).await.expect("an answer").is_none().then_some(())
+    })
+    .await;
 }
 
 fn owned(member: &Value, set: &Value) -> Value {

@@ -42,6 +42,9 @@ async fn every_call_arrives_and_its_answer_comes_back() {
     assert_eq!(remote.start_at(target("a", 2), seat).await.unwrap().placement.update_domain, Some(1));
     finish();
     remote.count(target("a", 2)).await.unwrap();
+    let joined = remote.set_membership(target("a", 2), Some("other")).await.unwrap();
+    assert_eq!((joined.owner.set_uid.as_deref(), joined.owner.instance_number), (Some("other"), None));
+    assert_eq!(remote.set_membership(target("a", 2), None).await.unwrap().owner.set_uid, None);
     let restart =
         OperationRequest { uid: "operation".to_owned(), action: OperationAction::Restart(EventApproval::Automatic) };
     assert_eq!(remote.perform(target("a", 2), restart).await.unwrap().last_operation.as_deref(), Some("operation"));

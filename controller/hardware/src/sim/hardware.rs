@@ -102,6 +102,15 @@ impl Hardware for Simulation {
         .await
     }
 
+    async fn set_membership(&self, target: Target, set_uid: Option<&str>) -> Result<Machine, HardwareError> {
+        let draft = draft(&target, set_uid.map_or_else(|| "of none".to_owned(), |set_uid| format!("of {set_uid}")));
+        self.call(Call::SetMembership, About::Machine(&target.uid), draft, |world, now| {
+            let effect = world.set_membership(&target, set_uid, now)?;
+            Ok((world.answer(&target.uid, now)?, effect))
+        })
+        .await
+    }
+
     async fn reimage(
         &self,
         target: Target,

@@ -17,6 +17,8 @@ pub enum Call {
     SetPower,
     /// `Hardware::count`.
     Count,
+    /// `Hardware::set_membership`.
+    SetMembership,
     /// `Hardware::reimage`.
     Reimage,
     /// `Hardware::replace_os_disk`.

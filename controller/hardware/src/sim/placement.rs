@@ -210,9 +210,8 @@ impl Hosts {
         host.free_memory_mib -= claim.memory_mib;
         host.machines += 1;
         *self.free.entry(host.domain.clone()).or_default() -= claim.vcpus;
-        if let Some(uid) = set_uid {
-            *self.spread.entry(uid.to_owned()).or_default().entry(host.domain.clone()).or_default() += 1;
-        }
+        let domain = host.domain.clone();
+        self.spread_in(&domain, set_uid);
         true
     }
 
@@ -225,13 +224,31 @@ impl Hosts {
         host.free_memory_mib += claim.memory_mib;
         host.machines -= 1;
         *self.free.entry(host.domain.clone()).or_default() += claim.vcpus;
+        let domain = host.domain.clone();
+        self.spread_out(&domain, set_uid);
+    }
+
+    /// A machine on a host goes over from one set to another, or to none.
+    pub(crate) fn regroup(&mut self, name: &str, from: Option<&str>, to: Option<&str>) {
+        let Some(domain) = self.domain_of(name) else { return };
+        self.spread_out(&domain, from);
+        self.spread_in(&domain, to);
+    }
+
+    fn spread_in(&mut self, domain: &Domain, set_uid: Option<&str>) {
+        if let Some(uid) = set_uid {
+            *self.spread.entry(uid.to_owned()).or_default().entry(domain.clone()).or_default() += 1;
+        }
+    }
+
+    fn spread_out(&mut self, domain: &Domain, set_uid: Option<&str>) {
         let Some((uid, domains)) = set_uid.and_then(|uid| Some((uid, self.spread.get_mut(uid)?))) else {
             return;
         };
-        if let Some(machines) = domains.get_mut(&host.domain) {
+        if let Some(machines) = domains.get_mut(domain) {
             *machines -= 1;
             if *machines == 0 {
-                domains.remove(&host.domain);
+                domains.remove(domain);
             }
         }
         if domains.is_empty() {

@@ -18,6 +18,7 @@ mod health;
 mod load;
 mod maintenance;
 mod make_room;
+mod membership;
 mod offer;
 mod operation;
 mod perform;

@@ -15,6 +15,7 @@ mod load;
 mod load_balancing;
 mod maintenance;
 mod make_room;
+mod membership;
 mod model;
 mod os_disk;
 mod perform;

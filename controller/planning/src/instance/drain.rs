@@ -156,6 +156,7 @@ fn effect(step: &Step, view: &InstanceView) -> Effect {
         | Step::Restore
         | Step::Discard
         | Step::Count
+        | Step::SetMembership(_)
         | Step::StartAt(_)
         | Step::SetPower(PowerWish::Running, _)
         | Step::SetPower(PowerWish::Stopped | PowerWish::Deallocated, ShutdownRule::Skip)

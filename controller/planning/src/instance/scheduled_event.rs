@@ -93,6 +93,7 @@ pub(super) fn is_announced(step: &Step, view: &InstanceView) -> bool {
         | Step::Restore
         | Step::Discard
         | Step::Count
+        | Step::SetMembership(_)
         | Step::Drain(_)
         | Step::Undrain
         | Step::StartAt(_)
@@ -125,6 +126,7 @@ pub fn awaited_by<'view>(step: &Step, view: &'view InstanceView) -> Option<&'vie
         | Step::Restore
         | Step::Discard
         | Step::Count
+        | Step::SetMembership(_)
         | Step::Drain(_)
         | Step::Undrain
         | Step::StartAt(_)

@@ -38,6 +38,8 @@ pub enum Step {
     Discard,
     /// Count it against the quotas from now on: it was an extra, and is kept.
     Count,
+    /// Tell the hardware of which set it is a member by now, by uid; of none.
+    SetMembership(Option<String>),
     /// Start it where it has its place.
     StartAt(Seat),
     /// Start it wherever there is room, stop or deallocate it.
@@ -74,6 +76,7 @@ impl Step {
             | Self::Restore
             | Self::Discard
             | Self::Count
+            | Self::SetMembership(_)
             | Self::StartAt(_)
             | Self::SetPower(_, _)
             | Self::Drain(_)

@@ -77,14 +77,14 @@ pub struct InstanceSnapshot {
     pub status: InstanceStatus,
 }
 
-/// What a VM gets when it is created and keeps for its life, beside its place.
+/// What a VM gets when it is created, beside its place. All but its set and its quota it keeps for its life.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Birth {
     /// Name that the guest calls itself.
     pub computer_name: String,
     /// Region.
     pub location: String,
-    /// Uid of the set that it belongs to.
+    /// Uid of the set that it is a member of; follows attaching and detaching.
     pub set_uid: Option<String>,
     /// Number that the set made it at.
     pub number: Option<i64>,

@@ -116,6 +116,8 @@ pub struct InstanceView {
     pub update_domain: Option<i32>,
     /// Placement group.
     pub placement_group: Option<String>,
+    /// Uid of the set that the hardware takes it for a member of.
+    pub set_uid: Option<String>,
     /// Whether it counts against the quotas.
     pub quota: QuotaRule,
     /// Host.

@@ -43,6 +43,7 @@ pub(crate) fn view(model: &ModelView, operation: OperationState, power: PowerSta
         platform_fault_domain: None,
         update_domain: None,
         placement_group: None,
+        set_uid: None,
         quota: QuotaRule::Counted,
         host: None,
         sizes_after_deallocation: Vec::new(),

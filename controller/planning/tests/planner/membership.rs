@@ -293,3 +293,33 @@ fn a_size_and_a_placement_group_that_do_not_go_together_are_refused() {
         assert_eq!(refusal.map(|refusal| refusal.reason), expected, "{size} over {domains} with {group:?}");
     }
 }
+
+#[test]
+fn the_hardware_learns_whose_a_vm_is() {
+    let uid = |uid: &str| Some(uid.to_owned());
+    let refusal = Failure { reason: Reason::OperationNotAllowed, message: "it is full".to_owned() };
+    let demo = || "demo".to_owned();
+    let cases = [
+        (Belonging::HandMade { scale_set: demo() }, None, uid("new"), Some(uid("new"))),
+        (Belonging::HandMade { scale_set: demo() }, uid("old"), uid("new"), Some(uid("new"))),
+        (Belonging::HandMade { scale_set: demo() }, uid("new"), uid("new"), None),
+        (Belonging::Made { scale_set: demo() }, uid("new"), uid("new"), None),
+        (Belonging::Alone, uid("old"), None, Some(None)),
+        (Belonging::Refused { scale_set: demo(), refusal }, uid("old"), None, Some(None)),
+        (Belonging::Alone, None, None, None),
+    ];
+    for (belonging, known, own, told) in cases {
+        let case = format!("{belonging:?}, known {known:?}, is of {own:?}");
+        let mut snapshot = flexible_snapshot(running_hardware());
+        snapshot.enrolled = match &belonging {
+            Belonging::HandMade { scale_set } | Belonging::Made { scale_set } => Some(scale_set.clone()),
+            Belonging::Alone | Belonging::Leaving { .. } | Belonging::Refused { .. } => None,
+        };
+        snapshot.belonging = belonging;
+        snapshot.birth.set_uid = own;
+        let HardwareView::Present(view) = &mut snapshot.hardware else { panic!("it runs") };
+        view.set_uid = known;
+        let InstancePlan { step, reason, .. } = plan(&snapshot);
+        assert_eq!(step, told.map_or(Step::None, Step::SetMembership), "{case}: {reason}");
+    }
+}

@@ -57,6 +57,7 @@ fn ahead(step: &Step) -> Option<Ahead> {
         | Step::Restore
         | Step::Discard
         | Step::Count
+        | Step::SetMembership(_)
         | Step::StartAt(_)
         | Step::SetPower(_, _)
         | Step::Drain(_)

@@ -149,6 +149,7 @@ fn asks_its_guest(entry: &JournalEntry) -> bool {
         Call::Delete => entry.detail.is_empty(),
         Call::Create
         | Call::Count
+        | Call::SetMembership
         | Call::Drain
         | Call::Undrain
         | Call::ApproveEvent

@@ -36,6 +36,7 @@ impl Notices {
                 | Call::Update
                 | Call::SetPower
                 | Call::Count
+                | Call::SetMembership
                 | Call::Drain
                 | Call::Undrain
                 | Call::Reimage

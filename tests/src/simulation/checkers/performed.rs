@@ -46,6 +46,7 @@ pub(super) fn operations_are_performed_once(stage: &Stage, findings: &mut Vec<St
             Call::Perform
             | Call::Create
             | Call::Count
+            | Call::SetMembership
             | Call::Drain
             | Call::Undrain
             | Call::Reimage

@@ -18,6 +18,7 @@ pub fn converged(stage: &Stage) -> Vec<String> {
     for member in now.members.values() {
         findings.extend(not_as_wished(member, machines.get(&member.uid)));
         findings.extend(machines.get(&member.uid).and_then(out_of_its_pools));
+        findings.extend(machines.get(&member.uid).and_then(|machine| known_to_another(&now, member, machine)));
     }
     for (uid, set) in now.sets.iter().filter(|(_, set)| set.live) {
         let members: Vec<&MemberSeen> = now.live_made(uid).collect();
@@ -74,6 +75,15 @@ fn not_as_wished(member: &MemberSeen, machine: Option<&Machine>) -> Option<Strin
         _ => machine.power == PowerState::Deallocated,
     };
     if power { None } else { Some(format!("{name} is {:?}, {} is wished", machine.power, member.power_wish)) }
+}
+
+/// The hardware counts a VM to the set that has it.
+fn known_to_another(now: &Seen, member: &MemberSeen, machine: &Machine) -> Option<String> {
+    let named = text(&member.object["status"]["scaleSet"]);
+    let taken = now.sets.iter().find(|(_, set)| set.name == named).map(|(uid, _)| uid);
+    let own = if member.owner.is_empty() { taken } else { Some(&member.owner) };
+    let known = machine.owner.set_uid.as_ref();
+    (known != own).then(|| format!("{} is of {own:?} and the hardware has it as of {known:?}", member.name))
 }
 
 /// Nobody is out of its pools for nothing.

@@ -34,6 +34,8 @@ pub(crate) struct Reporter {
     zone: String,
     vm_size: String,
     has_agent: bool,
+    /// What it did before, it did for another set.
+    joined_at: Option<Timestamp>,
     /// From and until, the earliest first; the last one may have no end.
     runs: Vec<(Timestamp, Option<Timestamp>)>,
 }
@@ -67,6 +69,7 @@ impl Reporter {
     }
 
     fn note(&mut self, runs_from: Option<Timestamp>, now: Timestamp) {
+        let runs_from = runs_from.map(|since| self.joined_at.map_or(since, |joined| joined.max(since)));
         let open = self.runs.last_mut().filter(|(_, until)| until.is_none());
         match (open, runs_from) {
             (Some((from, _)), Some(since)) if *from == since => return,
@@ -100,12 +103,26 @@ impl RunHistory {
         known.note(runs_from, now);
     }
 
-    /// A machine is gone.
-    pub(crate) fn gone(&mut self, record: &Record, now: Timestamp) {
+    /// A machine has become a member of the set that its record names.
+    pub(crate) fn join(&mut self, record: &Record, model: &VirtualMachineModel, now: Timestamp) {
+        let Some(set_uid) = &record.owner.set_uid else { return };
+        let of_set = self.sets.entry(set_uid.clone()).or_default();
+        let known = of_set.entry(record.uid.clone()).or_insert_with(|| reporter(record, model));
+        known.joined_at = Some(now);
+        self.note(record, model, now);
+    }
+
+    /// A machine is no member any more of the set that its record names.
+    pub(crate) fn leave(&mut self, record: &Record, now: Timestamp) {
         let of_set = record.owner.set_uid.as_ref().and_then(|set_uid| self.sets.get_mut(set_uid));
         if let Some(known) = of_set.and_then(|of_set| of_set.get_mut(&record.uid)) {
             known.note(None, now);
         }
+    }
+
+    /// A machine is gone.
+    pub(crate) fn gone(&mut self, record: &Record, now: Timestamp) {
+        self.leave(record, now);
         self.forget(now);
     }
 
@@ -136,6 +153,7 @@ fn reporter(record: &Record, model: &VirtualMachineModel) -> Reporter {
         zone: record.placement.zone.clone().unwrap_or_default(),
         vm_size: model.vm_size.clone(),
         has_agent: has_agent(model),
+        joined_at: None,
         runs: Vec::new(),
     }
 }
