@@ -6,6 +6,10 @@ use clap::Parser;
 use scaleset_controller::args::Args;
 use scaleset_controller::{check, start};
 
+#[cfg(feature = "jemalloc")]
+#[global_allocator]
+static HEAP: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let mut args = Args::parse();

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use kube::Resource;
 use scaleset_crds::reservation::CapacityReservationGroupReference;
-use scaleset_crds::{AutoscaleSetting, CapacityReservationGroup, FlexVM, ScaleSet, ScaleSetOperation, ScaleSetVM};
+use scaleset_crds::{
+    AutoscaleSetting, CapacityReservationGroup, FlexVM, InstanceStatus, ScaleSet, ScaleSetOperation, ScaleSetVM,
+};
 use serde::de::DeserializeOwned;
 
 use super::{Kind, ObjectKey};
@@ -31,6 +33,10 @@ pub(crate) trait Cached:
     fn reservation_group(&self) -> Option<&CapacityReservationGroupReference> {
         None
     }
+
+    /// Gives back the room that lists of its status have beyond what is in them: reading JSON leaves them up to twice as long
+    /// as they are, and there are as many of them as instances.
+    fn tighten(&mut self) {}
 }
 
 impl Cached for ScaleSet {
@@ -51,6 +57,10 @@ impl Cached for ScaleSetVM {
     fn scale_set_name(&self) -> Option<&str> {
         Some(&self.spec.scale_set_ref.name)
     }
+
+    fn tighten(&mut self) {
+        self.status.iter_mut().for_each(tighten);
+    }
 }
 
 impl Cached for FlexVM {
@@ -64,6 +74,18 @@ impl Cached for FlexVM {
 
     fn reservation_group(&self) -> Option<&CapacityReservationGroupReference> {
         self.spec.capacity_reservation_group_ref.as_ref()
+    }
+
+    fn tighten(&mut self) {
+        self.status.iter_mut().for_each(tighten);
+    }
+}
+
+fn tighten(status: &mut InstanceStatus) {
+    status.conditions.shrink_to_fit();
+    if let Some(view) = &mut status.instance_view {
+        view.statuses.shrink_to_fit();
+        view.disks.shrink_to_fit();
     }
 }
 
@@ -288,9 +310,12 @@ impl<K: Cached> Cache<K> {
 }
 
 /// Drops what no pass reads and what would double the size of the cache.
-pub(crate) fn prune<K: Resource>(object: &mut K) {
+pub(crate) fn prune<K: Cached>(object: &mut K) {
+    object.tighten();
     let metadata = object.meta_mut();
     metadata.managed_fields = None;
+    metadata.owner_references.iter_mut().for_each(Vec::shrink_to_fit);
+    metadata.finalizers.iter_mut().for_each(Vec::shrink_to_fit);
     if let Some(annotations) = &mut metadata.annotations {
         annotations.remove(LAST_APPLIED);
     }

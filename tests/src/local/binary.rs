@@ -1,6 +1,8 @@
-//! Programs of this workspace, each built once for each process, in the profile of the caller.
+//! Programs of this workspace, each built once for each process, in the profile of the caller; or those that stand ready in the
+//! folder that `SCALESET_PROGRAMS` names, such as those of the image.
 
-use std::path::PathBuf;
+use std::env;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context, bail};
@@ -28,8 +30,19 @@ impl Program {
         }
     }
 
-    /// Path of its binary, which is built first.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Controller => "scaleset-controller",
+            Self::Plugin => "kubectl-scaleset",
+            Self::Hardware => "scaleset-hardware",
+        }
+    }
+
+    /// Path of its binary, which is built first where none stands ready.
     pub async fn binary(self) -> anyhow::Result<PathBuf> {
+        if let Some(folder) = env::var_os("SCALESET_PROGRAMS") {
+            return Ok(Path::new(&folder).join(self.name()));
+        }
         static CONTROLLER: OnceCell<PathBuf> = OnceCell::const_new();
         static PLUGIN: OnceCell<PathBuf> = OnceCell::const_new();
         static HARDWARE: OnceCell<PathBuf> = OnceCell::const_new();
@@ -43,6 +56,11 @@ impl Program {
     }
 }
 
+/// What the programs of the image have as well (hack/xtask).
+fn as_in_the_image(package: &str) -> &'static [&'static str] {
+    if package == Program::Controller.package() { &["--release", "--features", "jemalloc"] } else { &["--release"] }
+}
+
 fn build(package: &str) -> anyhow::Result<PathBuf> {
     #[derive(Deserialize)]
     struct Message {
@@ -51,7 +69,7 @@ fn build(package: &str) -> anyhow::Result<PathBuf> {
     let output = cargo()
         .args(["build", "--package", package, "--bins"])
         .arg("--message-format=json-render-diagnostics")
-        .args((!cfg!(debug_assertions)).then_some("--release"))
+        .args(if cfg!(debug_assertions) { &[][..] } else { as_in_the_image(package) })
         .stderr(Stdio::inherit())
         .output()
         .context("cargo could not be run")?;

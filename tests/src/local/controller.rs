@@ -20,8 +20,7 @@ const GONE_LIMIT: Duration = Duration::from_secs(30);
 
 /// What the chart tells the allocator of the controller: one heap, which gives back what is not used (docs/install.md). A
 /// controller that runs as in the cluster, with its hardware elsewhere, has the same here.
-pub const HEAP: [(&str, &str); 3] =
-    [("MALLOC_ARENA_MAX", "1"), ("MALLOC_TRIM_THRESHOLD_", "131072"), ("MALLOC_MMAP_THRESHOLD_", "65536")];
+pub const HEAP: (&str, &str) = ("_RJEM_MALLOC_CONF", "narenas:1,tcache:false,dirty_decay_ms:1000,muzzy_decay_ms:0");
 
 /// How long the simulated hardware takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -196,8 +195,9 @@ async fn spawn(
     let process = match place {
         HardwarePlace::Inside => supervisor.start(&binary, &arguments, &log(directory))?,
         HardwarePlace::Elsewhere(_) => {
-            let heap = HEAP.iter().map(|(name, value)| format!("{name}={value}"));
-            let all: Vec<String> = heap.chain([binary.display().to_string()]).chain(arguments).collect();
+            let (name, value) = HEAP;
+            let heap = [format!("{name}={value}"), binary.display().to_string()];
+            let all: Vec<String> = heap.into_iter().chain(arguments).collect();
             supervisor.start(Path::new("/usr/bin/env"), &all, &log(directory))?
         }
     };

@@ -10,9 +10,18 @@ const TICKS_PER_SECOND: f64 = 100.0;
 
 /// What it holds in memory now, in KiB.
 pub fn resident_kib(process: ProcessId) -> anyhow::Result<u64> {
+    status_kib(process, "VmRSS:")
+}
+
+/// The most that it has held in memory since it was started, in KiB.
+pub fn peak_resident_kib(process: ProcessId) -> anyhow::Result<u64> {
+    status_kib(process, "VmHWM:")
+}
+
+fn status_kib(process: ProcessId, field: &str) -> anyhow::Result<u64> {
     let path = format!("/proc/{}/status", process.pid);
     let text = fs::read_to_string(&path).context(path)?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    let line = text.lines().find_map(|line| line.strip_prefix(field)).with_context(|| format!("no {field}"))?;
     Ok(line.trim().trim_end_matches(" kB").parse()?)
 }
 

@@ -15,6 +15,8 @@ use crate::say::say;
 /// Programs that belong into the image, as far as this checkout has them.
 const NAMES: [&str; 2] = ["scaleset-controller", "scaleset-hardware"];
 const PROFILE: &str = "image";
+/// What the programs have beside what they have by default.
+const FEATURES: [&str; 2] = ["--features", "scaleset-controller/jemalloc"];
 /// Cargo's own variable for what to compile for.
 const TARGET: &str = "CARGO_BUILD_TARGET";
 
@@ -40,7 +42,7 @@ pub(crate) fn build(root: &Path, target: &Path) -> anyhow::Result<Programs> {
     let metadata = metadata(root, &triple)?;
     let found = owners(&metadata);
     let mut command = cargo();
-    command.current_dir(root).args(["build", "--locked", "--profile", PROFILE, "--target", &triple]);
+    command.current_dir(root).args(["build", "--locked", "--profile", PROFILE, "--target", &triple]).args(FEATURES);
     for (name, package) in &found {
         command.args(["--package", package, "--bin", name]);
     }
@@ -97,7 +99,7 @@ fn host_triple() -> anyhow::Result<String> {
 
 fn metadata(root: &Path, triple: &str) -> anyhow::Result<Value> {
     let arguments = ["metadata", "--format-version", "1", "--locked", "--filter-platform", triple];
-    let output = cargo().current_dir(root).args(arguments).output().context("cargo could not be run")?;
+    let output = cargo().current_dir(root).args(arguments).args(FEATURES).output().context("cargo could not be run")?;
     if !output.status.success() {
         bail!("cargo metadata: {}", String::from_utf8_lossy(&output.stderr).trim());
     }

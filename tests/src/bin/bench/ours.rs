@@ -147,17 +147,31 @@ fn spent(processes: &[(&'static str, ProcessId)]) -> anyhow::Result<BTreeMap<&'s
 /// Watches the set until it is Ready with so many instances.
 pub(crate) async fn ready(sets: &Api<ScaleSet>, instances: usize) -> anyhow::Result<()> {
     let count = i32::try_from(instances)?;
+    become_true(sets, &format!("Ready with {instances}"), |set| is_ready(set, count)).await
+}
+
+/// Watches the set until so many instances have the model of that generation and are Ready.
+pub(crate) async fn updated(sets: &Api<ScaleSet>, instances: usize, generation: Option<i64>) -> anyhow::Result<()> {
+    let count = i32::try_from(instances)?;
+    let is_updated = |set: &ScaleSet| {
+        let updated = set.status.as_ref().and_then(|status| status.updated_replicas);
+        set.metadata.generation >= generation && updated == Some(count)
+    };
+    become_true(sets, &format!("upgraded with {instances}"), |set| is_ready(set, count) && is_updated(set)).await
+}
+
+async fn become_true(sets: &Api<ScaleSet>, what: &str, is_true: impl Fn(&ScaleSet) -> bool) -> anyhow::Result<()> {
     let limit = u32::try_from(LIMIT.as_secs())?;
     let parameters = WatchParams::default().fields(&format!("metadata.name={NAME}")).timeout(limit);
     let mut events = sets.watch(&parameters, "0").await?.boxed();
     while let Some(event) = events.try_next().await? {
         if let WatchEvent::Added(set) | WatchEvent::Modified(set) = event
-            && is_ready(&set, count)
+            && is_true(&set)
         {
             return Ok(());
         }
     }
-    anyhow::bail!("{NAME} is not Ready with {instances} within {} s", LIMIT.as_secs())
+    anyhow::bail!("{NAME} is not {what} within {} s", LIMIT.as_secs())
 }
 
 fn is_ready(set: &ScaleSet, count: i32) -> bool {

@@ -93,7 +93,7 @@ impl Report {
         self.judged()
             .iter()
             .chain(&reserved)
-            .chain(&self.separate.iter().map(judged_separate).collect::<Vec<Verdict>>())
+            .chain(&self.separate.iter().flat_map(judged_separate).collect::<Vec<Verdict>>())
             .chain(&judged(rollouts))
             .chain(&judged_planning(planning))
             .chain(&[judged_readings(readings)])
@@ -103,7 +103,7 @@ impl Report {
     /// One line for each promise.
     pub(crate) fn verdicts(&self) -> String {
         let reserved = self.reserved.iter().flat_map(judged_reservations);
-        let separate = self.separate.iter().map(judged_separate);
+        let separate = self.separate.iter().flat_map(judged_separate);
         table(&self.judged().into_iter().chain(separate).chain(reserved).collect::<Vec<Verdict>>())
     }
 
@@ -207,21 +207,30 @@ fn judged(rollouts: &Rollouts) -> Vec<Verdict> {
 
 /// The line about the controller alone.
 pub(crate) fn separate_verdict(separate: &Separate) -> String {
-    table(&[judged_separate(separate)])
+    table(&judged_separate(separate))
 }
 
 /// Whether it is kept.
 pub(crate) fn separate_met(separate: &Separate) -> bool {
-    judged_separate(separate).met
+    judged_separate(separate).iter().all(|verdict| verdict.met)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-fn judged_separate(separate: &Separate) -> Verdict {
-    let Separate { seconds, controller_kib, hardware_kib } = separate;
-    let [controller, hardware] = [controller_kib, hardware_kib].map(|kib| *kib as f64 / 1_024.0);
+fn judged_separate(separate: &Separate) -> [Verdict; 2] {
+    let Separate { seconds, controller_kib, hardware_kib, roll_seconds, peak_kib } = separate;
+    let [controller, hardware, peak] = [controller_kib, hardware_kib, peak_kib].map(|kib| *kib as f64 / 1_024.0);
     let told = format!("{controller:.1} MiB (Ready in {seconds:.2} s; the hardware has {hardware:.1} MiB)");
     let what = "resident memory of the controller at 1,000 instances, hardware in its own process";
-    verdict(what, "< 30 MiB", told, controller < 30.0)
+    let most = format!("{peak:.1} MiB (all have it in {roll_seconds:.2} s)");
+    [
+        verdict(what, "< 30 MiB", told, controller < 30.0),
+        verdict(
+            "the most from its start to the end of an upgrade of all, a fifth at a time",
+            "< 30 MiB",
+            most,
+            peak < 30.0,
+        ),
+    ]
 }
 
 /// One line for each promise about capacity reservation groups.
