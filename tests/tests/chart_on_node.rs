@@ -3,5 +3,9 @@
 //!
 //! One story on one node: each part begins with what the last one has left.
 
+#[path = "chart_on_node/hardware.rs"]
+mod hardware;
 #[path = "chart_on_node/life.rs"]
 mod life;
+#[path = "chart_on_node/stage.rs"]
+mod stage;

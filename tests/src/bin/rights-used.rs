@@ -1,4 +1,4 @@
-//! Compares what the chart's accounts may do with what the audit logs in a directory say that they did: nothing missing,
+//! Compares what the chart's accounts, and everybody by its roles, may do with what the audit logs in a directory say that they did: nothing missing,
 //! nothing unused, nothing wide. `make test-chart` runs it after the suite that wrote the logs.
 
 use std::fs;
@@ -23,8 +23,8 @@ fn main() -> anyhow::Result<()> {
     refused.sort();
     refused.dedup();
     let (wide, unused, missing) = (granted.too_wide(), granted.beyond(&used), used.beyond(&granted));
-    for (user, count) in granted.users() {
-        println!("{user}: {count} rights");
+    for (holder, count) in granted.counts() {
+        println!("{holder}: {count} rights");
     }
     println!(
         "{logs} audit logs: {} missing, {} refused, {} unused, {} too wide",

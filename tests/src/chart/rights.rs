@@ -17,9 +17,18 @@ pub struct Right {
     pub verb: String,
 }
 
-/// Rights by the name of the user who has them, or has used them.
+/// Who has rights by what a chart installs.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Holder {
+    /// A service account, by the user that it is to the API server.
+    Account(String),
+    /// A group of people, by a role of ours: what they may do by other roles is not our affair.
+    Group { name: String, role: String },
+}
+
+/// Rights by who has them, or has used them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Rights(BTreeMap<String, BTreeSet<Right>>);
+pub struct Rights(BTreeMap<Holder, BTreeSet<Right>>);
 
 /// What no log of the suite has to show, and why.
 const UNSEEN: &[(&str, &str, &str)] = &[
@@ -35,7 +44,7 @@ const IN_VAIN: &[(&str, &str, &str)] = &[
 ];
 
 impl Rights {
-    /// Those that roles and bindings among `objects` give to service accounts.
+    /// Those that roles and bindings among `objects` give to service accounts and to groups. Another subject is an error.
     pub fn granted(objects: &[Value]) -> anyhow::Result<Self> {
         let mut granted = Self::default();
         let of_kind = |object: &&Value, kinds: [&str; 2]| kinds.iter().any(|kind| object["kind"] == **kind);
@@ -45,26 +54,23 @@ impl Rights {
                 .iter()
                 .find(|object| object["kind"] == reference["kind"] && object["metadata"]["name"] == reference["name"]);
             let role = role.with_context(|| format!("no such role: {reference}"))?;
-            for subject in list(&binding["subjects"]).iter().filter(|subject| subject["kind"] == "ServiceAccount") {
-                let user = format!("system:serviceaccount:{}:{}", text(&subject["namespace"]), text(&subject["name"]));
-                granted.0.entry(user).or_default().extend(rights_of(role)?);
+            for subject in list(&binding["subjects"]) {
+                let holder = Holder::of(subject, text(&reference["name"]))?;
+                granted.0.entry(holder).or_default().extend(rights_of(role)?);
             }
         }
         Ok(granted)
     }
 
-    /// Adds what the users that are known have used, by an audit log of one JSON object a line. Answers the requests that
-    /// were refused to them.
+    /// Adds what those that are known have used, by an audit log of one JSON object a line. Answers the requests that were
+    /// refused to accounts. A group has used what the API server says that it has allowed by its role.
     pub fn add_used(&mut self, log: &str) -> anyhow::Result<Vec<String>> {
         let mut refused = Vec::new();
         for line in log.lines().filter(|line| !line.is_empty()) {
             let event: Value = serde_json::from_str(line).with_context(|| line.to_owned())?;
             let object = &event["objectRef"];
             // Without an object it is a URL such as those of discovery, which everybody may read.
-            let Some(rights) = self.0.get_mut(text(&event["user"]["username"])) else { continue };
-            if object.is_null() {
-                continue;
-            }
+            let Some(rights) = self.used_by(&event).filter(|_| !object.is_null()) else { continue };
             let resource = match (text(&object["resource"]), text(&object["subresource"])) {
                 (resource, "") => resource.to_owned(),
                 (resource, subresource) => format!("{resource}/{subresource}"),
@@ -91,21 +97,35 @@ impl Rights {
         Ok(refused)
     }
 
-    /// The same users, with nothing yet.
+    /// Whose request it was.
+    fn used_by(&mut self, event: &Value) -> Option<&mut BTreeSet<Right>> {
+        let account = Holder::Account(text(&event["user"]["username"]).to_owned());
+        if self.0.contains_key(&account) {
+            return self.0.get_mut(&account);
+        }
+        let reason = text(&event["annotations"]["authorization.k8s.io/reason"]);
+        let is_reason = |holder: &Holder| match holder {
+            Holder::Account(_) => false,
+            Holder::Group { name, role } => reason.ends_with(&format!("Role {role:?} to Group {name:?}")),
+        };
+        self.0.iter_mut().find(|(holder, _)| is_reason(holder)).map(|(_, rights)| rights)
+    }
+
+    /// The same holders, with nothing yet.
     #[must_use]
     pub fn nobody_has_used(&self) -> Self {
-        Self(self.0.keys().map(|user| (user.clone(), BTreeSet::new())).collect())
+        Self(self.0.keys().map(|holder| (holder.clone(), BTreeSet::new())).collect())
     }
 
     /// What is here and not in `other`, except what no log can show.
     pub fn beyond(&self, other: &Self) -> Vec<String> {
         let seen = |right: &&Right| !right.is_one_of(UNSEEN);
         let none = BTreeSet::new();
-        let of_user = |(user, rights): (&String, &BTreeSet<Right>)| -> Vec<String> {
-            let others = other.0.get(user).unwrap_or(&none);
-            rights.difference(others).filter(seen).map(|right| format!("{user}: {right}")).collect()
+        let of_holder = |(holder, rights): (&Holder, &BTreeSet<Right>)| -> Vec<String> {
+            let others = other.0.get(holder).unwrap_or(&none);
+            rights.difference(others).filter(seen).map(|right| format!("{holder}: {right}")).collect()
         };
-        self.0.iter().flat_map(of_user).collect()
+        self.0.iter().flat_map(of_holder).collect()
     }
 
     /// Those that nobody of ours needs, whatever a log says: all of something, or something of a Secret.
@@ -114,20 +134,50 @@ impl Rights {
             [&right.group, &right.resource, &right.verb].iter().any(|part| part.contains('*'))
                 || right.resource.split('/').next() == Some("secrets")
         };
-        let of_user = |(user, rights): (&String, &BTreeSet<Right>)| -> Vec<String> {
-            rights.iter().filter(wide).map(|right| format!("{user}: {right}")).collect()
+        let of_holder = |(holder, rights): (&Holder, &BTreeSet<Right>)| -> Vec<String> {
+            rights.iter().filter(wide).map(|right| format!("{holder}: {right}")).collect()
         };
-        self.0.iter().flat_map(of_user).collect()
+        self.0.iter().flat_map(of_holder).collect()
     }
 
-    /// The rights of one user, sorted.
+    /// The rights of one account, sorted.
     pub fn of(&self, user: &str) -> impl Iterator<Item = &Right> {
-        self.0.get(user).into_iter().flatten()
+        self.0.get(&Holder::Account(user.to_owned())).into_iter().flatten()
     }
 
-    /// Users and how many rights each has.
-    pub fn users(&self) -> impl Iterator<Item = (&str, usize)> {
-        self.0.iter().map(|(user, rights)| (user.as_str(), rights.len()))
+    /// The users of accounts.
+    pub fn users(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().filter_map(|holder| match holder {
+            Holder::Account(user) => Some(user.as_str()),
+            Holder::Group { .. } => None,
+        })
+    }
+
+    /// What groups of people may do, one right a line.
+    pub fn of_groups(&self) -> Vec<String> {
+        let of_group = self.0.iter().filter(|(holder, _)| match holder {
+            Holder::Account(_) => false,
+            Holder::Group { .. } => true,
+        });
+        of_group.flat_map(|(holder, rights)| rights.iter().map(move |right| format!("{holder}: {right}"))).collect()
+    }
+
+    /// Everybody who has rights, and how many.
+    pub fn counts(&self) -> impl Iterator<Item = (String, usize)> {
+        self.0.iter().map(|(holder, rights)| (holder.to_string(), rights.len()))
+    }
+}
+
+impl Holder {
+    fn of(subject: &Value, role: &str) -> anyhow::Result<Self> {
+        let name = text(&subject["name"]);
+        match text(&subject["kind"]) {
+            "ServiceAccount" => {
+                Ok(Self::Account(format!("system:serviceaccount:{}:{name}", text(&subject["namespace"]))))
+            }
+            "Group" => Ok(Self::Group { name: name.to_owned(), role: role.to_owned() }),
+            kind => bail!("role {role} is given to {kind} {name}, whose use is not compared"),
+        }
     }
 }
 
@@ -163,6 +213,15 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
+impl fmt::Display for Holder {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Account(user) => formatter.write_str(user),
+            Self::Group { name, role } => write!(formatter, "group {name} by role {role}"),
+        }
+    }
+}
+
 impl fmt::Display for Right {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { group, resource, verb } = self;
@@ -181,7 +240,7 @@ mod tests {
         let role = json!({"kind": "ClusterRole", "metadata": {"name": "r"}, "rules": [
             {"apiGroups": [""], "resources": ["configmaps"], "verbs": verbs}]});
         let binding = json!({"kind": "ClusterRoleBinding", "roleRef": {"kind": "ClusterRole", "name": "r"},
-            "subjects": [{"kind": "ServiceAccount", "namespace": "n", "name": "a"}, {"kind": "Group", "name": "g"}]});
+            "subjects": [{"kind": "ServiceAccount", "namespace": "n", "name": "a"}]});
         Rights::granted(&[role, binding]).unwrap()
     }
 
@@ -205,6 +264,33 @@ mod tests {
             assert_eq!(used.add_used(&log.join("\n")).unwrap(), Vec::<String>::new());
             assert_eq!((granted.beyond(&used), used.beyond(&granted)), (owned(unused), owned(missing)), "{events:?}");
         }
+    }
+
+    /// Whoever is in the group may have other roles: what these allow is not what the group's is for.
+    #[test]
+    fn a_group_has_used_what_was_allowed_by_its_role_and_by_no_other() {
+        let role = json!({"kind": "Role", "metadata": {"name": "r"}, "rules": [
+            {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list", "watch"]}]});
+        let binding = |kind: &str| {
+            json!({"kind": "RoleBinding", "roleRef": {"kind": "Role", "name": "r"},
+                "subjects": [{"kind": kind, "name": "g"}]})
+        };
+        let granted = Rights::granted(&[role.clone(), binding("Group")]).unwrap();
+        assert_eq!(granted.of_groups(), ["group g by role r: list configmaps", "group g by role r: watch configmaps"]);
+        let mut used = granted.nobody_has_used();
+        let by = |verb: &str, role: &str| {
+            let reason = format!(r#"RBAC: allowed by RoleBinding "r/n" of Role "{role}" to Group "g""#);
+            json!({"user": {"username": "somebody", "groups": ["g"]}, "verb": verb,
+                "responseStatus": {"code": 200}, "objectRef": {"resource": "configmaps"}, "annotations":
+                {"authorization.k8s.io/decision": "allow", "authorization.k8s.io/reason": reason}})
+            .to_string()
+        };
+        let log = [by("list", "r"), by("watch", "other"), by("get", "other")].join("\n");
+        assert_eq!(used.add_used(&log).unwrap(), Vec::<String>::new());
+        assert_eq!(granted.beyond(&used), ["group g by role r: watch configmaps"]);
+        assert!(used.beyond(&granted).is_empty());
+        let refused = Rights::granted(&[role, binding("User")]).unwrap_err().to_string();
+        assert!(refused.contains("role r is given to User g"), "{refused}");
     }
 
     #[test]

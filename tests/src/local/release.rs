@@ -176,22 +176,22 @@ pub fn install_definitions(helm: &Helm) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Installs a chart of the controller, or brings the release to it and to other values; answers what helm tells.
+/// Installs a chart of the controller, or brings the release to it and to other values, and returns when all of it is ready;
+/// answers what helm tells.
 pub fn upgrade(helm: &Helm, chart: &Path, values: &Value) -> anyhow::Result<String> {
+    bring(helm, chart, values, &["--wait", "--timeout=3m"])
+}
+
+/// The same, and returns when the API server has taken it.
+pub fn upgrade_without_waiting(helm: &Helm, chart: &Path, values: &Value) -> anyhow::Result<String> {
+    bring(helm, chart, values, &[])
+}
+
+fn bring(helm: &Helm, chart: &Path, values: &Value, more: &[&str]) -> anyhow::Result<String> {
     let (chart, file) = (chart.display().to_string(), values_file(values)?);
     let values = file.path().display().to_string();
-    helm.run(&[
-        "upgrade",
-        "--install",
-        RELEASE,
-        &chart,
-        "--namespace",
-        NAMESPACE,
-        "--values",
-        &values,
-        "--wait",
-        "--timeout=3m",
-    ])
+    let arguments = ["upgrade", "--install", RELEASE, &chart, "--namespace", NAMESPACE, "--values", &values];
+    helm.run(&[&arguments[..], more].concat())
 }
 
 /// The archive of `make image`, by `SCALESET_IMAGE` or where that puts it.

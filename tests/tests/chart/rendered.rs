@@ -37,7 +37,7 @@ fn everything() -> Value {
         "priorityClassName": "system-cluster-critical",
         "networkPolicy": {"egress": {"enabled": true, "extra": [{"ports": [{"port": 4317}]}]}},
         "serviceMonitor": {"enabled": true, "labels": {"release": "prometheus"}},
-        "alerts": {"enabled": true, "labels": {"release": "prometheus"}},
+        "alerts": {"enabled": true, "runbookUrl": "https://docs.example/v1/runbook.md", "labels": {"release": "prometheus"}},
         "dashboards": {"enabled": true},
         "hardware": {
             "timeScale": 20.5, "seed": 7, "regionFile": "seed: 1\n# a comment\nregions: {}\n",
@@ -64,6 +64,11 @@ fn least() -> Value {
         "uninstallGuard": {"enabled": false},
         "hardware": {"enabled": false, "url": "http://hardware.example:9090"},
     })
+}
+
+/// Somebody else gives the rights, to everything that needs some.
+fn without_rights() -> Value {
+    json!({"rbac": {"create": false}})
 }
 
 /// What a policy lets the controller of a chart with these values connect to: protocol and port of each rule.
@@ -155,7 +160,12 @@ fn with_a_certificate_the_hardware_is_called_by_tls_and_keeps_its_key_to_itself(
 #[test]
 fn the_controllers_chart_renders_as_before() -> anyhow::Result<()> {
     let helm = Helm::offline()?;
-    for (name, values) in [("defaults", json!({})), ("everything", everything()), ("least", least())] {
+    for (name, values) in [
+        ("defaults", json!({})),
+        ("everything", everything()),
+        ("least", least()),
+        ("without-rights", without_rights()),
+    ] {
         let text = helm.render(Chart::Controller, &values)?;
         assert_eq!(text, helm.render(Chart::Controller, &values)?, "{name}: nothing in it is left to chance");
         golden::compare(&folder().join(format!("{name}.golden")), &text)?;

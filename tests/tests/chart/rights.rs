@@ -1,5 +1,6 @@
 //! What each account of the chart may do, as the API server sees it, and what the built-in roles of people gain.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::time::Duration;
@@ -43,7 +44,7 @@ fn installed() -> anyhow::Result<Vec<String>> {
 /// namespaces that a flag names.
 pub fn granted(objects: Vec<Value>, where_asked: &str) -> anyhow::Result<Vec<String>> {
     let granted = Rights::granted(&objects)?;
-    let users: Vec<String> = granted.users().map(|(user, _)| user.to_owned()).collect();
+    let users: Vec<String> = granted.users().map(str::to_owned).collect();
     apply_rights(objects)?;
     // Of a resource that the server does not know, the answer is always no.
     let definitions = workspace().join("crds/manifests").display().to_string();
@@ -123,6 +124,47 @@ fn no_account_may_do_what_is_dangerous() -> anyhow::Result<()> {
         for question in NEVER {
             assert!(!may(user, question), "{user}: {question:?}");
         }
+    }
+    Ok(())
+}
+
+/// Where the chart gives no rights, the guard of an uninstall runs under the controller's account.
+#[test]
+fn the_controller_may_list_what_the_guard_asks_for() -> anyhow::Result<()> {
+    let granted = Rights::granted(&Helm::offline()?.objects(Chart::Controller, &json!({}))?)?;
+    let of = |account: &str| -> BTreeSet<String> {
+        granted.of(&format!("system:serviceaccount:{NAMESPACE}:{account}")).map(ToString::to_string).collect()
+    };
+    let (guard, controller) = (of("scaleset-controller-uninstall"), of("scaleset-controller"));
+    assert_eq!(guard.len(), 6, "{guard:?}");
+    assert!(guard.is_subset(&controller), "{guard:?} {controller:?}");
+    Ok(())
+}
+
+/// Of what regions offer: each is told in a `ConfigMap` of its own, which no rule can name beforehand.
+#[test]
+fn everybody_may_list_config_maps_of_the_release_and_nothing_else() -> anyhow::Result<()> {
+    installed()?;
+    let helm = Helm::offline()?;
+    let of_everybody = |namespace: &str, values: Value| -> anyhow::Result<Vec<String>> {
+        Ok(Rights::granted(&helm.objects_in(namespace, Chart::Controller, &values)?)?.of_groups())
+    };
+    let listed = ["group system:authenticated by role scaleset-controller-region-reader: list configmaps"];
+    assert_eq!(of_everybody(NAMESPACE, json!({}))?, listed);
+    assert_eq!(of_everybody(NAMESPACE, json!({"watchNamespace": "shop"}))?, listed);
+    // A tenant's namespace holds more than what we put there.
+    let none = Vec::<String>::new();
+    assert_eq!(of_everybody("shop", json!({"watchNamespace": "shop"}))?, none);
+    assert_eq!(of_everybody(NAMESPACE, json!({"regionReader": {"enabled": false}}))?, none);
+    let somebody = ["auth", "can-i", "--as=somebody", "--as-group=system:authenticated", "--namespace", NAMESPACE];
+    let may = |question: &[&str]| restricted().kubectl(&[&somebody[..], question].concat()).is_ok();
+    let waiting = until("everybody may list", Duration::from_mins(1), async || {
+        ensure!(may(&["list", "configmaps"]), "not yet");
+        Ok(())
+    });
+    tokio::runtime::Runtime::new()?.block_on(waiting)?;
+    for verb in ["get", "watch", "create", "patch", "update", "delete"] {
+        assert!(!may(&[verb, "configmaps"]), "{verb}");
     }
     Ok(())
 }

@@ -1,12 +1,13 @@
-//! The kinds across an upgrade of their chart, and after its uninstall: objects live on.
+//! The kinds across an upgrade of their chart, and after its uninstall: objects live on. And what of the other chart an upgrade
+//! cannot change.
 
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use scaleset_tests::chart::{Chart, Helm, NAMESPACE};
-use scaleset_tests::local::cluster::LocalCluster;
+use scaleset_tests::chart::{Chart, Helm, NAMESPACE, RELEASE};
+use scaleset_tests::local::cluster::{LocalCluster, workspace};
 use scaleset_tests::local::release::install_definitions;
 use scaleset_tests::local::until;
 use serde_json::{Value, json};
@@ -112,4 +113,32 @@ fn objects_outlive_an_upgrade_of_their_kinds_and_the_uninstall_of_the_chart() ->
     install_definitions(&helm)?;
     assert_lives(&cluster, &before)?;
     Ok(())
+}
+
+/// docs/install.md says what is refused, and the way past it.
+#[test]
+fn what_cannot_change_in_the_hardwares_stateful_set_is_refused_until_it_is_made_anew() -> anyhow::Result<()> {
+    let cluster = LocalCluster::bare()?;
+    let helm = Helm::offline()?;
+    let today = Chart::Controller.path();
+    let previous = workspace().join("tests/tests/chart_on_node/previous/scaleset-controller-0.1.0.tgz");
+    let apply = |chart: &Path, set: &str| -> anyhow::Result<String> {
+        let chart = chart.display().to_string();
+        let only = "templates/hardware.yaml";
+        let manifest = helm.run(&["template", RELEASE, &chart, "-n", NAMESPACE, "--show-only", only, "--set", set])?;
+        cluster.kubectl_with(&["apply", "--server-side"], &manifest)
+    };
+    let nothing = "hardware.timeScale=1";
+    cluster.kubectl(&["create", "namespace", NAMESPACE])?;
+    apply(&previous, nothing)?;
+    apply(&previous, "hardware.timeScale=2").context("what is the pod's can change")?;
+    // Of some fields it depends on the server's version which of the two it says.
+    let refusals = ["field is immutable", "updates to statefulset spec for fields other than"];
+    for (chart, set) in [(&today, nothing), (&previous, "hardware.persistence.size=2Gi")] {
+        let refused = apply(chart, set).expect_err(set).to_string();
+        assert!(refusals.iter().any(|refusal| refused.contains(refusal)), "{refused}");
+    }
+    let of_hardware = format!("statefulset/{RELEASE}-hardware");
+    cluster.kubectl(&["delete", &of_hardware, "--namespace", NAMESPACE, "--cascade=orphan", "--timeout=60s"])?;
+    apply(&today, nothing).map(drop)
 }

@@ -2,116 +2,43 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
-use std::time::Duration;
+use std::path::PathBuf;
 
 use anyhow::{Context, ensure};
 use jiff::Timestamp;
 use scaleset_hardware::sim::Call;
-use scaleset_tests::chart::{Chart, Helm, NAMESPACE, RELEASE};
-use scaleset_tests::local::cluster::LocalCluster;
-use scaleset_tests::local::controller::{HardwarePlace, Latency, Settings};
+use scaleset_tests::chart::{Chart, NAMESPACE, RELEASE};
+use scaleset_tests::local::cluster::workspace;
 use scaleset_tests::local::hardware::effective;
-use scaleset_tests::local::release::{Release, install_definitions, upgrade, values};
+use scaleset_tests::local::release::{Release, USER, upgrade, values};
 use scaleset_tests::local::until;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-const LIMIT: Duration = Duration::from_mins(2);
-const SHOP: &str = "shop";
-/// Slow enough that an upgrade of the chart falls into the roll.
-const TIMES_FASTER: f64 = 10.0;
+use crate::stage::{LIMIT, SHOP, Stage, set};
 
-/// A story's cluster and what it asks it with.
-struct Stage {
-    cluster: LocalCluster,
-    helm: Helm,
+/// A role of the cluster that only this test makes.
+const FURTHER: &str = "further-rights";
+
+/// The chart as it was at commit 637af7a, before anything was released: what `helm package` makes of it. A released chart takes its
+/// place when there is one.
+fn previous_chart() -> PathBuf {
+    workspace().join("tests/tests/chart_on_node/previous/scaleset-controller-0.1.0.tgz")
 }
 
-impl Stage {
-    fn new() -> anyhow::Result<Self> {
-        let cluster = LocalCluster::with_node()?;
-        let helm = Helm::of_cluster(cluster.plane().admin_kubeconfig())?;
-        Ok(Self { cluster, helm })
-    }
-
-    fn kubectl(&self, arguments: &[&str]) -> anyhow::Result<String> {
-        self.cluster.kubectl(arguments)
-    }
-
-    fn settings(&self) -> Settings {
-        Settings {
-            kubeconfig: self.cluster.plane().admin_kubeconfig(),
-            region_file: None,
-            latency: Latency::TimesFaster(TIMES_FASTER),
-            place: HardwarePlace::Inside,
-        }
-    }
-
-    fn test(&self) -> anyhow::Result<()> {
-        self.helm.run(&["test", RELEASE, "--namespace", NAMESPACE, "--timeout=2m"]).map(drop)
-    }
-
-    fn uninstall(&self, further: &[&str]) -> anyhow::Result<String> {
-        self.helm.run(&[&["uninstall", RELEASE, "--namespace", NAMESPACE, "--wait", "--timeout=2m"], further].concat())
-    }
-
-    /// Waits until all of a set's VMs have a size and are ready.
-    async fn all_have(&self, size: &str, count: usize) -> anyhow::Result<()> {
-        let path = "jsonpath={range .items[*]}{.status.vmSize} {.status.powerState}{\"\\n\"}{end}";
-        until(&format!("{count} VMs have {size}"), LIMIT, async || {
-            let told = self.kubectl(&["get", "scalesetvms", "-n", SHOP, "-o", path])?;
-            let so = told.lines().filter(|line| line.contains(size) && line.contains("running")).count();
-            ensure!(so == count && told.lines().count() == count, "{told}");
-            Ok(())
-        })
-        .await
-    }
-}
-
-fn set(size: &str) -> Value {
-    json!({
-        "apiVersion": "compute.scaleset.io/v1alpha1", "kind": "ScaleSet", "metadata": {"name": "web", "namespace": SHOP},
-        "spec": {
-            "orchestrationMode": "Uniform", "location": "eastus", "replicas": 5, "overprovision": false,
-            "upgradePolicy": {"mode": "Automatic"},
-            "virtualMachineProfile": {
-                "vmSize": size,
-                "osProfile": {"adminUsername": "azureuser"},
-                "storageProfile": {"imageReference":
-                    {"publisher": "Canonical", "offer": "ubuntu-server", "sku": "22_04-lts"}},
-                "networkProfile": {"networkInterfaces": [{"name": "nic0", "primary": true, "subnet": "default"}]},
-            },
-        },
-    })
-}
-
-/// No chart has been released yet, so the previous one is this one with another version and without what a value can
-/// leave out: an upgrade from it changes every workload.
-fn previous_chart() -> anyhow::Result<TempDir> {
-    let directory = tempfile::tempdir()?;
-    copy(&Chart::Controller.path(), directory.path())?;
-    let path = directory.path().join("Chart.yaml");
-    let text = fs::read_to_string(&path)?;
-    ensure!(text.contains("version: 0.1.0"), "{text}");
-    fs::write(&path, text.replacen("\nversion: 0.1.0", "\nversion: 0.0.9", 1))?;
-    Ok(directory)
-}
-
-fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
-    for entry in fs::read_dir(from)? {
-        let (path, target) = {
-            let entry = entry?;
-            (entry.path(), to.join(entry.file_name()))
-        };
-        if path.is_dir() {
-            fs::create_dir_all(&target)?;
-            copy(&path, &target)?;
-        } else {
-            fs::copy(&path, &target)?;
-        }
-    }
-    Ok(())
+/// The image is today's whichever chart runs it, and so are the rights that it needs: a chart that is older may not give all of them.
+fn give_todays_rights(stage: &Stage) -> anyhow::Result<()> {
+    let text = fs::read_to_string(Chart::Controller.path().join("rules/role.yaml"))?;
+    let objects: Vec<Value> = serde_saphyr::from_multiple(&text)?;
+    let mut role = objects.into_iter().find(|object| object["kind"] == "ClusterRole").context("no ClusterRole")?;
+    role["metadata"] = json!({"name": FURTHER});
+    let group = "rbac.authorization.k8s.io";
+    let binding = json!({
+        "apiVersion": format!("{group}/v1"), "kind": "ClusterRoleBinding", "metadata": {"name": FURTHER},
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": FURTHER},
+        "subjects": [{"apiGroup": group, "kind": "User", "name": USER}],
+    });
+    let both = json!({"apiVersion": "v1", "kind": "List", "items": [role, binding]});
+    stage.cluster.kubectl_with(&["apply"], &both.to_string()).map(drop)
 }
 
 #[test]
@@ -126,15 +53,9 @@ fn installed_tested_upgraded_in_the_middle_of_a_roll_and_not_uninstalled_while_i
 
 /// Both charts go in under the strictest level of Pod Security, and the release's own test passes.
 fn install(stage: &Stage) -> anyhow::Result<()> {
-    stage.kubectl(&["create", "namespace", NAMESPACE])?;
-    stage.kubectl(&["label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted"])?;
-    stage.kubectl(&["create", "namespace", SHOP])?;
-    install_definitions(&stage.helm)?;
-    let previous = previous_chart()?;
-    let mut values = values(&stage.settings())?;
-    values["podAnnotations"] = json!({"from": "the previous chart"});
-    values["hardware"]["podAnnotations"] = json!({"from": "the previous chart"});
-    let notes = upgrade(&stage.helm, previous.path(), &values)?;
+    stage.prepare()?;
+    give_todays_rights(stage)?;
+    let notes = upgrade(&stage.helm, &previous_chart(), &values(&stage.settings())?)?;
     ensure!(notes.contains("helm test scaleset-controller"), "the notes say what is next: {notes}");
     stage.test()
 }
@@ -149,7 +70,8 @@ fn youngest_pod(stage: &Stage) -> anyhow::Result<Timestamp> {
     begun.into_iter().max().context("there are pods")
 }
 
-/// Controller and hardware are both replaced while a roll is on: it ends as if nothing had been.
+/// Controller and hardware are both replaced while a roll is on: it ends as if nothing had been. What cannot be changed in the
+/// hardware's `StatefulSet` is made anew around its pod, as docs/install.md tells.
 async fn upgrade_in_mid_roll(stage: &Stage) -> anyhow::Result<()> {
     stage.cluster.kubectl_with(&["apply"], &set("Standard_D2s_v3").to_string())?;
     stage.all_have("Standard_D2s_v3", 5).await?;
@@ -160,7 +82,10 @@ async fn upgrade_in_mid_roll(stage: &Stage) -> anyhow::Result<()> {
         Ok(())
     })
     .await?;
+    let hardware = format!("statefulset/{RELEASE}-hardware");
+    stage.kubectl(&["delete", &hardware, "-n", NAMESPACE, "--cascade=orphan"])?;
     upgrade(&stage.helm, &Chart::Controller.path(), &values(&stage.settings())?)?;
+    stage.kubectl(&["delete", "clusterrole,clusterrolebinding", FURTHER])?;
     let replaced = youngest_pod(stage)?;
     stage.all_have("Standard_D4s_v3", 5).await?;
     stage.test()?;
