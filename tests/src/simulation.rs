@@ -10,6 +10,7 @@ pub mod cluster;
 mod collector;
 pub mod fuzz;
 pub mod random;
+pub mod repairs;
 pub mod rollout;
 pub mod script;
 pub mod stage;

@@ -21,6 +21,7 @@ mod flapping;
 pub mod measure;
 pub mod profile;
 pub mod rule;
+mod unread;
 
 use std::time::Duration;
 
@@ -220,20 +221,10 @@ fn find<'snapshot>(
         MetricsView::Lost { message: _ } => &[],
     };
     plan.findings = profile.rules.iter().map(|rule| rule.find(points(&rule.name), current)).collect();
-    let unread: Vec<String> = plan
-        .findings
-        .iter()
-        .filter(|finding| finding.value.is_none())
-        .map(|finding| finding.rule.metric.told())
-        .collect();
-    plan.lost = match (&snapshot.metrics, unread.first()) {
-        (_, None) => None,
-        (MetricsView::Lost { message }, Some(_)) => Some(message.clone()),
-        (MetricsView::Read(_), Some(first)) => {
-            let more = if unread.len() > 1 { format!(" and {} more", unread.len() - 1) } else { String::new() };
-            Some(format!("nobody reports {first}{more}"))
-        }
-    };
+    plan.lost = unread::told(&plan.findings).map(|unread| match &snapshot.metrics {
+        MetricsView::Lost { message } => message.clone(),
+        MetricsView::Read(_) => unread,
+    });
 }
 
 /// In the order of the module's picture.

@@ -291,10 +291,11 @@ fn hold_suspended(plan: &mut ScaleSetPlan, turns: &[(Candidate<'_>, Turn)], reas
 fn look_again(snapshot: &ScaleSetSnapshot, plan: &mut ScaleSetPlan, standings: &Standings<'_>) {
     let now = snapshot.now;
     let next = standings.iter().filter_map(|(member, standing)| {
-        let waits = matches!(standing, Standing::UnderWay | Standing::OnTrial) || is_unwell(member);
+        let waits = matches!(standing, Standing::UnderWay | Standing::OnTrial | Standing::Stuck) || is_unwell(member);
         let policy = &snapshot.set.repairs;
-        let end = grace::end(member, policy).or_else(|| grace::end_unseen(member, policy));
-        let end = end.filter(|end| waits && *end > now);
+        let of_member = grace::end(member, policy).or_else(|| grace::end_unseen(member, policy));
+        let ends = [of_member, grace::end_of_repair(member, policy)].into_iter().flatten();
+        let end = ends.filter(|end| waits && *end > now).min();
         match (end, member.report.looked) {
             (Some(end), _) => Duration::try_from(end.duration_since(now)).ok(),
             (None, looked) => looked.again_after().filter(|_| waits),

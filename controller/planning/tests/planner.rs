@@ -46,6 +46,8 @@ mod protection;
 mod repair_probes;
 #[path = "planner/repairs.rs"]
 mod repairs;
+#[path = "planner/repairs_in_vain.rs"]
+mod repairs_in_vain;
 #[path = "planner/requests.rs"]
 mod requests;
 #[path = "planner/reservation.rs"]

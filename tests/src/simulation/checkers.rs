@@ -36,6 +36,7 @@ use notices::Notices;
 use performed::operations_are_performed_once;
 use placed::misplaced;
 use repaired::Repairs;
+pub use repaired::RepairsSeen;
 use reserved::overpromised;
 pub use rest::{balanced, converged};
 use scaled_in::wrong_victims;
@@ -85,6 +86,11 @@ impl Judge {
         self.steady.iter_mut().for_each(|steady| steady.strike(name));
     }
 
+    /// What there was of repairs so far.
+    pub const fn repairs_seen(&self) -> RepairsSeen {
+        self.repairs.seen()
+    }
+
     /// Every rule that is broken now, one line each.
     pub fn findings(&mut self, stage: &Stage) -> Vec<String> {
         let now = Seen::of(stage);
@@ -124,7 +130,7 @@ impl Judge {
             findings.extend(unexplained(&now, machines));
         }
         if let (Some(machines), Some(steady)) = (&observed, &self.steady) {
-            findings.extend(steady.findings(machines, &now));
+            findings.extend(steady.findings(stage.hardware.now(), machines, &now));
         }
         if let Some(machines) = &observed {
             findings.extend(overpromised(stage, machines));

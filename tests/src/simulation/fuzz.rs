@@ -53,6 +53,7 @@ pub fn play_seed(seed: u64, setting: Setting<'_>, told: &Mutex<Vec<String>>) -> 
     author.heal();
     let mut findings = converged(author.teller.stage());
     findings.extend(author.balance());
+    author.teller.tell_repairs();
     (author.teller.end(), findings)
 }
 

@@ -1,5 +1,6 @@
 //! Rollouts that nobody wrote: a random fleet at rest, one change of its model, sometimes a second one, and some trouble
-//! on the way. Nothing but the upgrade and the trouble touches the fleet, so that the judge knows what may be missing.
+//! on the way. Nothing but the upgrade, the trouble and in some of them automatic repairs touches the fleet, so that the judge knows
+//! what may be missing.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -20,16 +21,28 @@ const REGION: &str = "region web-region.yaml";
 /// `told` before it is carried out, so that it is known also when the story panics.
 pub fn play_rollout(seed: u64, setting: Setting<'_>, told: &Mutex<Vec<String>>) -> (String, Vec<String>) {
     let random = Random::new(seed ^ 0x0052_4F4C_4C4F_5554);
-    let mut rollout =
-        Rollout { random, teller: Teller::new(REGION, setting), told, mends: Vec::new(), verdict: Verdict::UpToDate };
+    // Draws of its own, so that a story without repairs is told as if there were none anywhere.
+    let repairing = Random::new(seed ^ 0x7265_7061_6972);
+    let mut rollout = Rollout {
+        random,
+        repairing,
+        repairs: Repairs::None,
+        teller: Teller::new(REGION, setting),
+        told,
+        mends: Vec::new(),
+        verdict: Verdict::UpToDate,
+    };
     rollout.make_fleet();
+    rollout.repair();
     rollout.tell("settle");
     rollout.teller.judge().expect_steady("web");
     rollout.protect();
+    rollout.begin_repair();
     rollout.change_model();
     rollout.go_on();
     rollout.heal();
     let findings = rollout.findings();
+    rollout.teller.tell_repairs();
     (rollout.teller.end(), findings)
 }
 
@@ -42,8 +55,17 @@ enum Verdict {
     OrExplained,
 }
 
+/// Whether whoever is unwell is repaired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Repairs {
+    None,
+    Automatic,
+}
+
 struct Rollout<'story> {
     random: Random,
+    repairing: Random,
+    repairs: Repairs,
     teller: Teller,
     told: &'story Mutex<Vec<String>>,
     /// How to mend what is broken now.
@@ -81,6 +103,55 @@ impl Rollout<'_> {
             "change web batch={batch} surge={surge} unhealthy-upgraded={upgraded} rollback={rollback} \
              cross-zone={cross_zone} pause={pause}"
         ));
+    }
+
+    /// A quarter of the fleets repair themselves.
+    fn repair(&mut self) {
+        if self.repairing.below(4) > 0 {
+            return;
+        }
+        self.repairs = Repairs::Automatic;
+        let action = *self.repairing.pick(&["Replace", "Reimage", "Restart"]);
+        let failures = 1 + self.repairing.below(3);
+        self.tell(&format!("change web repairs={action} failed-repairs={failures}"));
+    }
+
+    /// Some that have been well for longer than their grace go bad, and the repair of one begins.
+    fn begin_repair(&mut self) {
+        if self.repairs == Repairs::None {
+            return;
+        }
+        self.tell("wait 650");
+        for _ in 0..=self.repairing.below(3) {
+            let running = self.untouched();
+            if !running.is_empty() {
+                let name = self.repairing.pick(&running).clone();
+                self.go_bad(&name);
+            }
+        }
+        let seconds = 12 + self.repairing.below(40);
+        self.tell(&format!("settle-for {seconds}"));
+    }
+
+    fn go_bad(&mut self, name: &str) {
+        self.verdict = Verdict::OrExplained;
+        self.teller.judge().struck(name);
+        self.tell(&format!("unwell {name}"));
+        self.mends.push(format!("well {name}"));
+    }
+
+    /// VMs that run and that no repair has marked: what else goes wrong with one that is repaired makes it no second repair.
+    fn untouched(&mut self) -> Vec<String> {
+        let machines = self.teller.stage().machines();
+        let well = machines
+            .values()
+            .filter(|machine| machine.power == PowerState::Running && machine.provisioning == Provisioning::Succeeded);
+        let names: Vec<String> = well.map(|machine| machine.owner.name.clone()).collect();
+        let cluster = self.teller.stage().cluster.clone();
+        let members = [Kind::ScaleSetVM, Kind::FlexVM].into_iter().flat_map(|kind| cluster.all(kind));
+        let marked = members.filter(|member| !member["metadata"]["annotations"][labels::REPAIR].is_null());
+        let marked: Vec<Value> = marked.map(|member| member["metadata"]["name"].clone()).collect();
+        names.into_iter().filter(|name| !marked.contains(&Value::from(name.as_str()))).collect()
     }
 
     fn protect(&mut self) {
@@ -137,6 +208,10 @@ impl Rollout<'_> {
                 4 => self.disturb(),
                 _ => {}
             }
+            if self.repairs == Repairs::Automatic && self.repairing.below(3) == 0 {
+                // In parts: with troubles under way a part alone takes many rounds.
+                (0..3).for_each(|_| self.tell("settle-for 210"));
+            }
         }
     }
 
@@ -161,11 +236,7 @@ impl Rollout<'_> {
 
     /// A member is taken down by something else than the upgrade.
     fn strike(&mut self) {
-        let machines = self.teller.stage().machines();
-        let well = machines
-            .values()
-            .filter(|machine| machine.power == PowerState::Running && machine.provisioning == Provisioning::Succeeded);
-        let names: Vec<String> = well.map(|machine| machine.owner.name.clone()).collect();
+        let names = self.untouched();
         if names.is_empty() {
             return;
         }
@@ -175,10 +246,7 @@ impl Rollout<'_> {
         match self.random.below(3) {
             0 => self.tell(&format!("vanish {name}")),
             1 => self.tell(&format!("crash {name}")),
-            _ => {
-                self.tell(&format!("unwell {name}"));
-                self.mends.push(format!("well {name}"));
-            }
+            _ => self.go_bad(&name),
         }
     }
 

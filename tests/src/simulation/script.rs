@@ -21,10 +21,11 @@
 //! delete web-1 | delete web foreground | orphan   … deletes an object
 //! forget web | forget web everything              … loses the record of the next number in a set's status, or all of it
 //! vanish web-1   drift web-1 size=…               the hardware loses or changes a VM
-//! crash web-1   hang web-1                        … its guest stops by itself, or nobody can reach it any more
+//! crash web-1   hang web-1 | hang web-1 over      … its guest stops by itself, or nobody can reach it any more, and again
 //! unwell web-1 | well web-1                       … its application answers badly, and as scripted again
 //! zone eastus 2 down | up                         … a zone fails and comes back
-//! domain eastus 2 down | up                       … the same of a fault domain
+//! domain eastus 2 down | up                       … the same of a fault domain, and of a host by its name:
+//! host eastus eastus-z1-fd0-general-00 down | up
 //! fail-boot web-3 | heal-boot                     … boots fail, by the beginning of the name
 //! calls observe fail | calls any lose 20          … calls fail, are throttled, lose their answer, or answer that there is
 //!                                                 nothing (empty), in so many of 100 cases
@@ -73,7 +74,7 @@ use scaleset_hardware::sim::{
 use scaleset_hardware::{Hardware, Health};
 use serde_json::{Value, json};
 
-use super::checkers::Judge;
+use super::checkers::{Judge, RepairsSeen};
 use super::cluster::{Cascade, CrashPoint, Presence, Trouble};
 use super::stage::{Limit, Order, Rest, Stage};
 use spec::{flex_vm_spec, maintenance, merge, operation_spec, option, profile, spec_of};
@@ -147,6 +148,12 @@ impl Teller {
             let words: Vec<&str> = line.split_whitespace().collect();
             self.run(words[0], &words[1..]);
         }
+    }
+
+    /// Writes down what there was of repairs: see [`repairs_told`].
+    pub fn tell_repairs(&mut self) {
+        let RepairsSeen { begun, at_once_max } = self.judge.repairs_seen();
+        self.say(&format!("repairs: {begun} begun, {at_once_max} at once"));
     }
 
     /// One more round of all passes, which must do nothing; the transcript.
@@ -318,15 +325,16 @@ impl Teller {
                 stage.block_on(hardware.set_requests(location, name, Some(load)))
             }
             ("hang", [name]) => stage.block_on(hardware.fail_machine(&self.uid_of(name), MachineFault::Hang)),
+            ("hang", [name, "over"]) => stage.block_on(hardware.heal_machine(&self.uid_of(name))),
             ("load", [name, "over"]) => stage.block_on(hardware.set_load(name, None)),
             ("load", [name, metric, options @ ..]) => {
                 stage.block_on(hardware.set_load(name, Some(autoscale::load(metric, options))))
             }
             ("publish", [image, version]) => stage.block_on(hardware.publish_image(image, version)),
-            ("zone" | "domain", [location, place, "down"]) => {
+            ("zone" | "domain" | "host", [location, place, "down"]) => {
                 stage.block_on(hardware.set_outage(place, outage(verb, location, place)))
             }
-            ("zone" | "domain", [_, place, "up"]) => stage.block_on(hardware.clear_outage(place)),
+            ("zone" | "domain" | "host", [_, place, "up"]) => stage.block_on(hardware.clear_outage(place)),
             ("fail-boot", [prefix]) => {
                 let selector = Selector { name_prefix: Some((*prefix).to_owned()), ..Selector::default() };
                 let effect = FaultEffect::FailBoot { code: BootFailure::OSProvisioningTimedOut };
@@ -434,14 +442,14 @@ fn hear(judge: &mut Judge, transcript: &mut String, stage: &Stage, lines: Vec<St
     assert!(findings.is_empty(), "{transcript}\nBROKEN: {}", findings.join("\nBROKEN: "));
 }
 
-/// Of a zone, or of a fault domain wherever it is.
+/// Of a zone, of a fault domain wherever it is, or of a host.
 fn outage(what: &str, location: &str, place: &str) -> Outage {
     let domain = || place.parse().expect("a fault domain is a number");
     Outage {
         location: location.to_owned(),
         zone: (what == "zone").then(|| place.to_owned()),
         fault_domain: (what == "domain").then(domain),
-        host: None,
+        host: (what == "host").then(|| place.to_owned()),
     }
 }
 
@@ -459,6 +467,14 @@ fn calls_fault(calls: &str, how: &str, percent: &[&str]) -> Fault {
     };
     let rate_percent = percent.first().map_or(100.0, |percent| percent.parse().expect("a percentage"));
     Fault { selector: Selector::default(), effect, rate_percent, remaining: None }
+}
+
+/// What a transcript says that there was of repairs; nothing where the story does not tell it.
+pub fn repairs_told(transcript: &str) -> RepairsSeen {
+    let told = transcript.lines().rev().find_map(|line| line.strip_prefix("repairs: ")?.split_once(" begun, "));
+    let Some((begun, at_once)) = told else { return RepairsSeen::default() };
+    let count = |word: &str| usize::try_from(number(word)).expect("a small number");
+    RepairsSeen { begun: count(begun), at_once_max: count(at_once.trim_end_matches(" at once")) }
 }
 
 fn number(word: &str) -> u64 {

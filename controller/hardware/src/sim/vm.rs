@@ -98,8 +98,9 @@ pub(crate) struct Record {
     pub(crate) drain: Option<Drain>,
     /// When it was made to hang, if it was.
     pub(crate) hangs_since: Option<Timestamp>,
-    /// When somebody last changed it behind the controller's back.
-    pub(crate) disturbed_at: Option<Timestamp>,
+    /// When it could be reached again after it had hung.
+    #[serde(default)]
+    pub(crate) reached_again_at: Option<Timestamp>,
     /// When it goes, if it has been told to.
     #[serde(default)]
     pub(crate) preemption: Option<Box<Preemption>>,
@@ -441,10 +442,11 @@ impl Record {
         if hidden { PowerState::Unknown } else { self.power(now) }
     }
 
+    /// When its state or its power changed last, as it is seen: what its application answers, and what it drifts to, are neither.
     fn changed_at(&self, now: Timestamp, host: HostState) -> Timestamp {
-        let disturbed = [self.disturbed_at, self.hangs_since, host.since()].into_iter().flatten();
+        let out_of_reach = [self.reached_again_at, self.hangs_since, host.since()].into_iter().flatten();
         let reached = self.instants().filter(|instant| *instant <= now);
-        reached.chain(disturbed).max().unwrap_or(self.operation.started_at)
+        reached.chain(out_of_reach).max().unwrap_or(self.operation.started_at)
     }
 
     /// Every instant of the last operation at which something changes.

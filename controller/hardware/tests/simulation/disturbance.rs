@@ -95,6 +95,27 @@ async fn a_machine_that_hangs_comes_back_by_healing_or_by_a_restart() {
 }
 
 #[tokio::test]
+async fn a_machine_changes_when_it_is_out_of_reach_and_reached_again_and_not_when_its_application_does() {
+    let fixture = Fixture::new();
+    fixture.running("a").await;
+    let simulation = &fixture.simulation;
+    let changed = async || fixture.seconds(fixture.machine("a").await.changed_at);
+    fixture.advance(1_000);
+    simulation.set_health("a", Health::Unhealthy).await.unwrap();
+    assert_eq!(changed().await, 45, "its application answers otherwise");
+    let tags = [("tier".to_owned(), "web".to_owned())].into();
+    simulation.drift("a", Drift { vm_size: None, tags: Some(tags), remove_extension: None }).await.unwrap();
+    simulation.clear_health("a").await.unwrap();
+    simulation.heal_machine("a").await.unwrap();
+    assert_eq!(changed().await, 45, "nothing of this is a change of its power or of its state");
+    simulation.fail_machine("a", MachineFault::Hang).await.unwrap();
+    assert_eq!(changed().await, 1_045, "nobody knows its power any more");
+    fixture.advance(1_000);
+    simulation.heal_machine("a").await.unwrap();
+    assert_eq!(changed().await, 2_045, "its power is known again");
+}
+
+#[tokio::test]
 async fn a_machine_that_crashes_is_stopped_and_can_be_started() {
     let fixture = Fixture::new();
     fixture.running("a").await;

@@ -300,12 +300,42 @@ async fn a_reimage_that_a_person_asks_for_is_done_once_after_its_notice() {
     let reimage = OperationRequest { uid: "o".to_owned(), action };
     let told = simulation.perform(target("a", 1), reimage.clone()).await.unwrap();
     assert_eq!((told.last_operation, told.disruption_notice.is_some()), (None, true));
-    fixture.advance(901);
+    fixture.advance(961);
     let begun = simulation.perform(target("a", 1), reimage.clone()).await.unwrap();
     assert_eq!((begun.last_operation.as_deref(), begun.provisioning), (Some("o"), Provisioning::Updating));
     fixture.finish();
     let again = simulation.perform(target("a", 1), reimage).await.unwrap();
     assert_eq!((again.provisioning, again.disruption_notice), (Provisioning::Succeeded, None));
+}
+
+#[tokio::test]
+async fn machines_that_are_told_of_one_reimage_have_one_event_and_one_approval_is_for_all() {
+    let fixture = Fixture::new();
+    let simulation = &fixture.simulation;
+    for uid in ["a", "b", "c", "d"] {
+        fixture.running_as(request_of(uid, told_of_images())).await;
+    }
+    let asked = async |uid: &str, operation: &str| {
+        let (model_revision, model) = ("revision-1".to_owned(), Arc::new(told_of_images()));
+        let action = OperationAction::Reimage { disks: ReimagedDisks::Os, model_revision, model };
+        let request = OperationRequest { uid: operation.to_owned(), action };
+        simulation.perform(target(uid, 1), request).await.unwrap()
+    };
+    let told = async |uid: &str, operation: &str| asked(uid, operation).await.disruption_notice.expect("it is told");
+    let first = told("a", "o").await;
+    let before = first.not_before.duration_since(simulation.now()).as_secs();
+    assert!((900..=960).contains(&before) && first.not_before.as_second() % 60 == 0, "{before} s before");
+    assert_eq!(told("b", "o").await, first);
+    assert_ne!(told("c", "another").await.event_id, first.event_id);
+    fixture.advance(60);
+    assert_ne!(told("d", "o").await.event_id, first.event_id, "it is told a minute later");
+    simulation.approve_event(target("b", 1), Some(&first.event_id)).await.unwrap();
+    let approved = Some(NoticeStage::Approved);
+    assert_eq!(stages(&fixture, &["a", "b", "c", "d"]).await, [approved, approved, SCHEDULED, SCHEDULED]);
+    for uid in ["a", "b"] {
+        let begun = asked(uid, "o").await;
+        assert_eq!((begun.last_operation.as_deref(), begun.provisioning), (Some("o"), Provisioning::Updating), "{uid}");
+    }
 }
 
 #[tokio::test]

@@ -112,8 +112,20 @@ fn is_under_way(snapshot: &ScaleSetSnapshot, m: &Member) -> bool {
         && m.power_wish == PowerWish::Running
         && report.evicted == Evicted::No
         && (report.repair == RepairUptake::Awaited
-            || (!well && report.provisioning != ProvisioningState::Failed && in_grace(snapshot, m))
+            || (!well
+                && report.provisioning != ProvisioningState::Failed
+                && in_grace(snapshot, m)
+                && !is_late(snapshot, m))
             || has_no_hardware_yet(snapshot, m))
+}
+
+/// Whether it is changed although the time is over that its restart or its reimage had: somebody tries once more.
+fn is_late(snapshot: &ScaleSetSnapshot, m: &Member) -> bool {
+    let report = &m.report;
+    let is_changed = matches!(report.provisioning, ProvisioningState::Creating | ProvisioningState::Updating)
+        || matches!(report.power, PowerState::Creating | PowerState::Starting | PowerState::Stopping);
+    let mark = m.repair.as_ref().filter(|mark| mark.replaces.is_none());
+    is_changed && mark.is_some_and(|mark| mark.since + snapshot.set.repairs.grace <= snapshot.now)
 }
 
 /// Whether a repair has made it in the place of another, a short while ago, and there is no hardware of it.

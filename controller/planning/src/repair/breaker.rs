@@ -1,7 +1,9 @@
 //! The breaker: where most members of one zone, size and image are down, something is wrong that no repair of a VM mends.
 //! One repair at a time then probes whether it helps; the others there wait behind it, and elsewhere repairs go on. It closes
-//! by itself, as soon as no more than half are down. A probe that does not come up, or finds no room, is no way for the next; one that
-//! replaces a VM may be of another model and holds all of its zone.
+//! by itself, as soon as no more than half are down. A probe that does not come up, or finds no room, is no way for the next, until its
+//! grace is over; then it has failed, and as many as may fail in a row hold the others. One that
+//! replaces a VM may be of another model and holds all of its zone, as long as it does not come up: each further one would take a
+//! VM that runs away.
 
 use std::collections::BTreeMap;
 
@@ -10,6 +12,7 @@ use scaleset_crds::repairs::RepairAction;
 
 use super::Standings;
 use super::candidates::Candidate;
+use super::grace;
 use super::standing::Standing;
 use crate::plan::Hold;
 use crate::snapshot::{Availability, Member, ScaleSetSnapshot};
@@ -27,6 +30,8 @@ struct Tally {
     down: usize,
     /// Probes that stay what they are.
     under_repair: Vec<String>,
+    /// Probes that did not come up within their grace.
+    failed: Vec<String>,
 }
 
 /// Members by what they have in common.
@@ -50,6 +55,7 @@ impl<'pass> Breaker<'pass> {
                 Standing::UnderWay | Standing::Stuck if replaces => {
                     breaker.replacing.entry(member.zone.clone()).or_default().push(member.name.clone());
                 }
+                Standing::Stuck if is_over(snapshot, member) => tally.failed.push(member.name.clone()),
                 Standing::UnderWay | Standing::Stuck => tally.under_repair.push(member.name.clone()),
                 Standing::Untouched | Standing::OnTrial | Standing::Mended | Standing::Failed | Standing::Resting => {}
             }
@@ -69,7 +75,14 @@ impl<'pass> Breaker<'pass> {
     /// Whether a member waits behind the probe.
     pub(super) fn holds(&self, member: &Member) -> bool {
         let replacing = self.replacing.get(&member.zone).is_some_and(|names| !names.is_empty());
-        self.tally(member).is_some_and(|tally| tally.is_open() && (replacing || !tally.under_repair.is_empty()))
+        self.tally(member).is_some_and(|tally| tally.is_open() && (replacing || !self.probes(tally).is_empty()))
+    }
+
+    /// The probes of those in a tally: who is under repair, and those that did not come up, where they are as many as may fail in a row.
+    fn probes<'tally>(&self, tally: &'tally Tally) -> Vec<&'tally str> {
+        let most = usize::try_from(self.snapshot.set.repairs.failures_max).unwrap_or(1);
+        let failed = tally.failed.iter().filter(|_| tally.failed.len() >= most);
+        tally.under_repair.iter().chain(failed).map(String::as_str).collect()
     }
 
     pub(super) fn begin(&mut self, candidate: &Candidate<'_>) {
@@ -92,9 +105,11 @@ impl<'pass> Breaker<'pass> {
         let told: Vec<String> = waiting
             .iter()
             .filter_map(|((zone, group), names)| {
-                let Tally { members, down, under_repair } = self.groups.get(group)?;
+                let tally = self.groups.get(group)?;
+                let Tally { members, down, under_repair: _, failed: _ } = tally;
                 let replacing = self.replacing.get(*zone).map(Vec::as_slice).unwrap_or_default();
-                let probes: Vec<&str> = under_repair.iter().chain(replacing).map(String::as_str).collect();
+                let probes: Vec<&str> =
+                    self.probes(tally).into_iter().chain(replacing.iter().map(String::as_str)).collect();
                 let group: Vec<&str> = group.iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
                 Some(format!(
                     "{down} of {members} down ({}), {} wait behind the repair of {}: {}",
@@ -111,6 +126,11 @@ impl<'pass> Breaker<'pass> {
             message: told.join("; "),
         })
     }
+}
+
+/// Whether the time is over that its repair had. Its hardware is changed anew with each try to boot it.
+fn is_over(snapshot: &ScaleSetSnapshot, member: &Member) -> bool {
+    grace::end_of_repair(member, &snapshot.set.repairs).is_some_and(|end| end <= snapshot.now)
 }
 
 impl Tally {

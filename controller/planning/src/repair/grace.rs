@@ -13,6 +13,11 @@ pub(super) fn end(member: &Member, policy: &RepairPolicy) -> Option<Timestamp> {
     Some(begun + policy.grace)
 }
 
+/// When that of a repair ends that did not come up: each further try to boot the VM is a change of its hardware, and no repair.
+pub(super) fn end_of_repair(member: &Member, policy: &RepairPolicy) -> Option<Timestamp> {
+    member.repair.as_ref().map(|mark| mark.since + policy.grace)
+}
+
 /// When that of a repair ends whose new VM has no hardware yet: it begins when the repair was decided.
 pub(super) fn end_unseen(member: &Member, policy: &RepairPolicy) -> Option<Timestamp> {
     let replacing = member.repair.as_ref().filter(|mark| mark.replaces.is_some() && member.report.os_disk.is_none());

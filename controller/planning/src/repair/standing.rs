@@ -19,7 +19,7 @@ pub(super) enum Standing {
     Mended,
     /// It is unhealthy, and its grace is over.
     Failed,
-    /// It did not come up: its own pass tries again, or has waited for room or quota for longer than its grace.
+    /// It did not come up, and its own pass tries again; or it has waited for room or quota for longer than its grace.
     Stuck,
     /// A person has stopped it, or its health source is silent.
     Resting,
@@ -37,7 +37,7 @@ pub(super) fn standing(member: &Member, policy: &RepairPolicy, now: Timestamp) -
     if unseen || report.repair == RepairUptake::Awaited {
         return Standing::UnderWay;
     }
-    if member.has_failed() {
+    if member.has_failed() || is_tried_again(member, policy, now) {
         return if awaits_hardware(member, policy, now) { Standing::UnderWay } else { Standing::Stuck };
     }
     let is_over = grace::end(member, policy).is_some_and(|end| end <= now);
@@ -49,6 +49,13 @@ pub(super) fn standing(member: &Member, policy: &RepairPolicy, now: Timestamp) -
         (Availability::Unavailable, true) if is_changing(member) => Standing::UnderWay,
         (Availability::Unavailable | Availability::Unknown, true) => Standing::Resting,
     }
+}
+
+/// Whether its own pass tries once more to boot what a restart or a reimage has not brought up in its grace: that is no repair any more.
+fn is_tried_again(member: &Member, policy: &RepairPolicy, now: Timestamp) -> bool {
+    let in_place = member.repair.as_ref().is_some_and(|mark| mark.replaces.is_none());
+    let is_over = grace::end_of_repair(member, policy).is_some_and(|end| end <= now);
+    in_place && is_over && is_changing(member)
 }
 
 /// Whether it was made in the place of another and waits for hardware: its repair is not done, and takes its place in the batch until

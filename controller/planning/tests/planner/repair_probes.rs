@@ -13,7 +13,7 @@ use crate::fleet::{audited, change_profile, member, newest, profile};
 use crate::repairs::{begun, held, mark, names, now, repairing, with_unwell};
 
 /// The member has gone, and this one was made in its place by a repair that was decided at `since`; it has no hardware.
-fn replaced(snapshot: &mut ScaleSetSnapshot, index: usize, since: Timestamp) {
+pub(crate) fn replaced(snapshot: &mut ScaleSetSnapshot, index: usize, since: Timestamp) {
     let old = snapshot.members.remove(index);
     let number = snapshot.status.next_instance_id.expect("it is there");
     snapshot.status.next_instance_id = Some(number + 1);
@@ -31,7 +31,7 @@ fn without_room(member: &mut Member) {
     member.report.failure = Some(Failure { reason: Reason::AllocationFailed, message });
 }
 
-fn has_hardware(member: &mut Member) {
+pub(crate) fn has_hardware(member: &mut Member) {
     member.report.running_revision = member.assigned_revision.clone();
     member.report.os_disk = crate::fleet::member(0, None, None, "").report.os_disk;
     member.report.changed_at = Some(now());
@@ -95,6 +95,48 @@ fn a_probe_that_does_not_boot_is_no_way_for_the_next() {
     let plan = audited(&snapshot);
     assert!(begun(&plan).is_empty());
     assert_eq!(held(&plan, Reason::RepairBreakerOpen).map(|(count, _)| count), Some(29));
+}
+
+/// Of forty, thirty are unwell; restarts of so many began so many seconds ago, and none of them boots.
+fn stuck(count: usize, seconds: u64) -> ScaleSetSnapshot {
+    let mut snapshot = with_unwell(repairing(&[(None, 40)], RepairAction::Restart), &(0..30).collect::<Vec<_>>());
+    for probe in snapshot.members.iter_mut().filter(|member| member.number < Some(count as i64)) {
+        probe.repair = Some(mark(1, RepairAction::Restart, now() - Duration::from_secs(seconds)));
+        probe.report.provisioning = ProvisioningState::Failed;
+        // It was tried again a moment ago.
+        probe.report.changed_at = Some(now() - Duration::from_secs(10));
+    }
+    snapshot
+}
+
+#[test]
+fn a_probe_that_does_not_boot_holds_the_others_until_its_grace_is_over() {
+    // Whether it is tried again just now makes no difference.
+    for provisioning in [ProvisioningState::Failed, ProvisioningState::Updating] {
+        for (seconds, expected) in [(599, &[][..]), (600, &["web-5"])] {
+            let mut snapshot = stuck(1, seconds);
+            snapshot.members[0].report.provisioning = provisioning;
+            let plan = audited(&snapshot);
+            assert_eq!(names(&begun(&plan)), expected, "{provisioning:?}, begun {seconds} s ago");
+            if expected.is_empty() {
+                assert_eq!(plan.wake_after, Some(Duration::from_secs(1)), "it is looked at again then");
+            }
+        }
+    }
+}
+
+#[test]
+fn as_many_probes_that_do_not_boot_as_may_fail_in_a_row_hold_the_others() {
+    for (count, failures, expected) in [(1, 1, 0), (2, 3, 1), (3, 3, 0), (4, 3, 0), (4, 5, 1)] {
+        let mut snapshot = stuck(count, 700);
+        snapshot.set.repairs.failures_max = failures;
+        let plan = audited(&snapshot);
+        assert_eq!(begun(&plan).len(), expected, "{count} did not boot, {failures} may fail");
+        let held = held(&plan, Reason::RepairBreakerOpen).map(|(count, message)| (count, message.to_owned()));
+        let (waiting, message) = held.expect("it is told");
+        assert_eq!(waiting, 30 - count - expected);
+        assert_eq!(message.contains("behind the repair of web-0"), expected == 0, "{message}");
+    }
 }
 
 #[test]

@@ -20,8 +20,8 @@ use scaleset_planning::view::Health;
 
 use crate::fleet::{assigned, audited, change_profile, created, deleted, newest, profile, snapshot, spread};
 
-const HEALTHY: Health = Health::Known(HealthState::Healthy);
-const UNHEALTHY: Health = Health::Known(HealthState::Unhealthy);
+pub(crate) const HEALTHY: Health = Health::Known(HealthState::Healthy);
+pub(crate) const UNHEALTHY: Health = Health::Known(HealthState::Unhealthy);
 
 /// Long after everybody's last change.
 pub(crate) fn now() -> Timestamp {
@@ -74,7 +74,7 @@ pub(crate) fn begun(plan: &ScaleSetPlan) -> Vec<(String, u32)> {
     begun.collect()
 }
 
-fn ended(plan: &ScaleSetPlan) -> Vec<&str> {
+pub(crate) fn ended(plan: &ScaleSetPlan) -> Vec<&str> {
     let ended = plan.actions.iter().filter_map(|action| {
         let Action::RepairMember(Repairing { name, mark: None, .. }) = action else { return None };
         Some(name.as_str())
@@ -86,7 +86,7 @@ pub(crate) fn held(plan: &ScaleSetPlan, reason: Reason) -> Option<(usize, &str)>
     plan.holds.iter().find(|hold| hold.reason == reason).map(|hold| (hold.count, hold.message.as_str()))
 }
 
-fn state(plan: &ScaleSetPlan) -> Option<(OrchestrationServiceState, Option<ServiceSuspender>)> {
+pub(crate) fn state(plan: &ScaleSetPlan) -> Option<(OrchestrationServiceState, Option<ServiceSuspender>)> {
     plan.orchestration_services.first().map(|service| (service.service_state, service.suspended_by))
 }
 
@@ -243,7 +243,7 @@ fn a_member_that_stays_healthy_loses_its_mark_and_one_that_does_not_is_tried_aga
 }
 
 /// The service runs since then.
-fn running_since(mut snapshot: ScaleSetSnapshot, since: Timestamp) -> ScaleSetSnapshot {
+pub(crate) fn running_since(mut snapshot: ScaleSetSnapshot, since: Timestamp) -> ScaleSetSnapshot {
     snapshot.status.orchestration_services = vec![OrchestrationService {
         service_name: OrchestrationServiceName::AutomaticRepairs,
         service_state: OrchestrationServiceState::Running,

@@ -1,5 +1,5 @@
 //! Repairs: nobody is repaired that is protected, well, or in its grace; so many at once as Azure says, and one where all are down; together with what else
-//! is being changed no more than the allowance; and nobody while the service does not run.
+//! is being changed no more than the allowance; nobody that an upgrade has; and nobody while the service does not run.
 //!
 //! Read from the objects and from what the hardware said in the round before.
 
@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use scaleset_crds::labels;
 use scaleset_hardware::Machine;
 
 use super::seen::{MemberSeen, Protected, Seen, SetSeen, text};
@@ -15,9 +16,23 @@ use super::seen::{MemberSeen, Protected, Seen, SetSeen, text};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Repairs {
     machines: BTreeMap<String, Machine>,
+    seen: RepairsSeen,
+}
+
+/// What there was of repairs: without any, a story proves nothing about them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RepairsSeen {
+    /// So many have begun.
+    pub begun: usize,
+    /// So many were under way in one set at the same time.
+    pub at_once_max: usize,
 }
 
 impl Repairs {
+    pub(super) const fn seen(&self) -> RepairsSeen {
+        self.seen
+    }
+
     /// Remembers what the hardware says now.
     pub(super) fn see(&mut self, machines: Option<&BTreeMap<String, Machine>>) {
         self.machines = machines.cloned().unwrap_or_default();
@@ -25,7 +40,7 @@ impl Repairs {
 
     /// Every rule that repairs have broken since the round before, one line each.
     pub(super) fn findings(
-        &self,
+        &mut self,
         now: Timestamp,
         before: &Seen,
         after: &Seen,
@@ -36,10 +51,15 @@ impl Repairs {
             let Some(old) = before.sets.get(uid).filter(|_| !by_hand.contains(&set.name)) else { continue };
             let begun = begun(set, before, after);
             for member in begun.iter().filter(|member| !by_hand.contains(&member.name)) {
-                let why = self.objection(now, set, member);
+                let why = self
+                    .objection(now, set, [Some(*member), after.members.get(&member.uid)])
+                    .or_else(|| is_upgraded([old, set], member));
                 findings.extend(why.map(|why| format!("{} is repaired although {why}", member.name)));
             }
             if !begun.is_empty() {
+                self.seen.begun += begun.len();
+                let under_way = after.live_made(uid).filter(|member| is_under_way(now, set, member)).count();
+                self.seen.at_once_max = self.seen.at_once_max.max(under_way);
                 findings.extend(numbers(now, [old, set], uid, &begun, [before, after]));
                 findings.extend(probes(now, set, uid, &begun, [before, after]));
             }
@@ -47,13 +67,17 @@ impl Repairs {
         findings
     }
 
-    fn objection(&self, now: Timestamp, set: &SetSeen, member: &MemberSeen) -> Option<&'static str> {
-        let code = text(&member.object["status"]["instanceView"]["vmHealth"]["status"]["code"]);
+    /// Of a member as it was, and as it is where it is still there: what is said of its health in this round may be the reason.
+    fn objection(&self, now: Timestamp, set: &SetSeen, seen: [Option<&MemberSeen>; 2]) -> Option<&'static str> {
+        let [Some(member), _] = seen else { return None };
+        let code = |seen: &MemberSeen| text(&seen.object["status"]["instanceView"]["vmHealth"]["status"]["code"]);
+        let is_unwell =
+            |seen: &MemberSeen| ["HealthState/unhealthy", "HealthState/unknown"].contains(&code(seen).as_str());
         let changed = self.machines.get(&member.uid).map(|machine| machine.changed_at.as_second());
         let over = |changed: i64| changed + grace(set) <= now.as_second();
         if member.protected != Protected::No {
             Some("it is protected")
-        } else if !["HealthState/unhealthy", "HealthState/unknown"].contains(&code.as_str()) {
+        } else if !seen.into_iter().flatten().any(is_unwell) {
             Some("nobody has said that it is unwell")
         } else if member.object["status"]["provisioningState"] != "Succeeded" {
             Some("it is not provisioned")
@@ -61,6 +85,19 @@ impl Repairs {
             changed.is_some_and(|changed| !over(changed)).then_some("its grace is not over")
         }
     }
+}
+
+/// Whether it has yet to take a model, or the rolling upgrade that runs before and after has touched it and judges it.
+fn is_upgraded(sets: [&SetSeen; 2], member: &MemberSeen) -> Option<&'static str> {
+    let takes_model = !member.owner.is_empty() && member.object["status"]["modelRevision"] != member.revision.as_str();
+    let mark = text(&member.object["metadata"]["annotations"][labels::ROLLING_UPGRADE]);
+    let number = mark.split(' ').next().unwrap_or_default();
+    let judges = sets.iter().all(|set| {
+        let rolled = &set.object["status"]["rollingUpgrade"];
+        let code = text(&rolled["runningStatus"]["code"]);
+        ["RollingForward", "RollingBack"].contains(&code.as_str()) && rolled["number"].to_string() == number
+    });
+    (takes_model || judges).then_some("an upgrade has it")
 }
 
 fn grace(set: &SetSeen) -> i64 {
@@ -84,7 +121,7 @@ fn begun<'seen>(set: &SetSeen, before: &'seen Seen, after: &Seen) -> Vec<&'seen 
 }
 
 /// Whether a repair of it has begun and has neither helped nor failed.
-fn is_under_way(now: Timestamp, set: &SetSeen, member: &MemberSeen) -> bool {
+pub(super) fn is_under_way(now: Timestamp, set: &SetSeen, member: &MemberSeen) -> bool {
     let status = &member.object["status"];
     let well = is_well(member);
     let since = member.repair.get(2).and_then(|since| since.parse::<Timestamp>().ok());

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use scaleset_crds::vocabulary::{HealthState, PowerState};
 use scaleset_hardware::{Machine, Provisioning};
 
-use super::seen::{Protected, Seen, SetSeen};
+use super::repaired::is_under_way;
+use super::seen::{MemberSeen, Protected, Seen, SetSeen};
 
 /// A set that has come to rest, and the members that something else has taken down since.
 #[derive(Clone, Debug)]
@@ -30,13 +32,44 @@ impl Steady {
     }
 
     /// Every rule that is broken now, one line each.
-    pub(super) fn findings(&self, machines: &BTreeMap<String, Machine>, now: &Seen) -> Vec<String> {
+    pub(super) fn findings(&self, time: Timestamp, machines: &BTreeMap<String, Machine>, now: &Seen) -> Vec<String> {
         let sets = now.sets.iter().filter(|(_, set)| set.name == self.set);
         sets.flat_map(|(uid, set)| {
             let down = self.too_many_down(uid, set, machines, now);
-            down.into_iter().chain(miscounted(uid, set, now))
+            let in_hand = self.too_many_in_hand(time, uid, set, machines, now);
+            down.into_iter().chain(in_hand).chain(miscounted(uid, set, now))
         })
         .collect()
+    }
+
+    /// Upgrades and repairs together have no more than max(1, N x maxBatchInstancePercent / 100) in hand, at any time. Whoever
+    /// something else has taken down is in nobody's hand but its own, until it is repaired; a new VM beside the one that it replaces
+    /// takes nobody away.
+    fn too_many_in_hand(
+        &self,
+        time: Timestamp,
+        uid: &str,
+        set: &SetSeen,
+        machines: &BTreeMap<String, Machine>,
+        now: &Seen,
+    ) -> Option<String> {
+        let is_upgraded = |member: &&MemberSeen| {
+            let machine = machines.get(&member.uid);
+            let changes = machine.is_some_and(|machine| {
+                machine.model_revision != member.revision || machine.provisioning == Provisioning::Updating
+            });
+            changes && member.replaces.is_empty() && !self.struck.contains(&member.name)
+        };
+        let (repaired, others): (Vec<&MemberSeen>, Vec<&MemberSeen>) = now
+            .live_made(uid)
+            .filter(|member| member.power_wish == "Running")
+            .partition(|member| is_under_way(time, set, member));
+        let upgraded: Vec<&str> =
+            others.iter().filter(|member| is_upgraded(member)).map(|one| one.name.as_str()).collect();
+        let allowed = allowed(set, now.live_made(uid).count());
+        let names = || repaired.iter().map(|member| member.name.as_str()).collect::<Vec<&str>>().join(", ");
+        (!repaired.is_empty() && repaired.len() + upgraded.len() > allowed)
+            .then(|| format!("{allowed} may be in hand, {} are repaired and {} upgraded", names(), upgraded.join(", ")))
     }
 
     /// At most max(1, N x maxBatchInstancePercent / 100) are not at work.
@@ -48,20 +81,26 @@ impl Steady {
         now: &Seen,
     ) -> Option<String> {
         let target = usize::try_from(set.target).unwrap_or(0);
-        let percent = &set.object["spec"]["upgradePolicy"]["rollingUpgradePolicy"]["maxBatchInstancePercent"];
-        let percent = usize::try_from(percent.as_u64().unwrap_or(20)).unwrap_or(0);
         let excused = now.live_made(uid).filter(|member| {
             let failed = machines.get(&member.uid).is_some_and(has_failed);
             self.struck.contains(&member.name) || (failed && self.doubted.contains(&member.name))
         });
         let gone = self.struck.iter().filter(|name| !now.live_made(uid).any(|member| member.name == **name)).count();
         let struck = excused.count() + gone;
-        let allowed = (target * percent / 100).max(1) + struck;
+        let allowed = allowed(set, 0) + struck;
         let working = now.live_made(uid).filter(|member| machines.get(&member.uid).is_some_and(works)).count();
         (working + allowed < target).then(|| {
             format!("{working} of {target} members of {} work, {allowed} may be down ({struck} otherwise)", set.name)
         })
     }
+}
+
+/// max(1, N x maxBatchInstancePercent / 100), of the members that there are, or of those that are wished if these are more.
+fn allowed(set: &SetSeen, made: usize) -> usize {
+    let target = usize::try_from(set.target).unwrap_or(0);
+    let percent = &set.object["spec"]["upgradePolicy"]["rollingUpgradePolicy"]["maxBatchInstancePercent"];
+    let percent = usize::try_from(percent.as_u64().unwrap_or(20)).unwrap_or(0);
+    (target.max(made) * percent / 100).max(1)
 }
 
 /// It runs, and its application, where anybody asks it, answers well. An update may be under way that it does not notice.

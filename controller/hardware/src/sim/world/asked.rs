@@ -1,4 +1,4 @@
-//! Restarts and redeployments that a person asks for, where they are announced: the first call tells the machine and changes
+//! Restarts, redeployments and (their events) reimages that a person asks for, where they are announced: the first call tells the machine and changes
 //! nothing; the same call has its effect once the event is approved or its time is over.
 //!
 //! Machines that are told for one request have one event where their notices end together, which is why these end at a
@@ -8,6 +8,7 @@
 use jiff::{SignedDuration, Timestamp};
 use scaleset_crds::scheduled_event::EventApproval;
 use scaleset_crds::vocabulary::PowerState;
+use uuid::Uuid;
 
 use super::termination::{hears, until};
 use super::{Effect, World, not_found};
@@ -64,10 +65,10 @@ impl World {
                 DisruptionCause::Maintenance | DisruptionCause::HardwareFailure => return Err(told.occupies(uid)),
             }
         }
-        let not_before = full_minute(until(now, disruption.minimum_notice_seconds()));
-        let purpose = ["asked", operation, &not_before.to_string()];
+        let earliest = until(now, disruption.minimum_notice_seconds());
+        let (event_id, not_before) = self.shared_event("asked", operation, earliest);
         let announced = Announced {
-            event_id: self.chance.guid(&purpose).hyphenated().to_string(),
+            event_id: event_id.hyphenated().to_string(),
             disruption,
             cause: DisruptionCause::Operation,
             not_before,
@@ -79,6 +80,13 @@ impl World {
         self.tell(uid, announced, now);
         self.note_generation(target);
         Ok(Beginning::AfterNotice(Effect::Changed))
+    }
+
+    /// The event of all machines that are told of what one request asks for and whose notices end together, at the full minute
+    /// that `earliest` is in or before.
+    pub(super) fn shared_event(&self, purpose: &str, request: &str, earliest: Timestamp) -> (Uuid, Timestamp) {
+        let not_before = full_minute(earliest);
+        (self.chance.guid(&[purpose, request, &not_before.to_string()]), not_before)
     }
 
     /// What was announced for a request has begun.

@@ -379,7 +379,7 @@ impl World {
             approved_event: None,
             reservation: None,
             hangs_since: None,
-            disturbed_at: None,
+            reached_again_at: None,
             sequence: 0,
         };
         self.machines.insert(target.uid.clone(), Box::new(record));

@@ -145,7 +145,7 @@ impl World {
         now: Timestamp,
     ) -> Result<Effect, HardwareError> {
         let replacement = match transformation.os_disk {
-            OsDiskChange::Fresh(_, _) => self.announce_replacement(target, now)?,
+            OsDiskChange::Fresh(_, _) => self.announce_replacement(target, None, now)?,
             OsDiskChange::Kept | OsDiskChange::Restored(_) => Beginning::Now,
         };
         if let Beginning::AfterNotice(effect) = replacement {

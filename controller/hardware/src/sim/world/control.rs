@@ -155,23 +155,25 @@ impl World {
                 record.runs_from = None;
             }
         }
-        self.disturbed(uid, now);
+        self.look_anew(uid, now);
         Ok(())
     }
 
     /// Heals a machine that hangs or was made to answer badly: the script alone decides what it answers.
     pub(crate) fn heal_machine(&mut self, uid: &str, now: Timestamp) -> Controlled {
         let record = self.machine(uid)?;
-        record.hangs_since = None;
+        if record.hangs_since.take().is_some() {
+            record.reached_again_at = Some(now);
+        }
         record.answer = None;
-        self.disturbed(uid, now);
+        self.look_anew(uid, now);
         Ok(())
     }
 
     /// Sets what the application in a machine answers; none leaves it to the script again.
     pub(crate) fn set_health(&mut self, uid: &str, answer: Option<Health>, now: Timestamp) -> Controlled {
         self.machine(uid)?.answer = answer;
-        self.disturbed(uid, now);
+        self.look_anew(uid, now);
         Ok(())
     }
 
@@ -214,7 +216,7 @@ impl World {
             record.extensions.remove(name);
         }
         self.release_model(former);
-        self.disturbed(uid, now);
+        self.look_anew(uid, now);
         Ok(())
     }
 
@@ -262,10 +264,8 @@ impl World {
         Ok(record)
     }
 
-    fn disturbed(&mut self, uid: &str, now: Timestamp) {
-        if let Some(record) = self.machines.get_mut(uid) {
-            record.disturbed_at = Some(now);
-        }
+    /// What a machine looks like may be another now.
+    fn look_anew(&mut self, uid: &str, now: Timestamp) {
         self.listen(uid, now);
         self.save(uid);
         self.follow(uid, now);

@@ -125,8 +125,14 @@ impl World {
         }
     }
 
-    /// Asks whether the OS disk of a machine may be replaced now; otherwise the machine is told of it.
-    pub(super) fn announce_replacement(&mut self, target: &Target, now: Timestamp) -> Result<Beginning, HardwareError> {
+    /// Asks whether the OS disk of a machine may be replaced now; otherwise the machine is told of it, with one event for all
+    /// that are told in the same minute of what one `request` asks for.
+    pub(super) fn announce_replacement(
+        &mut self,
+        target: &Target,
+        request: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Beginning, HardwareError> {
         let uid = target.uid.as_str();
         let record = self.machines.get(uid).ok_or_else(|| not_found(uid))?;
         let notification = self.models.get(record.model).os_image_notification;
@@ -142,11 +148,16 @@ impl World {
             Some(told) => return Err(told.occupies(uid)),
             None => {}
         }
+        let not_before = until(now, notification.not_before_timeout_seconds);
+        let (event_id, not_before) = request.map_or_else(
+            || (self.guid("image", uid, ""), not_before),
+            |request| self.shared_event("image", request, not_before),
+        );
         let announced = Announced {
-            event_id: self.guid("image", uid, "").hyphenated().to_string(),
+            event_id: event_id.hyphenated().to_string(),
             disruption: Disruption::Reboot,
             cause: DisruptionCause::OsImage,
-            not_before: until(now, notification.not_before_timeout_seconds),
+            not_before,
             progress: Progress::Pending,
             maintenance: None,
             operation: None,

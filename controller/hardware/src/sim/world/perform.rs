@@ -86,7 +86,7 @@ impl World {
                 };
                 let model = Arc::clone(model);
                 let os_disk = OsDiskChange::Fresh(image, Former::Dropped);
-                if let Beginning::AfterNotice(effect) = self.announce_replacement(target, now)? {
+                if let Beginning::AfterNotice(effect) = self.announce_replacement(target, Some(uid), now)? {
                     return Ok(effect);
                 }
                 self.transform(target, Transformation { mark, model, os_disk, data_disks }, now)?;
