@@ -6,6 +6,8 @@ mod applicants;
 mod autoscale;
 #[path = "planner/autoscale_counts.rs"]
 mod autoscale_counts;
+#[path = "planner/autoscale_exact.rs"]
+mod autoscale_exact;
 #[path = "planner/ceiling.rs"]
 mod ceiling;
 #[path = "planner/fleet.rs"]
