@@ -38,6 +38,8 @@ mod os_upgrade;
 mod overprovision;
 #[path = "planner/overtaken.rs"]
 mod overtaken;
+#[path = "planner/place_holders.rs"]
+mod place_holders;
 #[path = "planner/placement.rs"]
 mod placement;
 #[path = "planner/precedence.rs"]
