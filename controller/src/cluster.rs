@@ -208,6 +208,11 @@ pub trait Cluster: Send + Sync {
     fn revisions(&self, set_uid: &str) -> Vec<Arc<ControllerRevision>>;
     /// The revision of that name, from the cache.
     fn revision(&self, key: &ObjectKey) -> Option<Arc<ControllerRevision>>;
+    /// How many replicas a `HorizontalPodAutoscaler` on that set wishes for, of several the least, from the cache; `None` without
+    /// one. An error where autoscalers cannot be read.
+    fn autoscaler_wish(&self, set: &ObjectKey) -> Result<Option<i32>, ClusterError>;
+    /// Whether a `HorizontalPodAutoscaler` scales that set, from the cache. An error where autoscalers cannot be read.
+    fn has_autoscaler(&self, set: &ObjectKey) -> Result<bool, ClusterError>;
     /// Whether the cache shows every write that was made `on_behalf_of` the object with that uid.
     fn freshness(&self, on_behalf_of: &str) -> Freshness;
 
@@ -222,10 +227,6 @@ pub trait Cluster: Send + Sync {
     async fn apply_status(&self, on_behalf_of: &str, target: &ObjectId, status: Value) -> Result<(), ClusterError>;
     /// Deletes an object in the background; uid and resourceVersion of `target` guard it.
     async fn delete(&self, on_behalf_of: &str, target: &ObjectId) -> Result<(), ClusterError>;
-    /// How many replicas a `HorizontalPodAutoscaler` on that set wishes for, asked of the API; `None` without one.
-    async fn autoscaler_wish(&self, set: &ObjectKey) -> Result<Option<i32>, ClusterError>;
-    /// Whether a `HorizontalPodAutoscaler` scales that set, asked of the API.
-    async fn has_autoscaler(&self, set: &ObjectKey) -> Result<bool, ClusterError>;
     /// Publishes an event. A failure is logged by the caller and never fails a pass.
     async fn publish(&self, notice: Notice) -> Result<(), ClusterError>;
 }

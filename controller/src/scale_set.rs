@@ -28,8 +28,8 @@ use crate::reservation_group::referenced;
 
 pub use validate::{confirmation, revision};
 pub(crate) use validate::{
-    failure_of, fault_domain_on, finalizer, is_owned_by, maintenance_of, member_shape, origin, profile_of, protection,
-    repair_of, set_shape, shutdown_of,
+    failure_of, fault_domain_on, finalizer, is_owned_by, maintenance_of, member_count, member_shape, origin,
+    profile_of, protection, repair_of, set_shape, shutdown_of,
 };
 
 /// A set and what belongs to it, as the API server has them.

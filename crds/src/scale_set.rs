@@ -250,16 +250,17 @@ pub struct ScaleSetStatus {
     /// The target in force and the members made by hand (Azure's `sku.capacity`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity: Option<i32>,
-    /// Members that exist.
+    /// Members that hold a place: those that are not being deleted, without VMs of a surge and of a repair while the ones that
+    /// they are to replace are there, and without extras of a scale-out. Autoscalers count with it, through `scale`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replicas: Option<i32>,
-    /// Members that are as they should be.
+    /// Of `replicas`, those that are as they should be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_replicas: Option<i32>,
-    /// Members that are provisioned and running.
+    /// Of `replicas`, those that are provisioned and running.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub available_replicas: Option<i32>,
-    /// Members that run the newest model.
+    /// Of `replicas`, those that run the newest model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub updated_replicas: Option<i32>,
     /// Name of the newest `ControllerRevision`.
@@ -302,12 +303,12 @@ pub struct ScaleSetStatus {
     /// Run-time summary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance_view: Option<ScaleSetInstanceView>,
-    /// Members by zone.
+    /// Of `replicas`, how many are in each zone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["zone".into()]))]
     pub zones: Vec<ZoneCount>,
-    /// Members by zone in one line, for the table.
+    /// The same in one line, for the table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub zones_summary: Option<String>,
@@ -406,7 +407,7 @@ pub struct ExtensionSummary {
     pub statuses_summary: Vec<StatusCount>,
 }
 
-/// Members in one zone; regional members are counted under an empty name.
+/// Members that hold a place in one zone; regional members are counted under an empty name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ZoneCount {

@@ -14,6 +14,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use scaleset_planning::autoscale;
 use scaleset_planning::scale_set::plan;
 use scaleset_planning::snapshot::ScaleSetSnapshot;
+use scaleset_planning::status::autoscale::{Worth, autoscale_status, worth};
 
 /// Zones that the members are spread over.
 const ZONES: [&str; 3] = ["1", "2", "3"];
@@ -56,10 +57,16 @@ fn autoscaling(criterion: &mut Criterion) {
     criterion.bench_function("autoscale-1000-settings", |bencher| {
         bencher.iter(|| settings.iter().filter(|one| autoscale::plan(black_box(one)).told.is_some()).count());
     });
-    // As a pass has it: the calendar is read from its words first, time zones among them.
+    // As a pass has it: the calendar is read from its words first, time zones among them, and the status is made and held against the
+    // one before.
     criterion.bench_function("autoscale-1000-settings-read-and-planned", |bencher| {
-        let plan = |number: i32| autoscale::plan(&setting(2 + number % 9)).told.is_some();
-        bencher.iter(|| (0..1_000).filter(|number| plan(black_box(*number))).count());
+        let is_told = |number: i32| {
+            let setting = setting(2 + number % 9);
+            let plan = autoscale::plan(&setting);
+            let status = autoscale_status(&setting, &plan);
+            worth(&status, &setting.status, setting.now) == Worth::Now && plan.told.is_some()
+        };
+        bencher.iter(|| (0..1_000).filter(|number| is_told(black_box(*number))).count());
     });
 }
 

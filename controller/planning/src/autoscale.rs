@@ -22,6 +22,7 @@ pub mod measure;
 pub mod profile;
 pub mod rule;
 mod unread;
+pub mod unrounded;
 
 use std::time::Duration;
 
@@ -46,6 +47,8 @@ pub const EVALUATE_EVERY: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// How long the set is told of a decision before it is given up.
 const TOLD_WITHIN: Duration = Duration::from_mins(30);
+/// A decision is known by its second: so long later the same one is another.
+const NEXT_SECOND: Duration = Duration::from_secs(1);
 
 /// What one pass over a setting finds, does and does not do.
 #[derive(Clone, Debug, Default)]
@@ -317,6 +320,11 @@ impl AutoscalePlan<'_> {
     fn act(&mut self, snapshot: &AutoscaleSnapshot, change: Change) {
         let Change { from, to, cause, cooldown } = change;
         let time = whole_seconds(snapshot.now);
+        // Its end would be taken for that of the one before.
+        if RecordedScaling::is_known(&snapshot.status, from, to, time) {
+            self.wake_after = Some(NEXT_SECOND);
+            return;
+        }
         self.told = Some(to);
         self.decision = Some(Decision {
             record: ScaleActionRecord { from, to, time: Time(time), cause },

@@ -6,6 +6,8 @@ mod applicants;
 mod autoscale;
 #[path = "planner/autoscale_counts.rs"]
 mod autoscale_counts;
+#[path = "planner/autoscale_exact.rs"]
+mod autoscale_exact;
 #[path = "planner/ceiling.rs"]
 mod ceiling;
 #[path = "planner/fleet.rs"]
@@ -36,6 +38,8 @@ mod os_upgrade;
 mod overprovision;
 #[path = "planner/overtaken.rs"]
 mod overtaken;
+#[path = "planner/place_holders.rs"]
+mod place_holders;
 #[path = "planner/placement.rs"]
 mod placement;
 #[path = "planner/precedence.rs"]

@@ -46,7 +46,7 @@ pub(super) async fn observe(context: &Context, setting: Arc<AutoscaleSetting>) -
     // Nobody is asked for a set that is not there, or that is left alone.
     let asked = set.as_ref().filter(|_| setting.spec.enabled);
     let autoscaler = match asked {
-        Some(_) => context.cluster.has_autoscaler(&target).await,
+        Some(_) => context.cluster.has_autoscaler(&target),
         None => Ok(false),
     };
     let metrics = match asked {

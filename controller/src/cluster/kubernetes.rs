@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use k8s_openapi::api::apps::v1::ControllerRevision;
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use kube::api::ListParams;
 use kube::{Api, Client};
 use scaleset_crds::event::Occurrence;
@@ -16,11 +17,12 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
+use super::autoscaler::Autoscalers;
 use super::events::Events;
 use super::failure::{Outcome, describe};
 use super::own_writes::{Cause, Gate, Scope, UNSEEN_MAX};
 use super::store::{CacheChange, NamespaceList, Store, Stored};
-use super::watch::{Watch, WatchFailures, selector};
+use super::watch::{Delivery, Watch, WatchFailures, selector};
 use super::watched::WatchedNamespaces;
 use super::writer::{Call, Failed, Writer};
 use super::{
@@ -67,6 +69,7 @@ struct Inner {
     metrics: Arc<Metrics>,
     changes: mpsc::Sender<CacheChange>,
     failures: Arc<WatchFailures>,
+    autoscalers: Arc<Autoscalers>,
     /// One list beside the watches at a time: it settles what others wait for too.
     listing: tokio::sync::Mutex<()>,
 }
@@ -95,6 +98,7 @@ impl KubernetesCluster {
             writer: Writer { client: client.clone(), metrics: Arc::clone(&metrics) },
             events: Events::new(client.clone(), Arc::clone(&metrics), instance),
             failures: Arc::default(),
+            autoscalers: Arc::default(),
             listing: tokio::sync::Mutex::default(),
             changes: sender,
             metrics,
@@ -110,6 +114,7 @@ impl KubernetesCluster {
         watches.spawn(cluster.watch().run::<CapacityReservationGroup>());
         watches.spawn(cluster.watch().run::<AutoscaleSetting>());
         watches.spawn(cluster.watch().run::<ControllerRevision>());
+        watches.spawn(cluster.watch_into(Arc::clone(&cluster.inner.autoscalers)).run::<HorizontalPodAutoscaler>());
         (cluster, Changes(receiver), Watches(watches))
     }
 
@@ -118,11 +123,12 @@ impl KubernetesCluster {
         &self.inner.namespaces
     }
 
-    /// Waits until every kind has been listed once.
+    /// Waits until every kind has been listed once, and autoscalers were asked for.
     pub async fn synced(&self) {
         let mut synced = self.inner.store.synced();
         // The sender lives as long as `self`.
         let _ = synced.wait_for(|kinds| Kind::ALL.iter().all(|kind| kinds.contains(kind))).await;
+        self.inner.autoscalers.asked_for().await;
     }
 
     /// The kinds that have not been listed yet.
@@ -159,17 +165,19 @@ impl KubernetesCluster {
         uids
     }
 
-    fn watch(&self) -> Watch {
-        let Inner { client, namespaces, store, metrics, changes, failures, writer: _, events: _, listing: _ } =
-            &*self.inner;
-        Watch {
-            client: client.clone(),
-            namespaces: namespaces.clone(),
-            store: Arc::clone(store),
-            changes: changes.clone(),
-            metrics: Arc::clone(metrics),
-            failures: Arc::clone(failures),
-        }
+    fn watch(&self) -> Watch<Delivery> {
+        let inner = &self.inner;
+        self.watch_into(Delivery {
+            store: Arc::clone(&inner.store),
+            changes: inner.changes.clone(),
+            failures: Arc::clone(&inner.failures),
+        })
+    }
+
+    fn watch_into<S>(&self, sink: S) -> Watch<S> {
+        let inner = &self.inner;
+        let (client, namespaces) = (inner.client.clone(), inner.namespaces.clone());
+        Watch { client, namespaces, metrics: Arc::clone(&inner.metrics), sink }
     }
 
     /// Sends a write and remembers what the cache must show of it, also when this is dropped on the way.
@@ -245,7 +253,7 @@ impl KubernetesCluster {
     where
         K: Stored + kube::Resource<Scope = k8s_openapi::NamespaceResourceScope>,
     {
-        self.inner.metrics.listed(K::KIND);
+        self.inner.metrics.listed(K::KIND.as_str());
         let begun_at = Instant::now();
         let api: Api<K> = Api::namespaced(self.inner.client.clone(), namespace);
         let (objects, version) = timeout(LIST_MAX, list_all(&api))
@@ -347,6 +355,14 @@ impl Cluster for KubernetesCluster {
         self.inner.store.read::<ControllerRevision>().get(key)
     }
 
+    fn autoscaler_wish(&self, set: &ObjectKey) -> Result<Option<i32>, ClusterError> {
+        self.inner.autoscalers.wish(set)
+    }
+
+    fn has_autoscaler(&self, set: &ObjectKey) -> Result<bool, ClusterError> {
+        self.inner.autoscalers.scale(set)
+    }
+
     fn freshness(&self, on_behalf_of: &str) -> Freshness {
         match self.inner.store.gate(on_behalf_of) {
             Gate::Current => Freshness::Current,
@@ -380,14 +396,6 @@ impl Cluster for KubernetesCluster {
 
     async fn delete(&self, on_behalf_of: &str, target: &ObjectId) -> Result<(), ClusterError> {
         self.guarded(on_behalf_of, Call::delete(target), target).await
-    }
-
-    async fn autoscaler_wish(&self, set: &ObjectKey) -> Result<Option<i32>, ClusterError> {
-        super::autoscaler::wish(&self.inner.client, set).await
-    }
-
-    async fn has_autoscaler(&self, set: &ObjectKey) -> Result<bool, ClusterError> {
-        super::autoscaler::is_there(&self.inner.client, set).await
     }
 
     async fn publish(&self, notice: Notice) -> Result<(), ClusterError> {

@@ -1,4 +1,4 @@
-//! Keeps the cache of one kind up with the API: one list, then one watch, for ever.
+//! Keeps up with the API what is known of one kind: one list, then one watch, for ever.
 //!
 //! On top of kube's watcher: a watch ends after a minute, so that a dead connection costs no more; failures are waited
 //! out with backoff that only a complete list or an event resets; lists are spaced out, however often the API says
@@ -6,6 +6,7 @@
 //! kube's would ask for the same old version for ever.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use futures::{Stream, StreamExt};
 use k8s_openapi::NamespaceResourceScope;
 use kube::runtime::watcher::{self, Config, Event};
 use kube::{Client, Resource};
+use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, info, warn};
@@ -39,13 +41,62 @@ const LIST_SPACING_RESET: Duration = Duration::from_mins(5);
 const FAILURE_MEMORY: Duration = Duration::from_secs(90);
 
 /// One watch, and where it delivers.
-pub(crate) struct Watch {
+pub(crate) struct Watch<S> {
     pub(crate) client: Client,
     pub(crate) namespaces: WatchedNamespaces,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) sink: S,
+}
+
+/// What becomes of what a watch delivers.
+pub(crate) trait Sink<K>: Send + Sync {
+    /// The kind, as logs and metrics name it.
+    const KIND: &'static str;
+    /// Which objects are asked for, by label; none: all.
+    const SELECTOR: Option<&'static str>;
+
+    /// Whether nobody listens any more.
+    fn is_closed(&self) -> bool;
+    /// Something was delivered: what failed before works.
+    fn recovered(&self);
+    /// The watch has failed. Answers whether the same watcher is still good for anything.
+    fn failed(&self, error: &watcher::Error, message: String) -> Next;
+    /// Takes in one event. Answers whether there is a use for more.
+    fn take(&self, event: Event<K>) -> impl Future<Output = Next> + Send;
+}
+
+/// Where the kinds go that passes read and write: into the store, and on to whoever follows its changes.
+pub(crate) struct Delivery {
     pub(crate) store: Arc<Store>,
     pub(crate) changes: mpsc::Sender<CacheChange>,
-    pub(crate) metrics: Arc<Metrics>,
     pub(crate) failures: Arc<WatchFailures>,
+}
+
+impl<K: Stored> Sink<K> for Delivery {
+    const KIND: &'static str = K::KIND.as_str();
+    const SELECTOR: Option<&'static str> = selector(K::KIND);
+
+    fn is_closed(&self) -> bool {
+        self.changes.is_closed()
+    }
+
+    fn recovered(&self) {
+        self.failures.clear(K::KIND);
+    }
+
+    fn failed(&self, _: &watcher::Error, message: String) -> Next {
+        self.failures.note(K::KIND, message);
+        Next::Continue
+    }
+
+    async fn take(&self, event: Event<K>) -> Next {
+        for change in self.store.observe(event) {
+            if self.changes.send(change).await.is_err() {
+                return Next::Rebuild;
+            }
+        }
+        Next::Continue
+    }
 }
 
 /// What each watch failed with last, until it recovers.
@@ -70,7 +121,7 @@ impl WatchFailures {
 
 /// What a watch does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Next {
+pub(crate) enum Next {
     /// Poll the same watcher.
     Continue,
     /// Build a new one, which lists.
@@ -97,31 +148,42 @@ struct History {
     listing: bool,
 }
 
-impl Watch {
-    /// Watches until the receiver of the changes is dropped.
-    pub(crate) async fn run<K: Stored + Resource<Scope = NamespaceResourceScope>>(self) {
+impl<S> Watch<S> {
+    /// Watches until nobody listens any more.
+    pub(crate) async fn run<K>(self)
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + Debug
+            + DeserializeOwned
+            + Send
+            + 'static,
+        S: Sink<K>,
+    {
         let mut history = History::default();
-        while !self.changes.is_closed() {
+        while !self.sink.is_closed() {
             let objects = self.namespaces.objects::<K>(self.client.clone());
-            let stream = watcher::watcher(objects, config::<K>());
+            let stream = watcher::watcher(objects, config(S::SELECTOR));
             self.drain(std::pin::pin!(stream), &mut history).await;
         }
     }
 
-    async fn drain<K: Stored>(
+    async fn drain<K: Send>(
         &self,
         mut stream: std::pin::Pin<&mut impl Stream<Item = watcher::Result<Event<K>>>>,
         history: &mut History,
-    ) {
-        while !self.changes.is_closed() {
+    ) where
+        S: Sink<K>,
+    {
+        while !self.sink.is_closed() {
             let item =
                 if history.listing { timeout(LIST_STEP_MAX, stream.next()).await } else { Ok(stream.next().await) };
             let next = match item {
-                Ok(Some(Ok(event))) => self.take::<K>(event, history).await,
-                Ok(Some(Err(error))) => self.fail(K::KIND, &error, history).await,
+                Ok(Some(Ok(event))) => self.take(event, history).await,
+                Ok(Some(Err(error))) => self.fail(&error, history).await,
                 Ok(None) => Next::Rebuild,
                 Err(_) => {
-                    warn!(kind = %K::KIND, seconds = LIST_STEP_MAX.as_secs(), "list hangs, starting anew");
+                    warn!(kind = S::KIND, seconds = LIST_STEP_MAX.as_secs(), "list hangs, starting anew");
                     self.wait_out(history).await;
                     Next::Rebuild
                 }
@@ -133,43 +195,44 @@ impl Watch {
         }
     }
 
-    async fn take<K: Stored>(&self, event: Event<K>, history: &mut History) -> Next {
+    async fn take<K: Send>(&self, event: Event<K>, history: &mut History) -> Next
+    where
+        S: Sink<K>,
+    {
         match &event {
             Event::Init => {
                 if let Some(at) = history.list_allowed_at(Instant::now()) {
-                    debug!(kind = %K::KIND, "next list is held back");
+                    debug!(kind = S::KIND, "next list is held back");
                     sleep_until(at).await;
                 }
                 history.listing = true;
-                self.metrics.listed(K::KIND);
+                self.metrics.listed(S::KIND);
             }
             Event::InitDone => {
-                info!(kind = %K::KIND, "listed");
+                info!(kind = S::KIND, "listed");
                 history.list_done(Instant::now());
-                self.failures.clear(K::KIND);
+                self.sink.recovered();
             }
             Event::Apply(_) | Event::Delete(_) => {
                 history.recovered();
-                self.failures.clear(K::KIND);
+                self.sink.recovered();
             }
             Event::InitApply(_) => {}
         }
-        for change in self.store.observe(event) {
-            if self.changes.send(change).await.is_err() {
-                return Next::Rebuild;
-            }
-        }
-        Next::Continue
+        self.sink.take(event).await
     }
 
-    async fn fail(&self, kind: Kind, error: &watcher::Error, history: &mut History) -> Next {
+    async fn fail<K>(&self, error: &watcher::Error, history: &mut History) -> Next
+    where
+        S: Sink<K>,
+    {
         let message = describe(error);
-        warn!(kind = %kind, failures = history.failures + 1, error = %message, "watch failed");
-        self.failures.note(kind, message);
+        warn!(kind = S::KIND, failures = history.failures + 1, error = %message, "watch failed");
+        let of_sink = self.sink.failed(error, message);
         history.listing = false;
         let next = history.failed(failure_kind(error), Instant::now());
         self.wait_out(history).await;
-        next
+        if of_sink == Next::Rebuild { of_sink } else { next }
     }
 
     async fn wait_out(&self, history: &History) {
@@ -217,16 +280,16 @@ impl History {
     }
 }
 
-fn config<K: Stored>() -> Config {
+fn config(selector: Option<&str>) -> Config {
     let config = Config::default().timeout(WATCH_SECONDS).page_size(PAGE_SIZE);
-    match selector(K::KIND) {
+    match selector {
         Some(selector) => config.labels(selector),
         None => config,
     }
 }
 
 /// Which objects of a kind concern us: of the kinds that are not ours, those that belong to a set.
-pub(crate) fn selector(kind: Kind) -> Option<&'static str> {
+pub(crate) const fn selector(kind: Kind) -> Option<&'static str> {
     match kind {
         Kind::ScaleSet
         | Kind::ScaleSetVM

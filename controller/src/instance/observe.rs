@@ -18,13 +18,15 @@ use crate::cluster::{Kind, ObjectId, ObjectKey};
 use crate::context::Context;
 use crate::operation::order;
 use crate::reservation_group::named_group;
-use crate::scale_set::{fault_domain_on, maintenance_of, set_shape};
+use crate::scale_set::{fault_domain_on, maintenance_of, member_count, set_shape};
 
 /// `FlexVM`s that are members of a set by their own wish, or are to become it, with how their sizes are maintained.
 #[derive(Default)]
 pub(super) struct Applicants {
     pub(super) own: SizeMaintenance,
     pub(super) others: Vec<OtherApplicant>,
+    /// Members that the set has.
+    pub(super) members: usize,
 }
 
 /// Another one that refers to the set.
@@ -192,6 +194,7 @@ async fn applicants(
     let name = |metadata: &ObjectMeta| metadata.name.clone().unwrap_or_default();
     let key = ObjectKey { namespace: set.metadata.namespace.clone().unwrap_or_default(), name: name(&set.metadata) };
     let members = context.cluster.members(&key, set.metadata.uid.as_deref().unwrap_or_default());
+    let count = member_count(set, &members.flex_vms);
     let there = members.flex_vms.into_iter().filter(|other| other.metadata.deletion_timestamp.is_none());
     // Who wishes to leave, or for another set, is no applicant here.
     let stays = |other: &Arc<FlexVM>| {
@@ -205,7 +208,7 @@ async fn applicants(
         group: group_of(context, &other),
         vm: other,
     });
-    Ok(Applicants { own: maintenance(vm), others: others.collect() })
+    Ok(Applicants { own: maintenance(vm), others: others.collect(), members: count })
 }
 
 fn group_of(context: &Context, vm: &FlexVM) -> Option<NamedGroup> {

@@ -307,7 +307,7 @@ fn belonging(observed: &Observed, vm: &FlexVM) -> (Belonging, Option<Failure>) {
     let wished = vm.spec.scale_set_ref.as_ref().map(|reference| reference.name.as_str());
     let accepted = vm.status.as_ref().and_then(|status| status.scale_set.as_deref());
     let accepted = accepted.or_else(|| owner(observed)?.metadata.name.as_deref());
-    let shape = observed.set.as_deref().map(set_shape);
+    let shape = observed.set.as_deref().map(|set| shape(observed, set));
     let Some(accepted) = accepted.filter(|accepted| wished != Some(accepted)) else {
         let belonging = wished.map_or(Belonging::Alone, |wished| joining(observed, vm, shape.as_ref(), wished));
         return (belonging, None);
@@ -318,6 +318,11 @@ fn belonging(observed: &Observed, vm: &FlexVM) -> (Belonging, Option<Failure>) {
         (Some(_), Some(other)) => (of_member(observed, vm, accepted), Some(move_refusal(accepted, other))),
         (Some(refusal), None) => (of_member(observed, vm, accepted), Some(refusal)),
     }
+}
+
+/// The set with the members that it has.
+fn shape<'set>(observed: &Observed, set: &'set ScaleSet) -> SetShape<'set> {
+    SetShape { members: observed.applicants.members, ..set_shape(set) }
 }
 
 fn joining(observed: &Observed, vm: &FlexVM, shape: Option<&SetShape<'_>>, set_name: &str) -> Belonging {
@@ -341,7 +346,7 @@ fn joining(observed: &Observed, vm: &FlexVM, shape: Option<&SetShape<'_>>, set_n
 /// emptiest of its set, and keeps it by the mark on it.
 fn fault_domain(observed: &Observed, vm: &FlexVM, belonging: &Belonging) -> Option<i32> {
     let named = vm.spec.platform_fault_domain;
-    let shape = observed.set.as_deref().map(set_shape)?;
+    let shape = observed.set.as_deref().map(|set| shape(observed, set))?;
     let joined = matches!(belonging, Belonging::HandMade { scale_set: _ }) && shape.fault_domain_count > 1;
     if named.is_some() || !joined {
         return named;
@@ -359,7 +364,7 @@ fn fault_domain(observed: &Observed, vm: &FlexVM, belonging: &Belonging) -> Opti
 }
 
 fn applicants<'pass>(observed: &'pass Observed, vm: &'pass FlexVM) -> (Applicant<'pass>, Vec<Applicant<'pass>>) {
-    let Applicants { own, others } = &observed.applicants;
+    let Applicants { own, others, members: _ } = &observed.applicants;
     let others = others
         .iter()
         .map(|OtherApplicant { vm, maintenance, group }| applicant(observed, vm, *maintenance, group.clone()))

@@ -7,6 +7,7 @@ use scaleset_crds::reservation_group::CapacityReservationStatus;
 use scaleset_crds::vocabulary::ProvisioningState;
 
 use super::*;
+use crate::cluster::Kind;
 
 const DOCUMENT: &str = include_str!("../../../docs/metrics.md");
 const DASHBOARD: &str = include_str!("../../../charts/scaleset-controller/dashboards/scaleset.json");
@@ -33,7 +34,7 @@ fn told() -> String {
     metrics.count_write("ScaleSet", Verb::Patch, Ending::Success);
     metrics.count_pass(Controller::ScaleSet, Ending::Success, Duration::ZERO);
     metrics.count_call("create", Ending::Success, Duration::ZERO);
-    metrics.listed(Kind::ScaleSet);
+    metrics.listed(Kind::ScaleSet.as_str());
     metrics.blocked(&key, &[("AllowanceSpent", 1)].into());
     metrics.reserved(&key, &[reservation]);
     metrics.counted(&key, &SetNumbers { allowance: Some(1), allowance_spent: Some(0), ..SetNumbers::default() });

@@ -102,7 +102,7 @@ pub(super) async fn observe(context: &Context, set: Arc<ScaleSet>) -> Observed {
         reservation_groups: groups.iter().filter_map(|key| context.cluster.reservation_group(key)).collect(),
         operations,
         looked_at: looked_at(context, &set, &members),
-        scale_in_guard: scale_in_guard(context, &id.key, &set).await,
+        scale_in_guard: scale_in_guard(context, &id.key, &set),
         members,
         revisions,
         offer: offer(context, &set, (!recorded).then_some(id.uid.as_str())).await,
@@ -126,7 +126,7 @@ fn looked_at(context: &Context, set: &ScaleSet, members: &Members) -> Option<BTr
     Some(uniform.chain(flexible).filter(shown).cloned().collect())
 }
 
-async fn scale_in_guard(context: &Context, key: &ObjectKey, set: &ScaleSet) -> ScaleInGuard {
+fn scale_in_guard(context: &Context, key: &ObjectKey, set: &ScaleSet) -> ScaleInGuard {
     match context.sudden_scale_in {
         SuddenScaleIn::Allow => return ScaleInGuard::Off,
         SuddenScaleIn::Hold => {}
@@ -141,8 +141,8 @@ async fn scale_in_guard(context: &Context, key: &ObjectKey, set: &ScaleSet) -> S
     }
     let settings = context.cluster.autoscale_settings(key);
     let recorded = settings.iter().filter_map(|setting| autoscale::recorded(setting)).collect();
-    let wish = context.cluster.autoscaler_wish(key).await.unwrap_or_else(|error| {
-        warn!(set = %key.name, %error, "autoscalers cannot be asked, the drop of the target is held");
+    let wish = context.cluster.autoscaler_wish(key).unwrap_or_else(|error| {
+        warn!(set = %key.name, %error, "autoscalers cannot be read, the drop of the target is held");
         None
     });
     ScaleInGuard::On { confirmation, autoscaler: wish.map_or(Autoscaler::None, Autoscaler::Wishes), recorded }

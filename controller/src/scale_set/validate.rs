@@ -36,7 +36,7 @@ use crate::operation::set_operation;
 use crate::reservation_group::reserved_group;
 
 pub(crate) use member::{
-    failure_of, fault_domain_on, is_owned_by, member_shape, origin, protection, repair_of, shutdown_of,
+    failure_of, fault_domain_on, is_owned_by, member_count, member_shape, origin, protection, repair_of, shutdown_of,
 };
 
 pub(super) fn validate(observed: &Observed) -> ScaleSetSnapshot {
@@ -291,7 +291,8 @@ pub fn revision(object: &ControllerRevision) -> Result<Revision, PassError> {
     })
 }
 
-/// The set, as far as membership depends on it.
+/// The set, as far as membership depends on it, without its members: whoever judges a VM that would join counts them
+/// ([`member_count`]), since the counts of a status leave some out.
 pub(crate) fn set_shape(set: &ScaleSet) -> SetShape<'_> {
     let status = set.status.as_ref();
     SetShape {
@@ -307,7 +308,7 @@ pub(crate) fn set_shape(set: &ScaleSet) -> SetShape<'_> {
             .and_then(|status| status.single_placement_group)
             .or(set.spec.single_placement_group),
         wished_single_placement_group: set.spec.single_placement_group,
-        members: status.and_then(|status| status.replicas).and_then(|count| count.try_into().ok()).unwrap_or(0),
+        members: 0,
         image_members_max: image_members_max(set.spec.virtual_machine_profile.as_ref()),
         priorities: Split::default(),
         wished: to_be_made(set),

@@ -3,7 +3,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use anyhow::Context;
 use axum::extract::{Path, State};
@@ -33,8 +33,15 @@ pub struct ExternalMetrics {
     pub address: SocketAddr,
     /// Its certificate, PEM, which signs itself.
     pub certificate: String,
-    value: Arc<AtomicI64>,
+    metric: Arc<Metric>,
     task: JoinHandle<()>,
+}
+
+#[derive(Debug, Default)]
+struct Metric {
+    value: AtomicI64,
+    /// How often it was read.
+    reads: AtomicU64,
 }
 
 impl ExternalMetrics {
@@ -47,22 +54,27 @@ impl ExternalMetrics {
             .with_single_cert(vec![cert.der().clone()], PrivatePkcs8KeyDer::from(signing_key.serialize_der()).into())?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr().context("it listens")?;
-        let value = Arc::new(AtomicI64::new(0));
+        let metric = Arc::new(Metric::default());
         let routes = Router::new()
             .route(&format!("/apis/{GROUP_VERSION}"), get(resources))
             .route(&format!("/apis/{GROUP_VERSION}/namespaces/{{namespace}}/{{metric}}"), get(values))
-            .with_state(Arc::clone(&value));
+            .with_state(Arc::clone(&metric));
         let listener = TlsListener { listener, acceptor: TlsAcceptor::from(Arc::new(config)) };
         let task = tokio::spawn(async move {
             // It serves until it is aborted.
             let _ = axum::serve(listener, routes).await;
         });
-        Ok(Self { address, certificate: cert.pem(), value, task })
+        Ok(Self { address, certificate: cert.pem(), metric, task })
     }
 
     /// What it is from now on.
     pub fn set(&self, value: i64) {
-        self.value.store(value, Ordering::SeqCst);
+        self.metric.value.store(value, Ordering::SeqCst);
+    }
+
+    /// How often it was read so far: an autoscaler reads it each time that it looks.
+    pub fn reads(&self) -> u64 {
+        self.metric.reads.load(Ordering::SeqCst)
     }
 }
 
@@ -81,12 +93,13 @@ async fn resources() -> Json<Value> {
     }))
 }
 
-async fn values(State(value): State<Arc<AtomicI64>>, Path((_, metric)): Path<(String, String)>) -> Json<Value> {
+async fn values(State(known): State<Arc<Metric>>, Path((_, metric)): Path<(String, String)>) -> Json<Value> {
+    known.reads.fetch_add(1, Ordering::SeqCst);
     Json(json!({
         "kind": "ExternalMetricValueList", "apiVersion": GROUP_VERSION, "metadata": {},
         "items": [{
             "metricName": metric, "metricLabels": {}, "timestamp": Timestamp::now().to_string(),
-            "value": value.load(Ordering::SeqCst).to_string(),
+            "value": known.value.load(Ordering::SeqCst).to_string(),
         }],
     }))
 }

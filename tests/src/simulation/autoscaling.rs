@@ -1,5 +1,5 @@
-//! Stories of sets that follow loads and calendars that nobody planned: random rules, profiles and loads, faults of calls, VMs, zones
-//! and of the controller, by seed.
+//! Stories of sets that follow loads and calendars that nobody planned: random rules, profiles and loads, upgrades with surges, repairs
+//! and protection beside them, faults of calls, VMs, zones and of the controller, by seed.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -30,6 +30,7 @@ pub fn play_autoscaling(seed: u64, setting: Setting<'_>, told: &Mutex<Vec<String
         unread: false,
         spot: Spot::None,
         zone_down: None,
+        health: HealthSource::None,
         tags: 0,
     };
     author.begin();
@@ -57,8 +58,28 @@ struct Author<'story> {
     unread: bool,
     spot: Spot,
     zone_down: Option<usize>,
+    health: HealthSource,
     tags: usize,
 }
+
+/// Whether anybody asks the set's applications how they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum HealthSource {
+    /// Nobody does.
+    None,
+    /// Their guests' extension does.
+    Extension,
+}
+
+/// How a set is kept up to date and well; what surges and repairs needs to know who is well.
+const UPKEEP: [(&str, HealthSource); 6] = [
+    ("mode=Automatic", HealthSource::None),
+    ("mode=Automatic", HealthSource::Extension),
+    ("mode=Automatic repairs=Replace", HealthSource::Extension),
+    ("mode=Rolling surge=1", HealthSource::Extension),
+    ("mode=Rolling surge=100% batch=40", HealthSource::Extension),
+    ("mode=Rolling surge=2 batch=40 repairs=Restart", HealthSource::Extension),
+];
 
 /// Whether the set's VMs can be evicted with policy Delete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +108,10 @@ impl Author<'_> {
         };
         self.spot = *self.random.pick(&[Spot::None, Spot::None, Spot::Quiet]);
         let spot = if self.spot == Spot::None { "" } else { " priority=Spot eviction=Delete" };
-        self.tell(&format!("set web {mode} eastus{zones}{replicas}{spot} mode=Automatic"));
+        let (upkeep, health) = *self.random.pick(&UPKEEP);
+        self.health = health;
+        let health = if health == HealthSource::Extension { " health=extension" } else { "" };
+        self.tell(&format!("set web {mode} eastus{zones}{replicas}{spot} {upkeep}{health}"));
         let profiles = self.profiles();
         self.tell(&format!("setting auto web {profiles}"));
     }
@@ -119,11 +143,13 @@ impl Author<'_> {
     fn rules(&mut self) -> String {
         let (out, back) = (*self.random.pick(&["+1", "+3", "+50%", "=8"]), *self.random.pick(&["-1", "-4", "-50%"]));
         let (cooldown, slow) = (60 + 60 * self.random.below(6), 60 + 60 * self.random.below(6));
-        format!("out=busy,Percentage_CPU>70,{out},{cooldown} in=idle,Percentage_CPU<30,{back},{slow}")
+        // The mean of those that report, or the sum by the count that is wanted.
+        let taken = *self.random.pick(&["", "", ",share"]);
+        format!("out=busy,Percentage_CPU>70,{out},{cooldown}{taken} in=idle,Percentage_CPU<30,{back},{slow}{taken}")
     }
 
     fn change(&mut self) -> String {
-        match self.random.below(12) {
+        match self.random.below(16) {
             8 | 9 if self.spot != Spot::None => self.eviction(),
             0 => {
                 self.unread = true;
@@ -138,7 +164,10 @@ impl Author<'_> {
             3 => format!("die {} {}", self.random.pick(&["before", "after"]), self.random.below(6)),
             4 => format!("change web replicas={}", self.random.below(15)),
             5 => self.zone(),
-            6 => self.vm_fault(),
+            6 => self.vm_fault(&["crash", "vanish"]),
+            12 => format!("change web size={}", self.random.pick(&["Standard_D2s_v3", "Standard_D4s_v3"])),
+            13 => self.protection(),
+            14 if self.health == HealthSource::Extension => self.vm_fault(&["unwell", "unwell", "well"]),
             // The set has something else to look at than its count.
             7 => {
                 self.tags += 1;
@@ -167,7 +196,16 @@ impl Author<'_> {
         format!("zone eastus {zone} down")
     }
 
-    fn vm_fault(&mut self) -> String {
+    fn protection(&mut self) -> String {
+        let how = *self.random.pick(&["scale-in", "scale-in", "actions", "none"]);
+        match self.teller.some_vm(&mut self.random) {
+            Some(name) => format!("protect {name} {how}"),
+            None => "settle-for 30".to_owned(),
+        }
+    }
+
+    /// One of the faults happens to one of the VMs.
+    fn vm_fault(&mut self, faults: &[&str]) -> String {
         let machines = self.teller.stage().machines();
         // Nothing can happen to a guest that has not come up.
         let is_up = |machine: &&Machine| {
@@ -178,7 +216,7 @@ impl Author<'_> {
             return "settle-for 30".to_owned();
         }
         let name = self.random.pick(&names).clone();
-        format!("{} {name}", self.random.pick(&["crash", "vanish"]))
+        format!("{} {name}", self.random.pick(faults))
     }
 
     fn heal(&mut self) {
@@ -192,7 +230,24 @@ impl Author<'_> {
             self.tell("spot-pressure eastus over");
         }
         self.tell("api reliable");
+        for line in self.mends() {
+            self.tell(&line);
+        }
         self.tell("load web Percentage_CPU total=250");
+    }
+
+    /// Everybody is well again, and nobody is protected any more.
+    fn mends(&mut self) -> Vec<String> {
+        let stage = self.teller.stage();
+        let members: Vec<Value> =
+            [Kind::ScaleSetVM, Kind::FlexVM].into_iter().flat_map(|kind| stage.cluster.all(kind)).collect();
+        let protected = members.iter().filter(|member| !member["spec"]["protectionPolicy"].is_null());
+        let protected =
+            protected.map(|member| format!("protect {} none", member["metadata"]["name"].as_str().unwrap_or("")));
+        let asked = self.health == HealthSource::Extension;
+        let well =
+            stage.machines().into_values().filter(|_| asked).map(|machine| format!("well {}", machine.owner.name));
+        protected.chain(well).collect()
     }
 
     fn rest(&mut self) {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::scene::{Scene, uniform};
 use crate::world::{World, run, run_alone};
 
-fn setting(name: &str, profiles: &Value) -> Value {
+pub fn setting(name: &str, profiles: &Value) -> Value {
     let spec = json!({"scaleTargetRef": {"name": "web"}, "enabled": true, "profiles": profiles});
     json!({
         "apiVersion": scaleset_crds::API_VERSION, "kind": "AutoscaleSetting", "metadata": {"name": name}, "spec": spec,
@@ -28,7 +28,7 @@ fn rule(name: &str, direction: &str, compared: [&str; 2], cooldown_seconds: i32)
 }
 
 /// From 2 to 10 VMs in steps of 4.
-fn following(cooldown_seconds: i32) -> Value {
+pub fn following(cooldown_seconds: i32) -> Value {
     let rules = [
         rule("busy", "Increase", ["GreaterThan", "70"], cooldown_seconds),
         rule("idle", "Decrease", ["LessThan", "30"], cooldown_seconds),

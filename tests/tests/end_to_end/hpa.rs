@@ -7,7 +7,8 @@ use scaleset_crds::{ScaleSet, condition::find};
 use scaleset_tests::local::external_metrics::{ExternalMetrics, GROUP_VERSION, METRIC};
 use serde_json::{Value, json};
 
-use crate::scene::{Scene, uniform};
+use crate::rolling::application;
+use crate::scene::{Scene, profile, uniform};
 use crate::world::{World, run_alone};
 
 const SERVICE: &str = "external-metrics";
@@ -127,4 +128,53 @@ async fn moves(world: &World) -> anyhow::Result<()> {
 #[test]
 fn an_autoscaler_moves_a_set_up_and_down_by_more_than_half_as_its_metric_says() {
     run_alone(async |world| moves(world).await);
+}
+
+/// Ten VMs for a hundred requests, just what the metric asks for: a surge would be within the autoscaler's tolerance of a tenth.
+async fn stays(world: &World) -> anyhow::Result<()> {
+    let scene = Scene::new(world, "hpa-surge").await;
+    let published = Published::new(&scene).await?;
+    let rolling = json!({"maxBatchInstancePercent": 10, "maxSurge": 1, "healthTimeoutSeconds": 7_200});
+    let set = json!({
+        "upgradePolicy": {"mode": "Rolling", "rollingUpgradePolicy": rolling},
+        "virtualMachineProfile": application("./nginx v1"),
+    });
+    scene.apply(&uniform("web", 10, set))?;
+    scene.settled("web").await?;
+    published.metrics.set(100);
+    scene.apply(&autoscaler())?;
+    scene.kubectl(&["wait", "--for=condition=ScalingActive", "--timeout=60s", "hpa/web"])?;
+
+    // The new VM never becomes healthy: the old one stays beside it.
+    let mut changed = application("./broken v2");
+    changed["storageProfile"] = json!({"imageReference": {"sku": "20_04-lts-gen2"}});
+    scene.patch::<ScaleSet>("web", profile(changed)).await?;
+    let beside = async || {
+        let instances = scene.instances().await?.len();
+        ensure!(instances == 11, "there are {instances}");
+        Ok(())
+    };
+    scene.until("a new VM is beside an old one", beside).await?;
+    let before = published.metrics.reads();
+    scene
+        .until("the autoscaler has looked three times", async || {
+            let set = scene.set("web").await?;
+            assert_eq!(set.spec.replicas, Some(10), "{}", scene.kubectl(&["describe", "hpa", "web"])?);
+            let looked = published.metrics.reads() - before;
+            ensure!(looked >= 3, "it has {looked} times");
+            Ok(())
+        })
+        .await?;
+    beside().await?;
+    let status = scene.set("web").await?.status.unwrap_or_default();
+    assert_eq!((status.target_replicas, status.replicas), (Some(10), Some(10)));
+
+    scene.kubectl(&["delete", "hpa", "web"])?;
+    scene.kubectl(&["delete", "sset", "web", "--timeout=60s"])?;
+    Ok(())
+}
+
+#[test]
+fn an_autoscaler_leaves_a_set_as_large_as_it_is_while_it_surges() {
+    run_alone(async |world| stays(world).await);
 }

@@ -18,7 +18,7 @@ const RIGHTS: &[&str] = &[
     "events.events.k8s.io [create patch]",
     "flexvms.compute.scaleset.io [create delete list patch watch]",
     "flexvms.compute.scaleset.io/status [patch]",
-    "horizontalpodautoscalers.autoscaling [list]",
+    "horizontalpodautoscalers.autoscaling [list watch]",
     "scalesetoperations.compute.scaleset.io [delete list watch]",
     "scalesetoperations.compute.scaleset.io/status [patch]",
     "scalesets.compute.scaleset.io [list patch watch]",

@@ -184,7 +184,7 @@ fn the_role_of_the_controller_has_what_it_needs_and_no_more() {
         (compute, "autoscalesettings", "status", "patch"),
         (compute, "scalesets", "scale", "patch"),
         (compute, "scalesets", "finalizers", "update"),
-        ("autoscaling", "horizontalpodautoscalers", "", "list"),
+        ("autoscaling", "horizontalpodautoscalers", "", "list watch"),
         ("apps", "controllerrevisions", "", "list watch create patch delete"),
         ("events.k8s.io", "events", "", "create patch"),
     ];

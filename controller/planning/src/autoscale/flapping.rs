@@ -33,18 +33,18 @@ pub(super) enum Outlook {
 
 /// What becomes of a scale-in from `current` to `wanted`.
 pub(super) fn outlook(findings: &[Finding<'_>], current: i32, wanted: i32) -> Outlook {
-    let Some(otherwise) = undone(findings, current, wanted) else { return Outlook::Safe };
-    match (wanted + 1..current).find(|count| undone(findings, current, *count).is_none()) {
+    let Some(otherwise) = undone(findings, wanted) else { return Outlook::Safe };
+    match (wanted + 1..current).find(|count| undone(findings, *count).is_none()) {
         Some(to) => Outlook::Adjusted { to, otherwise },
         None => Outlook::Flaps { otherwise },
     }
 }
 
 /// The rule that would undo a scale-in to `count`, in words.
-fn undone(findings: &[Finding<'_>], current: i32, count: i32) -> Option<String> {
+fn undone(findings: &[Finding<'_>], count: i32) -> Option<String> {
     let scales_out = |finding: &&Finding<'_>| finding.rule.direction == ScaleDirection::Increase;
     findings.iter().filter(scales_out).find_map(|finding| {
-        let value = projected(finding, current, count)?;
+        let value = projected(finding, count)?;
         let rule = finding.rule;
         let told = if value == Measure::UNBOUNDED { "beyond all bounds".to_owned() } else { value.to_string() };
         rule.compares(value).then(|| {
@@ -59,15 +59,15 @@ fn undone(findings: &[Finding<'_>], current: i32, count: i32) -> Option<String> 
     })
 }
 
-fn projected(finding: &Finding<'_>, current: i32, count: i32) -> Option<Measure> {
-    let value = finding.value?;
-    match (finding.rule.division, finding.rule.aggregation, finding.rule.statistic) {
-        // It was divided by the count that is wanted.
-        (Division::PerInstance, _, _) => Some(value.scaled(i64::from(current), i64::from(count))),
+/// The value that a rule would find with so many VMs.
+fn projected(finding: &Finding<'_>, count: i32) -> Option<Measure> {
+    let Finding { rule, value, carried } = finding;
+    match (rule.division, rule.aggregation, rule.statistic) {
         (Division::None, TimeAggregation::Count, _)
-        | (Division::None, _, MetricStatistic::Sum | MetricStatistic::Count) => Some(value),
-        (Division::None, _, MetricStatistic::Average | MetricStatistic::Min | MetricStatistic::Max) => {
-            Some(finding.carried?.scaled(1, i64::from(count)))
+        | (Division::None, _, MetricStatistic::Sum | MetricStatistic::Count) => *value,
+        (Division::PerInstance, _, _)
+        | (Division::None, _, MetricStatistic::Average | MetricStatistic::Min | MetricStatistic::Max) => {
+            Some((*carried)?.over(i64::from(count)))
         }
     }
 }

@@ -17,11 +17,6 @@ impl Measure {
         Self(thousandths)
     }
 
-    /// A whole number.
-    pub const fn whole(number: i64) -> Self {
-        Self(number.saturating_mul(UNIT))
-    }
-
     /// A decimal number with at most three digits after the point.
     pub fn parse(text: &str) -> Option<Self> {
         let (sign, digits) = text.strip_prefix('-').map_or((1, text), |digits| (-1, digits));
@@ -38,15 +33,6 @@ impl Measure {
     /// In thousandths.
     pub const fn thousandths(self) -> i64 {
         self.0
-    }
-
-    /// Multiplied by a fraction, rounded to the nearest thousandth; unbounded where the divisor is 0.
-    #[must_use]
-    pub fn scaled(self, by: i64, divided_by: i64) -> Self {
-        if divided_by == 0 {
-            return if self.0 == 0 { self } else { Self::UNBOUNDED };
-        }
-        Self::divided(i128::from(self.0) * i128::from(by), i128::from(divided_by))
     }
 
     /// The nearest thousandth of a quotient of thousandths; the divisor is above 0.
@@ -81,14 +67,5 @@ mod tests {
         for wrong in ["", "-", "1.", ".5", "1.2345", "1e3", "+1", "a"] {
             assert_eq!(Measure::parse(wrong), None, "{wrong}");
         }
-    }
-
-    #[test]
-    fn a_fraction_is_rounded_to_the_nearest_thousandth() {
-        assert_eq!(Measure::whole(65).scaled(30, 28).to_string(), "69.643");
-        assert_eq!(Measure::whole(65).scaled(30, 27).to_string(), "72.222");
-        assert_eq!(Measure::whole(-1).scaled(1, 3).to_string(), "-0.333");
-        assert_eq!(Measure::whole(0).scaled(3, 0), Measure::whole(0));
-        assert_eq!(Measure::whole(1).scaled(3, 0), Measure::UNBOUNDED);
     }
 }

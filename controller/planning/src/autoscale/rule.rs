@@ -9,6 +9,7 @@ use scaleset_crds::autoscale_setting::{
 
 use super::among::Among;
 use super::measure::Measure;
+use super::unrounded::Unrounded;
 use crate::snapshot::MetricPoint;
 
 /// A rule of a profile.
@@ -69,8 +70,9 @@ pub struct Finding<'rule> {
     pub rule: &'rule Rule,
     /// The value; none where the metric cannot be read.
     pub value: Option<Measure>,
-    /// The same value of all VMs together: that of each grain times the VMs that reported then, and not fewer than are wanted.
-    pub carried: Option<Measure>,
+    /// What all VMs carry together, not rounded: the value of each grain times the VMs that reported then, and not fewer than are
+    /// wanted; of a value that is divided by the count, what is divided.
+    pub carried: Option<Unrounded>,
 }
 
 impl Finding<'_> {
@@ -102,37 +104,41 @@ impl MetricWish {
 impl Rule {
     /// What the rule finds in the grains of its metric. A window without a value is none.
     pub fn find(&self, points: &[MetricPoint], current: i32) -> Finding<'_> {
-        let grains: Vec<Measure> = points.iter().filter_map(|point| self.value_of(point)).collect();
-        let undivided = aggregate(&grains, self.aggregation);
         let current = i64::from(current);
-        let value = match self.division {
-            Division::None => undivided,
-            Division::PerInstance => undivided.map(|value| value.scaled(1, current)),
+        let undivided = self.aggregated(points, |_| 1);
+        let (divisor, carried) = match self.division {
+            Division::None => (1, self.aggregated(points, |reported_by| reported_by.max(current))),
+            Division::PerInstance => (current, undivided),
         };
-        Finding { rule: self, value, carried: self.carried(points, undivided, current) }
+        Finding { rule: self, value: undivided.map(|value| value.over(divisor)), carried }
     }
 
-    /// Where no grain has more VMs than are wanted, that is the value times what is wanted, not rounded in between.
-    fn carried(&self, points: &[MetricPoint], undivided: Option<Measure>, current: i64) -> Option<Measure> {
-        if points.iter().all(|point| point.count <= current) {
-            return Some(undivided?.scaled(current, 1));
-        }
-        let of_all = |point: &MetricPoint| Some(self.value_of(point)?.scaled(point.count.max(current), 1));
-        let of_all: Vec<Measure> = points.iter().filter_map(of_all).collect();
-        aggregate(&of_all, self.aggregation)
+    /// The value of the window where that of each grain counts so many times, by how many VMs reported in it.
+    fn aggregated(&self, points: &[MetricPoint], times: impl Fn(i64) -> i64) -> Option<Unrounded> {
+        let grains: Vec<Unrounded> =
+            points.iter().filter_map(|point| self.value_of(point, times(point.count))).collect();
+        let last = *grains.last()?;
+        Some(match self.aggregation {
+            TimeAggregation::Average => Unrounded::mean(&grains),
+            TimeAggregation::Minimum => grains.iter().copied().min().unwrap_or(last),
+            TimeAggregation::Maximum => grains.iter().copied().max().unwrap_or(last),
+            TimeAggregation::Total => Unrounded::sum(&grains),
+            TimeAggregation::Count => Unrounded::whole(grains.len()),
+            TimeAggregation::Last => last,
+        })
     }
 
-    fn value_of(&self, point: &MetricPoint) -> Option<Measure> {
+    fn value_of(&self, point: &MetricPoint, times: i64) -> Option<Unrounded> {
         let MetricPoint { start: _, count, total, minimum, maximum } = *point;
         if count < 1 {
             return None;
         }
         Some(match self.statistic {
-            MetricStatistic::Average => Measure::divided(i128::from(total), i128::from(count)),
-            MetricStatistic::Min => Measure::from_thousandths(minimum),
-            MetricStatistic::Max => Measure::from_thousandths(maximum),
-            MetricStatistic::Sum => Measure::from_thousandths(total),
-            MetricStatistic::Count => Measure::whole(count),
+            MetricStatistic::Average => Unrounded::of(total, times, count),
+            MetricStatistic::Min => Unrounded::of(minimum, times, 1),
+            MetricStatistic::Max => Unrounded::of(maximum, times, 1),
+            MetricStatistic::Sum => Unrounded::of(total, times, 1),
+            MetricStatistic::Count => Unrounded::of(count.saturating_mul(1_000), times, 1),
         })
     }
 
@@ -166,18 +172,4 @@ impl Rule {
         };
         i32::try_from(proposed.max(0)).unwrap_or(i32::MAX)
     }
-}
-
-fn aggregate(grains: &[Measure], aggregation: TimeAggregation) -> Option<Measure> {
-    let last = *grains.last()?;
-    let total: i128 = grains.iter().map(|grain| i128::from(grain.thousandths())).sum();
-    let count = i128::try_from(grains.len()).unwrap_or(i128::MAX);
-    Some(match aggregation {
-        TimeAggregation::Average => Measure::divided(total, count),
-        TimeAggregation::Minimum => grains.iter().copied().min().unwrap_or(last),
-        TimeAggregation::Maximum => grains.iter().copied().max().unwrap_or(last),
-        TimeAggregation::Total => Measure::divided(total, 1),
-        TimeAggregation::Count => Measure::divided(count * 1_000, 1),
-        TimeAggregation::Last => last,
-    })
 }

@@ -118,6 +118,13 @@ impl RecordedScaling {
         let ended = status.scale_actions.iter().find(|done| (done.from, done.to, done.time.0) == key);
         Some(Self { switch, from: record.from, to: record.to, ended: ended.map(|done| done.state) })
     }
+
+    /// Whether one of that second, between the same counts, is on record, ended or not: a second one could not be told from it.
+    pub(crate) fn is_known(status: &AutoscaleSettingStatus, from: i32, to: i32, time: Timestamp) -> bool {
+        let key = (from, to, time);
+        let last = status.last_scale_action.as_ref().map(|record| (record.from, record.to, record.time.0));
+        last == Some(key) || status.scale_actions.iter().any(|done| (done.from, done.to, done.time.0) == key)
+    }
 }
 
 /// Who else decides on a set's count.

@@ -20,8 +20,10 @@ use crate::overprovision;
 use crate::plan::ScaleSetPlan;
 use crate::snapshot::{Failure, Member, ScaleSetSnapshot};
 use crate::view::Health;
+use place_holders::place_holders;
 use verdicts::Verdicts;
 
+mod place_holders;
 mod pools;
 mod scheduled_events;
 mod verdicts;
@@ -50,16 +52,18 @@ pub fn scale_set_status(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, outcom
     let members = &snapshot.members;
     let effective = &plan.effective;
     let by_hand = members.iter().filter(|member| !member.is_made()).count();
+    let holders = place_holders(snapshot, plan);
+    let zones = zones(snapshot, &holders);
     ScaleSetStatus {
         observed_generation: Some(snapshot.set.generation),
         selector: Some(format!("{}={}", labels::SCALE_SET, snapshot.set.name)),
         target_replicas: Some(effective.target),
         reached_replicas: overprovision::reached(snapshot, effective.target),
         capacity: Some(effective.target.saturating_add(count(by_hand))),
-        replicas: Some(count(members.len())),
-        ready_replicas: Some(count_of(members, is_ready)),
-        available_replicas: Some(count_of(members, Member::is_available)),
-        updated_replicas: Some(count_of(members, |member| is_updated(member, plan))),
+        replicas: Some(count(holders.len())),
+        ready_replicas: Some(count_of(&holders, is_ready)),
+        available_replicas: Some(count_of(&holders, Member::is_available)),
+        updated_replicas: Some(count_of(&holders, |member| is_updated(member, plan))),
         model_revision: effective.newest_revision.clone(),
         revisions: Some(revisions(snapshot, plan)),
         evictions: plan.evictions.clone(),
@@ -75,8 +79,8 @@ pub fn scale_set_status(snapshot: &ScaleSetSnapshot, plan: &ScaleSetPlan, outcom
             orchestration_services: plan.orchestration_services.iter().map(service_summary).collect(),
             ..instance_view(snapshot, &verdicts)
         }),
-        zones: zones(snapshot),
-        zones_summary: Some(zones_summary(snapshot)),
+        zones_summary: Some(zones_summary(&zones)),
+        zones,
         load_balancer_pools: pools::summaries(members),
         blockers: blockers(snapshot, plan),
         scale_in: preview(plan),
@@ -123,7 +127,7 @@ fn count(number: usize) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
 
-fn count_of(members: &[Member], holds: impl Fn(&Member) -> bool) -> i32 {
+fn count_of(members: &[&Member], holds: impl Fn(&Member) -> bool) -> i32 {
     count(members.iter().filter(|member| holds(member)).count())
 }
 
@@ -179,18 +183,18 @@ fn own_status(snapshot: &ScaleSetSnapshot, verdicts: &Verdicts<'_>) -> InstanceV
     }
 }
 
-fn zones(snapshot: &ScaleSetSnapshot) -> Vec<ZoneCount> {
+fn zones(snapshot: &ScaleSetSnapshot, holders: &[&Member]) -> Vec<ZoneCount> {
     let mut counts: BTreeMap<&str, i32> = snapshot.set.zones.iter().map(|zone| (zone.as_str(), 0)).collect();
-    for zone in snapshot.members.iter().map(|member| member.zone.as_deref().unwrap_or("")) {
+    for zone in holders.iter().map(|member| member.zone.as_deref().unwrap_or("")) {
         *counts.entry(zone).or_default() += 1;
     }
     let zones = counts.into_iter().map(|(zone, replicas)| ZoneCount { zone: zone.to_owned(), replicas });
     if snapshot.set.zones.is_empty() { Vec::new() } else { zones.collect() }
 }
 
-fn zones_summary(snapshot: &ScaleSetSnapshot) -> String {
+fn zones_summary(zones: &[ZoneCount]) -> String {
     let named = |zone: &ZoneCount| if zone.zone.is_empty() { "regional".to_owned() } else { zone.zone.clone() };
-    let parts: Vec<String> = zones(snapshot).iter().map(|zone| format!("{}:{}", named(zone), zone.replicas)).collect();
+    let parts: Vec<String> = zones.iter().map(|zone| format!("{}:{}", named(zone), zone.replicas)).collect();
     if parts.is_empty() { "regional".to_owned() } else { parts.join(" ") }
 }
 

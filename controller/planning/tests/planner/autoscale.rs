@@ -173,6 +173,28 @@ fn a_cooldown_holds_both_directions_and_no_bound() {
 }
 
 #[test]
+fn a_cooldown_holds_back_the_default_of_lost_metrics_too() {
+    for (until, expected) in [("2026-01-07T10:00:01Z", "CoolingDown"), ("2026-01-07T10:00:00Z", "2 -> 4")] {
+        let mut lost = snapshot(2, profile("usual", [1, 10, 4], vec![out("more", "70", 1)]), &[]);
+        lost.status.cooldown_until = Some(Stamp(at(until)));
+        let plan = plan(&lost);
+        assert_eq!(outcome(&plan), expected, "cooldown until {until}");
+        assert_eq!(plan.decision.and_then(|decision| decision.cooldown_until), None, "no rule has fired");
+    }
+}
+
+#[test]
+fn a_setting_is_evaluated_every_thirty_seconds_as_long_as_it_acts() {
+    for (value, cooldown) in [("50", None), ("90", None), ("90", Some("2026-01-07T11:00:00Z"))] {
+        let mut snapshot = snapshot(5, profile("usual", [2, 10, 2], vec![out("more", "70", 1)]), &[("more", value)]);
+        snapshot.status.cooldown_until = cooldown.map(|until| Stamp(at(until)));
+        assert_eq!(plan(&snapshot).wake_after, Some(Duration::from_secs(30)), "at {value}, cooldown {cooldown:?}");
+        snapshot.switch = Switch::Off;
+        assert_eq!(plan(&snapshot).wake_after, None, "nobody asks for it");
+    }
+}
+
+#[test]
 fn the_cooldown_is_that_of_the_rule_that_won() {
     let slow = Rule { cooldown: Duration::from_hours(1), ..out("slow", "70", 5) };
     let snapshot = snapshot(

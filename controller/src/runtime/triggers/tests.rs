@@ -68,10 +68,10 @@ impl Cluster for Fixed {
     async fn delete(&self, _: &str, _: &ObjectId) -> Result<(), ClusterError> {
         Ok(())
     }
-    async fn autoscaler_wish(&self, _: &ObjectKey) -> Result<Option<i32>, ClusterError> {
+    fn autoscaler_wish(&self, _: &ObjectKey) -> Result<Option<i32>, ClusterError> {
         Ok(None)
     }
-    async fn has_autoscaler(&self, _: &ObjectKey) -> Result<bool, ClusterError> {
+    fn has_autoscaler(&self, _: &ObjectKey) -> Result<bool, ClusterError> {
         Ok(false)
     }
     async fn publish(&self, _: Notice) -> Result<(), ClusterError> {

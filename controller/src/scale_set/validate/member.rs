@@ -1,6 +1,7 @@
 //! Members as their objects and their own passes tell them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
@@ -81,6 +82,11 @@ fn enrolled(set: &ScaleSet, vm: &FlexVM) -> Option<Origin> {
 fn is_leaving(set: &ScaleSet, vm: &FlexVM) -> bool {
     let wished = vm.spec.scale_set_ref.as_ref().map(|reference| &reference.name);
     wished != set.metadata.name.as_ref() && detach_refusal(Some(&set_shape(set))).is_none()
+}
+
+/// How many of these are members, those of a surge and those on their way out included: each takes the room of one.
+pub(crate) fn member_count(set: &ScaleSet, vms: &[Arc<FlexVM>]) -> usize {
+    vms.iter().filter(|vm| enrolled(set, vm).is_some() && !is_leaving(set, vm)).count()
 }
 
 /// Members are the FlexVMs that the set has and that do not leave it.

@@ -17,6 +17,8 @@ pub(crate) struct Planning {
     pub(crate) made: f64,
     /// One evaluation of each of 1,000 autoscale settings.
     pub(crate) autoscale: f64,
+    /// The same as a pass has it: calendars read from their words before, statuses made after.
+    pub(crate) autoscale_passes: f64,
 }
 
 /// Runs criterion and reads what it found.
@@ -32,6 +34,7 @@ pub(crate) fn measure() -> anyhow::Result<Planning> {
         settled_tenfold: mean("settled-10000")?,
         made: mean("made-1000")?,
         autoscale: mean("autoscale-1000-settings")?,
+        autoscale_passes: mean("autoscale-1000-settings-read-and-planned")?,
     })
 }
 

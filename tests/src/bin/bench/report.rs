@@ -268,13 +268,14 @@ pub(crate) fn planning_verdicts(planning: &Planning) -> String {
 }
 
 fn judged_planning(planning: &Planning) -> Vec<Verdict> {
-    let Planning { settled, settled_tenfold, made, autoscale } = planning;
+    let Planning { settled, settled_tenfold, made, autoscale, autoscale_passes } = planning;
     let line = |what, target, most: f64, taken: &f64| verdict(what, target, format!("{taken:.2} ms"), *taken < most);
     vec![
         line("a pass over 1,000 members, nothing to do", "< 5 ms", 5.0, settled),
         line("a pass over 10,000 members, nothing to do", "< 60 ms", 60.0, settled_tenfold),
         line("a pass that places 1,000 new members", "< 5 ms", 5.0, made),
         line("an evaluation of 1,000 autoscale settings", "< 10 ms", 10.0, autoscale),
+        line("the same with calendars read before and statuses made after", "< 10 ms", 10.0, autoscale_passes),
     ]
 }
 

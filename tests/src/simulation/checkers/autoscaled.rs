@@ -1,5 +1,5 @@
-//! What must hold of autoscale settings at every moment: counts stay within the bounds of the profile in force, rules wait for
-//! the cooldown of the one that fired last in whatever direction, a decision is made from the count that there is, and it is on
+//! What must hold of autoscale settings at every moment: counts stay within the bounds of the profile in force, rules, and the default
+//! of lost metrics, wait for the cooldown of the one that fired last in whatever direction, a decision is made from the count that there is, and it is on
 //! record before the set has it. Which profile is in force and how long a rule is quiet the judge reads from the spec.
 
 mod calendar;
@@ -104,10 +104,12 @@ impl Autoscaled {
         if !is_within(profile, to) && !follows_evictions(&decision) {
             findings.push(format!("{name}: {decision} is outside profile {}", profile["name"]));
         }
-        if let Some(rule) = rule_of(profile, &decision) {
-            if let Some(until) = self.quiet_until.get(&uid).filter(|until| at < **until) {
-                findings.push(format!("{name}: {decision} within the cooldown until {until}"));
-            }
+        let rule = rule_of(profile, &decision);
+        let quiet_until = self.quiet_until.get(&uid).filter(|until| at < **until);
+        if let Some(until) = quiet_until.filter(|_| rule.is_some() || is_default(profile, &decision)) {
+            findings.push(format!("{name}: {decision} within the cooldown until {until}"));
+        }
+        if let Some(rule) = rule {
             let cooldown = rule["scaleAction"]["cooldownSeconds"].as_i64().expect("a rule has a cooldown");
             self.quiet_until.insert(uid, at + SignedDuration::from_secs(cooldown));
         }
@@ -156,6 +158,13 @@ fn is_within(profile: &Value, count: i64) -> bool {
 fn follows_evictions(decision: &Value) -> bool {
     let gone = decision["from"].as_i64().zip(decision["to"].as_i64()).map_or(0, |(from, to)| from - to);
     gone > 0 && decision["cause"] == format!("{gone} evicted with policy Delete")
+}
+
+/// Whether a decision brings the set up to the profile's default, since its metrics cannot be read: no rule, which waits for the cooldown of
+/// one all the same.
+fn is_default(profile: &Value, decision: &Value) -> bool {
+    let default = format!("; the default is {}", profile["capacity"]["default"]);
+    decision["cause"].as_str().is_some_and(|cause| cause.ends_with(&default))
 }
 
 /// The rule that a decision names as its cause; none for a bound and for a default.

@@ -114,6 +114,13 @@ impl Seen {
         self.live_made(set_uid).filter(|member| member.repair.get(3).is_some_and(there)).count()
     }
 
+    /// Members that were made, by an upgrade or a repair, in the place of one that is not going yet.
+    pub(super) fn beside_a_predecessor(&self, set_uid: &str) -> usize {
+        let there = |name: &String| self.live_made(set_uid).any(|other| other.name == *name);
+        let beside = |member: &&MemberSeen| there(&member.replaces) || member.repair.get(3).is_some_and(there);
+        self.live_made(set_uid).filter(beside).count()
+    }
+
     /// Whether an operation of one of these types has settled on that member.
     pub(super) fn is_asked_for(&self, member_uid: &str, types: &[&str]) -> bool {
         self.operations.values().any(|operation| {

@@ -37,7 +37,7 @@ impl Steady {
         sets.flat_map(|(uid, set)| {
             let down = self.too_many_down(uid, set, machines, now);
             let in_hand = self.too_many_in_hand(time, uid, set, machines, now);
-            down.into_iter().chain(in_hand).chain(miscounted(uid, set, now))
+            down.into_iter().chain(in_hand).chain(miscounted(uid, set, now)).chain(moved(set))
         })
         .collect()
     }
@@ -122,6 +122,12 @@ fn has_failed(machine: &Machine) -> bool {
         Provisioning::Succeeded => matches!(answered, Some(HealthState::Unhealthy | HealthState::Unknown)),
         Provisioning::Creating | Provisioning::Updating | Provisioning::Deleting => false,
     }
+}
+
+/// Whoever reads the set's count, an autoscaler for one, sees nothing of an upgrade: no surge, and nobody on the way out.
+fn moved(set: &SetSeen) -> Option<String> {
+    let replicas = set.object["status"]["replicas"].as_i64().unwrap_or(0);
+    (replicas > set.target).then(|| format!("{} is to have {}, its status counts {replicas}", set.name, set.target))
 }
 
 /// The counters of a set's first upgrade add up to its members, less those that are protected; nothing else has come or

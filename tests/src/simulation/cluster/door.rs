@@ -184,11 +184,11 @@ impl Cluster for SimulatedCluster {
         self.write(on_behalf_of, (Verb::Delete, target.kind), delete).await
     }
 
-    async fn autoscaler_wish(&self, _: &ObjectKey) -> Result<Option<i32>, ClusterError> {
+    fn autoscaler_wish(&self, _: &ObjectKey) -> Result<Option<i32>, ClusterError> {
         Ok(None)
     }
 
-    async fn has_autoscaler(&self, set: &ObjectKey) -> Result<bool, ClusterError> {
+    fn has_autoscaler(&self, set: &ObjectKey) -> Result<bool, ClusterError> {
         Ok(self.lock().autoscaled.contains(&set.name))
     }
 

@@ -7,7 +7,7 @@
 //!
 //! A profile is `NAME:MINIMUM:MAXIMUM:DEFAULT`; the words after it are about it. `_` stands for a space in the name of a metric,
 //! `namespace/metric` for one that the guest reports; `+3`, `-3`, `+20%`, `=5` are actions; a fifth part of a rule is
-//! `sum`, `max`, `per-instance`, `of:web-0+web-1` or `but:web-0` (whose values are taken), or its window in seconds.
+//! `sum`, `max`, `per-instance`, `share` (a sum by the count), `of:web-0+web-1` or `but:web-0` (whose values are taken), or its window in seconds.
 
 use scaleset_hardware::sim::{Load, LoadSharing, LoadStep, Selector};
 use serde_json::{Value, json};
@@ -74,6 +74,10 @@ fn rule(direction: &str, value: &str) -> Value {
         None => {}
         Some(&"sum") => trigger["statistic"] = json!("Sum"),
         Some(&"max") => trigger["statistic"] = json!("Max"),
+        Some(&"share") => {
+            trigger["statistic"] = json!("Sum");
+            trigger["dividePerInstance"] = json!(true);
+        }
         Some(&"per-instance") => trigger["dividePerInstance"] = json!(true),
         Some(of) if of.starts_with("of:") => trigger["dimensions"] = names("Equals", &of[3..]),
         Some(but) if but.starts_with("but:") => trigger["dimensions"] = names("NotEquals", &but[4..]),
