@@ -23,6 +23,8 @@ pub(crate) struct Separate {
     pub(crate) hardware_kib: u64,
     /// From the change of the model until all have it and are Ready, wall time.
     pub(crate) roll_seconds: f64,
+    /// Memory of the controller then.
+    pub(crate) upgraded_kib: u64,
     /// The most memory that the controller has held, from its start to the end of the upgrade.
     pub(crate) peak_kib: u64,
 }
@@ -57,8 +59,9 @@ impl Ours<'_> {
         let upgraded = updated(&sets, instances, patched.metadata.generation).await;
         upgraded.with_context(|| format!("the end of its log:\n{}", controller.log_tail(20)))?;
         let roll_seconds = started.elapsed().as_secs_f64();
+        let upgraded_kib = resident_kib(controller.process())?;
         let peak_kib = peak_resident_kib(controller.process())?;
         controller.kill().await?;
-        Ok(Separate { seconds, controller_kib, hardware_kib, roll_seconds, peak_kib })
+        Ok(Separate { seconds, controller_kib, hardware_kib, roll_seconds, upgraded_kib, peak_kib })
     }
 }
