@@ -83,7 +83,9 @@ fn who_is_going_and_who_stands_beside_its_predecessor_are_not_counted() {
         (
             "two others are going, and nothing outnumbers the target",
             |one| {
-                [0, 1].into_iter().for_each(|at| one.members[at].life = MemberLife::Terminating);
+                for at in [0, 1] {
+                    one.members[at].life = MemberLife::Terminating;
+                }
             },
             9,
         ),

@@ -31,7 +31,9 @@ fn listed(all: Vec<HorizontalPodAutoscaler>) -> Autoscalers {
 
 fn list(autoscalers: &Autoscalers, all: Vec<HorizontalPodAutoscaler>) {
     autoscalers.observe(Event::Init);
-    all.into_iter().for_each(|one| autoscalers.observe(Event::InitApply(one)));
+    for one in all {
+        autoscalers.observe(Event::InitApply(one));
+    }
     autoscalers.observe(Event::InitDone);
 }
 
