@@ -81,7 +81,7 @@ impl<'pass> Breaker<'pass> {
     /// The probes of those in a tally: who is under repair, and those that did not come up, where they are as many as may fail in a row.
     fn probes<'tally>(&self, tally: &'tally Tally) -> Vec<&'tally str> {
         let most = usize::try_from(self.snapshot.set.repairs.failures_max).unwrap_or(1);
-        let failed = tally.failed.iter().filter(|_| tally.failed.len() >= most);
+        let failed: &[String] = if tally.failed.len() >= most { &tally.failed } else { &[] };
         tally.under_repair.iter().chain(failed).map(String::as_str).collect()
     }
 
