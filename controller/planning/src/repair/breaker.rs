@@ -1,9 +1,8 @@
 //! The breaker: where most members of one zone, size and image are down, something is wrong that no repair of a VM mends.
 //! One repair at a time then probes whether it helps; the others there wait behind it, and elsewhere repairs go on. It closes
-//! by itself, as soon as no more than half are down. A probe that does not come up, or finds no room, is no way for the next, until its
-//! grace is over; then it has failed, and as many as may fail in a row hold the others. One that
-//! replaces a VM may be of another model and holds all of its zone, as long as it does not come up: each further one would take a
-//! VM that runs away.
+//! by itself, as soon as no more than half are down. A probe that does not come up is no way for the next until its
+//! grace is over. Then it has failed, and as many as may fail in a row hold the others. One that replaces a VM may be of another
+//! model and holds all of its zone, as long as it does not come up or finds no room: each further one would take a VM that runs.
 
 use std::collections::BTreeMap;
 
