@@ -108,7 +108,9 @@ impl Story<'_> {
         let like = self.random.pick(&running).clone();
         let there = running.iter().filter(|machine| is_there(machine, &like));
         let names: Vec<String> = there.map(|machine| machine.owner.name.clone()).take(16).collect();
-        names.iter().for_each(|name| self.tell(&format!("unwell {name}")));
+        for name in names {
+            self.tell(&format!("unwell {name}"));
+        }
     }
 
     /// A zone or a host fails, and comes back.
@@ -137,7 +139,9 @@ impl Story<'_> {
 
     fn heal(&mut self) {
         let names: Vec<String> = self.teller.stage().machines().into_values().map(|one| one.owner.name).collect();
-        names.iter().for_each(|name| self.tell(&format!("well {name}")));
+        for name in names {
+            self.tell(&format!("well {name}"));
+        }
         self.tell("settle");
     }
 

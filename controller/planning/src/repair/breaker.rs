@@ -1,9 +1,8 @@
 //! The breaker: where most members of one zone, size and image are down, something is wrong that no repair of a VM mends.
 //! One repair at a time then probes whether it helps; the others there wait behind it, and elsewhere repairs go on. It closes
-//! by itself, as soon as no more than half are down. A probe that does not come up, or finds no room, is no way for the next, until its
-//! grace is over; then it has failed, and as many as may fail in a row hold the others. One that
-//! replaces a VM may be of another model and holds all of its zone, as long as it does not come up: each further one would take a
-//! VM that runs away.
+//! by itself, as soon as no more than half are down. A probe that does not come up is no way for the next until its
+//! grace is over. Then it has failed, and as many as may fail in a row hold the others. One that replaces a VM may be of another
+//! model and holds all of its zone, as long as it does not come up or finds no room: each further one would take a VM that runs.
 
 use std::collections::BTreeMap;
 
@@ -81,7 +80,7 @@ impl<'pass> Breaker<'pass> {
     /// The probes of those in a tally: who is under repair, and those that did not come up, where they are as many as may fail in a row.
     fn probes<'tally>(&self, tally: &'tally Tally) -> Vec<&'tally str> {
         let most = usize::try_from(self.snapshot.set.repairs.failures_max).unwrap_or(1);
-        let failed = tally.failed.iter().filter(|_| tally.failed.len() >= most);
+        let failed: &[String] = if tally.failed.len() >= most { &tally.failed } else { &[] };
         tally.under_repair.iter().chain(failed).map(String::as_str).collect()
     }
 

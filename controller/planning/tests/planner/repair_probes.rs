@@ -97,10 +97,23 @@ fn a_probe_that_does_not_boot_is_no_way_for_the_next() {
     assert_eq!(held(&plan, Reason::RepairBreakerOpen).map(|(count, _)| count), Some(29));
 }
 
+#[test]
+fn a_new_vm_that_a_person_has_deleted_is_no_probe_any_more() {
+    let zones = [(Some("1"), 20), (Some("2"), 20), (Some("3"), 20)];
+    let mut snapshot = with_unwell(repairing(&zones, RepairAction::Replace), &(0..20).collect::<Vec<_>>());
+    replaced(&mut snapshot, 0, now() - Duration::from_hours(1));
+    without_room(snapshot.members.last_mut().expect("it is there"));
+    assert!(begun(&audited(&snapshot)).is_empty(), "it holds its zone");
+    let made_instead = snapshot.members.last_mut().expect("it is there");
+    (made_instead.repair, made_instead.name) = (None, "web-61".to_owned());
+    snapshot.status.next_instance_id = Some(62);
+    assert_eq!(names(&begun(&audited(&snapshot))), ["web-5"]);
+}
+
 /// Of forty, thirty are unwell; restarts of so many began so many seconds ago, and none of them boots.
 fn stuck(count: usize, seconds: u64) -> ScaleSetSnapshot {
     let mut snapshot = with_unwell(repairing(&[(None, 40)], RepairAction::Restart), &(0..30).collect::<Vec<_>>());
-    for probe in snapshot.members.iter_mut().filter(|member| member.number < Some(count as i64)) {
+    for probe in snapshot.members.iter_mut().take(count) {
         probe.repair = Some(mark(1, RepairAction::Restart, now() - Duration::from_secs(seconds)));
         probe.report.provisioning = ProvisioningState::Failed;
         // It was tried again a moment ago.

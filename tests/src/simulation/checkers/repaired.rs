@@ -91,11 +91,12 @@ impl Repairs {
 fn is_upgraded(sets: [&SetSeen; 2], member: &MemberSeen) -> Option<&'static str> {
     let takes_model = !member.owner.is_empty() && member.object["status"]["modelRevision"] != member.revision.as_str();
     let mark = text(&member.object["metadata"]["annotations"][labels::ROLLING_UPGRADE]);
-    let number = mark.split(' ').next().unwrap_or_default();
+    let number = mark.split(' ').next().and_then(|number| number.parse::<i64>().ok());
     let judges = sets.iter().all(|set| {
         let rolled = &set.object["status"]["rollingUpgrade"];
         let code = text(&rolled["runningStatus"]["code"]);
-        ["RollingForward", "RollingBack"].contains(&code.as_str()) && rolled["number"].to_string() == number
+        let runs = ["RollingForward", "RollingBack"].contains(&code.as_str());
+        runs && number.is_some_and(|number| rolled["number"] == number)
     });
     (takes_model || judges).then_some("an upgrade has it")
 }
@@ -216,4 +217,42 @@ fn numbers(now: Timestamp, sets: [&SetSeen; 2], uid: &str, begun: &[&MemberSeen]
         findings.push(format!("{}: {} repairs begin although the service does not run", set.name, begun.len()));
     }
     findings
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::seen::tests::{member_in, set_over};
+    use super::*;
+
+    fn set_that(code: &str) -> SetSeen {
+        let mut set = set_over(&[]);
+        set.object["status"] = json!({"rollingUpgrade": {"number": 3, "runningStatus": {"code": code}}});
+        set
+    }
+
+    fn member(revision: &str, runs: &Value, mark: &str) -> MemberSeen {
+        let mut member = member_in("set", 0, "", 0);
+        member.revision = revision.to_owned();
+        member.object["status"]["modelRevision"] = runs.clone();
+        member.object["metadata"]["annotations"][labels::ROLLING_UPGRADE] = json!(mark);
+        member
+    }
+
+    #[test]
+    fn whoever_an_upgrade_has_is_found() {
+        let running = set_that("RollingForward");
+        let stopped = set_that("Faulted");
+        let mark = "3 2026-01-01T00:00:00Z";
+        for (what, sets, seen, expected) in [
+            ("nobody has it", [&running, &running], member("new", &json!("new"), ""), false),
+            ("it takes a model", [&stopped, &stopped], member("new", &json!("old"), ""), true),
+            ("it is judged", [&running, &running], member("new", &json!("new"), mark), true),
+            ("by an upgrade that has stopped", [&running, &stopped], member("new", &json!("new"), mark), false),
+            ("by one before", [&running, &running], member("new", &json!("new"), "2 2026-01-01T00:00:00Z"), false),
+        ] {
+            assert_eq!(is_upgraded(sets, &seen).is_some(), expected, "{what}");
+        }
+    }
 }

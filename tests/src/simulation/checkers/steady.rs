@@ -36,36 +36,29 @@ impl Steady {
         let sets = now.sets.iter().filter(|(_, set)| set.name == self.set);
         sets.flat_map(|(uid, set)| {
             let down = self.too_many_down(uid, set, machines, now);
-            let in_hand = self.too_many_in_hand(time, uid, set, machines, now);
+            let in_hand = self.too_many_in_hand(time, uid, set, now);
             down.into_iter().chain(in_hand).chain(miscounted(uid, set, now)).chain(moved(set))
         })
         .collect()
     }
 
-    /// Upgrades and repairs together have no more than max(1, N x maxBatchInstancePercent / 100) in hand, at any time. Whoever
-    /// something else has taken down is in nobody's hand but its own, until it is repaired; a new VM beside the one that it replaces
+    /// Repairs, and upgrades that take a VM down, together have no more than max(1, N x maxBatchInstancePercent / 100) in hand, at any
+    /// time. Whoever something else has taken down is in nobody's hand, until it is repaired; a new VM beside the one that it replaces
     /// takes nobody away.
-    fn too_many_in_hand(
-        &self,
-        time: Timestamp,
-        uid: &str,
-        set: &SetSeen,
-        machines: &BTreeMap<String, Machine>,
-        now: &Seen,
-    ) -> Option<String> {
-        let is_upgraded = |member: &&MemberSeen| {
-            let machine = machines.get(&member.uid);
-            let changes = machine.is_some_and(|machine| {
-                machine.model_revision != member.revision || machine.provisioning == Provisioning::Updating
-            });
-            changes && member.replaces.is_empty() && !self.struck.contains(&member.name)
+    fn too_many_in_hand(&self, time: Timestamp, uid: &str, set: &SetSeen, now: &Seen) -> Option<String> {
+        let is_upgraded = |member: &&&MemberSeen| {
+            let status = &member.object["status"];
+            let works = ["Creating", "Updating"].iter().any(|state| status["provisioningState"] == *state);
+            works
+                && status["powerState"] != "running"
+                && member.replaces.is_empty()
+                && !self.struck.contains(&member.name)
         };
         let (repaired, others): (Vec<&MemberSeen>, Vec<&MemberSeen>) = now
             .live_made(uid)
             .filter(|member| member.power_wish == "Running")
             .partition(|member| is_under_way(time, set, member));
-        let upgraded: Vec<&str> =
-            others.iter().filter(|member| is_upgraded(member)).map(|one| one.name.as_str()).collect();
+        let upgraded: Vec<&str> = others.iter().filter(is_upgraded).map(|one| one.name.as_str()).collect();
         let allowed = allowed(set, now.live_made(uid).count());
         let names = || repaired.iter().map(|member| member.name.as_str()).collect::<Vec<&str>>().join(", ");
         (!repaired.is_empty() && repaired.len() + upgraded.len() > allowed)
@@ -134,6 +127,11 @@ fn moved(set: &SetSeen) -> Option<String> {
 /// gone meanwhile.
 fn miscounted(uid: &str, set: &SetSeen, now: &Seen) -> Option<String> {
     let rolled = &set.object["status"]["rollingUpgrade"];
+    // Whom a repair makes in the place of another has the newest model, and is not the upgrade's.
+    let repairs = &set.object["spec"]["automaticRepairsPolicy"];
+    if repairs["enabled"] == true && (repairs["repairAction"].is_null() || repairs["repairAction"] == "Replace") {
+        return None;
+    }
     if rolled["number"] != 1 || rolled["targetRevision"] != set.newest.as_str() {
         return None;
     }
@@ -142,4 +140,45 @@ fn miscounted(uid: &str, set: &SetSeen, now: &Seen) -> Option<String> {
     let protected = now.live_made(uid).filter(|member| member.protected == Protected::FromActions).count();
     let about = set.target - i64::try_from(protected).unwrap_or(0);
     (sum != about).then(|| format!("the upgrade of {} counts {sum}, it is about {about}", set.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::seen::tests::{member_in, set_over};
+    use super::*;
+
+    /// Ten members, two of which may be in hand: the first are under repair, those after them restart with another model.
+    fn found(repaired: usize, upgraded: usize, struck: &[&str]) -> Option<String> {
+        let time = Timestamp::from_second(1_000).expect("it is one");
+        let mut seen = Seen::default();
+        let mut set = set_over(&[]);
+        set.target = 10;
+        for number in 0..10 {
+            let mut member = member_in("set", number, "", 0);
+            let restarts = (repaired..repaired + upgraded).contains(&number);
+            let [state, power] = if restarts { ["Updating", "starting"] } else { ["Succeeded", "running"] };
+            member.object["status"] = json!({"provisioningState": state, "powerState": power});
+            if number < repaired {
+                member.repair = ["1", "Restart", "1970-01-01T00:16:00Z"].map(str::to_owned).to_vec();
+            }
+            seen.members.insert(member.uid.clone(), member);
+        }
+        let mut steady = Steady::of("web");
+        for name in struck {
+            steady.strike(name);
+        }
+        steady.too_many_in_hand(time, "set", &set, &seen)
+    }
+
+    #[test]
+    fn repairs_and_upgrades_together_beyond_the_allowance_are_found() {
+        assert_eq!([found(1, 1, &[]), found(2, 0, &[]), found(0, 2, &[])], [None, None, None]);
+        let expected = "2 may be in hand, web-0 are repaired and web-1, web-2 upgraded";
+        assert_eq!(found(1, 2, &[]).as_deref(), Some(expected));
+        assert!(found(3, 0, &[]).is_some(), "three are repaired");
+        assert_eq!(found(1, 2, &["web-2"]), None, "something else has taken it down");
+        assert!(found(1, 2, &["web-0"]).is_some(), "whoever was taken down and is repaired is in hand");
+    }
 }
