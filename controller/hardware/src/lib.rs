@@ -214,11 +214,11 @@ pub trait Hardware: Send + Sync {
     /// runs is not refused, what comes after it is. A machine that counts already is left as it is.
     async fn count(&self, target: Target) -> Result<Machine, HardwareError>;
 
-    /// Says of which set, by uid, the machine is a member from now on, or that it is of none, whatever else it is doing, until a notice of
-    /// its deletion is out. The machine
-    /// itself is not touched. From now on it is measured with that set's machines ([`Hardware::metrics`]), maintained and
-    /// spread with them, and its deletion is coupled with theirs; what it measured before stays with the set that it
-    /// was of. A machine that leaves has no instance number any more. One of that set already is left as it is.
+    /// Says of which set, by uid, the machine is a member from now on, or that it is of none, whatever else it is doing,
+    /// until a notice of its deletion is out. The machine itself is not touched. From now on it is measured with that set's
+    /// machines ([`Hardware::metrics`]), maintained and spread with them, and its deletion is coupled with theirs; what it
+    /// measured before stays with the set that it was of. A machine that leaves a set has no instance number any more. One
+    /// of that set already is left as it is.
     async fn set_membership(&self, target: Target, set_uid: Option<&str>) -> Result<Machine, HardwareError>;
 
     /// Does what a person asked for, once for each uid of a request: the same request again changes nothing, whether the

@@ -257,18 +257,16 @@ fn continue_with(snapshot: &InstanceSnapshot, model: &ModelView, view: &Instance
 
 /// What the hardware does by set follows its members: it learns whose a VM is where that has changed, whatever it is doing.
 fn membership(snapshot: &InstanceSnapshot) -> Decision {
-    let reason = match (&snapshot.belonging, &snapshot.birth.set_uid) {
-        (Belonging::Made { scale_set } | Belonging::HandMade { scale_set }, Some(_)) => {
-            format!("the hardware does not know it as a member of scale set {scale_set}")
+    let known = "the hardware has it as a member of a scale set";
+    let reason = match &snapshot.belonging {
+        Belonging::Made { scale_set } | Belonging::HandMade { scale_set } => {
+            format!("the hardware does not have it as a member of scale set {scale_set}")
         }
-        (
-            Belonging::Made { .. }
-            | Belonging::HandMade { .. }
-            | Belonging::Alone
-            | Belonging::Leaving { .. }
-            | Belonging::Refused { .. },
-            _,
-        ) => "the hardware knows it as a member of a scale set, and it is none".to_owned(),
+        Belonging::Alone => format!("{known}, and it is of none"),
+        Belonging::Leaving { scale_set } => format!("{known}, and it leaves {scale_set}"),
+        Belonging::Refused { scale_set, refusal } => {
+            format!("{known}, and {scale_set} has not taken it: {}", refusal.message)
+        }
     };
     decide(Step::SetMembership(snapshot.birth.set_uid.clone()), &reason)
 }

@@ -34,7 +34,7 @@ struct DecisionLabels {
 pub struct SetNumbers {
     /// Members that it is to have, those made by hand included.
     pub desired: i32,
-    /// Members that exist.
+    /// Members that hold a place.
     pub replicas: i32,
     /// Of these, ready.
     pub ready: i32,
@@ -64,7 +64,7 @@ impl Default for ScaleSets {
     fn default() -> Self {
         let gauges = [
             ("desired_replicas", "Members that the set is to have, those made by hand included"),
-            ("replicas", "Members that exist"),
+            ("replicas", "Members that hold a place"),
             ("ready_replicas", "Members that are as they should be"),
             ("available_replicas", "Members that are provisioned, running and not known to be unhealthy"),
             ("updated_replicas", "Members that have the newest model"),

@@ -86,6 +86,9 @@ pub(crate) struct Record {
     pub(crate) failed_before: u32,
     /// From when on the machine runs without a break; none while it is down.
     pub(crate) runs_from: Option<Timestamp>,
+    /// When it went over to the set that it is of, where it was not made for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) joined_at: Option<Timestamp>,
     /// What its application was made to answer; none leaves that to the script.
     pub(crate) answer: Option<Health>,
     /// What the model's health source hears; none as long as it does not ask.

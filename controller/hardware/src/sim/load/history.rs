@@ -34,8 +34,6 @@ pub(crate) struct Reporter {
     zone: String,
     vm_size: String,
     has_agent: bool,
-    /// What it did before, it did for another set.
-    joined_at: Option<Timestamp>,
     /// From and until, the earliest first; the last one may have no end.
     runs: Vec<(Timestamp, Option<Timestamp>)>,
 }
@@ -69,7 +67,6 @@ impl Reporter {
     }
 
     fn note(&mut self, runs_from: Option<Timestamp>, now: Timestamp) {
-        let runs_from = runs_from.map(|since| self.joined_at.map_or(since, |joined| joined.max(since)));
         let open = self.runs.last_mut().filter(|(_, until)| until.is_none());
         match (open, runs_from) {
             (Some((from, _)), Some(since)) if *from == since => return,
@@ -86,7 +83,8 @@ impl RunHistory {
     /// Notes from when on a machine runs, as its record has it after a change. Machines of no set are not remembered.
     pub(crate) fn note(&mut self, record: &Record, model: &VirtualMachineModel, now: Timestamp) {
         let Some(set_uid) = &record.owner.set_uid else { return };
-        let runs_from = record.runs_from;
+        // What it did before it joined, it did for another set.
+        let runs_from = record.runs_from.map(|since| record.joined_at.map_or(since, |joined| joined.max(since)));
         let of_set = self.sets.entry(set_uid.clone()).or_default();
         let Some(known) = of_set.get_mut(&record.uid) else {
             if runs_from.is_some() {
@@ -101,15 +99,6 @@ impl RunHistory {
             known.vm_size.clone_from(&model.vm_size);
         }
         known.note(runs_from, now);
-    }
-
-    /// A machine has become a member of the set that its record names.
-    pub(crate) fn join(&mut self, record: &Record, model: &VirtualMachineModel, now: Timestamp) {
-        let Some(set_uid) = &record.owner.set_uid else { return };
-        let of_set = self.sets.entry(set_uid.clone()).or_default();
-        let known = of_set.entry(record.uid.clone()).or_insert_with(|| reporter(record, model));
-        known.joined_at = Some(now);
-        self.note(record, model, now);
     }
 
     /// A machine is no member any more of the set that its record names.
@@ -153,7 +142,6 @@ fn reporter(record: &Record, model: &VirtualMachineModel) -> Reporter {
         zone: record.placement.zone.clone().unwrap_or_default(),
         vm_size: model.vm_size.clone(),
         has_agent: has_agent(model),
-        joined_at: None,
         runs: Vec::new(),
     }
 }

@@ -364,6 +364,7 @@ impl World {
             extensions: runs.by_name,
             guest_known_from,
             runs_from: course.runs_from(),
+            joined_at: None,
             answer: None,
             watch: None,
             pools: BTreeMap::new(),

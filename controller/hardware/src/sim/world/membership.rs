@@ -26,7 +26,8 @@ impl World {
         }
         record.owner.set_uid = set_uid.map(str::to_owned);
         record.owner.instance_number = None;
-        self.runs.join(record, self.models.get(record.model), now);
+        record.joined_at = Some(now);
+        self.runs.note(record, self.models.get(record.model), now);
         self.save(&target.uid);
         self.announce(&target.uid);
         Ok(Effect::Changed)
