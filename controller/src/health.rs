@@ -14,7 +14,6 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
-use crate::cluster::Kind;
 use crate::cluster::kubernetes::KubernetesCluster;
 use crate::metrics::Metrics;
 
@@ -141,7 +140,7 @@ impl Health {
 
     fn waiting_for(&self) -> Option<String> {
         let Some(cluster) = self.cluster.get() else { return Some(KUBERNETES_API.to_owned()) };
-        let unsynced: Vec<&str> = cluster.unsynced().into_iter().map(Kind::as_str).collect();
+        let unsynced = cluster.unsynced();
         if unsynced.is_empty() {
             return None;
         }

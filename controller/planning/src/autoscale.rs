@@ -323,7 +323,9 @@ impl AutoscalePlan<'_> {
         // Its end would be taken for that of the one before.
         if RecordedScaling::is_known(&snapshot.status, from, to, time) {
             self.wake_after = Some(NEXT_SECOND);
-            return;
+            let told =
+                format!("{cause}; {from} -> {to} is on record for this second, the next can come a second later");
+            return self.blocked(Block::CoolingDown, told);
         }
         self.told = Some(to);
         self.decision = Some(Decision {

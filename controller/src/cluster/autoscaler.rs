@@ -63,6 +63,11 @@ impl Autoscalers {
         Ok(self.answer()?.scaled.values().any(|one| one.set == *set))
     }
 
+    /// Whether the API has answered, be it that there are none to be had.
+    pub(super) fn is_asked_for(&self) -> bool {
+        *self.asked_for.borrow()
+    }
+
     /// Waits until the API has answered, be it that there are none to be had.
     pub(super) async fn asked_for(&self) {
         // The sender lives as long as `self`.
@@ -100,33 +105,45 @@ impl Autoscalers {
             Event::Delete(one) => drop(known.scaled.remove(&key_of(&one))),
         }
         if known.reading == Reading::Done {
-            self.asked_for.send_if_modified(|asked_for| !std::mem::replace(asked_for, true));
+            self.note_asked();
         }
     }
 
-    /// What was known stays where the watch only broke. Answers whether the watcher is to be built anew: one that was refused tells
-    /// nothing when it is let in again.
+    /// What was known stays where the watch only broke. One that was refused tells nothing when it is let in again: it is built
+    /// anew.
     fn note_failure(&self, error: &watcher::Error, message: String) -> Next {
         let mut known = self.write();
         let next = match status_of(error) {
             Some(NOT_FOUND) => {
                 known.scaled.clear();
                 known.reading = Reading::Done;
-                Next::Rebuild
+                Next::RebuildLate
             }
             Some(UNAUTHORIZED | FORBIDDEN) => {
                 known.reading = Reading::Failed(message);
-                Next::Rebuild
+                Next::RebuildLate
             }
             Some(_) | None => {
-                if known.reading == Reading::Begun {
-                    known.reading = Reading::Failed(message);
-                }
-                Next::Continue
+                drop(known);
+                self.note_silence(message);
+                return Next::Continue;
             }
         };
-        self.asked_for.send_if_modified(|asked_for| !std::mem::replace(asked_for, true));
+        self.note_asked();
         next
+    }
+
+    /// Nobody has answered: nothing is known of it, unless it was known before.
+    fn note_silence(&self, message: String) {
+        let mut known = self.write();
+        if known.reading == Reading::Begun {
+            known.reading = Reading::Failed(message);
+        }
+        self.note_asked();
+    }
+
+    fn note_asked(&self) {
+        self.asked_for.send_if_modified(|asked_for| !std::mem::replace(asked_for, true));
     }
 }
 
@@ -147,6 +164,10 @@ impl Sink<HorizontalPodAutoscaler> for Arc<Autoscalers> {
 
     fn failed(&self, error: &watcher::Error, message: String) -> Next {
         self.note_failure(error, message)
+    }
+
+    fn hangs(&self, message: String) {
+        self.note_silence(message);
     }
 
     async fn take(&self, event: Event<HorizontalPodAutoscaler>) -> Next {
@@ -181,7 +202,14 @@ fn scaled(one: &HorizontalPodAutoscaler) -> Option<(ObjectKey, Scaled)> {
     }
     let key = key_of(one);
     let set = ObjectKey { namespace: key.namespace.clone(), name: reference.name.clone() };
-    Some((key, Scaled { set, wish: one.status.as_ref().map(|status| status.desired_replicas) }))
+    Some((key, Scaled { set, wish: wish(one) }))
+}
+
+/// The API server gives a new one the status of a wish for 0; whoever has looked at the set has written conditions.
+fn wish(one: &HorizontalPodAutoscaler) -> Option<i32> {
+    let status = one.status.as_ref()?;
+    let has_looked = status.conditions.as_ref().is_some_and(|conditions| !conditions.is_empty());
+    has_looked.then_some(status.desired_replicas)
 }
 
 fn is_set(reference: &CrossVersionObjectReference) -> bool {

@@ -131,11 +131,12 @@ impl KubernetesCluster {
         self.inner.autoscalers.asked_for().await;
     }
 
-    /// The kinds that have not been listed yet.
-    pub fn unsynced(&self) -> Vec<Kind> {
+    /// The kinds that have not been listed yet, autoscalers included.
+    pub fn unsynced(&self) -> Vec<&'static str> {
         let synced = self.inner.store.synced();
         let kinds = synced.borrow();
-        Kind::ALL.into_iter().filter(|kind| !kinds.contains(kind)).collect()
+        let own = Kind::ALL.into_iter().filter(|kind| !kinds.contains(kind)).map(Kind::as_str);
+        own.chain((!self.inner.autoscalers.is_asked_for()).then_some("HorizontalPodAutoscaler")).collect()
     }
 
     /// What the watches fail with at the moment.

@@ -39,6 +39,8 @@ const LIST_SPACING_RESET: Duration = Duration::from_mins(5);
 
 /// After this long without a failure the watch has recovered.
 const FAILURE_MEMORY: Duration = Duration::from_secs(90);
+/// Until somebody gives a right that is missing, or serves what is not served: asked for rarely, as each try is a list.
+const REFUSED_WAIT: Duration = Duration::from_mins(5);
 
 /// One watch, and where it delivers.
 pub(crate) struct Watch<S> {
@@ -61,6 +63,8 @@ pub(crate) trait Sink<K>: Send + Sync {
     fn recovered(&self);
     /// The watch has failed. Answers whether the same watcher is still good for anything.
     fn failed(&self, error: &watcher::Error, message: String) -> Next;
+    /// A list does not come to an end. It is begun anew.
+    fn hangs(&self, message: String);
     /// Takes in one event. Answers whether there is a use for more.
     fn take(&self, event: Event<K>) -> impl Future<Output = Next> + Send;
 }
@@ -87,6 +91,10 @@ impl<K: Stored> Sink<K> for Delivery {
     fn failed(&self, _: &watcher::Error, message: String) -> Next {
         self.failures.note(K::KIND, message);
         Next::Continue
+    }
+
+    fn hangs(&self, message: String) {
+        self.failures.note(K::KIND, message);
     }
 
     async fn take(&self, event: Event<K>) -> Next {
@@ -126,6 +134,8 @@ pub(crate) enum Next {
     Continue,
     /// Build a new one, which lists.
     Rebuild,
+    /// The same, but not soon: nothing says that it will be let in.
+    RebuildLate,
 }
 
 /// What a failure says of the watcher itself.
@@ -184,13 +194,17 @@ impl<S> Watch<S> {
                 Ok(None) => Next::Rebuild,
                 Err(_) => {
                     warn!(kind = S::KIND, seconds = LIST_STEP_MAX.as_secs(), "list hangs, starting anew");
+                    self.sink.hangs(format!("list: no answer within {} s", LIST_STEP_MAX.as_secs()));
                     self.wait_out(history).await;
                     Next::Rebuild
                 }
             };
-            if next == Next::Rebuild {
-                history.listing = false;
-                return;
+            match next {
+                Next::Continue => {}
+                Next::Rebuild | Next::RebuildLate => {
+                    history.listing = false;
+                    return;
+                }
             }
         }
     }
@@ -231,8 +245,18 @@ impl<S> Watch<S> {
         let of_sink = self.sink.failed(error, message);
         history.listing = false;
         let next = history.failed(failure_kind(error), Instant::now());
-        self.wait_out(history).await;
-        if of_sink == Next::Rebuild { of_sink } else { next }
+        match of_sink {
+            Next::Continue => self.wait_out(history).await,
+            Next::Rebuild => {
+                self.wait_out(history).await;
+                return of_sink;
+            }
+            Next::RebuildLate => {
+                sleep(REFUSED_WAIT).await;
+                return of_sink;
+            }
+        }
+        next
     }
 
     async fn wait_out(&self, history: &History) {

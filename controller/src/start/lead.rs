@@ -12,7 +12,6 @@ use tracing::{info, warn};
 use super::StartError;
 use super::hardware::HardwareSource;
 use crate::args::Args;
-use crate::cluster::Kind;
 use crate::cluster::client::{Connection, wait_until_usable};
 use crate::cluster::kubernetes::KubernetesCluster;
 use crate::cluster::watched::WatchedNamespaces;
@@ -131,8 +130,7 @@ async fn never_listed(cluster: &KubernetesCluster) -> StartError {
             () = cluster.synced() => return std::future::pending().await,
             _ = messages.tick() => {}
         }
-        let kinds: Vec<&str> = cluster.unsynced().into_iter().map(Kind::as_str).collect();
-        let kinds = kinds.join(", ");
+        let kinds = cluster.unsynced().join(", ");
         let failures: Vec<String> = cluster.watch_failures().into_iter().map(|(_, failure)| failure).collect();
         let failures = if failures.is_empty() { "the API is slow".to_owned() } else { failures.join("; ") };
         if begun.elapsed() >= LIST_PATIENCE {

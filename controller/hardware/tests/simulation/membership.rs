@@ -1,9 +1,11 @@
 //! Whose set a machine is of: what follows it when it is attached or detached, and what does not.
 
+use std::time::Duration;
+
 use scaleset_crds::VirtualMachineModel;
 use scaleset_crds::scheduled_event::TerminateNotification;
 use scaleset_hardware::sim::{
-    Call, Load, LoadSharing, LoadStep, Maintenance, MaintenanceKind, Outcome, Selector, VirtualClock,
+    Call, Load, LoadSharing, LoadStep, Maintenance, MaintenanceKind, Outcome, Selector, Simulation, VirtualClock,
 };
 use scaleset_hardware::{
     Among, CreateRequest, Hardware, HardwareError, MetricsQuery, NoticeStage, Provisioning, SeriesQuery, Shutdown,
@@ -27,40 +29,43 @@ async fn fixture() -> Fixture {
     fixture
 }
 
-/// How many machines of the set have measured in the last minute.
-async fn measured(fixture: &Fixture, set: &str, window_seconds: i32) -> Vec<i64> {
+/// Ninety per cent of everybody's processor.
+fn busy() -> Load {
+    Load {
+        selector: Selector::default(),
+        namespace: None,
+        metric: "Percentage CPU".to_owned(),
+        sharing: LoadSharing::Each,
+        course: vec![LoadStep { after_seconds: 0, value: 90 }],
+        repeat_seconds: None,
+    }
+}
+
+/// How many machines of the set have measured, minute by minute.
+async fn measured(simulation: &Simulation, set: &str, window_seconds: i32) -> Vec<i64> {
     let name = "Percentage CPU".to_owned();
     let series = SeriesQuery { namespace: None, name, among: Among::All, grain_seconds: 60, window_seconds };
     let query = MetricsQuery { set_uid: set.to_owned(), series: vec![series] };
-    let answer = fixture.simulation.metrics(&query).await.unwrap().remove(0);
+    let answer = simulation.metrics(&query).await.unwrap().remove(0);
     answer.grains.iter().map(|grain| grain.count).collect()
 }
 
 #[tokio::test]
 async fn who_is_attached_is_measured_with_its_set_from_then_on() {
     let fixture = fixture().await;
-    let course = vec![LoadStep { after_seconds: 0, value: 90 }];
-    let load = Load {
-        selector: Selector::default(),
-        namespace: None,
-        metric: "Percentage CPU".to_owned(),
-        sharing: LoadSharing::Each,
-        course,
-        repeat_seconds: None,
-    };
-    fixture.simulation.set_load("web", Some(load)).await.unwrap();
+    fixture.simulation.set_load("web", Some(busy())).await.unwrap();
     fixture.advance(120);
-    assert_eq!(measured(&fixture, "set", 60).await, [2]);
+    assert_eq!(measured(&fixture.simulation, "set", 60).await, [2]);
     fixture.simulation.set_membership(target("c", 1), Some("set")).await.unwrap();
     fixture.advance(120);
-    assert_eq!(measured(&fixture, "set", 60).await, [3]);
+    assert_eq!(measured(&fixture.simulation, "set", 60).await, [3]);
     fixture.simulation.set_membership(target("a", 1), None).await.unwrap();
     fixture.advance(120);
-    assert_eq!(measured(&fixture, "set", 60).await, [2]);
-    let course = measured(&fixture, "set", 420).await;
+    assert_eq!(measured(&fixture.simulation, "set", 60).await, [2]);
+    let course = measured(&fixture.simulation, "set", 420).await;
     assert!(course.contains(&2) && course.contains(&3), "what was before stays: {course:?}");
     assert!(course[..2].iter().all(|count| *count < 3), "it did not measure for the set before it joined: {course:?}");
-    assert_eq!(measured(&fixture, "other", 60).await, [0_i64; 0]);
+    assert_eq!(measured(&fixture.simulation, "other", 60).await, [0_i64; 0]);
     fixture.simulation.set_membership(target("a", 1), Some("set")).await.unwrap();
     fixture
         .simulation
@@ -68,7 +73,7 @@ async fn who_is_attached_is_measured_with_its_set_from_then_on() {
         .await
         .unwrap();
     fixture.advance(180);
-    assert_eq!(measured(&fixture, "set", 60).await, [2], "it comes back, and who stops measures no more");
+    assert_eq!(measured(&fixture.simulation, "set", 60).await, [2], "it comes back, and who stops measures no more");
 }
 
 #[tokio::test]
@@ -165,4 +170,23 @@ async fn it_is_told_once_is_fenced_and_lasts() {
     let inventory = simulation.observe_all().await.unwrap();
     assert_eq!(inventory.machines["a"].owner.set_uid.as_deref(), Some("other"));
     assert_eq!(inventory.highest_instance_numbers["set"], 4, "the number is not given again");
+}
+
+#[tokio::test]
+async fn what_it_measured_before_it_joined_is_not_the_sets_after_a_restart_either() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("hardware.redb");
+    let clock = VirtualClock::default();
+    let simulation = open(&path, &clock);
+    simulation.set_load("web", Some(busy())).await.unwrap();
+    simulation.create(of(None, request("a"))).await.unwrap();
+    clock.advance(Duration::from_secs(600));
+    simulation.set_membership(target("a", 1), Some("set")).await.unwrap();
+    clock.advance(Duration::from_secs(120));
+    let minutes = |counts: Vec<i64>| counts.into_iter().filter(|count| *count > 0).count();
+    let before = minutes(measured(&simulation, "set", 600).await);
+    drop(simulation);
+    let simulation = open(&path, &clock);
+    let after = minutes(measured(&simulation, "set", 600).await);
+    assert!((1..=3).contains(&before) && after == before, "{before} minutes, and {after} after the restart");
 }

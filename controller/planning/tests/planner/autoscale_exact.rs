@@ -86,8 +86,8 @@ fn no_two_decisions_are_alike_from_count_to_count_and_second_for_second() {
     };
     for (what, last, ended, expected) in [
         ("the first", None, Vec::new(), "20 -> 6"),
-        ("the same again", Some(record(now())), vec![done(now())], "nothing"),
-        ("the one before the last", None, vec![done(now())], "nothing"),
+        ("the same again", Some(record(now())), vec![done(now())], "CoolingDown"),
+        ("the one before the last", None, vec![done(now())], "CoolingDown"),
         (
             "a second later",
             Some(record(now() - Duration::from_secs(1))),
@@ -101,9 +101,12 @@ fn no_two_decisions_are_alike_from_count_to_count_and_second_for_second() {
         let planned = plan(&snapshot);
         assert_eq!(outcome(&planned), expected, "{what}");
         let told = planned.told;
-        assert_eq!(told.is_some(), expected != "nothing", "{what}");
+        assert_eq!(told.is_some(), expected != "CoolingDown", "{what}");
         if told.is_none() {
             assert_eq!(planned.wake_after, Some(Duration::from_secs(1)), "{what}");
+            let held = planned.blocker.as_ref().map(|blocker| blocker.message.as_str());
+            let why = "20 -> 6 is on record for this second, the next can come a second later";
+            assert!(held.is_some_and(|held| held.ends_with(why)), "{what}: {held:?}");
             let mut later = snapshot.clone();
             later.status = autoscale_status(&snapshot, &planned);
             later.now += Duration::from_secs(1);

@@ -1,5 +1,5 @@
 use kube::core::Status;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::*;
 
@@ -9,7 +9,11 @@ fn key(name: &str) -> ObjectKey {
 
 /// On something of that API and kind named `web`, with a wish where it has looked already.
 fn on(name: &str, api_version: &str, kind: &str, wish: Option<i32>) -> HorizontalPodAutoscaler {
-    let status = wish.map_or(Value::Null, |wish| json!({"desiredReplicas": wish}));
+    let looked = json!([{"type": "AbleToScale", "status": "True"}]);
+    let status = wish.map_or_else(
+        || json!({"currentMetrics": null, "desiredReplicas": 0}),
+        |wish| json!({"desiredReplicas": wish, "conditions": looked}),
+    );
     let value = json!({
         "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
         "metadata": {"namespace": "default", "name": name},
@@ -97,9 +101,9 @@ fn nobody_is_told_that_there_is_none_before_somebody_has_answered() {
 fn where_the_api_has_none_there_is_none_and_where_they_may_not_be_read_nobody_can_tell() {
     use watcher::Error::{InitialListFailed, WatchStartFailed};
     for (error, at_first, later, next) in [
-        (refused(404, InitialListFailed), Ok(false), Ok(false), Next::Rebuild),
-        (refused(403, InitialListFailed), Err("list: no"), Err("list: no"), Next::Rebuild),
-        (refused(403, WatchStartFailed), Err("list: no"), Err("list: no"), Next::Rebuild),
+        (refused(404, InitialListFailed), Ok(false), Ok(false), Next::RebuildLate),
+        (refused(403, InitialListFailed), Err("list: no"), Err("list: no"), Next::RebuildLate),
+        (refused(403, WatchStartFailed), Err("list: no"), Err("list: no"), Next::RebuildLate),
         (refused(500, WatchStartFailed), Err("list: no"), Ok(true), Next::Continue),
         (watcher::Error::NoResourceVersion, Err("list: no"), Ok(true), Next::Continue),
     ] {

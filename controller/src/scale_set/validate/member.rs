@@ -86,13 +86,17 @@ fn is_leaving(set: &ScaleSet, vm: &FlexVM) -> bool {
 
 /// How many of these are members, those of a surge and those on their way out included: each takes the room of one.
 pub(crate) fn member_count(set: &ScaleSet, vms: &[Arc<FlexVM>]) -> usize {
-    vms.iter().filter(|vm| enrolled(set, vm).is_some() && !is_leaving(set, vm)).count()
+    vms.iter().filter(|vm| member_origin(set, vm).is_some()).count()
 }
 
 /// Members are the FlexVMs that the set has and that do not leave it.
+fn member_origin(set: &ScaleSet, vm: &FlexVM) -> Option<Origin> {
+    enrolled(set, vm).filter(|_| !is_leaving(set, vm))
+}
+
 fn flexible_member(set: &ScaleSet, revisions: &[Revision], vm: &FlexVM) -> Option<Member> {
     let spec = &vm.spec;
-    let origin = enrolled(set, vm).filter(|_| !is_leaving(set, vm))?;
+    let origin = member_origin(set, vm)?;
     let placed = Placed {
         zone: spec.zone.clone(),
         fault_domain: spec.platform_fault_domain.or_else(|| fault_domain_on(&vm.metadata)),
