@@ -283,7 +283,7 @@ fn forward(
     } else if waiting.is_empty() {
         record.running_status.code = RollingUpgradeCode::Completed;
         decision.record = Some(record);
-    } else if let leaving = surge::unfinished(input)
+    } else if let leaving = surge::unfinished(input, &census)
         && !leaving.is_empty()
     {
         let message = format!("{outdated}, wait for {} to go", some_names(&leaving));

@@ -5,7 +5,7 @@ use scaleset_planning::snapshot::{Headroom, MaxSurge, ScaleSetSnapshot};
 use scaleset_planning::view::Health;
 
 use crate::fleet::{assigned, audited, created, deleted, newest};
-use crate::surging::{available, go_on, headroom, live, pass, progress, roll, settle, surging, unavailable};
+use crate::surging::{available, go_on, headroom, live, obey_some, pass, progress, roll, settle, surging, unavailable};
 
 #[test]
 fn a_surge_is_a_count_or_a_share_of_the_batch_rounded_up_and_never_above_it() {
@@ -54,6 +54,25 @@ fn capacity_never_drops_and_target_and_surge_are_never_exceeded() {
         assert_eq!((progress(&snapshot), live(&snapshot)), ([10, 0, 0, 0], 10), "{surge:?}");
         assert!(snapshot.members.iter().all(|m| m.assigned_revision == Some(newest(&snapshot))));
     }
+}
+
+#[test]
+fn a_growth_beside_a_pair_that_ends_begins_no_batch_of_who_goes() {
+    let mut snapshot = surging(&[(None, 10)], MaxSurge::Count(1));
+    pass(&mut snapshot);
+    settle(&mut snapshot);
+    snapshot.set.replicas = Some(14);
+    let grows = pass(&mut snapshot);
+    assert_eq!((deleted(&grows), created(&grows).len()), (vec!["web-0"], 4), "{grows}");
+    assert!(created(&grows).iter().all(|new| new.roll.as_ref().is_none_or(|mark| mark.replaces.is_none())), "{grows}");
+    settle(&mut snapshot);
+    for _ in 0..10 {
+        let plan = audited(&snapshot);
+        obey_some(&mut snapshot, &plan, usize::MAX);
+        assert!(live(&snapshot) <= 15, "{} of 14 and a surge of 1", live(&snapshot));
+        settle(&mut snapshot);
+    }
+    assert_eq!((live(&snapshot), progress(&snapshot)), (14, [10, 0, 0, 0]));
 }
 
 #[test]

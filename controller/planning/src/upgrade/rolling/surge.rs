@@ -135,9 +135,9 @@ pub(super) fn lacks_room(member: &Member) -> bool {
         && report.failure.as_ref().is_some_and(|failure| is_capacity(failure.reason))
 }
 
-/// Names of those that an earlier surge waits for before another batch may begin: members on their way out, and new ones
-/// that still outnumber the target.
-pub(super) fn unfinished<'pass>(input: &RollingInput<'pass>) -> Vec<&'pass str> {
+/// Names of those that an earlier surge waits for before another batch may begin: members on their way out, old ones that go in
+/// this very pass, and new ones that still outnumber the target.
+pub(super) fn unfinished<'pass>(input: &RollingInput<'pass>, census: &Census<'pass>) -> Vec<&'pass str> {
     let members = input.upgrade.members;
     let outnumbered = live_made(members).count() > input.surge.target;
     let pending = |new: &'pass Member| {
@@ -146,7 +146,10 @@ pub(super) fn unfinished<'pass>(input: &RollingInput<'pass>) -> Vec<&'pass str> 
         let surplus = (outnumbered && old.is_some() && new.protection == Protection::None).then_some(new);
         goes.or(surplus).map(|member| member.name.as_str())
     };
-    members.iter().filter(|member| member.is_made() && replaced_by(member).is_some()).filter_map(pending).collect()
+    let new = members.iter().filter(|member| member.is_made() && replaced_by(member).is_some());
+    let pending: Vec<&str> = new.filter_map(pending).collect();
+    // Where a set grows meanwhile, nobody outnumbers the target, and the old ones are live for whoever chooses a batch.
+    if pending.is_empty() { census.replaced().iter().map(|pair| pair.old.name.as_str()).collect() } else { pending }
 }
 
 /// Which of a batch are replaced by new members first; else why none.
