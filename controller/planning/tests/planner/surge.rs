@@ -59,7 +59,7 @@ fn capacity_never_drops_and_target_and_surge_are_never_exceeded() {
 #[test]
 fn a_growth_beside_a_pair_that_ends_begins_no_batch_of_who_goes() {
     let mut snapshot = surging(&[(None, 10)], MaxSurge::Count(1));
-    pass(&mut snapshot);
+    go_on(&mut snapshot);
     settle(&mut snapshot);
     snapshot.set.replicas = Some(14);
     let grows = pass(&mut snapshot);
