@@ -40,12 +40,12 @@ impl Program {
 
     /// Path of its binary, which is built first where none stands ready.
     pub async fn binary(self) -> anyhow::Result<PathBuf> {
-        if let Some(folder) = env::var_os("SCALESET_PROGRAMS") {
-            return Ok(Path::new(&folder).join(self.name()));
-        }
         static CONTROLLER: OnceCell<PathBuf> = OnceCell::const_new();
         static PLUGIN: OnceCell<PathBuf> = OnceCell::const_new();
         static HARDWARE: OnceCell<PathBuf> = OnceCell::const_new();
+        if let Some(folder) = env::var_os("SCALESET_PROGRAMS") {
+            return Ok(Path::new(&folder).join(self.name()));
+        }
         let built = match self {
             Self::Controller => &CONTROLLER,
             Self::Plugin => &PLUGIN,

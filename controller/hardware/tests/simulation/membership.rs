@@ -180,9 +180,9 @@ async fn what_it_measured_before_it_joined_is_not_the_sets_after_a_restart_eithe
     let simulation = open(&path, &clock);
     simulation.set_load("web", Some(busy())).await.unwrap();
     simulation.create(of(None, request("a"))).await.unwrap();
-    clock.advance(Duration::from_secs(600));
+    clock.advance(Duration::from_mins(10));
     simulation.set_membership(target("a", 1), Some("set")).await.unwrap();
-    clock.advance(Duration::from_secs(120));
+    clock.advance(Duration::from_mins(2));
     let minutes = |counts: Vec<i64>| counts.into_iter().filter(|count| *count > 0).count();
     let before = minutes(measured(&simulation, "set", 600).await);
     drop(simulation);
