@@ -6,7 +6,7 @@ use clap::Parser;
 use scaleset_controller::args::Args;
 use scaleset_controller::{check, start};
 
-#[cfg(feature = "jemalloc")]
+#[cfg(all(feature = "jemalloc", target_os = "linux"))]
 #[global_allocator]
 static HEAP: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
