@@ -11,6 +11,7 @@ use scaleset_crds::ScaleSet;
 use scaleset_crds::repairs::OrchestrationServiceState;
 use scaleset_hardware::sim::Call;
 use scaleset_tests::local::hardware::effective;
+use scaleset_tests::local::plugin::Plugin;
 use serde_json::{Value, json};
 
 use crate::rolling::application;
@@ -111,20 +112,17 @@ fn a_person_suspends_repairs_and_resumes_them() {
     run("repairs-suspended", async |scene| {
         scene.apply(&repaired(3, &json!({"enabled": true, "repairAction": "Reimage"})))?;
         scene.settled("web").await?;
-        let operate = |name: &str, action: &str| {
-            scene.apply(&json!({
-                "apiVersion": "compute.scaleset.io/v1alpha1",
-                "kind": "ScaleSetOperation",
-                "metadata": {"name": name},
-                "spec": {
-                    "target": {"kind": "ScaleSet", "name": "web"},
-                    "type": "SetOrchestrationServiceState",
-                    "parameters": {"serviceName": "AutomaticRepairs", "action": action},
-                },
-            }))?;
-            scene.kubectl(&["wait", "--for=condition=Complete", &format!("ssop/{name}"), "--timeout=30s"])
-        };
-        operate("suspend", "Suspend")?;
+        scene.apply(&json!({
+            "apiVersion": "compute.scaleset.io/v1alpha1",
+            "kind": "ScaleSetOperation",
+            "metadata": {"name": "suspend"},
+            "spec": {
+                "target": {"kind": "ScaleSet", "name": "web"},
+                "type": "SetOrchestrationServiceState",
+                "parameters": {"serviceName": "AutomaticRepairs", "action": "Suspend"},
+            },
+        }))?;
+        scene.kubectl(&["wait", "--for=condition=Complete", "ssop/suspend", "--timeout=30s"])?;
         assert_eq!(service(scene).await?, OrchestrationServiceState::Suspended);
         answer(scene, 1, "Unhealthy").await?;
         scene
@@ -135,7 +133,8 @@ fn a_person_suspends_repairs_and_resumes_them() {
                 Ok(())
             })
             .await?;
-        operate("resume", "Resume")?;
+        let plugin = Plugin::new(&scene.world.cluster.plane().admin_kubeconfig(), &scene.namespace).await?;
+        plugin.run(&["set-orchestration-service-state", "web", "--action", "Resume"])?;
         assert_eq!(service(scene).await?, OrchestrationServiceState::Running);
         scene
             .until("it is reimaged", async || {

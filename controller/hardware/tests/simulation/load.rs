@@ -100,6 +100,29 @@ async fn grains_are_whole_and_end_with_the_last_minute() {
 }
 
 #[tokio::test]
+async fn hosts_report_processor_network_and_disk_of_every_machine_with_and_without_load() {
+    let fixture = Fixture::new();
+    member(&fixture, "a").await;
+    fixture.advance(300);
+    for (name, value) in [
+        (CPU, 11),
+        ("Network In Total", 12),
+        ("Network Out Total", 13),
+        ("Disk Read Bytes", 14),
+        ("Disk Write Bytes", 15),
+        ("Disk Read Operations/Sec", 16),
+        ("Disk Write Operations/Sec", 17),
+    ] {
+        let asked = query(name, 60, 60);
+        assert_eq!(told(&measured(&fixture, &asked).await), [(1, 0)], "{name} without load");
+        let driven = Load { metric: name.to_owned(), ..load(LoadSharing::Each, value) };
+        fixture.simulation.set_load(name, Some(driven)).await.unwrap();
+        fixture.advance(60);
+        assert_eq!(told(&measured(&fixture, &asked).await), [(1, value)], "{name} under load");
+    }
+}
+
+#[tokio::test]
 async fn what_nobody_reports_has_no_grains() {
     let fixture = Fixture::new();
     member(&fixture, "a").await;

@@ -114,3 +114,31 @@ fn no_two_decisions_are_alike_from_count_to_count_and_second_for_second() {
         }
     }
 }
+
+#[test]
+fn each_operator_compares_as_its_name_says() {
+    for (operator, below, equal, above) in [
+        (MetricOperator::Equals, false, true, false),
+        (MetricOperator::NotEquals, true, false, true),
+        (MetricOperator::GreaterThan, false, false, true),
+        (MetricOperator::GreaterThanOrEqual, false, true, true),
+        (MetricOperator::LessThan, true, false, false),
+        (MetricOperator::LessThanOrEqual, true, true, false),
+    ] {
+        for (value, fires) in [("49.999", below), ("50", equal), ("50.001", above)] {
+            let only = profile("usual", [1, 10, 1], vec![rule("only", operator, "50", 1)]);
+            let expected = if fires { "2 -> 3" } else { "nothing" };
+            assert_eq!(outcome(&plan(&snapshot(2, only, &[("only", value)]))), expected, "{value} {operator:?} 50");
+        }
+    }
+}
+
+#[test]
+fn a_queue_is_divided_by_the_count() {
+    for (count, threshold, expected) in [(2, "24", "2 -> 3"), (2, "25", "nothing"), (3, "16", "3 -> 4")] {
+        let divided = Rule { division: Division::PerInstance, ..out("queue", threshold, 1) };
+        let only = profile("usual", [1, 10, 1], vec![divided]);
+        let queue = snapshot(count, only, &[("queue", "50")]);
+        assert_eq!(outcome(&plan(&queue)), expected, "50 messages on {count} against {threshold}");
+    }
+}

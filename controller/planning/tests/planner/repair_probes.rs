@@ -1,15 +1,16 @@
 //! Repairs by `Replace` whose new VM does not come up: it is still the one probe of its zone, and still takes its place in the batch.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use scaleset_crds::condition::Reason;
 use scaleset_crds::repairs::RepairAction;
 use scaleset_crds::vocabulary::{HealthState, PowerState, ProvisioningState};
-use scaleset_planning::snapshot::{Failure, Member, Observation, RepairMark, ScaleSetSnapshot};
+use scaleset_planning::snapshot::{Failure, Member, Observation, OsDiskReport, RepairMark, ScaleSetSnapshot};
 use scaleset_planning::view::Health;
 
-use crate::fleet::{audited, change_profile, member, newest, profile};
+use crate::fleet::{audited, change_profile, keep_revision, member, newest, profile};
 use crate::repairs::{begun, held, mark, names, now, repairing, with_unwell};
 
 /// The member has gone, and this one was made in its place by a repair that was decided at `since`; it has no hardware.
@@ -166,4 +167,38 @@ fn a_new_vm_that_waits_for_room_takes_its_place_in_the_batch_until_its_grace_is_
             "{seconds} s"
         );
     }
+}
+
+#[test]
+fn sizes_and_images_of_one_zone_have_a_breaker_each() {
+    type Others = fn(&mut ScaleSetSnapshot);
+    let larger: Others = |snapshot| {
+        let size = profile("Standard_D4s_v3");
+        change_profile(snapshot, size.clone());
+        keep_revision(snapshot, "web-larger", 2, &Arc::new(size));
+        for member in snapshot.members.iter_mut().skip(20) {
+            member.assigned_revision = Some("web-larger".to_owned());
+            member.report.running_revision = member.assigned_revision.clone();
+        }
+    };
+    let newer: Others = |snapshot| {
+        for member in snapshot.members.iter_mut().skip(20) {
+            let disk = member.report.os_disk.take().expect("it is there");
+            member.report.os_disk = Some(OsDiskReport { version: "22.04.2".to_owned(), ..disk });
+        }
+    };
+    let unwell: Vec<usize> = (0..20).chain([30, 35, 40]).collect();
+    let said = "20 of 20 down (zone 1, Standard_D2s_v3, Canonical:ubuntu-server:22_04-lts 22.04.1), 19 wait behind";
+    for (what, others) in [("size", larger), ("image", newer)] {
+        let mut snapshot = with_unwell(repairing(&[(Some("1"), 80)], RepairAction::Restart), &unwell);
+        others(&mut snapshot);
+        let plan = audited(&snapshot);
+        assert_eq!(names(&begun(&plan)), ["web-30", "web-35", "web-40", "web-0"], "another {what} goes on first");
+        let (waiting, message) = held(&plan, Reason::RepairBreakerOpen).expect("it is told");
+        assert_eq!(waiting, 19, "another {what}");
+        assert!(message.starts_with(said), "another {what}: {message}");
+    }
+    // All of one size and image: 23 of 80 are no outage.
+    let plan = audited(&with_unwell(repairing(&[(Some("1"), 80)], RepairAction::Restart), &unwell));
+    assert_eq!((begun(&plan).len(), held(&plan, Reason::RepairBreakerOpen)), (4, None));
 }

@@ -17,6 +17,11 @@ const NAMES: [&str; 2] = ["scaleset-controller", "scaleset-hardware"];
 const PROFILE: &str = "image";
 /// What the programs have beside what they have by default.
 const FEATURES: [&str; 2] = ["--features", "scaleset-controller/jemalloc"];
+/// What the allocator would else ask of the machine that compiles it: how wide addresses are, as a power of two. Linux hands out
+/// wider ones only to those who ask for them.
+const ADDRESS_WIDTH: (&str, &str) = ("JEMALLOC_SYS_WITH_LG_VADDR", "48");
+/// The same for the size of a page. A program may meet larger pages than the machine that compiled it has, never than these.
+const PAGE_SIZE: &str = "JEMALLOC_SYS_WITH_LG_PAGE";
 /// Cargo's own variable for what to compile for.
 const TARGET: &str = "CARGO_BUILD_TARGET";
 
@@ -47,6 +52,7 @@ pub(crate) fn build(root: &Path, target: &Path) -> anyhow::Result<Programs> {
         command.args(["--package", package, "--bin", name]);
     }
     command.env("CARGO_TARGET_DIR", target).env("CARGO_INCREMENTAL", "0");
+    command.env(ADDRESS_WIDTH.0, ADDRESS_WIDTH.1).env(PAGE_SIZE, page_size(std::env::consts::ARCH));
     command.env_remove("RUSTFLAGS").env("CARGO_ENCODED_RUSTFLAGS", flags(root)?);
     let status = command.status().context("cargo could not be run")?;
     if !status.success() {
@@ -57,6 +63,11 @@ pub(crate) fn build(root: &Path, target: &Path) -> anyhow::Result<Programs> {
     let mut packages: Vec<String> = found.into_iter().map(|(_, package)| package).collect();
     packages.dedup();
     Ok(Programs { paths, packages, metadata })
+}
+
+/// The largest page that Linux has on `processor`, as a power of two.
+fn page_size(processor: &str) -> &'static str {
+    if processor == "x86_64" { "12" } else { "16" }
 }
 
 /// Separated as cargo wants it, for a path may hold spaces.
