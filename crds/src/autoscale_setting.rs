@@ -23,6 +23,19 @@ mod rule;
 mod status;
 mod vocabulary;
 
+/// What hosts report of every VM without anybody's doing.
+///
+/// Source: Azure's "Supported metrics for Microsoft.Compute/virtualMachines", those that autoscale's pages use.
+pub const HOST_METRICS: [&str; 7] = [
+    "Percentage CPU",
+    "Network In Total",
+    "Network Out Total",
+    "Disk Read Bytes",
+    "Disk Write Bytes",
+    "Disk Read Operations/Sec",
+    "Disk Write Operations/Sec",
+];
+
 /// Rules that follow a set's load, and profiles that follow the calendar. They act on the number of VMs that the set makes
 /// from its profile, every 30 seconds of scenario time, one setting for each set.
 #[derive(Clone, Debug, PartialEq, CustomResource, Serialize, Deserialize, KubeSchema)]
@@ -112,7 +125,8 @@ pub struct AutoscaleProfile {
 #[x_kube(
     validation = refuse::range("minimum", 0, 1_000),
     validation = refuse::range("maximum", 0, 1_000),
-    validation = refuse::capacity_order()
+    validation = refuse::bounds_order(),
+    validation = refuse::default_between()
 )]
 pub struct ScaleCapacity {
     /// Fewest VMs, 0 to 1000. Required. A set with fewer gets new VMs at the next evaluation, whatever the cooldown.

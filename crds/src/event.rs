@@ -77,9 +77,9 @@ closed_enum! {
         // Of an autoscale setting.
         /// It has decided on another count.
         ScaleInitiated,
-        /// The set has reached the count.
+        /// The set has taken the count.
         ScaleSucceeded,
-        /// The set has not taken or not reached the count.
+        /// The set has not taken the count.
         ScaleFailed,
         /// A scale-in would be undone at once, and is not done.
         Flapping,

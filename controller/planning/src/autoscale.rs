@@ -244,7 +244,7 @@ fn decide(snapshot: &AutoscaleSnapshot, profile: &Profile, current: i32, plan: &
         Wanted::Change(change) => change,
     };
     if let Some(until) = cooldown::running(&snapshot.status, snapshot.now) {
-        let message = format!("{}; no rule acts before {}", change.cause, whole_seconds(until));
+        let message = format!("{}; no rule acts before {} scenario time", change.cause, whole_seconds(until));
         return plan.blocked(Block::CoolingDown, message);
     }
     if change.to > current {

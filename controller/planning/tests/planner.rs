@@ -8,6 +8,8 @@ mod autoscale;
 mod autoscale_counts;
 #[path = "planner/autoscale_exact.rs"]
 mod autoscale_exact;
+#[path = "planner/autoscale_unread.rs"]
+mod autoscale_unread;
 #[path = "planner/ceiling.rs"]
 mod ceiling;
 #[path = "planner/fleet.rs"]

@@ -11,6 +11,7 @@ use scaleset_crds::rolling_upgrade::{RollingUpgradeProgress, RollingUpgradeStatu
 use scaleset_planning::plan::ScaleSetPlan;
 use scaleset_planning::snapshot::ScaleSetSnapshot;
 use scaleset_planning::status::scale_set::{ScaleSetOutcome, scale_set_status};
+use scaleset_planning::wording::some_names;
 use tracing::warn;
 
 use super::decisions::{Decision, counts, decisions};
@@ -198,12 +199,15 @@ fn notices(observed: &Observed, plan: &ScaleSetPlan, executed: &Executed) -> Vec
     notices
 }
 
-/// How many, and the first and the last.
+/// How many, and the first by name.
 fn list(names: &[String]) -> String {
     match names {
         [] => "nothing".to_owned(),
         [one] => one.clone(),
-        [first, .., last] => format!("{} members: {first} … {last}", names.len()),
+        [_, ..] => {
+            let all: Vec<&str> = names.iter().map(String::as_str).collect();
+            format!("{} members: {}", names.len(), some_names(&all))
+        }
     }
 }
 

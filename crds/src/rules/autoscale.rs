@@ -57,13 +57,18 @@ pub(crate) fn rule_count() -> Rule {
     )
 }
 
-/// The bounds hold the default.
-pub(crate) fn capacity_order() -> Rule {
+/// The bounds are the right way round.
+pub(crate) fn bounds_order() -> Rule {
+    require("self.minimum <= self.maximum", Code::InvalidParameter, ".minimum", "minimum must be at most maximum")
+}
+
+/// The bounds hold the default; which of two crossed ones is meant, nobody knows.
+pub(crate) fn default_between() -> Rule {
     require(
-        "self.minimum <= self.default && self.default <= self.maximum",
+        "self.minimum > self.maximum || (self.minimum <= self.default && self.default <= self.maximum)",
         Code::InvalidParameter,
         ".default",
-        "minimum must be at most default, and default at most maximum",
+        "default must be from minimum to maximum",
     )
 }
 

@@ -65,6 +65,7 @@ pub(crate) fn show(progress: &Progress<'_>) {
 
 /// Builds the controller and returns its path; cargo shows its own progress.
 pub(crate) fn controller() -> anyhow::Result<PathBuf> {
+    say("compiling the controller with optimization: up to about 8 min on 2 cores the first time");
     let build = ["build", "--release", "--package", "scaleset-controller"];
     let status = cargo().args(build).status().context("cargo could not be run")?;
     if !status.success() {

@@ -88,7 +88,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     match end {
         End::Asked | End::NobodyReads => Ok(()),
         End::Ended(names) => bail!(
-            "{} ended, by `make down` elsewhere or by itself; this run has stopped the rest, the logs are in {}",
+            "{} ended, by `make down` elsewhere or by itself; this run has stopped the rest; `make run` and `make up` go on from the kept \
+             state; the logs are in {}",
             names.join(", "),
             root().display()
         ),

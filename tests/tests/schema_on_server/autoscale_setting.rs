@@ -84,7 +84,13 @@ fn of_profiles() -> Vec<Case> {
             capacity(2, 10, 10),
             capacity(2, 10, 11),
             &of_capacity("default"),
-            "InvalidParameter: minimum must be at most default, and default at most maximum",
+            "InvalidParameter: default must be from minimum to maximum",
+        ),
+        always(
+            capacity(10, 10, 10),
+            capacity(10, 2, 5),
+            &of_capacity("minimum"),
+            "InvalidParameter: minimum must be at most maximum",
         ),
     ]
 }

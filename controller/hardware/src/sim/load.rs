@@ -8,6 +8,7 @@ mod history;
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
+use scaleset_crds::autoscale_setting::HOST_METRICS;
 use serde::{Deserialize, Serialize};
 
 use super::fault::{Selector, Subject};
@@ -18,16 +19,6 @@ pub(crate) const REMEMBERED: SignedDuration = SignedDuration::from_hours(13);
 /// A percentage of a machine ends here, in thousandths.
 const FULL: i64 = 100_000;
 
-/// What hosts report of every machine, load or none.
-const HOST_METRICS: [&str; 7] = [
-    CPU,
-    "Network In Total",
-    "Network Out Total",
-    "Disk Read Bytes",
-    "Disk Write Bytes",
-    "Disk Read Operations/Sec",
-    "Disk Write Operations/Sec",
-];
 const CPU: &str = "Percentage CPU";
 
 /// What makes machines measure something. The first that fits a machine and a metric decides.

@@ -175,7 +175,7 @@ async fn a_simulated_eviction_is_done_once_and_on_spot_machines_only() {
     };
     assert_eq!(
         refusal(ask("regular").await),
-        "OperationNotAllowed: a machine whose power is running cannot be evicted, it must be a Spot VM with hardware"
+        "OperationNotAllowed: a machine of priority Regular cannot be evicted, only Spot ones are"
     );
     let told = ask("a").await.unwrap();
     fixture.advance(10);

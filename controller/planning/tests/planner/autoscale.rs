@@ -229,29 +229,6 @@ fn without_metrics_the_default_is_a_floor_and_never_a_ceiling() {
     assert_eq!(outcome(&plan(&none)), "nothing", "a profile without rules needs no metrics");
 }
 
-#[test]
-fn metrics_that_nobody_reports_are_named_and_their_rules_counted() {
-    let of = |metric: &str, rule: Rule| Rule { metric: MetricWish { name: metric.to_owned(), ..rule.metric }, ..rule };
-    let on = |metric: &str| of(metric, out(metric, "70", 1));
-    let cpu = || vec![out("more", "70", 1), back("less", "30", 1)];
-    let with = |metrics: &[&str]| cpu().into_iter().chain(metrics.iter().map(|metric| on(metric))).collect();
-    for (rules, read, expected) in [
-        (cpu(), vec![("more", "50")], "nobody reports Percentage CPU"),
-        (cpu(), vec![], "nobody reports Percentage CPU (2 rules)"),
-        (with(&["memory"]), vec![], "nobody reports Percentage CPU, memory (3 rules)"),
-        (with(&["memory", "disk"]), vec![], "nobody reports Percentage CPU, memory, disk (4 rules)"),
-        (
-            with(&["memory", "disk", "sent"]),
-            vec![],
-            "nobody reports Percentage CPU, memory, disk and 1 other (5 rules)",
-        ),
-        (with(&["a", "b", "c", "d"]), vec![("a", "1")], "nobody reports Percentage CPU, b, c and 1 other (5 rules)"),
-    ] {
-        let snapshot = snapshot(5, profile("usual", [1, 10, 4], rules), &read);
-        assert_eq!(plan(&snapshot).lost.as_deref(), Some(expected));
-    }
-}
-
 /// A change, and what it is called.
 type Change = (&'static str, fn(&mut AutoscaleSnapshot));
 

@@ -67,13 +67,11 @@ impl World {
                 self.move_to(&target.uid, place);
             }
             OperationAction::SimulateEviction => {
-                let is_spot = model.spot.is_some();
-                allowed(
-                    "evicted",
-                    power,
-                    is_spot && can_be_evicted(record, now),
-                    "it must be a Spot VM with hardware",
-                )?;
+                if model.spot.is_none() {
+                    let message = "a machine of priority Regular cannot be evicted, only Spot ones are".to_owned();
+                    return Err(refused("OperationNotAllowed", message));
+                }
+                allowed("evicted", power, can_be_evicted(record, now), "it must hold hardware: start it")?;
                 self.preempt(&target.uid, EvictionReason::Simulated, now);
                 self.note_generation(target);
             }

@@ -135,9 +135,8 @@ impl<'pass> Verdicts<'pass> {
             return unfinished(Reason::Protected, hold.message.clone());
         }
         if live > target || leaving > 0 {
-            let reason = if live > target { Reason::ScalingIn } else { Reason::Deleting };
             let message = format!("{target} are to stay, {} leaving{}", leaving + planned, self.after_notice());
-            return unfinished(reason, message);
+            return unfinished(Reason::ScalingIn, message);
         }
         if planned > 0 { unfinished(Reason::Upgrading, self.update_counts()) } else { None }
     }
