@@ -128,7 +128,14 @@ fn a_vm_that_runs_joins_and_leaves_a_set_without_downtime() {
         assert!(!detached.labels().contains_key(SCALE_SET));
         let id = |vm: &FlexVM| vm.status.as_ref().and_then(|status| status.vm_id.clone());
         assert_eq!(id(&detached), id(&alone), "one machine for all its life");
-        assert_eq!(scene.journal().await?.len(), calls, "the hardware was not touched");
+        scene
+            .until("the hardware knows that it joined and left", async || {
+                let told = scene.calls(Call::SetMembership).await?;
+                ensure!(told == 2, "it was told {told} times");
+                Ok(())
+            })
+            .await?;
+        assert_eq!(scene.journal().await?.len(), calls + 2, "nothing else was asked of the hardware");
         assert_eq!(scene.set("demo").await?.spec.replicas, Some(2));
 
         // Detached and attached elsewhere in one go: it leaves first, and joins then.
