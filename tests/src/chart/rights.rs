@@ -30,6 +30,9 @@ enum Holder {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rights(BTreeMap<Holder, BTreeSet<Right>>);
 
+/// How users begin that are nodes.
+const NODES: &str = "system:node:";
+
 /// What no log of the suite has to show, and why.
 const UNSEEN: &[(&str, &str, &str)] = &[
     // Asked of the authoriser by the admission plugin OwnerReferencesPermissionEnforcement, not by a request.
@@ -97,11 +100,16 @@ impl Rights {
         Ok(refused)
     }
 
-    /// Whose request it was.
+    /// Whose request it was. A node is in the group of everybody and has rights of its own, which come a moment after a pod does:
+    /// until then the API server may name our role for what it asks.
     fn used_by(&mut self, event: &Value) -> Option<&mut BTreeSet<Right>> {
-        let account = Holder::Account(text(&event["user"]["username"]).to_owned());
+        let user = text(&event["user"]["username"]);
+        let account = Holder::Account(user.to_owned());
         if self.0.contains_key(&account) {
             return self.0.get_mut(&account);
+        }
+        if user.starts_with(NODES) {
+            return None;
         }
         let reason = text(&event["annotations"]["authorization.k8s.io/reason"]);
         let is_reason = |holder: &Holder| match holder {
@@ -278,14 +286,16 @@ mod tests {
         let granted = Rights::granted(&[role.clone(), binding("Group")]).unwrap();
         assert_eq!(granted.of_groups(), ["group g by role r: list configmaps", "group g by role r: watch configmaps"]);
         let mut used = granted.nobody_has_used();
-        let by = |verb: &str, role: &str| {
+        let by = |user: &str, verb: &str, role: &str| {
             let reason = format!(r#"RBAC: allowed by RoleBinding "r/n" of Role "{role}" to Group "g""#);
-            json!({"user": {"username": "somebody", "groups": ["g"]}, "verb": verb,
+            json!({"user": {"username": user, "groups": ["g"]}, "verb": verb,
                 "responseStatus": {"code": 200}, "objectRef": {"resource": "configmaps"}, "annotations":
                 {"authorization.k8s.io/decision": "allow", "authorization.k8s.io/reason": reason}})
             .to_string()
         };
-        let log = [by("list", "r"), by("watch", "other"), by("get", "other")].join("\n");
+        let (people, node) = ("somebody", "system:node:first");
+        let events = [by(people, "list", "r"), by(people, "watch", "other"), by(people, "get", "other")];
+        let log = [events.join("\n"), by(node, "watch", "r"), by(node, "get", "r")].join("\n");
         assert_eq!(used.add_used(&log).unwrap(), Vec::<String>::new());
         assert_eq!(granted.beyond(&used), ["group g by role r: watch configmaps"]);
         assert!(used.beyond(&granted).is_empty());
