@@ -77,11 +77,13 @@ pub(crate) fn tell(made: &Made) {
 /// Compiles this checkout in two folders and compares: what differs depends on where it was built.
 pub(crate) fn reproduce() -> anyhow::Result<()> {
     let scratch = programs::target_directory().join("reproduce");
+    // Somebody may commit while the first compiles.
+    let commit = git(&workspace_root(), &["rev-parse", "HEAD"]).context("git knows no commit here")?;
     let mut digests = Vec::new();
     for name in ["one", "another-place"] {
         let place = scratch.join(name);
         let root = place.join("checkout");
-        copy_checkout(&root)?;
+        copy_checkout(&commit, &root)?;
         let made = make_from(&root, &place.join("target"), &place.join("image"))?;
         say(format_args!("{}: {}", place.display(), made.written.digest));
         digests.push(made.written.digest);
@@ -94,15 +96,20 @@ pub(crate) fn reproduce() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What Git knows of this checkout's last commit, elsewhere.
-fn copy_checkout(to: &Path) -> anyhow::Result<()> {
+/// What Git knows of a commit, elsewhere.
+fn copy_checkout(commit: &str, to: &Path) -> anyhow::Result<()> {
     if to.exists() {
         fs::remove_dir_all(to).with_context(|| to.display().to_string())?;
     }
     let (from, to) = (workspace_root().display().to_string(), to.display().to_string());
-    let status = Command::new("git").args(["clone", "--quiet", &from, &to]).status().context("git could not be run")?;
-    if !status.success() {
-        bail!("git clone {from} {to} failed");
+    for arguments in [
+        vec!["clone", "--quiet", "--no-checkout", &from, &to],
+        vec!["-C", &to, "checkout", "--quiet", "--detach", commit],
+    ] {
+        let status = Command::new("git").args(&arguments).status().context("git could not be run")?;
+        if !status.success() {
+            bail!("git {} failed", arguments.join(" "));
+        }
     }
     Ok(())
 }

@@ -126,8 +126,13 @@ fn a_model_is_changed_compared_taken_by_hand_and_taken_back() {
                 Ok(())
             })
             .await?;
-        let why = plugin.run(&["why", "web"])?;
-        assert!(why.contains("ManualUpgradePolicy"), "{why}");
+        scene
+            .until("the set says why", async || {
+                let why = plugin.run(&["why", "web"])?;
+                ensure!(why.contains("ManualUpgradePolicy"), "{why}");
+                Ok(())
+            })
+            .await?;
         plugin.run(&["update-instances", "web", "--instance-ids", "0"])?;
         let sizes: Vec<Option<String>> =
             scene.instances().await?.into_iter().map(|one| one.status.and_then(|status| status.vm_size)).collect();
