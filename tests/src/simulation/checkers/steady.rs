@@ -43,10 +43,10 @@ impl Steady {
     }
 
     /// Repairs, and upgrades that take a VM down, together have no more than max(1, N x maxBatchInstancePercent / 100) in hand, at any
-    /// time. Whoever something else has taken down is in nobody's hand, until it is repaired; a new VM beside the one that it replaces
-    /// takes nobody away.
+    /// time. Whoever something else has taken down is in nobody's hand, until it is repaired, nor is the new one in its place; a new VM
+    /// beside the one that it replaces takes nobody away.
     fn too_many_in_hand(&self, time: Timestamp, uid: &str, set: &SetSeen, now: &Seen) -> Option<String> {
-        let is_upgraded = |member: &&&MemberSeen| {
+        let is_upgraded = |member: &&MemberSeen| {
             let status = &member.object["status"];
             let works = ["Creating", "Updating"].iter().any(|state| status["provisioningState"] == *state);
             works
@@ -58,11 +58,20 @@ impl Steady {
             .live_made(uid)
             .filter(|member| member.power_wish == "Running")
             .partition(|member| is_under_way(time, set, member));
-        let upgraded: Vec<&str> = others.iter().filter(is_upgraded).map(|one| one.name.as_str()).collect();
+        let upgraded: Vec<&MemberSeen> = others.into_iter().filter(|member| is_upgraded(&member)).collect();
+        let made = upgraded.iter().filter(|member| member.object["status"]["provisioningState"] == "Creating").count();
+        let in_hand = repaired.len() + upgraded.len() - made.min(self.struck_and_gone(uid, now));
         let allowed = allowed(set, now.live_made(uid).count());
-        let names = || repaired.iter().map(|member| member.name.as_str()).collect::<Vec<&str>>().join(", ");
-        (!repaired.is_empty() && repaired.len() + upgraded.len() > allowed)
-            .then(|| format!("{allowed} may be in hand, {} are repaired and {} upgraded", names(), upgraded.join(", ")))
+        let names =
+            |members: &[&MemberSeen]| members.iter().map(|one| one.name.as_str()).collect::<Vec<_>>().join(", ");
+        (!repaired.is_empty() && in_hand > allowed).then(|| {
+            format!("{allowed} may be in hand, {} are repaired and {} upgraded", names(&repaired), names(&upgraded))
+        })
+    }
+
+    /// Members that something else had taken down and that are no members any more.
+    fn struck_and_gone(&self, uid: &str, now: &Seen) -> usize {
+        self.struck.iter().filter(|name| !now.live_made(uid).any(|member| member.name == **name)).count()
     }
 
     /// At most max(1, N x maxBatchInstancePercent / 100) are not at work.
@@ -78,8 +87,7 @@ impl Steady {
             let failed = machines.get(&member.uid).is_some_and(has_failed);
             self.struck.contains(&member.name) || (failed && self.doubted.contains(&member.name))
         });
-        let gone = self.struck.iter().filter(|name| !now.live_made(uid).any(|member| member.name == **name)).count();
-        let struck = excused.count() + gone;
+        let struck = excused.count() + self.struck_and_gone(uid, now);
         let allowed = allowed(set, 0) + struck;
         let working = now.live_made(uid).filter(|member| machines.get(&member.uid).is_some_and(works)).count();
         (working + allowed < target).then(|| {
@@ -151,6 +159,10 @@ mod tests {
 
     /// Ten members, two of which may be in hand: the first are under repair, those after them restart with another model.
     fn found(repaired: usize, upgraded: usize, struck: &[&str]) -> Option<String> {
+        found_while("Updating", repaired, upgraded, struck)
+    }
+
+    fn found_while(upgrading: &str, repaired: usize, upgraded: usize, struck: &[&str]) -> Option<String> {
         let time = Timestamp::from_second(1_000).expect("it is one");
         let mut seen = Seen::default();
         let mut set = set_over(&[]);
@@ -158,7 +170,7 @@ mod tests {
         for number in 0..10 {
             let mut member = member_in("set", number, "", 0);
             let restarts = (repaired..repaired + upgraded).contains(&number);
-            let [state, power] = if restarts { ["Updating", "starting"] } else { ["Succeeded", "running"] };
+            let [state, power] = if restarts { [upgrading, "starting"] } else { ["Succeeded", "running"] };
             member.object["status"] = json!({"provisioningState": state, "powerState": power});
             if number < repaired {
                 member.repair = ["1", "Restart", "1970-01-01T00:16:00Z"].map(str::to_owned).to_vec();
@@ -180,5 +192,8 @@ mod tests {
         assert!(found(3, 0, &[]).is_some(), "three are repaired");
         assert_eq!(found(1, 2, &["web-2"]), None, "something else has taken it down");
         assert!(found(1, 2, &["web-0"]).is_some(), "whoever was taken down and is repaired is in hand");
+        assert_eq!(found_while("Creating", 1, 2, &["web-11"]), None, "one is made in its place");
+        assert!(found_while("Creating", 1, 3, &["web-11"]).is_some(), "and another one");
+        assert!(found(1, 2, &["web-11"]).is_some(), "nobody is made in its place");
     }
 }
