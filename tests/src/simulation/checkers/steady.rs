@@ -58,7 +58,7 @@ impl Steady {
             .live_made(uid)
             .filter(|member| member.power_wish == "Running")
             .partition(|member| is_under_way(time, set, member));
-        let upgraded: Vec<&MemberSeen> = others.into_iter().filter(|member| is_upgraded(&member)).collect();
+        let upgraded: Vec<&MemberSeen> = others.into_iter().filter(is_upgraded).collect();
         let made = upgraded.iter().filter(|member| member.object["status"]["provisioningState"] == "Creating").count();
         let in_hand = repaired.len() + upgraded.len() - made.min(self.struck_and_gone(uid, now));
         let allowed = allowed(set, now.live_made(uid).count());
