@@ -2,7 +2,7 @@
 
 use scaleset_crds::autoscale_setting::HOST_METRICS;
 
-use super::rule::Finding;
+use super::rule::{Finding, MetricWish};
 
 /// So many metrics are named.
 const NAMED: usize = 3;
@@ -12,16 +12,6 @@ const NAMED: usize = 3;
 pub(super) fn told(findings: &[Finding<'_>]) -> Option<String> {
     let unread = || findings.iter().filter(|finding| finding.value.is_none());
     let mut metrics: Vec<String> = Vec::new();
-    let is_foreign = |finding: &&Finding<'_>| {
-        let metric = &finding.rule.metric;
-        metric.namespace.is_none() && !HOST_METRICS.contains(&metric.name.as_str())
-    };
-    let offered = match unread().find(is_foreign) {
-        Some(finding) => {
-            format!("; {} is none of what hosts report: {}", finding.rule.metric.name, HOST_METRICS.join(", "))
-        }
-        None => String::new(),
-    };
     for metric in unread().map(|finding| finding.rule.metric.told()) {
         if !metrics.contains(&metric) {
             metrics.push(metric);
@@ -37,5 +27,14 @@ pub(super) fn told(findings: &[Finding<'_>]) -> Option<String> {
         more => format!(" and {more} other"),
     };
     metrics.truncate(NAMED);
+    let foreign = unread().map(|finding| &finding.rule.metric).find(|metric| is_foreign(metric));
+    let offered = foreign.map_or_else(String::new, |metric| {
+        format!("; {} is none of what hosts report: {}", metric.name, HOST_METRICS.join(", "))
+    });
     Some(format!("nobody reports {}{more}{rules}{offered}", metrics.join(", ")))
+}
+
+/// Whether hosts are asked for what they do not report by themselves.
+fn is_foreign(metric: &MetricWish) -> bool {
+    metric.namespace.is_none() && !HOST_METRICS.contains(&metric.name.as_str())
 }

@@ -43,6 +43,7 @@ pub(super) struct Breaker<'pass> {
 
 impl<'pass> Breaker<'pass> {
     pub(super) fn of(snapshot: &'pass ScaleSetSnapshot, standings: &Standings<'_>) -> Self {
+        let is_over = |member: &Member| grace::is_over_of_repair(member, &snapshot.set.repairs, snapshot.now);
         let mut breaker = Self { snapshot, groups: BTreeMap::new(), replacing: BTreeMap::new() };
         let to_run = standings.iter().filter(|(member, _)| !member.is_stopped_by_wish());
         for (member, standing) in to_run {
@@ -54,7 +55,7 @@ impl<'pass> Breaker<'pass> {
                 Standing::UnderWay | Standing::Stuck if replaces => {
                     breaker.replacing.entry(member.zone.clone()).or_default().push(member.name.clone());
                 }
-                Standing::Stuck if is_over(snapshot, member) => tally.failed.push(member.name.clone()),
+                Standing::Stuck if is_over(member) => tally.failed.push(member.name.clone()),
                 Standing::UnderWay | Standing::Stuck => tally.under_repair.push(member.name.clone()),
                 Standing::Untouched | Standing::OnTrial | Standing::Mended | Standing::Failed | Standing::Resting => {}
             }
@@ -125,11 +126,6 @@ impl<'pass> Breaker<'pass> {
             message: told.join("; "),
         })
     }
-}
-
-/// Whether the time is over that its repair had. Its hardware is changed anew with each try to boot it.
-fn is_over(snapshot: &ScaleSetSnapshot, member: &Member) -> bool {
-    grace::end_of_repair(member, &snapshot.set.repairs).is_some_and(|end| end <= snapshot.now)
 }
 
 impl Tally {

@@ -18,6 +18,11 @@ pub(super) fn end_of_repair(member: &Member, policy: &RepairPolicy) -> Option<Ti
     member.repair.as_ref().map(|mark| mark.since + policy.grace)
 }
 
+/// Whether that of its repair is over; never, where nothing repairs it.
+pub(super) fn is_over_of_repair(member: &Member, policy: &RepairPolicy, now: Timestamp) -> bool {
+    end_of_repair(member, policy).is_some_and(|end| end <= now)
+}
+
 /// When that of a repair ends whose new VM has no hardware yet: it begins when the repair was decided.
 pub(super) fn end_unseen(member: &Member, policy: &RepairPolicy) -> Option<Timestamp> {
     let replacing = member.repair.as_ref().filter(|mark| mark.replaces.is_some() && member.report.os_disk.is_none());

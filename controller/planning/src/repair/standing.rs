@@ -54,8 +54,7 @@ pub(super) fn standing(member: &Member, policy: &RepairPolicy, now: Timestamp) -
 /// Whether its own pass tries once more to boot what a restart or a reimage has not brought up in its grace: that is no repair any more.
 fn is_tried_again(member: &Member, policy: &RepairPolicy, now: Timestamp) -> bool {
     let in_place = member.repair.as_ref().is_some_and(|mark| mark.replaces.is_none());
-    let is_over = grace::end_of_repair(member, policy).is_some_and(|end| end <= now);
-    in_place && is_over && is_changing(member)
+    in_place && grace::is_over_of_repair(member, policy, now) && is_changing(member)
 }
 
 /// Whether it was made in the place of another and waits for hardware: its repair is not done, and takes its place in the batch until

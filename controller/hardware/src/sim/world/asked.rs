@@ -1,5 +1,5 @@
-//! Restarts, redeployments and (their events) reimages that a person asks for, where they are announced: the first call tells the machine and changes
-//! nothing; the same call has its effect once the event is approved or its time is over.
+//! Restarts, redeployments and (their events) reimages that a person asks for, where they are announced: the first call
+//! tells the machine and changes nothing; the same call has its effect once the event is approved or its time is over.
 //!
 //! Machines that are told for one request have one event where their notices end together, which is why these end at a
 //! full minute. Sources: Azure's "Scheduled Events" (minimum notice) and the REST reference of virtual machines
