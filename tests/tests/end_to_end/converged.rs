@@ -1,7 +1,5 @@
 //! What is as it should be costs nothing.
 
-use std::time::Duration;
-
 use anyhow::ensure;
 use scaleset_tests::local::requests::{RequestKind, Requests};
 use serde_json::json;
@@ -9,21 +7,6 @@ use serde_json::json;
 use crate::autoscale::{following, setting};
 use crate::scene::{Scene, uniform, vm};
 use crate::world::run_alone;
-
-/// A status is written before its pass has ended: what the pass tells as events comes after it. Answers what was asked for by then.
-async fn at_rest(scene: &Scene<'_>) -> anyhow::Result<Requests> {
-    let client = &scene.world.client;
-    scene
-        .until("nothing is written for a second", async || {
-            let before = Requests::of(client).await?;
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            let now = Requests::of(client).await?;
-            let writes = now.since(&before).only(|kind| kind.is_write() && kind.is_ours());
-            ensure!(writes.total() == 0, "{writes}");
-            Ok(now)
-        })
-        .await
-}
 
 #[test]
 fn passes_over_what_is_converged_write_nothing_and_list_nothing() {
@@ -33,7 +16,7 @@ fn passes_over_what_is_converged_write_nothing_and_list_nothing() {
         scene.apply(&vm("alone", json!({})))?;
         scene.settled("web").await?;
         scene.flex_vm_settled("alone").await?;
-        let before = at_rest(&scene).await?;
+        let before = Requests::of(&world.client).await?;
         let passes = world.controller.counter("scaleset_passes_total", &[]).await?;
         // Twelve objects are touched, so that each gets at least one pass more.
         scene.kubectl(&["annotate", "vmss", "--all", "touched=yes"])?;
@@ -81,16 +64,10 @@ fn evaluations_of_a_setting_write_nothing_and_list_nothing() {
             },
         }))?;
         scene.kubectl(&["wait", "--for=condition=Active", "--timeout=60s", "autoscalesettings/auto"])?;
-        let before = at_rest(&scene).await?;
-        let of_settings = [("controller", "autoscale"), ("result", "success")];
-        let passes = world.controller.counter("scaleset_passes_total", &of_settings).await?;
-        scene
-            .until("it was evaluated five times more", async || {
-                let ended = world.controller.counter("scaleset_passes_total", &of_settings).await? - passes;
-                ensure!(ended >= 5.0, "{ended} times");
-                Ok(())
-            })
-            .await?;
+        // The status is written before its pass has ended: what that pass tells as events comes after it.
+        evaluated(&scene, 2.0).await?;
+        let before = Requests::of(&world.client).await?;
+        evaluated(&scene, 5.0).await?;
         let asked = Requests::of(&world.client).await?.since(&before);
         let of_autoscaling = ["autoscalesettings", "horizontalpodautoscalers"];
         let lists =
@@ -101,4 +78,17 @@ fn evaluations_of_a_setting_write_nothing_and_list_nothing() {
         assert_eq!(writes.total(), 0, "{writes}");
         Ok(())
     });
+}
+
+/// Waits until so many evaluations more of the only setting have ended.
+async fn evaluated(scene: &Scene<'_>, times: f64) -> anyhow::Result<()> {
+    let of_settings = [("controller", "autoscale"), ("result", "success")];
+    let before = scene.world.controller.counter("scaleset_passes_total", &of_settings).await?;
+    scene
+        .until(&format!("it was evaluated {times} times more"), async || {
+            let ended = scene.world.controller.counter("scaleset_passes_total", &of_settings).await? - before;
+            ensure!(ended >= times, "{ended} times");
+            Ok(())
+        })
+        .await
 }
