@@ -202,9 +202,10 @@ fn killed_between_the_record_and_the_set_a_decision_is_carried_out_once() {
     run_alone(async |world| {
         let namespace = "autoscale-crash";
         let scene = Scene::new(world, namespace).await;
-        load(world, namespace, 100).await?;
         scene.apply(&uniform("web", 2, json!({})))?;
         scene.settled("web").await?;
+        // Not before both run: the first of them would have all of it and look busy.
+        load(world, namespace, 100).await?;
         scene.apply(&setting("auto", &following(1_800)))?;
         scene.kubectl(&["wait", "--for=condition=Ready", "--timeout=60s", "asetting/auto"])?;
         // The decision gets on record, the write to the set is refused: so the process dies between the two.
@@ -294,9 +295,10 @@ async fn ready(scene: &Scene<'_>, expected: (&str, &str)) -> anyhow::Result<()> 
 #[test]
 fn a_setting_stands_back_from_a_horizontal_pod_autoscaler_and_acts_again_without_it() {
     run("autoscale-rival", async |scene| {
-        load(scene.world, "autoscale-rival", 100).await?;
         scene.apply(&uniform("web", 2, json!({})))?;
         scene.settled("web").await?;
+        // Not before both run: the first of them would have all of it and look busy.
+        load(scene.world, "autoscale-rival", 100).await?;
         scene.apply(&setting("auto", &following(60)))?;
         ready(scene, ("True", "Ready")).await?;
         scene.apply(&horizontal_pod_autoscaler())?;

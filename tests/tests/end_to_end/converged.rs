@@ -44,6 +44,8 @@ fn passes_over_what_is_converged_write_nothing_and_list_nothing() {
 fn evaluations_of_a_setting_write_nothing_and_list_nothing() {
     run_alone(async |world| {
         let scene = Scene::new(world, "evaluated").await;
+        // A setting that an earlier test left still follows its load, and writes what it sees; its evaluations would be counted too.
+        world.cluster.kubectl(&["delete", "autoscalesettings", "--all", "--all-namespaces"])?;
         scene.apply(&uniform("web", 2, json!({})))?;
         scene.settled("web").await?;
         scene.apply(&setting("auto", &following(300)))?;
