@@ -17,13 +17,14 @@ fn passes_over_what_is_converged_write_nothing_and_list_nothing() {
         scene.settled("web").await?;
         scene.flex_vm_settled("alone").await?;
         let before = Requests::of(&world.client).await?;
-        let passes = world.controller.counter("scaleset_passes_total", &[]).await?;
+        let passes = (passes_of(&scene, "scale_set").await?, passes_of(&scene, "instance").await?);
         // Twelve objects are touched, so that each gets at least one pass more.
         scene.kubectl(&["annotate", "vmss", "--all", "touched=yes"])?;
         scene
             .until("twelve passes have ended", async || {
-                let ended = world.controller.counter("scaleset_passes_total", &[]).await? - passes;
-                ensure!(ended >= 12.0, "{ended} have");
+                let of_sets = passes_of(&scene, "scale_set").await? - passes.0;
+                let of_vms = passes_of(&scene, "instance").await? - passes.1;
+                ensure!(of_sets >= 1.0 && of_vms >= 11.0, "{of_sets} of the set and {of_vms} of VMs have");
                 Ok(())
             })
             .await?;
@@ -84,13 +85,18 @@ fn evaluations_of_a_setting_write_nothing_and_list_nothing() {
 
 /// Waits until so many evaluations more of the only setting have ended.
 async fn evaluated(scene: &Scene<'_>, times: f64) -> anyhow::Result<()> {
-    let of_settings = [("controller", "autoscale"), ("result", "success")];
-    let before = scene.world.controller.counter("scaleset_passes_total", &of_settings).await?;
+    let before = passes_of(scene, "autoscale").await?;
     scene
         .until(&format!("it was evaluated {times} times more"), async || {
-            let ended = scene.world.controller.counter("scaleset_passes_total", &of_settings).await? - before;
+            let ended = passes_of(scene, "autoscale").await? - before;
             ensure!(ended >= times, "{ended} times");
             Ok(())
         })
         .await
+}
+
+/// How many passes of a controller have ended well so far.
+async fn passes_of(scene: &Scene<'_>, controller: &str) -> anyhow::Result<f64> {
+    let labels = [("controller", controller), ("result", "success")];
+    scene.world.controller.counter("scaleset_passes_total", &labels).await
 }
