@@ -38,7 +38,7 @@ pub(super) async fn report(
                 Err(error) => return Err(error.into()),
             }
         }
-        context.looked.note(&observed.id.uid);
+        context.looked.note(&observed.id.uid, context.hardware.now());
     } else {
         context.looked.forget(&observed.id.uid);
     }

@@ -1,6 +1,6 @@
 //! Reads cluster, hardware and clocks, once.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -32,8 +32,8 @@ pub(super) struct Observed {
     pub(super) reservation_groups: Vec<Arc<CapacityReservationGroup>>,
     /// What people have asked of it, the earliest first.
     pub(super) operations: Vec<Arc<ScaleSetOperation>>,
-    /// Members whose status a pass of this process has confirmed; none where that is of no matter.
-    pub(super) looked_at: Option<BTreeSet<String>>,
+    /// Members whose status a pass of this process has confirmed, with the scenario time of the first; none where that is of no matter.
+    pub(super) looked_at: Option<BTreeMap<String, Timestamp>>,
     /// Whether a sudden drop of the target must be confirmed, and what has confirmed one.
     pub(super) scale_in_guard: ScaleInGuard,
     /// The hardware's failure to answer is an observation like any other.
@@ -114,7 +114,7 @@ pub(super) async fn observe(context: &Context, set: Arc<ScaleSet>) -> Observed {
 }
 
 /// A rolling upgrade counts members as late, and repairs take them for unwell; nothing else depends on it.
-fn looked_at(context: &Context, set: &ScaleSet, members: &Members) -> Option<BTreeSet<String>> {
+fn looked_at(context: &Context, set: &ScaleSet, members: &Members) -> Option<BTreeMap<String, Timestamp>> {
     let recorded = set.status.as_ref().is_some_and(|status| status.rolling_upgrade.is_some());
     let repairs = set.spec.automatic_repairs_policy.is_some();
     if !recorded && !repairs && set.spec.upgrade_policy.mode != UpgradeMode::Rolling {
@@ -122,8 +122,9 @@ fn looked_at(context: &Context, set: &ScaleSet, members: &Members) -> Option<BTr
     }
     let uniform = members.scale_set_vms.iter().filter_map(|vm| vm.metadata.uid.as_ref());
     let flexible = members.flex_vms.iter().filter_map(|vm| vm.metadata.uid.as_ref());
-    let shown = |uid: &&String| context.looked.has(uid) && context.cluster.freshness(uid) == Freshness::Current;
-    Some(uniform.chain(flexible).filter(shown).cloned().collect())
+    let shown = |uid: &&String| context.cluster.freshness(uid) == Freshness::Current;
+    let first = |uid: &String| Some((uid.clone(), context.looked.first(uid)?));
+    Some(uniform.chain(flexible).filter(shown).filter_map(first).collect())
 }
 
 fn scale_in_guard(context: &Context, key: &ObjectKey, set: &ScaleSet) -> ScaleInGuard {

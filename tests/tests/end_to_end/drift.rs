@@ -104,6 +104,7 @@ fn hardware_that_answers_again_is_asked_again_soon() {
             })
             .await?;
         scene.world.hardware.send::<Value>(Method::DELETE, "/faults/silent", &Value::Null).await?;
+        scene.kubectl(&["wait", "--for=condition=Provisioned", "--timeout=60s", "ssvm/web-0"])?;
         scene.settled("web").await?;
         Ok(())
     });

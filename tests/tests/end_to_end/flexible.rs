@@ -121,6 +121,13 @@ fn a_vm_that_runs_joins_and_leaves_a_set_without_downtime() {
         assert_eq!(attached.status.as_ref().and_then(|status| status.scale_set.as_deref()), Some("demo"));
         assert_eq!(attached.labels().get(SCALE_SET).map(String::as_str), Some("demo"));
         assert!(attached.owner_references().is_empty() && !attached.labels().contains_key(MADE_BY));
+        scene
+            .until("its hardware knows of the set", async || {
+                let told = scene.calls(Call::SetMembership).await?;
+                ensure!(told == 1, "it was told {told} times");
+                Ok(())
+            })
+            .await?;
 
         scene.patch::<FlexVM>("newvm", json!({"spec": {"scaleSetRef": null}})).await?;
         counted(scene, 2).await?;

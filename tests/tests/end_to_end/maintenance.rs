@@ -54,9 +54,15 @@ fn hosts_are_maintained_domain_by_domain_and_one_approval_is_for_a_whole_event()
                 Ok(())
             })
             .await?;
-        let set = scene.settled("web").await?;
-        let summary = set.status.and_then(|status| status.scheduled_events).context("somebody was told")?;
-        assert!(summary.count == 0 && summary.document_incarnation >= 2, "{summary:?}");
+        scene.settled("web").await?;
+        scene
+            .until("the set says that nobody is told any more", async || {
+                let status = scene.set("web").await?.status.unwrap_or_default();
+                let summary = status.scheduled_events.context("somebody was told")?;
+                ensure!(summary.count == 0 && summary.document_incarnation >= 2, "{summary:?}");
+                Ok(())
+            })
+            .await?;
         let unknown = plugin.refused(&["events", "approve", "web", "--event-id", &event.event_id])?;
         assert!(unknown.contains("has the scheduled event"), "it is over: {unknown}");
         let ended: Value = scene.world.hardware.send(Method::DELETE, "/maintenances/hosts", &Value::Null).await?;

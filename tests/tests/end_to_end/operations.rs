@@ -118,6 +118,7 @@ fn what_cannot_be_done_fails_with_its_reason_and_what_is_done_is_cleared_away() 
         assert_eq!(failed(scene, "nobody").await?.0, "ResourceNotFound");
         // A VM that does not run cannot restart; the other does.
         scene.patch::<ScaleSetVM>("web-1", json!({"spec": {"powerState": "Stopped"}})).await?;
+        scene.kubectl(&["wait", "--for=jsonpath={.status.powerState}=stopped", "--timeout=60s", "ssvm/web-1"])?;
         scene.settled("web").await?;
         ask(scene, "half", "Restart", json!({"instanceIds": ["0", "1"]}))?;
         assert_eq!(failed(scene, "half").await?.0, "ResourceOperationFailure");
@@ -177,7 +178,9 @@ fn killed_in_the_middle_every_vm_is_restarted_once() {
 #[test]
 fn a_rolling_upgrade_is_cancelled_and_started_again() {
     run("operations-rolling", async |scene| {
-        scene.apply(&crate::rolling::rolling(5, "./nginx v1"))?;
+        let mut set = crate::rolling::rolling(5, "./nginx v1");
+        set["spec"]["upgradePolicy"]["rollingUpgradePolicy"]["pauseTimeBetweenBatchesSeconds"] = json!(60);
+        scene.apply(&set)?;
         scene.settled("web").await?;
         scene.patch::<ScaleSet>("web", profile(crate::rolling::application("./nginx v2"))).await?;
         crate::rolling::upgrade(scene, 1, RollingUpgradeCode::RollingForward).await?;

@@ -390,6 +390,7 @@ fn a_set_of_another_namespace_grows_on_a_group_while_that_is_shared() {
 
         // Revoked: nobody more comes in, although there is a slot left; who is in keeps what it has.
         scene.patch::<CapacityReservationGroup>("d2s", json!({"spec": {"sharedWith": null}})).await?;
+        condition(scene, "d2s", ("Ready", "True", "Ready")).await?;
         tenant.patch::<ScaleSet>("web", json!({"spec": {"replicas": 3}})).await?;
         assert_eq!(lost(&tenant, "web").await?.replace("d2s", "nothing"), told);
         counts(scene, "d2s", [3, 2, 2, 1, 0]).await?;

@@ -21,7 +21,7 @@ async fn evicted(scene: &Scene<'_>, set: &str) -> anyhow::Result<Vec<String>> {
 #[test]
 fn a_regular_vm_pushes_one_spot_vm_off_a_full_host_whoever_is_killed_meanwhile() {
     run_alone(async |world| {
-        {
+        let victim = {
             let scene = Scene::new(world, "spot-room").await;
             let place = json!({"location": "spare", "platformFaultDomainCount": 1});
             let mut set = uniform("cheap", 4, place.clone());
@@ -39,9 +39,17 @@ fn a_regular_vm_pushes_one_spot_vm_off_a_full_host_whoever_is_killed_meanwhile()
             );
             let told = scene.event("base-0", "AllocationFailed").await?;
             assert!(told.contains("1 Spot VM is being evicted"), "{told}");
-            scene.event("cheap-0", "Preempt").await?;
+            let about = ["--field-selector=reason=Preempt", "--output=jsonpath={.items[0].involvedObject.name}"];
+            let victim = scene
+                .until("somebody is told that it is evicted", async || {
+                    let told = scene.kubectl(&["get", "events", about[0], about[1]])?;
+                    ensure!(told.starts_with("cheap-"), "told is {told:?}");
+                    Ok(told)
+                })
+                .await?;
             world.controller.kill().await?;
-        }
+            victim
+        };
         world.restart_controller().await?;
         let scene = Scene { world, namespace: "spot-room".to_owned() };
         let status = scene.settled("base").await?.status.unwrap_or_default();
@@ -49,7 +57,7 @@ fn a_regular_vm_pushes_one_spot_vm_off_a_full_host_whoever_is_killed_meanwhile()
         scene
             .until("the Spot VM is deallocated", async || {
                 let evicted = evicted(&scene, "cheap").await?;
-                ensure!(evicted == ["cheap-0"], "evicted are {evicted:?}");
+                ensure!(evicted == [victim.as_str()], "evicted are {evicted:?}");
                 Ok(())
             })
             .await?;

@@ -76,7 +76,7 @@ fn objection(snapshot: &ScaleSetSnapshot, m: &Member, mark: &RepairMark) -> Opti
         && report.power == PowerState::Running
         && m.power_wish == PowerWish::Running
         && report.evicted == Evicted::No;
-    let seen = report.observation == Observation::Current && report.looked == Looked::SinceStart;
+    let seen = report.observation == Observation::Current && report.looked != Looked::BeforeStart;
     if !answers_badly(m) || !settled {
         Some("it is not a running VM that is known to be unwell")
     } else if !seen {

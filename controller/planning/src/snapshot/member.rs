@@ -219,8 +219,8 @@ pub struct Member {
 /// Who has looked at a member last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Looked {
-    /// This process: the report is as new as it can be.
-    SinceStart,
+    /// This process, for the first time then, in scenario time: the report is as new as it can be.
+    SinceStart(Timestamp),
     /// A former one: nobody knows what has become of the member since.
     BeforeStart,
 }
@@ -233,7 +233,7 @@ impl Looked {
     pub(crate) const fn again_after(self) -> Option<Duration> {
         match self {
             Self::BeforeStart => Some(LOOK_AGAIN),
-            Self::SinceStart => None,
+            Self::SinceStart(_) => None,
         }
     }
 }

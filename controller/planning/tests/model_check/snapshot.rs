@@ -132,7 +132,7 @@ impl Setting {
         let name = |profile: Profile| self.named(profile).name.clone();
         MemberReport {
             observation: Observation::Current,
-            looked: Looked::SinceStart,
+            looked: Looked::SinceStart(Timestamp::MIN),
             provisioning,
             power,
             agent: if power == Power::Running { GuestAgent::Reports } else { GuestAgent::Silent },

@@ -147,7 +147,7 @@ pub(crate) fn member(number: i64, zone: Option<&str>, fault_domain: Option<i32>,
         power_wish: PowerWish::Running,
         report: MemberReport {
             observation: Observation::Current,
-            looked: Looked::SinceStart,
+            looked: Looked::SinceStart(Timestamp::MIN),
             provisioning: ProvisioningState::Succeeded,
             power: PowerState::Running,
             agent: GuestAgent::Reports,

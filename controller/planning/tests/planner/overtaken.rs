@@ -96,13 +96,26 @@ fn nobody_is_late_for_the_time_in_which_nobody_looked() {
     assert_eq!(plan.wake_after, Some(Duration::from_secs(5)), "it asks again soon");
     obey(&mut snapshot, &plan);
     assert_eq!(progress(&snapshot), [0, 0, 3, 7]);
+    let first = snapshot.now;
     for member in &mut snapshot.members {
-        member.report.looked = Looked::SinceStart;
+        member.report.looked = Looked::SinceStart(first);
     }
     let names: Vec<&str> = batch.iter().map(String::as_str).collect();
-    settle(&mut snapshot, &names[..2], HealthState::Healthy);
+    settle(&mut snapshot, &names[..1], HealthState::Healthy);
+    settle(&mut snapshot, &names[1..2], HealthState::Unhealthy);
     pass(&mut snapshot);
-    assert_eq!(progress(&snapshot)[..2], [2, 1], "the one that is not well now is late");
+    assert_eq!(
+        progress(&snapshot)[..3],
+        [1, 1, 1],
+        "who has the model and is not well is late; who has yet to take it is not"
+    );
+    let timeout = snapshot.set.rolling_policy.health_timeout;
+    snapshot.now = first + timeout - Duration::from_secs(1);
+    pass(&mut snapshot);
+    assert_eq!(progress(&snapshot)[..3], [1, 1, 1], "it has its whole time from the first look");
+    snapshot.now = first + timeout;
+    pass(&mut snapshot);
+    assert_eq!(progress(&snapshot)[..3], [1, 2, 0], "and no more");
 }
 
 #[test]

@@ -350,7 +350,7 @@ fn health_of(snapshot: &ScaleSetSnapshot, revision: &str) -> Health {
 fn well(revision: &str, health: Health, wish: PowerWish) -> MemberReport {
     MemberReport {
         observation: Observation::Current,
-        looked: Looked::SinceStart,
+        looked: Looked::SinceStart(jiff::Timestamp::MIN),
         provisioning: ProvisioningState::Succeeded,
         power: match wish {
             PowerWish::Running => PowerState::Running,

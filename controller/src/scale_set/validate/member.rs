@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 use scaleset_crds::condition::{InstanceCondition, Reason, find};
@@ -35,8 +36,9 @@ pub(super) fn members(observed: &Observed, revisions: &[Revision]) -> Vec<Member
     };
     members.sort_by(|one, two| one.name.cmp(&two.name));
     if let Some(looked_at) = &observed.looked_at {
-        for member in members.iter_mut().filter(|member| !looked_at.contains(&member.uid)) {
-            member.report.looked = Looked::BeforeStart;
+        for member in &mut members {
+            member.report.looked =
+                looked_at.get(&member.uid).map_or(Looked::BeforeStart, |first| Looked::SinceStart(*first));
         }
     }
     members
@@ -294,7 +296,7 @@ fn report(metadata: &ObjectMeta, status: Option<&InstanceStatus>) -> MemberRepor
             (true, false) => Observation::Unseen,
             (false, _) => Observation::Behind,
         },
-        looked: Looked::SinceStart,
+        looked: Looked::SinceStart(Timestamp::MIN),
         provisioning,
         power: status.and_then(|status| status.power_state).unwrap_or(PowerState::Unknown),
         agent: match view.and_then(|view| view.vm_agent.as_ref()) {

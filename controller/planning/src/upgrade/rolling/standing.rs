@@ -376,7 +376,7 @@ fn patience(input: &RollingInput<'_>) -> Duration {
 
 /// Where a member stands that the upgrade has touched.
 fn touched(input: &RollingInput<'_>, mark: &RollMark, member: &Member, uptake: Uptake) -> Standing {
-    let until = mark.since + patience(input) + input.notice();
+    let until = begun(mark, member, uptake) + patience(input) + input.notice();
     // Nobody is late for the time in which nobody looked.
     let unseen = member.report.observation == Observation::Unseen || member.report.looked == Looked::BeforeStart;
     if member.is_stopped_by_wish() || (uptake == Uptake::Taken && member.is_settled()) {
@@ -388,6 +388,15 @@ fn touched(input: &RollingInput<'_>, mark: &RollMark, member: &Member, uptake: U
         Standing::Successful
     } else {
         Standing::Failed
+    }
+}
+
+/// From when the time of a member counts: its mark, or, where a process that died had marked it and its hardware has yet to take the
+/// target, when this process first looked at it and went on.
+fn begun(mark: &RollMark, member: &Member, uptake: Uptake) -> Timestamp {
+    match (uptake, member.report.looked) {
+        (Uptake::Waits | Uptake::UnderWay, Looked::SinceStart(first)) => mark.since.max(first),
+        (Uptake::Taken, Looked::SinceStart(_)) | (_, Looked::BeforeStart) => mark.since,
     }
 }
 
