@@ -234,6 +234,7 @@ impl Teller {
                 self.stage.idle_until(end);
             }
             ("step", [rounds]) => (0..number(rounds)).for_each(|_| self.step()),
+            ("away", [seconds]) => self.stage.away(Duration::from_secs(number(seconds))),
             ("lag", [writes]) => self.stage.cluster.lag(usize::try_from(number(writes)).expect("a small number")),
             ("api", ["reliable"]) => self.stage.cluster.trouble(Trouble::None),
             ("api", ["unreliable", percent, seed]) => {

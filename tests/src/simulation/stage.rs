@@ -174,6 +174,12 @@ impl Stage {
         self.context = context(&self.cluster, &self.hardware);
     }
 
+    /// Nobody is there for so long, only the hardware goes on; then a controller is started that knows nothing of the one before.
+    pub fn away(&mut self, time: Duration) {
+        self.idle_until(self.clock.now() + time);
+        self.restart();
+    }
+
     /// The hardware announces something: every pass has its turn in the next round.
     pub const fn stir(&mut self) {
         self.stirred = true;

@@ -213,7 +213,7 @@ impl<'pass> Census<'pass> {
 
     fn is_going_back(&self, member: &Member) -> bool {
         let timeout = patience(self.input);
-        let in_time = member.roll.as_ref().is_some_and(|mark| mark.since + timeout > self.input.now);
+        let in_time = member.roll.as_ref().is_some_and(|mark| begun(mark, member) + timeout > self.input.now);
         let under_way = self.awaits_disk(member) || (!member.is_settled() && !member.has_failed());
         in_time && under_way && !member.is_stopped_by_wish()
     }
@@ -376,7 +376,7 @@ fn patience(input: &RollingInput<'_>) -> Duration {
 
 /// Where a member stands that the upgrade has touched.
 fn touched(input: &RollingInput<'_>, mark: &RollMark, member: &Member, uptake: Uptake) -> Standing {
-    let until = begun(mark, member, uptake) + patience(input) + input.notice();
+    let until = begun(mark, member) + patience(input) + input.notice();
     // Nobody is late for the time in which nobody looked.
     let unseen = member.report.observation == Observation::Unseen || member.report.looked == Looked::BeforeStart;
     if member.is_stopped_by_wish() || (uptake == Uptake::Taken && member.is_settled()) {
@@ -391,12 +391,12 @@ fn touched(input: &RollingInput<'_>, mark: &RollMark, member: &Member, uptake: U
     }
 }
 
-/// From when the time of a member counts: its mark, or, where a process that died had marked it and its hardware has yet to take the
-/// target, when this process first looked at it and went on.
-fn begun(mark: &RollMark, member: &Member, uptake: Uptake) -> Timestamp {
-    match (uptake, member.report.looked) {
-        (Uptake::Waits | Uptake::UnderWay, Looked::SinceStart(first)) => mark.since.max(first),
-        (Uptake::Taken, Looked::SinceStart(_)) | (_, Looked::BeforeStart) => mark.since,
+/// From when the time of a member counts: its mark, or the first look of this process at it. Where one died between the two its hardware
+/// may not have been asked yet, and however long nobody was there, that is none of its fault.
+fn begun(mark: &RollMark, member: &Member) -> Timestamp {
+    match member.report.looked {
+        Looked::SinceStart(first) => mark.since.max(first),
+        Looked::BeforeStart => mark.since,
     }
 }
 
