@@ -136,13 +136,8 @@ fn a_person_suspends_repairs_and_resumes_them() {
         let plugin = Plugin::new(&scene.world.cluster.plane().admin_kubeconfig(), &scene.namespace).await?;
         plugin.run(&["set-orchestration-service-state", "web", "--action", "Resume"])?;
         assert_eq!(service(scene).await?, OrchestrationServiceState::Running);
-        scene
-            .until("it is reimaged", async || {
-                let done = scene.calls(Call::Perform).await?;
-                ensure!(done == 1, "{done} are");
-                Ok(())
-            })
-            .await?;
+        // It is reimaged.
+        scene.called(Call::Perform, 1).await?;
         let set: ScaleSet = scene.settled("web").await?;
         assert_eq!(set.status.unwrap_or_default().ready_replicas, Some(3));
         assert_eq!(scene.ids().await?, [0, 1, 2], "it keeps its id");

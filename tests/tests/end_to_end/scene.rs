@@ -109,6 +109,16 @@ impl<'world> Scene<'world> {
         Ok(effective(&self.journal().await?, call).len())
     }
 
+    /// Waits until a call has taken effect so often, and no more often.
+    pub async fn called(&self, call: Call, times: usize) -> anyhow::Result<()> {
+        self.until(&format!("{call:?} took effect {times} times"), async || {
+            let so_far = self.calls(call).await?;
+            ensure!(so_far == times, "{so_far} times so far");
+            Ok(())
+        })
+        .await
+    }
+
     /// Asks until the answer is no error.
     pub async fn until<T>(&self, what: &str, ask: impl AsyncFnMut() -> anyhow::Result<T>) -> anyhow::Result<T> {
         scaleset_tests::local::until(what, LIMIT, ask).await
